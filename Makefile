@@ -1,0 +1,53 @@
+# Everything below sets itself up first. ARGS reach the command: make test ARGS="-k ramp", make demo ARGS="--mailboxes 12".
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The environment around must not decide what is tested or shown: no configuration, no other Python's packages.
+unexport DATABASE_URL CREDENTIALS_DIRECTORY STATE_DIRECTORY PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
+unexport $(filter WARMUP_% PG%,$(.VARIABLES)) VIRTUAL_ENV
+
+VENV := $(shell sh scripts/setup.sh where)
+READY := $(VENV)/.ready
+
+# Caches lie outside the tree: one that root made would stand in an ordinary user's way.
+CACHES := $(shell sh scripts/setup.sh caches)
+export RUFF_CACHE_DIR := $(CACHES)/ruff
+export MYPY_CACHE_DIR := $(CACHES)/mypy
+export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
+
+.PHONY: help demo test lint types format wheel ci clean
+
+help: ## this list
+	@echo "make TARGET [ARGS=\"...\"], where TARGET is one of"
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(READY) ## the main job on an embedded Postgres and a sandbox mail server, as fast as time can be told
+	@$(VENV)/bin/warmupd demo $(ARGS)
+
+test: $(READY) ## the whole test suite
+	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider $(ARGS)
+
+lint: $(READY) ## style and likely bugs
+	@$(VENV)/bin/ruff check $(ARGS)
+	@$(VENV)/bin/ruff format --check
+
+types: $(READY) ## type check
+	@$(VENV)/bin/mypy $(ARGS)
+
+format: $(READY) ## puts the code into the house's form
+	@$(VENV)/bin/ruff check --fix --exit-zero --quiet
+	@$(VENV)/bin/ruff format
+
+wheel: $(READY) ## dist/warmupd-*.whl
+	@$(VENV)/bin/python -m build --wheel --no-isolation --outdir dist
+
+ci: ## all that a change must pass: lint, types, the demo, the tests
+	@bash .ci/run
+
+clean: ## takes away what the targets above made
+	rm -rf .venv .venv.log dist build $(CACHES) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find warmupd tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml constraints.txt
+	@sh scripts/setup.sh make $(VENV)

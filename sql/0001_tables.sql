@@ -1,0 +1,352 @@
+-- The tables, and in them the invariants. Statuses are upper case and typed: a wrong case is an error, not a zero.
+
+CREATE TYPE job_status AS ENUM (
+    'PENDING',     -- -> PROCESSING
+    'PROCESSING',  -- -> SENT, FAILED, UNKNOWN, or back to PENDING
+    'SENT',        -- -> REPLIED, or FAILED (bounced later)
+    'REPLIED',
+    'FAILED',
+    'UNKNOWN'      -- -> SENT, FAILED: settled by looking, never by resending
+);
+CREATE TYPE job_kind AS ENUM ('WARMUP', 'REPLY');
+CREATE TYPE mailbox_state AS ENUM ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED', 'SUSPENDED', 'AUTH_FAILED', 'REMOVED');
+CREATE TYPE user_role AS ENUM ('ADMIN', 'USER');
+CREATE TYPE mail_security AS ENUM ('TLS', 'STARTTLS');
+CREATE TYPE placement AS ENUM ('INBOX', 'SPAM', 'OTHER', 'MISSING');
+CREATE TYPE cap_scope AS ENUM ('GLOBAL', 'USER', 'WORKER');
+
+-- The first 32 bits of the MD5 of the decimal id. Fixed for ever; core/mailbox.py says the same.
+CREATE FUNCTION mailbox_hash(id bigint) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN ('x' || left(md5(id::text), 8))::bit(32)::bigint;
+
+CREATE TABLE plans (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    name           text NOT NULL UNIQUE CHECK (name <> ''),
+    priority       smallint NOT NULL DEFAULT 0,            -- a higher one goes first above the floor
+    mailbox_limit  integer CHECK (mailbox_limit >= 0),     -- NULL: no limit
+    per_hour       integer CHECK (per_hour > 0),           -- NULL: the settings row's user cap
+    per_minute     integer CHECK (per_minute > 0),
+    sends_per_day  integer CHECK (sends_per_day >= 0),     -- most sends a mailbox and day; NULL: no limit
+    created_at     timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO plans (name) VALUES ('default');
+
+CREATE TABLE users (
+    id             uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    email          text NOT NULL CHECK (email ~ '^[^@[:space:]]+@[^@[:space:]]+$'),
+    name           text NOT NULL DEFAULT '',
+    role           user_role NOT NULL DEFAULT 'USER',
+    plan_id        bigint NOT NULL REFERENCES plans (id),
+    timezone       text,                                   -- NULL: window.timezone
+    password_hash  text,                                   -- argon2; NULL: cannot log in
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    removed_at     timestamptz
+);
+CREATE UNIQUE INDEX users_email ON users (lower(email)) WHERE removed_at IS NULL;
+
+CREATE TABLE pools (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    owner_id       uuid UNIQUE REFERENCES users (id),      -- NULL: shared; else this user's private pool
+    name           text NOT NULL,
+    created_at     timestamptz NOT NULL DEFAULT now()
+);
+CREATE UNIQUE INDEX pools_shared_name ON pools (lower(name)) WHERE owner_id IS NULL;
+
+CREATE TABLE mailboxes (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    slot_hash      bigint GENERATED ALWAYS AS (mailbox_hash(id)) STORED,
+    user_id        uuid NOT NULL REFERENCES users (id),
+    pool_id        bigint NOT NULL REFERENCES pools (id),
+    address        text NOT NULL CHECK (address ~ '^[^@[:space:]]+@[^@[:space:]]+$'),
+    display_name   text NOT NULL DEFAULT '',
+    labels         text[] NOT NULL DEFAULT '{}',
+    state          mailbox_state NOT NULL DEFAULT 'ACTIVE',
+    state_reason   text NOT NULL DEFAULT '',
+    state_until    timestamptz,                            -- SUSPENDED: when it ends by itself; NULL: the owner must act
+    smtp_host      text NOT NULL,
+    smtp_port      integer NOT NULL CHECK (smtp_port BETWEEN 1 AND 65535),
+    smtp_security  mail_security NOT NULL,
+    smtp_username  text NOT NULL,
+    smtp_secret    bytea,                                  -- sealed; bound to this row
+    imap_host      text NOT NULL,
+    imap_port      integer NOT NULL CHECK (imap_port BETWEEN 1 AND 65535),
+    imap_security  mail_security NOT NULL,
+    imap_username  text NOT NULL,
+    imap_secret    bytea,
+    junk_folder    text NOT NULL DEFAULT '',               -- '': find it
+    language       text NOT NULL DEFAULT 'en',
+    timezone       text,                                   -- NULL: the user's
+    start_hour     smallint CHECK (start_hour BETWEEN 0 AND 23),
+    end_hour       smallint CHECK (end_hour BETWEEN 1 AND 24),
+    weekdays_only  boolean,
+    ramp_start     integer CHECK (ramp_start >= 0),        -- NULLs below: the configured default
+    ramp_step      integer CHECK (ramp_step >= 0),
+    target_daily   integer CHECK (target_daily >= 0),
+    min_daily      integer CHECK (min_daily >= 0),
+    own_mail       integer CHECK (own_mail >= 0),
+    provider_limit integer CHECK (provider_limit >= 0),    -- most messages a day that the provider takes
+    ramp_days      integer NOT NULL DEFAULT 0 CHECK (ramp_days >= 0),  -- days that the ramp has advanced
+    auth_doubts    smallint NOT NULL DEFAULT 0 CHECK (auth_doubts >= 0),  -- refused logins since the last accepted one
+    auth_doubt_at  timestamptz,
+    last_error     text NOT NULL DEFAULT '',
+    last_remedy    text NOT NULL DEFAULT '',
+    last_error_at  timestamptz,
+    created_at     timestamptz NOT NULL DEFAULT now(),
+    changed_at     timestamptz NOT NULL DEFAULT now(),     -- by its owner or the daemon; what watchers look at
+    CHECK (start_hour IS NULL OR end_hour IS NULL OR start_hour < end_hour)
+);
+CREATE UNIQUE INDEX mailboxes_address ON mailboxes (lower(address)) WHERE state <> 'REMOVED';
+CREATE INDEX mailboxes_user ON mailboxes (user_id);
+CREATE INDEX mailboxes_changed ON mailboxes (changed_at);
+
+-- What every send touches of its sender, kept apart from the wide row. It outlives midnight and take-overs.
+CREATE TABLE mailbox_pace (
+    mailbox_id     bigint PRIMARY KEY REFERENCES mailboxes (id) ON DELETE CASCADE,
+    next_ok_at     timestamptz NOT NULL DEFAULT '-infinity',   -- spacing
+    resting_until  timestamptz NOT NULL DEFAULT '-infinity',   -- a provider's limit, or back-off
+    resting_reason text NOT NULL DEFAULT ''
+) WITH (fillfactor = 70);
+
+-- Whether the owner reads the address: a pool message was found there. Until then, three messages at most.
+CREATE TABLE proofs (
+    mailbox_id     bigint PRIMARY KEY REFERENCES mailboxes (id) ON DELETE CASCADE,
+    proven_at      timestamptz,
+    unproven_sends smallint NOT NULL DEFAULT 0 CHECK (unproven_sends BETWEEN 0 AND 3)
+) WITH (fillfactor = 70);
+
+-- One row a mailbox and local day: the budget. Opened once, by Python; reserve reads only this.
+CREATE TABLE mailbox_days (
+    mailbox_id     bigint NOT NULL REFERENCES mailboxes (id) ON DELETE CASCADE,
+    day            date NOT NULL,                          -- the mailbox's local date
+    user_id        uuid NOT NULL,
+    opens_at       timestamptz NOT NULL,
+    closes_at      timestamptz NOT NULL,
+    quota          integer NOT NULL CHECK (quota >= 0),
+    floor          integer NOT NULL CHECK (floor BETWEEN 0 AND quota),
+    ramp_day       integer NOT NULL CHECK (ramp_day >= 1),
+    factors        jsonb NOT NULL DEFAULT '[]',            -- how the quota came about, in order
+    taken          integer NOT NULL DEFAULT 0,             -- places used: in flight, accepted, unknown
+    attempts       integer NOT NULL DEFAULT 0,
+    sent           integer NOT NULL DEFAULT 0,             -- accepted by a server
+    failed         integer NOT NULL DEFAULT 0,
+    PRIMARY KEY (mailbox_id, day),
+    CHECK (opens_at < closes_at),
+    CHECK (sent >= 0 AND failed >= 0),
+    CONSTRAINT accepted_within_quota CHECK (sent <= taken AND taken <= quota),
+    CONSTRAINT attempts_bounded CHECK (attempts BETWEEN 0 AND quota + greatest(3, ceil(quota * 0.2)))
+) WITH (fillfactor = 70);
+CREATE INDEX mailbox_days_day ON mailbox_days (day);
+
+CREATE SEQUENCE warmup_job_id AS bigint;
+
+-- One send, from reservation to its end. Partitioned by the UTC day of creation; no default partition and no foreign
+-- keys to it, since both forbid detaching concurrently.
+CREATE TABLE warmup_jobs (
+    day            date NOT NULL,
+    id             bigint NOT NULL DEFAULT nextval('warmup_job_id'),
+    kind           job_kind NOT NULL,
+    status         job_status NOT NULL,
+    mailbox_id     bigint NOT NULL,
+    user_id        uuid NOT NULL,
+    recipient_id   bigint NOT NULL,
+    local_day      date,                                   -- the mailbox_days row it is charged to; NULL: not yet
+    scheduled_for  timestamptz NOT NULL,
+    attempt_token  uuid,
+    picked_at      timestamptz,                            -- when it was reserved
+    start_at       timestamptz,                            -- MAIL FROM not before
+    send_by        timestamptz,                            -- MAIL FROM not after
+    completed_at   timestamptz,
+    worker_id      text,
+    epoch          bigint,
+    retry_count    smallint NOT NULL DEFAULT 0,
+    outcome        text,                                   -- a short stable word, as in warmup_sends_failed_total{reason}
+    error_message  text,
+    topic          text NOT NULL DEFAULT '',
+    thread_seed    bigint NOT NULL,
+    thread_depth   smallint NOT NULL DEFAULT 1 CHECK (thread_depth >= 1),
+    thread         jsonb,                                  -- subject, in_reply_to, references of an answer
+    parent_day     date,
+    parent_id      bigint,
+    created_at     timestamptz NOT NULL,
+    PRIMARY KEY (day, id),
+    CHECK (mailbox_id <> recipient_id),
+    CHECK ((kind = 'REPLY') = (parent_id IS NOT NULL)),
+    CHECK (status NOT IN ('PROCESSING', 'SENT', 'REPLIED', 'UNKNOWN')
+           OR (attempt_token IS NOT NULL AND picked_at IS NOT NULL AND send_by IS NOT NULL AND local_day IS NOT NULL)),
+    CHECK ((completed_at IS NOT NULL) = (status IN ('SENT', 'REPLIED', 'FAILED')))
+) PARTITION BY RANGE (day);
+-- Narrow on purpose: only what is open. Finding work in flight must not scan the day.
+CREATE INDEX warmup_jobs_open ON warmup_jobs (mailbox_id) WHERE status IN ('PENDING', 'PROCESSING', 'UNKNOWN');
+
+-- A warmup message found in its recipient's mailbox, and what is to be done with it. One row a message, for ever.
+CREATE TABLE sightings (
+    job_day        date NOT NULL,
+    job_id         bigint NOT NULL,
+    recipient_id   bigint NOT NULL,
+    sender_id      bigint NOT NULL,
+    placement      placement NOT NULL,
+    seen_at        timestamptz NOT NULL,
+    epoch          bigint NOT NULL,
+    folder         text NOT NULL,
+    uidvalidity    bigint NOT NULL,
+    uid            bigint NOT NULL,
+    message_id     text NOT NULL,
+    thread_depth   smallint NOT NULL,
+    star           boolean NOT NULL,
+    rescue         boolean NOT NULL,
+    answer_at      timestamptz,
+    next_at        timestamptz,                            -- when the next engagement is due; NULL: nothing is left
+    file_at        timestamptz NOT NULL,
+    delete_at      timestamptz NOT NULL,
+    opened_at      timestamptz,
+    starred_at     timestamptz,
+    rescued_at     timestamptz,
+    filed_at       timestamptz,
+    deleted_at     timestamptz,
+    PRIMARY KEY (job_day, job_id)
+) PARTITION BY RANGE (job_day);
+CREATE INDEX sightings_due ON sightings (recipient_id, next_at) WHERE next_at IS NOT NULL;
+
+-- When each mailbox is visited by IMAP.
+CREATE TABLE mailbox_visits (
+    mailbox_id     bigint PRIMARY KEY REFERENCES mailboxes (id) ON DELETE CASCADE,
+    next_visit_at  timestamptz,                            -- NULL: not planned yet
+    last_visit_at  timestamptz,
+    everywhere     boolean NOT NULL DEFAULT false,         -- the next visit looks into all folders
+    failures       smallint NOT NULL DEFAULT 0
+) WITH (fillfactor = 70);
+
+CREATE INDEX mailbox_visits_next ON mailbox_visits (next_visit_at);
+
+-- Each mailbox has its companion rows from the start, so that they can be locked and updated, never missed.
+CREATE FUNCTION add_companions() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO mailbox_pace (mailbox_id) VALUES (NEW.id);
+    INSERT INTO proofs (mailbox_id) VALUES (NEW.id);
+    INSERT INTO mailbox_visits (mailbox_id) VALUES (NEW.id);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER mailboxes_companions AFTER INSERT ON mailboxes FOR EACH ROW EXECUTE FUNCTION add_companions();
+
+-- A hint for the daemon; what it misses, its resync finds.
+CREATE FUNCTION tell_mailbox_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('warmupd_mailbox', NEW.id::text);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER mailboxes_changed AFTER INSERT OR UPDATE OF changed_at ON mailboxes
+    FOR EACH ROW EXECUTE FUNCTION tell_mailbox_changed();
+
+-- How far each folder has been read.
+CREATE TABLE folder_marks (
+    mailbox_id     bigint NOT NULL REFERENCES mailboxes (id) ON DELETE CASCADE,
+    folder         text NOT NULL,
+    uidvalidity    bigint NOT NULL,
+    last_uid       bigint NOT NULL,
+    PRIMARY KEY (mailbox_id, folder)
+) WITH (fillfactor = 70);
+
+-- Limits, spacing and the fleet's stop switch: one row, which every reserve reads.
+CREATE TABLE settings (
+    one                    boolean PRIMARY KEY DEFAULT true CHECK (one),
+    worker_count           integer NOT NULL DEFAULT 64 CHECK (worker_count BETWEEN 1 AND 4096),
+    sending_stopped        boolean NOT NULL DEFAULT false,
+    global_per_hour        integer NOT NULL DEFAULT 10000 CHECK (global_per_hour > 0),
+    global_per_minute      integer NOT NULL DEFAULT 250 CHECK (global_per_minute > 0),
+    user_per_hour          integer NOT NULL DEFAULT 300 CHECK (user_per_hour > 0),
+    user_per_minute        integer NOT NULL DEFAULT 8 CHECK (user_per_minute > 0),
+    mailbox_gap_seconds    double precision NOT NULL DEFAULT 120 CHECK (mailbox_gap_seconds >= 0),
+    send_within_seconds    double precision NOT NULL DEFAULT 5 CHECK (send_within_seconds > 0),
+    slack_seconds          double precision NOT NULL DEFAULT 5 CHECK (slack_seconds BETWEEN 0 AND 60),
+    changed_at             timestamptz NOT NULL DEFAULT now()
+);
+INSERT INTO settings DEFAULT VALUES;
+
+CREATE TABLE workers (
+    id             uuid PRIMARY KEY,                       -- one a process
+    name           text NOT NULL,                          -- host and process id: warmup_jobs.worker_id
+    http_address   text NOT NULL DEFAULT '',
+    version        text NOT NULL DEFAULT '',
+    limits         jsonb NOT NULL DEFAULT '{}',            -- as its configuration says; doctor compares them
+    started_at     timestamptz NOT NULL,
+    seen_at        timestamptz NOT NULL,
+    stopped_at     timestamptz,
+    demand         integer NOT NULL DEFAULT 0,             -- entries that were due at its last reserve
+    batch_id       uuid,                                   -- the last reserve, and
+    batch_answer   jsonb                                   -- its answer, denials included
+) WITH (fillfactor = 50);
+
+CREATE SEQUENCE slot_epoch AS bigint;                      -- never restarts
+
+CREATE TABLE slots (
+    worker_count   integer NOT NULL,
+    slot           integer NOT NULL CHECK (slot >= 0 AND slot < worker_count),
+    epoch          bigint NOT NULL DEFAULT 0,
+    owner          uuid,
+    lease_until    timestamptz NOT NULL DEFAULT '-infinity',
+    PRIMARY KEY (worker_count, slot)
+) WITH (fillfactor = 50);
+INSERT INTO slots (worker_count, slot) SELECT 64, generate_series(0, 63);
+
+-- Sliding windows: counts a second and a half minute, the newest last. Guarded by the one advisory lock of reserve.
+CREATE TABLE cap_rings (
+    scope          cap_scope NOT NULL,
+    ref            uuid NOT NULL,                          -- user or worker; the nil UUID for GLOBAL
+    head           timestamptz NOT NULL,                   -- the moment of the last grant; time never goes back
+    next_ok_at     timestamptz NOT NULL DEFAULT '-infinity',   -- USER: spacing between its mailboxes
+    seconds        integer[] NOT NULL,
+    halves         integer[] NOT NULL,
+    PRIMARY KEY (scope, ref)
+) WITH (fillfactor = 50);
+
+INSERT INTO cap_rings (scope, ref, head, seconds, halves)
+    VALUES ('GLOBAL', '00000000-0000-0000-0000-000000000000', 'epoch', array_fill(0, ARRAY[121]), array_fill(0, ARRAY[123]));
+
+-- Who or what changed a mailbox, user, plan or the fleet, when, and why.
+CREATE TABLE state_changes (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    at             timestamptz NOT NULL,
+    actor          text NOT NULL,                          -- 'daemon', 'cli', or the user's address
+    subject        text NOT NULL CHECK (subject IN ('mailbox', 'user', 'plan', 'fleet')),
+    subject_id     text NOT NULL,
+    was            text NOT NULL DEFAULT '',
+    became         text NOT NULL,
+    reason         text NOT NULL DEFAULT ''
+);
+CREATE INDEX state_changes_subject ON state_changes (subject, subject_id, at);
+
+-- Every day's directory of a pool: who takes part, with which weight. Written once a version; all workers read the same.
+CREATE TABLE pool_directories (
+    pool_id        bigint NOT NULL REFERENCES pools (id) ON DELETE CASCADE,
+    day            date NOT NULL,
+    version        integer NOT NULL,
+    members        bigint[] NOT NULL,
+    weights        integer[] NOT NULL,
+    PRIMARY KEY (pool_id, day, version),
+    CHECK (cardinality(members) = cardinality(weights))
+);
+
+-- Partitions from `first` to `last`, those that are missing. Returns how many were made.
+CREATE FUNCTION make_partitions(first date, last date) RETURNS integer
+    LANGUAGE plpgsql AS $$
+DECLARE
+    made integer := 0;
+    parent text;
+    part text;
+    d date;
+BEGIN
+    PERFORM pg_advisory_xact_lock(1463898733, 3);  -- two makers of one partition would fail each other
+    FOREACH parent IN ARRAY ARRAY['warmup_jobs', 'sightings'] LOOP
+        FOR d IN SELECT generate_series(first, last, '1 day')::date LOOP
+            part := parent || to_char(d, '_YYYYMMDD');
+            IF to_regclass(part) IS NULL THEN
+                EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)'
+                               ' WITH (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.05,'
+                               ' autovacuum_vacuum_insert_scale_factor = 0.2)', part, parent, d, d + 1);
+                made := made + 1;
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN made;
+END $$;

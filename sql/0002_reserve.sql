@@ -1,0 +1,293 @@
+-- Reserve: the decision to send. One round trip a batch; each lock is a statement of its own, before what reads it.
+--
+-- Locks, always in this order: worker row, slot rows, day rows, pace rows, waiting jobs, the caps' advisory lock, proofs.
+-- Time is read after the last lock and never goes back. 1463898733 is 'WARM' plus one, our advisory lock class: 1 caps.
+
+-- Rings hold 121 seconds and 123 half minutes, the newest last: enough for a window of a minute, or an hour, and 60 s slack.
+CREATE FUNCTION ring_at(ring integer[], steps bigint) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN CASE
+        WHEN steps <= 0 THEN ring
+        WHEN steps >= cardinality(ring) THEN array_fill(0, ARRAY[cardinality(ring)])
+        ELSE ring[steps + 1:] || array_fill(0, ARRAY[steps::integer])
+    END;
+
+CREATE FUNCTION ring_add(ring integer[], n integer) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN ring[:cardinality(ring) - 1] || (ring[cardinality(ring)] + n);
+
+-- What the last `span` buckets hold.
+CREATE FUNCTION ring_sum(ring integer[], span integer) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(sum(x), 0) FROM unnest(ring[cardinality(ring) - span + 1:]) AS x;
+END;
+
+-- In how many buckets' time the last `span` buckets will hold less than `cap`.
+CREATE FUNCTION ring_wait(ring integer[], span integer, cap integer) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+BEGIN ATOMIC
+    SELECT coalesce(min(k), 1)
+    FROM (SELECT i AS k, sum(x) OVER (ORDER BY i DESC) - x AS rest
+          FROM unnest(ring[cardinality(ring) - span + 1:]) WITH ORDINALITY AS r(x, i)) AS after
+    WHERE rest < cap;
+END;
+
+CREATE FUNCTION bucket(moment timestamptz, seconds integer) RETURNS bigint
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN floor(extract(epoch FROM moment) / seconds)::bigint;
+
+-- How much of a global cap this worker may take now: what is free, less what other live workers still have to claim of
+-- their share, but never less than its own share. A share follows demand; what nobody claims is free.
+CREATE FUNCTION worker_room(p_worker uuid, p_demand integer, p_now timestamptz, cap integer, used bigint, per_hour boolean,
+                            span integer) RETURNS bigint
+    LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    free bigint := greatest(cap - used, 0);
+    total bigint;
+    mine bigint;
+    owed bigint;
+BEGIN
+    IF free = 0 THEN
+        RETURN 0;
+    END IF;
+    SELECT sum(s.demand), coalesce(sum(least(s.demand, greatest(s.share - s.taken, 0))) FILTER (WHERE NOT s.me), 0),
+           max(s.share - s.taken) FILTER (WHERE s.me)
+    INTO total, owed, mine
+    FROM (SELECT l.me, l.demand, l.taken, cap * l.demand / greatest(sum(l.demand) OVER (), 1) AS share
+          FROM (SELECT w.id = p_worker AS me,
+                       CASE WHEN w.id = p_worker THEN p_demand ELSE w.demand END::bigint AS demand,
+                       coalesce(CASE WHEN per_hour
+                           THEN ring_sum(ring_at(r.halves, bucket(p_now, 30) - bucket(r.head, 30)), span)
+                           ELSE ring_sum(ring_at(r.seconds, bucket(p_now, 1) - bucket(r.head, 1)), span) END, 0) AS taken
+                FROM workers w LEFT JOIN cap_rings r ON r.scope = 'WORKER' AND r.ref = w.id
+                WHERE w.id = p_worker OR (w.stopped_at IS NULL AND w.demand > 0 AND w.seen_at > p_now - interval '1 minute')
+               ) AS l) AS s;
+    IF total <= free THEN
+        RETURN free;
+    END IF;
+    RETURN greatest(free - owed, least(free, mine), 0);
+END $$;
+
+-- Returns, for each request in the order of the batch, either
+--   {"day", "id", "token", "start", "by", "retries", "now"}  the job, reserved; instants as seconds of the epoch, or
+--   {"why", "at"}                                            the reason, and when to ask again (null: not of itself).
+CREATE FUNCTION reserve_sends(
+    p_worker uuid, p_worker_name text, p_batch uuid, p_demand integer, p_slots integer[], p_epochs bigint[],
+    p_mailboxes bigint[], p_days date[], p_recipients bigint[], p_job_days date[], p_job_ids bigint[],
+    p_gaps double precision[], p_user_gaps double precision[], p_topics text[], p_seeds bigint[],
+    p_now timestamptz DEFAULT NULL
+) RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+AS $$
+DECLARE
+    nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+    worker workers%ROWTYPE;
+    cfg settings%ROWTYPE;
+    ring cap_rings%ROWTYPE;
+    v_now timestamptz;
+    slack interval;
+    span_s integer;
+    span_h integer;
+    used_s bigint;
+    used_h bigint;
+    room_s bigint;
+    room_h bigint;
+    answer jsonb;
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'reserve_sends needs READ COMMITTED: a snapshot older than its locks would count too little';
+    END IF;
+
+    SELECT * INTO worker FROM workers WHERE id = p_worker FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'worker % is not registered', p_worker;
+    END IF;
+    IF worker.batch_id = p_batch THEN
+        RETURN worker.batch_answer;  -- asked again after a lost COMMIT
+    END IF;
+    SELECT * INTO cfg FROM settings;
+
+    PERFORM 1 FROM slots s
+        WHERE s.worker_count = cfg.worker_count
+          AND s.slot IN (SELECT m.slot_hash % cfg.worker_count FROM mailboxes m WHERE m.id = ANY (p_mailboxes))
+        ORDER BY s.slot FOR KEY SHARE;
+    PERFORM 1 FROM mailbox_days d JOIN unnest(p_mailboxes, p_days) AS a(mailbox_id, day) USING (mailbox_id, day)
+        ORDER BY d.mailbox_id, d.day FOR UPDATE OF d;
+    PERFORM 1 FROM mailbox_pace p WHERE p.mailbox_id = ANY (p_mailboxes) ORDER BY p.mailbox_id FOR UPDATE;
+    IF array_remove(p_job_ids, NULL) <> '{}' THEN
+        PERFORM 1 FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
+            ORDER BY j.day, j.id FOR UPDATE OF j;
+    END IF;
+    PERFORM pg_advisory_xact_lock(1463898733, 1);
+    PERFORM 1 FROM proofs f WHERE f.mailbox_id = ANY (p_recipients) AND f.proven_at IS NULL
+        ORDER BY f.mailbox_id FOR UPDATE;
+
+    SELECT * INTO ring FROM cap_rings WHERE scope = 'GLOBAL' AND ref = nobody;
+    v_now := greatest(coalesce(p_now, clock_timestamp()), ring.head);
+    SELECT * INTO cfg FROM settings;  -- again: limits and the stop switch as they are behind the lock
+    slack := make_interval(secs => cfg.slack_seconds);
+    span_s := 61 + ceil(cfg.slack_seconds);
+    span_h := 1 + ceil((3600 + cfg.slack_seconds) / 30);
+    ring.seconds := ring_at(ring.seconds, bucket(v_now, 1) - bucket(ring.head, 1));
+    ring.halves := ring_at(ring.halves, bucket(v_now, 30) - bucket(ring.head, 30));
+    used_s := ring_sum(ring.seconds, span_s);
+    used_h := ring_sum(ring.halves, span_h);
+    room_s := worker_room(p_worker, p_demand, v_now, cfg.global_per_minute, used_s, false, span_s);
+    room_h := worker_room(p_worker, p_demand, v_now, cfg.global_per_hour, used_h, true, span_h);
+    INSERT INTO cap_rings (scope, ref, head, seconds, halves)
+        SELECT n.scope, n.ref, v_now, array_fill(0, ARRAY[121]), array_fill(0, ARRAY[123])
+        FROM (SELECT DISTINCT 'USER'::cap_scope AS scope, m.user_id AS ref FROM mailboxes m WHERE m.id = ANY (p_mailboxes)
+              UNION ALL SELECT 'WORKER', p_worker) AS n
+        WHERE NOT EXISTS (SELECT FROM cap_rings c WHERE c.scope = n.scope AND c.ref = n.ref);
+
+    WITH ask AS MATERIALIZED (
+        SELECT * FROM unnest(p_mailboxes, p_days, p_recipients, p_job_days, p_job_ids, p_gaps, p_user_gaps, p_topics, p_seeds)
+            WITH ORDINALITY AS a(mailbox_id, day, recipient_id, job_day, job_id, gap, user_gap, topic, seed, ord)
+    ), held AS (
+        SELECT h.slot FROM unnest(p_slots, p_epochs) AS h(slot, epoch)
+        JOIN slots s ON s.worker_count = cfg.worker_count AND s.slot = h.slot AND s.epoch = h.epoch
+                    AND s.owner = p_worker AND s.lease_until > v_now
+    ), judged AS MATERIALIZED (
+        -- Each request on its own: the first reason against it.
+        SELECT a.ord, a.mailbox_id, a.day, a.job_day, a.job_id, a.gap, a.user_gap, a.topic, a.seed,
+               m.user_id, m.slot_hash % cfg.worker_count AS slot, a.recipient_id, d.opens_at, d.closes_at, p.next_ok_at,
+               p.resting_until, j.scheduled_for, coalesce(j.retry_count, 0) AS retries,
+               CASE WHEN f.proven_at IS NULL THEN f.unproven_sends END AS unproven_sends,
+               CASE
+                   WHEN m.id IS NULL OR m.state = 'REMOVED' THEN 'mailbox_gone'
+                   WHEN h.slot IS NULL THEN 'not_owner'
+                   WHEN cfg.sending_stopped THEN 'fleet_stopped'
+                   WHEN a.job_id IS NOT NULL AND (j.id IS NULL OR j.status <> 'PENDING' OR j.mailbox_id <> a.mailbox_id
+                                                  OR j.recipient_id <> a.recipient_id) THEN 'job_gone'
+                   WHEN j.scheduled_for > v_now THEN 'scheduled'
+                   WHEN NOT (m.state = 'ACTIVE' OR (m.state = 'RECEIVE_ONLY' AND j.kind = 'REPLY')) THEN 'mailbox_state'
+                   WHEN d.mailbox_id IS NULL THEN 'no_day'
+                   WHEN v_now < d.opens_at OR v_now >= d.closes_at THEN 'window'
+                   WHEN d.taken >= d.quota THEN 'quota'
+                   WHEN d.attempts >= d.quota + greatest(3, ceil(d.quota * 0.2)) THEN 'attempts'
+                   WHEN p.resting_until > v_now THEN 'resting'
+                   WHEN p.next_ok_at > v_now THEN 'spacing'
+                   WHEN row_number() OVER (PARTITION BY a.mailbox_id ORDER BY a.ord) > 1 THEN 'spacing'
+                   WHEN r.id IS NULL OR r.id = m.id OR r.pool_id <> m.pool_id OR r.state NOT IN ('ACTIVE', 'RECEIVE_ONLY')
+                       THEN 'recipient'
+                   WHEN f.proven_at IS NULL AND f.unproven_sends >= 3 THEN 'unproven'
+               END AS why
+        FROM ask a
+        LEFT JOIN mailboxes m ON m.id = a.mailbox_id
+        LEFT JOIN held h ON h.slot = m.slot_hash % cfg.worker_count
+        LEFT JOIN mailbox_days d ON d.mailbox_id = a.mailbox_id AND d.day = a.day
+        LEFT JOIN mailbox_pace p ON p.mailbox_id = a.mailbox_id
+        LEFT JOIN warmup_jobs j ON j.day = a.job_day AND j.id = a.job_id
+        LEFT JOIN mailboxes r ON r.id = a.recipient_id
+        LEFT JOIN proofs f ON f.mailbox_id = a.recipient_id
+    ), sound AS (
+        SELECT *, unproven_sends + row_number() OVER (PARTITION BY recipient_id ORDER BY ord) > 3 AS too_unproven
+        FROM judged WHERE why IS NULL
+    ), users_now AS MATERIALIZED (
+        -- Each user's rings, advanced once.
+        SELECT c.ref AS user_id, greatest(c.next_ok_at, v_now) AS free_at, l.per_minute, l.per_hour,
+               k.seconds, k.halves, ring_sum(k.seconds, span_s) AS used_s, ring_sum(k.halves, span_h) AS used_h
+        FROM (SELECT DISTINCT user_id FROM sound) AS s
+        JOIN cap_rings c ON c.scope = 'USER' AND c.ref = s.user_id
+        JOIN users u ON u.id = s.user_id JOIN plans n ON n.id = u.plan_id,
+        LATERAL (SELECT coalesce(n.per_minute, cfg.user_per_minute) AS per_minute,
+                        coalesce(n.per_hour, cfg.user_per_hour) AS per_hour) AS l,
+        LATERAL (SELECT ring_at(c.seconds, bucket(v_now, 1) - bucket(c.head, 1)) AS seconds,
+                        ring_at(c.halves, bucket(v_now, 30) - bucket(c.head, 30)) AS halves) AS k
+    ), by_user AS (
+        SELECT s.*, u.per_minute, u.per_hour, u.used_s, u.used_h,
+               row_number() OVER w AS rank,
+               u.free_at + make_interval(secs => sum(s.user_gap) OVER w - s.user_gap) AS start_at
+        FROM sound s JOIN users_now u USING (user_id) WHERE NOT s.too_unproven
+        WINDOW w AS (PARTITION BY s.user_id ORDER BY s.ord ROWS UNBOUNDED PRECEDING)
+    ), user_judged AS (
+        -- Sends of one user in a batch start one after the other, within two fifths of the time they have.
+        SELECT *, CASE
+            WHEN used_s + rank > per_minute THEN 'user_minute'
+            WHEN used_h + rank > per_hour THEN 'user_hour'
+            WHEN start_at > v_now + make_interval(secs => cfg.send_within_seconds * 0.4) OR start_at >= closes_at
+                THEN 'user_spacing'
+        END AS user_why
+        FROM by_user
+    ), everybody AS (
+        SELECT ord, row_number() OVER (ORDER BY ord) AS rank FROM user_judged WHERE user_why IS NULL
+    ), granted AS MATERIALIZED (
+        SELECT u.*, gen_random_uuid() AS token, (v_now AT TIME ZONE 'UTC')::date AS today,
+               least(v_now + make_interval(secs => cfg.send_within_seconds), u.closes_at) AS send_by,
+               coalesce(u.job_day, (v_now AT TIME ZONE 'UTC')::date) AS final_day,
+               coalesce(u.job_id, nextval('warmup_job_id')) AS final_id
+        FROM user_judged u JOIN everybody e USING (ord)
+        WHERE u.user_why IS NULL AND e.rank <= least(room_s, room_h)
+    ), inserted AS (
+        INSERT INTO warmup_jobs (day, id, kind, status, mailbox_id, user_id, recipient_id, local_day, scheduled_for,
+                                 attempt_token, picked_at, start_at, send_by, worker_id, epoch, topic, thread_seed, created_at)
+        SELECT g.final_day, g.final_id, 'WARMUP', 'PROCESSING', g.mailbox_id, g.user_id, g.recipient_id, g.day, v_now,
+               g.token, v_now, g.start_at, g.send_by, p_worker_name, e.epoch, g.topic, g.seed, v_now
+        FROM granted g JOIN unnest(p_slots, p_epochs) AS e(slot, epoch) ON e.slot = g.slot
+        WHERE g.job_id IS NULL
+    ), again AS (
+        UPDATE warmup_jobs j
+        SET status = 'PROCESSING', attempt_token = g.token, picked_at = v_now, start_at = g.start_at, send_by = g.send_by,
+            local_day = g.day, worker_id = p_worker_name, epoch = e.epoch
+        FROM granted g JOIN unnest(p_slots, p_epochs) AS e(slot, epoch) ON e.slot = g.slot
+        WHERE j.day = g.job_day AND j.id = g.job_id
+    ), days AS (
+        UPDATE mailbox_days d SET taken = d.taken + 1, attempts = d.attempts + 1
+        FROM granted g WHERE d.mailbox_id = g.mailbox_id AND d.day = g.day
+    ), pace AS (
+        -- The server may see MAIL FROM as late as `slack` after the reservation: the gap is counted from there.
+        UPDATE mailbox_pace p
+        SET next_ok_at = g.start_at + make_interval(secs => greatest(g.gap, cfg.mailbox_gap_seconds)) + slack
+        FROM granted g WHERE p.mailbox_id = g.mailbox_id
+    ), unproven AS (
+        UPDATE proofs f SET unproven_sends = f.unproven_sends + g.n
+        FROM (SELECT recipient_id, count(*) AS n FROM granted WHERE unproven_sends IS NOT NULL GROUP BY 1) AS g
+        WHERE f.mailbox_id = g.recipient_id
+    ), user_rings AS (
+        UPDATE cap_rings c
+        SET head = v_now, seconds = ring_add(u.seconds, g.n), halves = ring_add(u.halves, g.n), next_ok_at = g.free_at
+        FROM users_now u JOIN (SELECT user_id, count(*)::integer AS n,
+                                      max(start_at + make_interval(secs => user_gap)) AS free_at
+                               FROM granted GROUP BY 1) AS g USING (user_id)
+        WHERE c.scope = 'USER' AND c.ref = u.user_id
+    ), wide_rings AS (
+        UPDATE cap_rings c
+        SET head = v_now,
+            seconds = ring_add(ring_at(c.seconds, bucket(v_now, 1) - bucket(c.head, 1)), g.n),
+            halves = ring_add(ring_at(c.halves, bucket(v_now, 30) - bucket(c.head, 30)), g.n)
+        FROM (SELECT count(*)::integer AS n FROM granted) AS g
+        WHERE g.n > 0 AND (c.scope, c.ref) IN (('GLOBAL', nobody), ('WORKER', p_worker))
+    )
+    SELECT coalesce(jsonb_agg(
+        CASE WHEN g.ord IS NOT NULL THEN jsonb_build_object(
+            'day', g.final_day, 'id', g.final_id, 'token', g.token, 'start', extract(epoch FROM g.start_at),
+            'by', extract(epoch FROM g.send_by), 'retries', g.retries, 'now', extract(epoch FROM v_now))
+        ELSE jsonb_build_object('why', why.word, 'at', extract(epoch FROM CASE why.word
+            WHEN 'window' THEN CASE WHEN v_now < q.opens_at THEN q.opens_at END
+            WHEN 'resting' THEN q.resting_until
+            WHEN 'scheduled' THEN q.scheduled_for
+            WHEN 'spacing' THEN greatest(q.next_ok_at, v_now + make_interval(secs => cfg.mailbox_gap_seconds))
+            WHEN 'fleet_stopped' THEN v_now + interval '30 seconds'
+            WHEN 'user_spacing' THEN u.start_at
+            WHEN 'user_minute' THEN to_timestamp(bucket(v_now, 1) + ring_wait(n.seconds, span_s, n.per_minute))
+            WHEN 'user_hour' THEN to_timestamp(30 * (bucket(v_now, 30) + ring_wait(n.halves, span_h, n.per_hour)))
+            WHEN 'global_minute' THEN CASE WHEN used_s < cfg.global_per_minute THEN v_now + interval '1 second'
+                ELSE to_timestamp(bucket(v_now, 1) + ring_wait(ring.seconds, span_s, cfg.global_per_minute)) END
+            WHEN 'global_hour' THEN CASE WHEN used_h < cfg.global_per_hour THEN v_now + interval '1 second'
+                ELSE to_timestamp(30 * (bucket(v_now, 30) + ring_wait(ring.halves, span_h, cfg.global_per_hour))) END
+        END)) END ORDER BY q.ord), '[]')
+    INTO answer
+    FROM judged q
+    LEFT JOIN granted g USING (ord)
+    LEFT JOIN user_judged u USING (ord)
+    LEFT JOIN users_now n ON n.user_id = q.user_id,
+    LATERAL (SELECT coalesce(q.why, u.user_why, CASE
+        WHEN u.ord IS NULL THEN 'unproven'
+        WHEN room_s <= room_h THEN 'global_minute' ELSE 'global_hour' END) AS word) AS why;
+
+    UPDATE workers SET batch_id = p_batch, batch_answer = answer, demand = p_demand, seen_at = greatest(seen_at, v_now)
+        WHERE id = p_worker;
+    RETURN answer;
+END $$;

@@ -1,0 +1,85 @@
+-- Sightings: what a visit found. One statement records the message, its proof, its truth and its answer.
+--
+-- A message counts only where its job says it belongs: a copy that turns up in another mailbox is ignored. The slot's
+-- epoch is checked, so that of two visitors of one mailbox only the owner's findings count; the primary key does the rest.
+-- Returns for each message: 'new' (recorded now), 'known' (recorded before), 'foreign' (no such job for this recipient).
+CREATE FUNCTION record_sightings(
+    p_recipient bigint, p_slot integer, p_epoch bigint,
+    p_job_days date[], p_job_ids bigint[], p_placements placement[], p_folders text[], p_uidvalidities bigint[],
+    p_uids bigint[], p_message_ids text[], p_threads jsonb[], p_stars boolean[], p_rescues boolean[],
+    p_answer_at timestamptz[], p_file_at timestamptz[], p_delete_at timestamptz[], p_now timestamptz DEFAULT NULL
+) RETURNS text[]
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+AS $$
+DECLARE
+    v_now timestamptz;
+    result text[];
+BEGIN
+    PERFORM 1 FROM slots s JOIN settings c ON s.worker_count = c.worker_count
+        WHERE s.slot = p_slot AND s.epoch = p_epoch FOR KEY SHARE OF s;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'slot % is no longer held by epoch %', p_slot, p_epoch USING ERRCODE = 'WU001';
+    END IF;
+    PERFORM 1 FROM mailbox_days d
+        WHERE (d.mailbox_id, d.day) IN (
+            SELECT j.mailbox_id, j.local_day FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
+            WHERE j.status IN ('UNKNOWN', 'FAILED', 'PENDING'))
+        ORDER BY d.mailbox_id, d.day FOR UPDATE;
+    PERFORM 1 FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
+        ORDER BY j.day, j.id FOR UPDATE OF j;
+    v_now := coalesce(p_now, clock_timestamp());
+
+    WITH found AS MATERIALIZED (
+        SELECT a.*, j.mailbox_id AS sender_id, j.user_id AS sender_user, j.status, j.local_day, j.topic, j.thread_seed,
+               j.thread_depth, j.outcome
+        FROM (SELECT DISTINCT ON (f.job_day, f.job_id) f.*
+              FROM unnest(p_job_days, p_job_ids, p_placements, p_folders, p_uidvalidities, p_uids, p_message_ids, p_threads,
+                          p_stars, p_rescues, p_answer_at, p_file_at, p_delete_at)
+                   WITH ORDINALITY AS f(job_day, job_id, placement, folder, uidvalidity, uid, message_id, thread, star,
+                                        rescue, answer_at, file_at, delete_at, ord)
+              ORDER BY f.job_day, f.job_id, f.ord) AS a
+        JOIN warmup_jobs j ON j.day = a.job_day AND j.id = a.job_id AND j.recipient_id = p_recipient
+        WHERE j.attempt_token IS NOT NULL  -- a job that was never reserved cannot have arrived
+    ), fresh AS (
+        INSERT INTO sightings (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity, uid,
+                               message_id, thread_depth, star, rescue, answer_at, next_at, file_at, delete_at)
+        SELECT job_day, job_id, p_recipient, sender_id, placement, v_now, p_epoch, folder, uidvalidity, uid, message_id,
+               thread_depth, star, rescue, answer_at, v_now, file_at, delete_at
+        FROM found
+        ON CONFLICT DO NOTHING
+        RETURNING job_day, job_id
+    ), truth AS MATERIALIZED (
+        -- Seen is sent. A job that waits for a retry is not sent again; one that was given up as unverified was sent.
+        SELECT f.* FROM found f JOIN fresh USING (job_day, job_id)
+        WHERE f.status IN ('UNKNOWN', 'PENDING') OR (f.status = 'FAILED' AND f.outcome = 'unverified')
+    ), corrected AS (
+        UPDATE warmup_jobs j SET status = 'SENT', completed_at = v_now, outcome = 'sighted'
+        FROM truth t WHERE j.day = t.job_day AND j.id = t.job_id
+    ), counted AS (
+        -- UNKNOWN kept its place. A retry had given it back: it takes one again, unless the day is full by now.
+        UPDATE mailbox_days d
+        SET taken = least(d.taken + c.retries, d.quota), sent = least(d.sent + c.n, least(d.taken + c.retries, d.quota)),
+            failed = greatest(d.failed - c.unverified, 0)
+        FROM (SELECT sender_id, local_day, count(*) AS n, count(*) FILTER (WHERE status = 'PENDING') AS retries,
+                     count(*) FILTER (WHERE status = 'FAILED') AS unverified
+              FROM truth GROUP BY 1, 2) AS c
+        WHERE d.mailbox_id = c.sender_id AND d.day = c.local_day
+    ), answered AS (
+        INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, scheduled_for, topic, thread_seed,
+                                 thread_depth, thread, parent_day, parent_id, created_at)
+        SELECT (v_now AT TIME ZONE 'UTC')::date, 'REPLY', 'PENDING', p_recipient, m.user_id, f.sender_id, f.answer_at, f.topic,
+               f.thread_seed, f.thread_depth + 1, f.thread, f.job_day, f.job_id, v_now
+        FROM found f JOIN fresh USING (job_day, job_id) JOIN mailboxes m ON m.id = p_recipient
+        WHERE f.answer_at IS NOT NULL AND m.state IN ('ACTIVE', 'RECEIVE_ONLY')
+    )
+    SELECT array_agg(CASE WHEN n.job_id IS NOT NULL THEN 'new' WHEN f.job_id IS NOT NULL THEN 'known' ELSE 'foreign' END
+                     ORDER BY a.ord)
+    INTO result
+    FROM unnest(p_job_days, p_job_ids) WITH ORDINALITY AS a(job_day, job_id, ord)
+    LEFT JOIN found f USING (job_day, job_id) LEFT JOIN fresh n ON n.job_day = f.job_day AND n.job_id = f.job_id AND f.ord = a.ord;
+
+    UPDATE proofs SET proven_at = v_now, unproven_sends = 0
+        WHERE mailbox_id = p_recipient AND proven_at IS NULL AND 'new' = ANY (result);
+    RETURN coalesce(result, '{}');
+END $$;

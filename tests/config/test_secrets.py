@@ -1,0 +1,76 @@
+"""Where secrets may stand, and that they are never shown."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.config.conftest import Loading, wrong
+from warmupd.errors import ConfigError
+
+SECRET = "correct-horse-battery-staple-and-more"
+
+
+def test_dollar_in_dotenv_is_a_dollar(loaded: Loading) -> None:
+    secret = "$HOME-${HOME}-is-no-variable-in-this-file"
+    assert loaded(dotenv=f"WARMUP_AUTH__SECRET='{secret}'\n").auth.secret.get_secret_value() == secret
+
+
+def test_secret_comes_from_a_file(loaded: Loading, tmp_path: Path) -> None:
+    (tmp_path / "auth").write_text(SECRET + "\n")
+    config = loaded(dotenv="WARMUP_AUTH__SECRET_FILE=auth\n")
+    assert config.auth.secret.get_secret_value() == SECRET
+
+
+def test_secret_comes_from_systemd_credentials(loaded: Loading, tmp_path: Path) -> None:
+    (tmp_path / "creds").mkdir()
+    (tmp_path / "creds/auth.secret").write_text(SECRET)
+    (tmp_path / "creds/tls.pem").write_text("somebody else's")
+    config = loaded(environ={"CREDENTIALS_DIRECTORY": str(tmp_path / "creds")})
+    assert config.auth.secret.get_secret_value() == SECRET
+
+
+def test_mistyped_credential_is_named(loaded: Loading, tmp_path: Path) -> None:
+    (tmp_path / "auth.secrets").write_text(SECRET)
+    lines = wrong(lambda: loaded(environ={"CREDENTIALS_DIRECTORY": str(tmp_path)}))
+    assert lines == ["credential auth.secrets: no such secret; did you mean auth.secret?"]
+
+
+def test_missing_secret_file_and_doubled_secret_are_named(loaded: Loading) -> None:
+    lines = wrong(lambda: loaded(environ={"WARMUP_AUTH__SECRET_FILE": "/nowhere/x", "WARMUP_AUTH__SECRET": SECRET}))
+    assert lines == [
+        "WARMUP_AUTH__SECRET_FILE: cannot read /nowhere/x: No such file or directory",
+        "WARMUP_AUTH__SECRET_FILE: WARMUP_AUTH__SECRET is set as well; keep one of them",
+    ]
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://u:hunter2@h/d", "postgresql://u:hunter2@h:port/d", "embeded", "postgresql://"]
+)
+def test_other_database_url_is_refused_and_not_shown(loaded: Loading, url: str) -> None:
+    (line,) = wrong(lambda: loaded(environ={"WARMUP_DATABASE__URL": url}))
+    assert line.startswith('database.url (WARMUP_DATABASE__URL): expected "embedded" or postgresql://')
+    assert "hunter2" not in line
+
+
+def test_secrets_are_never_shown(loaded: Loading) -> None:
+    key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"
+    config = loaded(
+        f"[auth]\nsecret = '{SECRET}'\nscrape_token = 'hunter2'\n[secrets]\nkeys = ['{key}']\n"
+        "[database]\nurl = 'postgresql://me:hunter2@h:5432/d?password=hunter2'\n"
+    )
+    shown = f"{config!r} {config} {config.redacted()} {config.model_dump()} {config.model_dump_json()}"
+    assert not re.search(f"hunter2|{SECRET}|{key}", shown)
+    assert config.redacted()["database"]["url"] == "postgresql://me:***@h:5432/d?***"
+    assert config.redacted()["secrets"]["keys"] == ["***"]
+
+
+def test_refused_secrets_are_not_shown(loaded: Loading) -> None:
+    toml = "[auth]\nsecret = 'hunter2'\n[secrets]\nkeys = ['hunter2']\n[notifications]\nwebhook_url = 'hunter2'\n"
+    lines = wrong(lambda: loaded(toml))
+    assert [line.split(" ")[0] for line in lines] == ["auth.secret", "notifications.webhook_url", "secrets.keys"]
+    assert "hunter2" not in "".join(lines)
+    with pytest.raises(ConfigError) as caught:
+        loaded(toml)
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__

@@ -1,0 +1,132 @@
+"""Fixtures for every test: an own Postgres for each xdist worker, and a migrated database of its own for each test."""
+
+import asyncio
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any, TypeVar
+
+import asyncpg
+import pytest
+
+from warmupd.store.database import Database
+from warmupd.store.embedded import EmbeddedPostgres
+from warmupd.store.migrate import migrate
+
+T = TypeVar("T")
+
+_numbers = count(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--require-real", action="store_true", help="a skipped test with the marker realmail has failed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Any:
+    report: pytest.TestReport = yield
+    required = item.config.getoption("--require-real") and item.get_closest_marker("realmail") is not None
+    if required and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+        report.longrepr = f"skipped although --require-real was given: {report.longreprtext}"
+    return report
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    """No DATABASE_URL, WARMUP_* or PG* of the machine reaches a test."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name == "DATABASE_URL" or name.startswith(("WARMUP_", "PG")):
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture
+def free_port() -> int:
+    """A loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture
+def data_dir() -> Iterator[Path]:
+    """An empty directory that any user can reach: pytest's own is closed to whom root drops to."""
+    directory = Path(tempfile.mkdtemp(prefix="warmupd-test-"))
+    yield directory
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def postgres(clean_environment: None) -> Iterator[str]:
+    """The URL of a running server, to which every test may add databases."""
+    directory = Path(tempfile.mkdtemp(prefix="warmupd-test-"))
+    server = EmbeddedPostgres(directory, fsync=False)
+    _run(server.start())
+    yield server.url
+    _run(server.stop())
+    shutil.rmtree(directory)
+
+
+@pytest.fixture(scope="session")
+def template_database(postgres: str) -> str:
+    """The name of a migrated database that nobody is connected to."""
+    _run(_command(postgres, "CREATE DATABASE template_warmupd"))
+    _run(_migrate(_named(postgres, "template_warmupd")))
+    return "template_warmupd"
+
+
+@pytest.fixture
+def empty_database_url(postgres: str) -> Iterator[str]:
+    """A database of the test's own, without a table."""
+    yield from _database(postgres, "template1")
+
+
+@pytest.fixture
+def database_url(postgres: str, template_database: str) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    yield from _database(postgres, template_database)
+
+
+@pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    """Open on `database_url`."""
+    async with await Database.open(database_url, pool_size=4, application_name="tests") as database:
+        yield database
+
+
+def _database(server: str, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    _run(_command(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
+    yield _named(server, name)
+    _run(_command(server, f"DROP DATABASE {name} WITH (FORCE)"))
+
+
+def _named(server: str, database: str) -> str:
+    return server.replace("postgresql:///warmupd?", f"postgresql:///{database}?")
+
+
+async def _command(url: str, command: str) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.execute(command)
+    finally:
+        await connection.close()
+
+
+async def _migrate(url: str) -> None:
+    async with await Database.open(url, pool_size=1, application_name="tests") as database:
+        await migrate(database)
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    """In a thread of its own, so that the event loop of the test is not disturbed."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()

@@ -1,0 +1,63 @@
+"""Servers, certificates and accounts for the mail tests."""
+
+import ssl
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+
+from tests.mail.certificates import Authority, make_authority
+from tests.mail.fault_smtp import FaultServer
+from warmupd.mail.account import Account, Endpoint, Security
+from warmupd.mail.hosts import HostPolicy
+from warmupd.mail.smtp import SmtpSender, Timeouts
+from warmupd.mail.tls import client_context
+
+PASSWORD = "correct horse"
+LOOPBACK = HostPolicy(allow_hosts=("127.0.0.0/8",))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    return make_authority(tmp_path_factory.mktemp("certificates"))
+
+
+@pytest.fixture(scope="session")
+def trusting(authority: Authority) -> ssl.SSLContext:
+    """A client context that trusts the test authority."""
+    return client_context(str(authority.ca_file))
+
+
+@pytest.fixture
+async def start_smtp(authority: Authority) -> AsyncIterator[Callable[..., Any]]:
+    """Starts fault servers; keywords are those of FaultServer."""
+    async with AsyncExitStack() as stack:
+
+        async def start(**settings: Any) -> FaultServer:
+            settings.setdefault("context", authority.server_context())
+            settings.setdefault("users", {"ann@one.test": PASSWORD})
+            return await stack.enter_async_context(FaultServer(**settings).running())
+
+        yield start
+
+
+@pytest.fixture
+async def sender(trusting: ssl.SSLContext) -> AsyncIterator[SmtpSender]:
+    """A sender with little patience: a quarter of a second a phase."""
+    patience = dict.fromkeys(("connect", "ehlo", "tls", "auth", "mail", "rcpt", "data", "body"), 0.25)
+    sender = SmtpSender(context=trusting, policy=LOOPBACK, timeouts=Timeouts(**patience))
+    yield sender
+    await sender.close()
+
+
+@pytest.fixture
+def account_at() -> Callable[..., Account]:
+    """An account whose SMTP server is the given fault server."""
+
+    def make(server: FaultServer, *, password: str = PASSWORD, host: str = "localhost") -> Account:
+        security = Security.TLS if server.implicit_tls else Security.STARTTLS
+        endpoint = Endpoint(host=host, port=server.port, security=security, username="ann@one.test", password=password)
+        return Account(mailbox_id=1, address="ann@one.test", display_name="Ann", smtp=endpoint, imap=endpoint)
+
+    return make

@@ -1,0 +1,57 @@
+"""What the IMAP tests have in common: accounts, patience, a recogniser, an oracle."""
+
+import datetime as dt
+import imaplib
+import re
+import ssl
+
+from warmupd.mail.account import Account, Endpoint, Security
+from warmupd.mail.hosts import HostPolicy
+from warmupd.mail.imap import ImapTimeouts
+from warmupd.mail.message_id import MessageToken
+
+ADDRESS = "ann@one.test"
+PASSWORD = 'correct "horse" \\ battery'
+LOOPBACK = HostPolicy(allow_hosts=("127.0.0.0/8",))
+IMPATIENT = ImapTimeouts(connect=0.2, login=0.2, command=0.2, logout=0.2)
+DAY = dt.date(2026, 3, 1)
+
+
+def account_at(
+    port: int, *, security: Security = Security.TLS, password: str = PASSWORD, junk_folder: str = "", host: str = ""
+) -> Account:
+    endpoint = Endpoint(
+        host=host or "localhost", port=port, security=security, username=ADDRESS, password=password
+    )
+    return Account(
+        mailbox_id=1, address=ADDRESS, display_name="Ann", smtp=endpoint, imap=endpoint, junk_folder=junk_folder
+    )
+
+
+def recognise(text: str) -> MessageToken | None:
+    """Ours is what has `warm-N@` in it."""
+    match = re.search(r"warm-(\d+)@", text)
+    return MessageToken(DAY, int(match[1])) if match else None
+
+
+def letter(number: int | None = None, *, sender: str = "bob@two.test", subject: str = "Lunch", extra: str = "") -> bytes:
+    """A message of ours, or somebody else's when it has no number."""
+    message_id = f"<warm-{number}@two.test>" if number is not None else "<private@elsewhere.test>"
+    head = f"From: Bob <{sender}>\r\nTo: {ADDRESS}\r\nSubject: {subject}\r\nMessage-ID: {message_id}\r\n{extra}"
+    return f"{head}\r\nSee you.\r\n".encode()
+
+
+def contents(port: int, context: ssl.SSLContext) -> dict[str, list[tuple[bytes, bytes]]]:
+    """Every folder and message (UID, flags, octets) as another IMAP client, imaplib, sees them."""
+    client = imaplib.IMAP4_SSL("localhost", port, ssl_context=context)
+    try:
+        client.login(ADDRESS, PASSWORD)
+        names = [line.split(b' "/" ')[1].decode().strip('"') for line in client.list()[1] if isinstance(line, bytes)]
+        found = {}
+        for name in names:
+            client.select(f'"{name}"', readonly=True)
+            _, answer = client.uid("FETCH", "1:*", "(UID FLAGS BODY.PEEK[])")
+            found[name] = [(part[0], part[1]) for part in answer if isinstance(part, tuple)]
+        return found
+    finally:
+        client.logout()

@@ -1,0 +1,369 @@
+"""Deliveries over real sockets to a server that misbehaves at every stage in every way."""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from tests.mail.certificates import Authority
+from tests.mail.fault_smtp import Action, Fault, FaultServer, Stage, Taken
+from warmupd.core.outcome import OutcomeKind, Phase, SmtpReply, Trouble, classify
+from warmupd.mail.account import Account
+from warmupd.mail.hosts import HostPolicy
+from warmupd.mail.smtp import SmtpSender, Timeouts
+
+StartSmtp = Callable[..., Awaitable[FaultServer]]
+AccountAt = Callable[..., Account]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    sender: str = "ann@one.test"
+    recipient: str = "bob@two.test"
+    content: bytes = b"Subject: hello\r\n\r\nA line.\r\n.A line with a dot.\r\n"
+
+
+def always() -> None:
+    return None
+
+
+@pytest.mark.parametrize("implicit_tls", [False, True])
+@pytest.mark.parametrize("auth", ["PLAIN LOGIN", "LOGIN", "XOAUTH2 PLAIN"])
+async def test_message_is_taken_as_it_was_written(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, implicit_tls: bool, auth: str
+) -> None:
+    server = await start_smtp(implicit_tls=implicit_tls, auth=auth)
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert reply == SmtpReply(phase=Phase.BODY, code=250, enhanced="2.0.0", text="queued as 1")
+    assert server.taken == [Taken("ann@one.test", "bob@two.test", Mail().content)]
+
+
+# What each fault at each stage must read as. A stage's fault replaces its answer; "body" strikes after the first line.
+STAGES: dict[Stage, Phase] = {
+    "connect": Phase.CONNECT,
+    "ehlo": Phase.EHLO,
+    "starttls": Phase.STARTTLS,
+    "auth": Phase.AUTH,
+    "mail": Phase.MAIL,
+    "rcpt": Phase.RCPT,
+    "data": Phase.DATA,
+    "body": Phase.BODY,
+    "dot": Phase.BODY,
+}
+TROUBLES: dict[Action, Trouble] = {
+    "hang": Trouble.TIMEOUT,
+    "drop": Trouble.LOST,
+    "rst": Trouble.LOST,
+    "half": Trouble.LOST,
+    "drip": Trouble.TIMEOUT,
+    "garbage": Trouble.GARBAGE,
+    "longline": Trouble.GARBAGE,
+    "endless": Trouble.GARBAGE,
+}
+
+
+@pytest.mark.parametrize("action", TROUBLES)
+@pytest.mark.parametrize("stage", STAGES)
+async def test_fault_is_a_trouble_in_its_phase(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, stage: Stage, action: Action
+) -> None:
+    server = await start_smtp(faults={stage: Fault(action)})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.code, reply.trouble) == (STAGES[stage], None, TROUBLES[action])
+    expected = OutcomeKind.UNKNOWN if stage in ("body", "dot") else OutcomeKind.DEFERRED
+    assert classify(reply).kind is expected
+    assert len(server.taken) == (1 if stage == "dot" else 0)
+
+
+@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("line", ["550 5.7.1 no", "451 4.3.0 not now"])
+async def test_refusal_is_a_reply_in_its_phase(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, stage: Stage, line: str
+) -> None:
+    server = await start_smtp(faults={stage: Fault("reply", line)})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    code, enhanced, text = line.split(" ", 2)
+    assert reply == SmtpReply(phase=STAGES[stage], code=int(code), enhanced=enhanced, text=text)
+    assert server.taken == [] or stage == "body"
+
+
+@pytest.mark.parametrize("action", ["hang", "drop", "rst", "garbage"])
+async def test_farewell_never_changes_the_reply(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, action: Action
+) -> None:
+    server = await start_smtp(faults={"rcpt": Fault("reply", "550 5.1.1 unknown"), "quit": Fault(action)})
+    async with asyncio.timeout(1):
+        reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.code, reply.enhanced) == (Phase.RCPT, 550, "5.1.1")
+
+
+async def test_quit_is_said_after_the_answer(start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt) -> None:
+    server = await start_smtp()
+    await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    await server.ended.wait()
+    assert server.commands[-1] == "QUIT"
+
+
+async def test_hanging_farewell_is_cut_short(start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt) -> None:
+    server = await start_smtp(faults={"quit": Fault("hang")})
+    async with asyncio.timeout(1):
+        await sender.deliver(account_at(server), Mail(), may_proceed=always)
+        await server.struck.wait()
+        await sender.close()
+        await server.ended.wait()
+
+
+async def test_farewell_that_never_began_still_hangs_up(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp()
+    async with asyncio.timeout(1):
+        await sender.deliver(account_at(server), Mail(), may_proceed=always)
+        await sender.close()
+        await server.ended.wait()
+    assert server.commands[-1] == "DATA"
+
+
+async def test_loss_after_the_dot_is_unknown_though_taken(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp(faults={"dot": Fault("drop")})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.code) == (Phase.BODY, None)
+    assert classify(reply).kind is OutcomeKind.UNKNOWN
+    assert len(server.taken) == 1
+
+
+async def test_wrong_password_is_tried_once(start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt) -> None:
+    server = await start_smtp(auth="CRAM-MD5 PLAIN LOGIN")
+    reply = await sender.deliver(account_at(server, password="wrong"), Mail(), may_proceed=always)
+    assert (reply.phase, reply.code, server.auth_attempts) == (Phase.AUTH, 535, 1)
+
+
+async def test_endless_challenges_end(start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt) -> None:
+    server = await start_smtp(faults={"auth": Fault("reply", "334 more\r\n334 and more")})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.code, reply.trouble) == (Phase.AUTH, None, Trouble.GARBAGE)
+
+
+async def test_no_credential_is_shown_before_tls(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp(starttls=False)
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.trouble) == (Phase.STARTTLS, Trouble.NO_STARTTLS)
+    await server.ended.wait()
+    assert bytes(server.plaintext) == b"EHLO [127.0.0.1]\r\nQUIT\r\n"
+
+
+async def test_refused_starttls_shows_no_credential(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp(faults={"starttls": Fault("reply", "454 4.7.0 not available")})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.code, server.auth_attempts) == (Phase.STARTTLS, 454, 0)
+
+
+async def test_only_the_handshake_passes_in_clear(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp()
+    await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert bytes(server.plaintext) == b"EHLO [127.0.0.1]\r\nSTARTTLS\r\n"
+
+
+@pytest.mark.parametrize("implicit_tls", [False, True])
+@pytest.mark.parametrize("leaf", ["wrong_host", "expired"])
+async def test_untrusted_certificate_shows_no_credential(
+    start_smtp: StartSmtp,
+    sender: SmtpSender,
+    account_at: AccountAt,
+    authority: Authority,
+    leaf: str,
+    implicit_tls: bool,
+) -> None:
+    context = authority.server_context(getattr(authority, leaf))
+    server = await start_smtp(context=context, implicit_tls=implicit_tls)
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    phase = Phase.CONNECT if implicit_tls else Phase.STARTTLS
+    assert (reply.phase, reply.code, reply.trouble) == (phase, None, Trouble.CERTIFICATE)
+    assert ("expired" if leaf == "expired" else "localhost") in reply.text
+    assert server.auth_attempts == 0
+
+
+async def test_certificate_of_an_unknown_authority_is_refused(start_smtp: StartSmtp, account_at: AccountAt) -> None:
+    server = await start_smtp()
+    sender = SmtpSender(context=ssl.create_default_context(), policy=HostPolicy(allow_hosts=("127.0.0.1",)))
+    reply = await sender.check_login(account_at(server))
+    assert reply.trouble is Trouble.CERTIFICATE
+
+
+async def test_plain_server_on_a_tls_port_is_a_tls_trouble(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp()
+    server.implicit_tls = True  # the account believes so; the server already listens without
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.trouble) == (Phase.CONNECT, Trouble.TLS)
+
+
+async def test_server_without_a_login_is_told_apart(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp(auth="GSSAPI NTLM")
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.trouble, reply.text) == (Phase.AUTH, Trouble.NO_AUTH, "the server offers: GSSAPI NTLM")
+
+
+async def test_closed_port_is_unreachable(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, unused_tcp_port: int
+) -> None:
+    server = await start_smtp()
+    server.port = unused_tcp_port
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.trouble) == (Phase.CONNECT, Trouble.UNREACHABLE)
+
+
+async def test_forbidden_and_unknown_hosts_are_troubles(
+    start_smtp: StartSmtp, trusting: ssl.SSLContext, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp()
+    strict = SmtpSender(context=trusting, policy=HostPolicy())
+    assert (await strict.check_login(account_at(server))).trouble is Trouble.FORBIDDEN
+    assert (await sender.check_login(account_at(server, host="a..b"))).trouble is Trouble.UNRESOLVED
+    assert server.connections == 0
+
+
+@pytest.mark.parametrize("trouble", [Trouble.LATE, Trouble.DOUBT])
+async def test_stop_before_mail_says_nothing(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, trouble: Trouble
+) -> None:
+    server = await start_smtp()
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=lambda: trouble)
+    assert reply == SmtpReply(phase=Phase.MAIL, code=None, trouble=trouble)
+    await server.ended.wait()
+    assert server.commands[-2:] == ["AUTH", "QUIT"]
+
+
+async def test_stop_before_the_body_leaves_nothing_behind(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp()
+    answers = iter([None, Trouble.LATE])
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=lambda: next(answers))
+    assert reply == SmtpReply(phase=Phase.DATA, code=None, trouble=Trouble.LATE)
+    await server.ended.wait()
+    assert (server.commands[-1], bytes(server.body), server.taken) == ("DATA", b"", [])
+
+
+async def test_all_phases_together_are_bounded(
+    start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt
+) -> None:
+    server = await start_smtp(faults={"rcpt": Fault("hang")})
+    sender = SmtpSender(context=trusting, policy=HostPolicy(allow_hosts=("127.0.0.1",)), timeouts=Timeouts(total=0.3))
+    async with asyncio.timeout(2):
+        reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.trouble) == (Phase.RCPT, Trouble.TIMEOUT)
+
+
+async def test_cancelled_delivery_hangs_up(
+    start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt
+) -> None:
+    server = await start_smtp(faults={"dot": Fault("hang")})
+    sender = SmtpSender(context=trusting, policy=HostPolicy(allow_hosts=("127.0.0.1",)))
+    delivery = asyncio.create_task(sender.deliver(account_at(server), Mail(), may_proceed=always))
+    await server.struck.wait()
+    delivery.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await delivery
+    async with asyncio.timeout(1):
+        await server.ended.wait()
+
+
+async def test_spare_reply_is_not_taken_for_the_next(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp(faults={"mail": Fault("reply", "250 ok\r\n250 and once more")})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.trouble) == (Phase.RCPT, Trouble.GARBAGE)
+
+
+async def test_yes_in_the_wrong_place_is_garbage(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp(faults={"starttls": Fault("reply", "250 fine without")})
+    reply = await sender.check_login(account_at(server))
+    assert (reply.phase, reply.code, reply.trouble) == (Phase.STARTTLS, None, Trouble.GARBAGE)
+
+
+@pytest.mark.parametrize("secret", ["AGFubkBvbmUudGVzdABjb3JyZWN0IGhvcnNl", "Y29ycmVjdCBob3JzZQ==", "correct horse"])
+async def test_echoed_credential_is_hidden(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, secret: str
+) -> None:
+    server = await start_smtp(faults={"auth": Fault("reply", f"500 what is {secret} or {secret[:11]}")})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert reply.text == "what is [hidden] or [hidden]"
+
+
+async def test_reply_of_many_lines_is_one_text(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    lines = "550-5.7.26 Not\r\n550-5.7.26 authenticated.\r\n550 5.7.26 \udcff"
+    server = await start_smtp(faults={"dot": Fault("reply", lines)})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.enhanced, reply.text) == ("5.7.26", "Not authenticated. \ufffd")
+
+
+async def test_extensions_are_used_when_offered(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    server = await start_smtp(extensions=("SIZE", "8BITMIME", "SMTPUTF8"))
+    mail = Mail(recipient="bööb@two.test", content="Grüße\r\n".encode())
+    reply = await sender.deliver(account_at(server), mail, may_proceed=always)
+    assert reply.accepted
+    assert "MAIL FROM:<ann@one.test> SIZE=9 BODY=8BITMIME SMTPUTF8" in server.commands
+
+
+@pytest.mark.parametrize("address", ["", "a@b.test>\r\nRCPT TO:<c@d.test", "a b@c.test", "a@b.test\x00"])
+async def test_unspeakable_address_is_refused(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, address: str
+) -> None:
+    server = await start_smtp()
+    with pytest.raises(ValueError, match="envelope address"):
+        await sender.deliver(account_at(server), Mail(recipient=address), may_proceed=always)
+    assert server.connections == 0
+
+
+async def test_login_check_sends_no_mail(start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt) -> None:
+    server = await start_smtp()
+    reply = await sender.check_login(account_at(server))
+    assert reply == SmtpReply(phase=Phase.AUTH, code=235, enhanced="2.7.0", text="welcome")
+    await server.ended.wait()
+    assert server.commands[-2:] == ["AUTH", "QUIT"]
+
+
+async def test_connection_comes_from_the_source_address(
+    start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt
+) -> None:
+    server = await start_smtp()
+    sender = SmtpSender(context=trusting, policy=HostPolicy(allow_hosts=("127.0.0.1",)), source_address="127.0.0.9")
+    assert (await sender.check_login(account_at(server))).accepted
+    await sender.close()
+    assert server.peers == ["127.0.0.9"]
+
+
+async def test_every_phase_is_observed_once(
+    start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt
+) -> None:
+    server = await start_smtp(implicit_tls=True)
+    seen: list[Phase] = []
+    sender = SmtpSender(
+        context=trusting,
+        policy=HostPolicy(allow_hosts=("127.0.0.1",)),
+        observe=lambda phase, seconds: seen.append(phase) if seconds >= 0 else None,
+    )
+    await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    await sender.close()
+    assert seen == [phase for phase in Phase if phase is not Phase.STARTTLS]

@@ -1,0 +1,146 @@
+"""The clocks that everything which waits or dates is handed: real, scaled (demo) and virtual (tests, simulation)."""
+
+import asyncio
+import heapq
+import time
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells and passes time. `speed` is clock seconds a real second."""
+
+    @property
+    def speed(self) -> float: ...
+
+    def now(self) -> datetime:
+        """The current instant, aware, in UTC."""
+        ...
+
+    def boottime(self) -> float:
+        """Seconds that pass even while the machine sleeps and never jump; for leases and durations."""
+        ...
+
+    def stamp(self) -> datetime | None:
+        """The instant to hand to the database's functions; None lets them read the database's own clock."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Return after `seconds` of this clock."""
+        ...
+
+    async def pause(self, seconds: float) -> None:
+        """Return after `seconds` of the machine's time: before asking again what does not live in this clock's time."""
+        ...
+
+
+class SystemClock:
+    """The machine's own time."""
+
+    speed = 1.0
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def stamp(self) -> None:
+        return None
+
+    def boottime(self) -> float:
+        return _boottime()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds))
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class ScaledClock:
+    """Time that starts at `start` and runs `speed` times as fast as the machine's."""
+
+    def __init__(self, start: datetime, speed: float) -> None:
+        if start.tzinfo is None:
+            raise ValueError("start must be an aware datetime")
+        self.speed = speed
+        self._start = start.astimezone(UTC)
+        self._origin = _boottime()
+
+    def now(self) -> datetime:
+        return self.at(_boottime())
+
+    def stamp(self) -> datetime:
+        return self.now()
+
+    def at(self, machine_boottime: float) -> datetime:
+        """What this clock showed when the machine's CLOCK_BOOTTIME stood at `machine_boottime` seconds."""
+        return self._start + timedelta(seconds=(machine_boottime - self._origin) * self.speed)
+
+    def boottime(self) -> float:
+        return (_boottime() - self._origin) * self.speed
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(max(0.0, seconds) / self.speed)
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+
+class VirtualClock:
+    """Time that stands still until `advance` is called: tests and the simulation drive it."""
+
+    speed = float("inf")
+
+    def __init__(self, start: datetime) -> None:
+        if start.tzinfo is None:
+            raise ValueError("start must be an aware datetime")
+        self._now = start.astimezone(UTC)
+        self._elapsed = 0.0
+        self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
+        self._order = count()
+
+    def now(self) -> datetime:
+        return self._now
+
+    def stamp(self) -> datetime:
+        return self._now
+
+    def boottime(self) -> float:
+        return self._elapsed
+
+    async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
+        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), next(self._order), waiting))
+        await waiting
+
+    async def pause(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+
+    @property
+    def next_wakeup(self) -> datetime | None:
+        """When the earliest sleeper wants to wake, or None when nobody sleeps."""
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        return self._sleepers[0][0] if self._sleepers else None
+
+    def advance(self, seconds: float) -> None:
+        """Move on by `seconds` and wake, in order, who slept until then."""
+        self.advance_to(self._now + timedelta(seconds=seconds))
+
+    def advance_to(self, moment: datetime) -> None:
+        """Move on to `moment` (never back) and wake, in order, who slept until then."""
+        if moment > self._now:
+            self._elapsed += (moment - self._now).total_seconds()
+            self._now = moment
+        while self._sleepers and self._sleepers[0][0] <= self._now:
+            waiting = heapq.heappop(self._sleepers)[2]
+            if not waiting.done():
+                waiting.set_result(None)
+
+
+def _boottime() -> float:
+    clock_id = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)  # macOS has no CLOCK_BOOTTIME
+    return time.clock_gettime(clock_id)

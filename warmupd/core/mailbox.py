@@ -1,0 +1,119 @@
+"""A mailbox as the scheduler knows it: who owns it, where its day lies, and how its quota rises."""
+
+import datetime as dt
+from dataclasses import dataclass
+from enum import StrEnum
+from hashlib import md5
+from uuid import UUID
+
+
+class MailboxState(StrEnum):
+    """The Postgres ENUM `mailbox_state`."""
+
+    ACTIVE = "ACTIVE"
+    RECEIVE_ONLY = "RECEIVE_ONLY"  # answers, never starts
+    PAUSED = "PAUSED"  # by its owner; keeps its ramp
+    SUSPENDED = "SUSPENDED"  # by the daemon, with a reason and until when
+    AUTH_FAILED = "AUTH_FAILED"  # needs its owner
+    REMOVED = "REMOVED"
+
+    @property
+    def sends(self) -> bool:
+        """Whether it may start or answer anything."""
+        return self in {MailboxState.ACTIVE, MailboxState.RECEIVE_ONLY}
+
+    @property
+    def starts(self) -> bool:
+        """Whether it may start a conversation."""
+        return self is MailboxState.ACTIVE
+
+    @property
+    def receives(self) -> bool:
+        """Whether others may write to it."""
+        return self.sends
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ramp:
+    """How the quota rises: `start` on day 1, `step` more each day, up to `target`; `floor` once ramped."""
+
+    start: int
+    step: int
+    target: int
+    floor: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Hours:
+    """The send window in local hours: from `start` (0 to 23) up to, but without, `end` (1 to 24)."""
+
+    start: int
+    end: int
+    weekdays_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Defaults:
+    """What holds for a mailbox whose own row and whose user's row say nothing (from the configuration)."""
+
+    zone: str
+    hours: Hours
+    ramp: Ramp
+    own_mail: int = 0
+
+
+@dataclass(kw_only=True, slots=True)
+class Mailbox:
+    """One enrolled mailbox, without its credentials; one object a mailbox, so it stays small."""
+
+    id: int
+    user_id: UUID
+    pool_id: int
+    domain: str
+    state: MailboxState
+    priority: int  # of its user's plan; a higher one goes first above the floor
+    zone: str  # IANA name
+    hours: Hours
+    ramp: Ramp
+    ramp_days: int  # days that the ramp has advanced so far
+    day_limit: int | None = None  # most sends a local day: the provider's or the plan's ceiling less the owner's own mail
+    user_gap: float = 1.0  # most seconds between sends of its user: half of what the user's quotas leave
+    smtp_host: str = ""
+    auth_doubts: int = 0  # refused logins since the last accepted one
+
+    @property
+    def slot_hash(self) -> int:
+        return slot_hash(self.id)
+
+
+@dataclass(kw_only=True, slots=True)
+class DayRow:
+    """A mailbox's local day as its row in `mailbox_days` says: the budget and what is used of it."""
+
+    mailbox_id: int
+    day: dt.date  # the mailbox's local date
+    quota: int
+    floor: int
+    opens_at: dt.datetime
+    closes_at: dt.datetime
+    taken: int = 0  # places used: in flight, accepted, unknown
+    attempts: int = 0
+
+    @property
+    def left(self) -> int:
+        return max(0, self.quota - self.taken)
+
+    @property
+    def most_attempts(self) -> int:
+        """Attempts of a day are bounded by the quota and a fifth, at least three, on top; `sql/` says the same."""
+        return most_attempts(self.quota)
+
+
+def most_attempts(quota: int) -> int:
+    """How many reservations a day with `quota` may see, retries included."""
+    return quota + max(3, -(-quota // 5))
+
+
+def slot_hash(mailbox_id: int) -> int:
+    """The first 32 bits of the MD5 of the decimal id: fixed for ever, the same as `mailbox_hash` in SQL."""
+    return int.from_bytes(md5(str(mailbox_id).encode(), usedforsecurity=False).digest()[:4], "big")

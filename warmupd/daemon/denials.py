@@ -1,0 +1,65 @@
+"""What follows when reserve denies a request: each reason has its own next step, and none asks again at once."""
+
+import datetime as dt
+from random import Random
+
+from warmupd.clock import Clock
+from warmupd.daemon.events import Events
+from warmupd.daemon.holds import GLOBAL_CAPS, USER_CAPS
+from warmupd.daemon.leases import Leases
+from warmupd.daemon.schedule import Schedule
+from warmupd.store.jobs import Denied
+
+SPARED = 600.0  # seconds that a recipient who cannot take more is left out
+SOON = 5.0  # seconds until a mailbox whose copy in memory was wrong looks again
+STALE = frozenset({"quota", "attempts", "no_day", "mailbox_state", "mailbox_gone"})  # our copy of the rows was wrong
+
+
+class Denials:
+    """Puts denied mailboxes where they belong."""
+
+    def __init__(self, clock: Clock, events: Events, schedule: Schedule, leases: Leases, rng: Random) -> None:
+        self._clock = clock
+        self._events = events
+        self._schedule = schedule
+        self._leases = leases
+        self._rng = rng
+
+    async def heed(self, denied: Denied) -> None:
+        """Plan what was denied. Raises DatabaseUnavailable when rows must be read anew and cannot; safe to repeat."""
+        request, why, now = denied.request, denied.why, self._clock.now()
+        mailbox = self._schedule.book.mailboxes.get(request.mailbox_id)
+        self._events.denied(why)
+        if mailbox is None:
+            return
+        again = self._again(denied, now)
+        if why in USER_CAPS:
+            self._schedule.holds.shut_for_user(mailbox, again, now)
+            return
+        self._schedule.holds.answered(mailbox, granted=False)
+        if why in GLOBAL_CAPS:
+            self._schedule.holds.shut_for_everybody(again)
+            self._schedule.push(mailbox.id, now)
+        elif why in STALE:
+            await self._schedule.book.reload([mailbox.id], now)
+            self._schedule.plan(mailbox.id, not_before=now + dt.timedelta(seconds=SOON))
+        elif why == "job_gone" and request.waiting:
+            self._schedule.book.forget_waiting(request.waiting.id, mailbox.id)
+            self._schedule.plan(mailbox.id)
+        elif why in {"recipient", "unproven"}:
+            await self._other_recipient(denied, now)
+        else:  # spacing, user_spacing, resting, scheduled, window, not_owner: a matter of time
+            self._schedule.push(mailbox.id, again)
+
+    async def _other_recipient(self, denied: Denied, now: dt.datetime) -> None:
+        request = denied.request
+        self._schedule.book.spare(request.recipient_id, now + dt.timedelta(seconds=SPARED))
+        if denied.why == "recipient":
+            await self._schedule.book.reload([request.recipient_id], now)
+        wait = SPARED if request.waiting else SOON
+        self._schedule.push(request.mailbox_id, now + dt.timedelta(seconds=wait * self._rng.uniform(0.5, 1.5)))
+
+    def _again(self, denied: Denied, now: dt.datetime) -> dt.datetime:
+        """When to ask again: as the answer says, and a little later, each a little differently."""
+        moment = denied.ask_again_at or now + dt.timedelta(seconds=SOON)
+        return max(moment, now) + dt.timedelta(seconds=self._rng.uniform(0.1, 1.5))

@@ -1,0 +1,99 @@
+"""Every fact that the daemon tells: one function a fact, with a stable dotted name, for the log and the metrics."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from warmupd.daemon.metrics import Metrics
+
+
+class Events:
+    """Where the parts of the daemon report what happened. No secret, address or message body passes through here."""
+
+    def __init__(self, metrics: Metrics, log: Any = None) -> None:
+        self.metrics = metrics
+        self._log = log if log is not None else structlog.get_logger()
+
+    def started(self, *, worker: str, slots: int, mailboxes: int) -> None:
+        self._log.info("worker.started", worker=worker, slots=slots, mailboxes=mailboxes)
+
+    def draining(self, in_flight: int) -> None:
+        self._log.info("worker.draining", in_flight=in_flight)
+
+    def stopped(self) -> None:
+        self._log.info("worker.stopped")
+
+    def slots_claimed(self, count: int) -> None:
+        self._log.info("lease.claimed", slots=count)
+
+    def slots_lost(self, slots: Sequence[int]) -> None:
+        self.metrics.lease_lost.inc(len(slots))
+        self._log.warning("lease.lost", slots=list(slots))
+
+    def database_unavailable(self, part: str, why: str) -> None:
+        self._log.warning("database.unavailable", part=part, why=why)
+
+    def database_back(self) -> None:
+        self._log.info("database.back")
+
+    def days_opened(self, count: int) -> None:
+        self._log.debug("day.opened", mailboxes=count)
+
+    def reserved(self, *, asked: int, granted: int, seconds: float) -> None:
+        self.metrics.reserve_duration.observe(seconds)
+        self._log.debug("send.reserved", asked=asked, granted=granted)
+
+    def denied(self, why: str) -> None:
+        self.metrics.cap_denials.labels(cap=why).inc()
+
+    def sent(self, *, kind: str, job: int, seconds: float) -> None:
+        self.metrics.emails_sent.labels(kind=kind).inc()
+        self._log.info("send.sent", kind=kind, job=job, seconds=round(seconds, 3))
+
+    def not_sent(self, *, job: int, mailbox: int, outcome: str, reason: str, message: str) -> None:
+        if outcome == "FAILED":
+            self.metrics.sends_failed.labels(reason=reason).inc()
+        self.metrics.errors.add()
+        self._log.warning(f"send.{outcome.lower()}", job=job, mailbox=mailbox, reason=reason, message=message)
+
+    def unknown(self, *, job: int, mailbox: int, message: str) -> None:
+        self.metrics.sends_unknown.inc()
+        self.metrics.errors.add()
+        self._log.warning("send.unknown", job=job, mailbox=mailbox, message=message)
+
+    def stale_settlement(self, job: int) -> None:
+        self.metrics.stale_settlements.inc()
+        self._log.warning("settle.stale", job=job)
+
+    def reaped(self, count: int) -> None:
+        self.metrics.sends_unknown.inc(count)
+        self._log.warning("job.reaped", jobs=count)
+
+    def state_changed(self, *, mailbox: int, state: str, reason: str) -> None:
+        self._log.warning("mailbox.state_changed", mailbox=mailbox, state=state, reason=reason)
+
+    def resting(self, *, mailbox: int, seconds: float, reason: str) -> None:
+        self._log.info("mailbox.resting", mailbox=mailbox, seconds=round(seconds), reason=reason)
+
+    def host_shut(self, *, host: str, seconds: float) -> None:
+        self._log.warning("host.shut", host=host, seconds=round(seconds))
+
+    def visited(self, *, mailbox: int, found: int, engaged: int, seconds: float) -> None:
+        self._log.info("visit.done", mailbox=mailbox, found=found, engaged=engaged, seconds=round(seconds, 3))
+
+    def visit_failed(self, *, mailbox: int, why: str) -> None:
+        self.metrics.errors.add()
+        self._log.warning("visit.failed", mailbox=mailbox, why=why)
+
+    def sighted(self, *, placement: str, provider: str) -> None:
+        self.metrics.placements.labels(placement=placement, provider=provider).inc()
+
+    def engaged(self, action: str) -> None:
+        self.metrics.engagements.labels(action=action).inc()
+
+    def no_recipient(self, mailbox: int) -> None:
+        self._log.warning("pairing.no_recipient", mailbox=mailbox)
+
+    def part_failed(self, part: str, error: BaseException) -> None:
+        self._log.error("worker.part_failed", part=part, error=f"{type(error).__name__}: {error}", exc_info=error)

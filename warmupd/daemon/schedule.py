@@ -1,0 +1,206 @@
+"""The first half of the path: mailbox rows become heap entries, and due entries become requests."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from warmupd.clock import Clock
+from warmupd.core.heap import HeapEntry, Need, SendHeap
+from warmupd.core.job import Thread
+from warmupd.core.mailbox import DayRow, Mailbox
+from warmupd.core.pacing import Spacing, next_send_at, relative_deficit, user_gap
+from warmupd.daemon.book import Book
+from warmupd.daemon.events import Events
+from warmupd.daemon.holds import Holds
+from warmupd.daemon.leases import Leases
+from warmupd.mail.content import Library
+from warmupd.store.jobs import Request
+
+NO_RECIPIENT_WAIT = 600.0  # seconds until a mailbox that found nobody to write to looks again
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How much at once, and how far apart."""
+
+    spacing: Spacing
+    batch_size: int
+    max_concurrent: int
+    per_host_concurrent: int
+
+
+class Schedule:
+    """When each mailbox of this worker is looked at next, and what it asks for when it is due."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        events: Events,
+        *,
+        leases: Leases,
+        book: Book,
+        holds: Holds,
+        library: Library,
+        pace: Pace,
+        rng: Random,
+    ) -> None:
+        self.book = book
+        self.pace = pace
+        self.library = library
+        self.holds = holds
+        self.busy_hosts: Counter[str] = Counter()  # sends under way to each mail server
+        self._clock = clock
+        self._events = events
+        self._leases = leases
+        self._rng = rng
+        self._heap = SendHeap(self._need)
+
+    def depth(self) -> int:
+        """How many entries are due. Those that a gate holds do not count: no worker could serve them."""
+        return self._heap.ready_count(self._clock.now())
+
+    def next_look(self) -> dt.datetime | None:
+        """When there is something to take again; None when nothing is planned."""
+        now = self._clock.now()
+        if (until := self.holds.everybody_waits(now)) is not None:
+            return until
+        if self._heap.ready_count(now):
+            return now
+        moments = (self._heap.next_due(), self.holds.next_opening())
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    # -- mailbox row -> heap entry ------------------------------------------------------------------------------
+
+    async def rebuild(self) -> None:
+        """Fill the heap from rows: at the start, when slots come or go, and now and then."""
+        await self.book.load(self._clock.now())
+        self.holds.forget()
+        self._heap = SendHeap(self._need)
+        for mailbox_id in self.book.mailboxes:
+            self.plan(mailbox_id)
+
+    async def look_again(self, mailbox_ids: Sequence[int]) -> None:
+        """These mailboxes were added or changed: read them anew and plan them."""
+        await self.book.reload(mailbox_ids, self._clock.now())
+        await self.book.agree_directories(self._clock.now())
+        for mailbox_id in mailbox_ids:
+            self.holds.discard(mailbox_id)
+            self.plan(mailbox_id)
+
+    async def hear_answers(self, mailbox_id: int) -> None:
+        """A visit has planned answers for this mailbox."""
+        await self.book.reload_waiting([mailbox_id])
+        self.plan(mailbox_id)
+
+    def plan(self, mailbox_id: int, *, not_before: dt.datetime | None = None) -> None:
+        """Push the mailbox's next heap entry: its next first send, its next waiting job, or its next day's opening."""
+        mailbox, now = self.book.mailboxes.get(mailbox_id), self._clock.now()
+        if mailbox is None or not mailbox.state.sends or not self._leases.owns(mailbox):
+            self._heap.discard(mailbox_id)
+            return
+        due_at = self._due_at(mailbox, now)
+        self.push(mailbox_id, due_at if not_before is None else max(due_at, not_before))
+
+    def push(self, mailbox_id: int, due_at: dt.datetime) -> None:
+        """Look at the mailbox at `due_at`, whatever its day says."""
+        self._heap.push(HeapEntry(due_at=due_at, mailbox_id=mailbox_id))
+
+    def _due_at(self, mailbox: Mailbox, now: dt.datetime) -> dt.datetime:
+        day = self.book.day_of(mailbox, now)
+        if day is None or now >= day.closes_at:
+            return self.book.next_opening(mailbox, now)
+        moments = []
+        if mailbox.state.starts:
+            reserved = self.book.answers_today(day)
+            if at := next_send_at(day, now, self.pace.spacing, self._rng, reserved=reserved):
+                moments.append(at)
+        waiting = self.book.next_waiting(mailbox.id)
+        if waiting is not None and day.left and waiting.scheduled_for < day.closes_at:
+            moments.append(max(waiting.scheduled_for, now))
+        return min(moments) if moments else self.book.next_opening(mailbox, now)
+
+    def _need(self, mailbox_id: int, now: dt.datetime) -> Need:
+        mailbox = self.book.mailboxes.get(mailbox_id)
+        day = self.book.day_of(mailbox, now) if mailbox else None
+        if mailbox is None or day is None:
+            return Need(below_floor=True, priority=0, relative_deficit=1.0)  # opening its day comes first
+        return Need(
+            below_floor=day.taken < day.floor, priority=mailbox.priority, relative_deficit=relative_deficit(day, now)
+        )
+
+    # -- heap entry -> due --------------------------------------------------------------------------------------
+
+    async def take(self, permits: int) -> list[Request]:
+        """Requests of the neediest due mailboxes, at most `permits`; days that begin are opened on the way."""
+        now = self._clock.now()
+        requests: list[Request] = []
+        unopened: list[int] = []
+        if self.holds.everybody_waits(now) is not None:
+            return requests
+        for mailbox_id in self.holds.release(now):
+            self.push(mailbox_id, now)
+        while len(requests) < permits:
+            entries = self._heap.pop_ready(now, permits - len(requests))
+            if not entries:
+                break
+            for entry in entries:
+                mailbox = self.book.mailboxes.get(entry.mailbox_id)
+                if mailbox is None or not self._leases.owns(mailbox) or not mailbox.state.sends:
+                    continue
+                day = self.book.day_of(mailbox, now)
+                if day is None:
+                    unopened.append(mailbox.id)
+                elif not self._held_back(mailbox, now) and (request := self._request(mailbox, day, now)):
+                    requests.append(request)
+        if unopened:
+            await self._open_days(unopened)
+        return requests
+
+    async def _open_days(self, mailbox_ids: Sequence[int]) -> None:
+        self._events.days_opened(await self.book.open_days(mailbox_ids, self._clock.now()))
+        for mailbox_id in mailbox_ids:
+            self.plan(mailbox_id)
+
+    def _held_back(self, mailbox: Mailbox, now: dt.datetime) -> bool:
+        """Whether a gate or its mail server keeps the mailbox for now; then it is parked, or planned for later."""
+        if self.holds.park(mailbox, now):
+            return True
+        wait = self.holds.host_wait(mailbox.smtp_host)
+        if wait is None and self.busy_hosts[mailbox.smtp_host] >= self.pace.per_host_concurrent:
+            wait = 1.0
+        if wait is None:
+            return False
+        self.push(mailbox.id, now + dt.timedelta(seconds=wait * self._rng.uniform(1.0, 1.5)))
+        return True
+
+    def _request(self, mailbox: Mailbox, day: DayRow, now: dt.datetime) -> Request | None:
+        """What the mailbox asks for now: its waiting job that is due, else a first send; None when neither is."""
+        waiting = self.book.next_waiting(mailbox.id)
+        if waiting is not None and waiting.scheduled_for > now:
+            waiting = None
+        first = mailbox.state.starts and day.left > self.book.answers_today(day)
+        if now >= day.closes_at or not day.left or not (waiting or first):
+            self.plan(mailbox.id)
+            return None
+        if waiting:
+            recipient_id: int | None = waiting.recipient_id
+            thread = waiting.thread
+        else:
+            recipient_id = self.book.choose_recipient(mailbox, day.attempts, now)
+            seed = self._rng.getrandbits(62)
+            thread = Thread(topic=self.library.choose_topic(seed), seed=seed)
+        if recipient_id is None:
+            self._events.no_recipient(mailbox.id)
+            self.push(mailbox.id, now + dt.timedelta(seconds=NO_RECIPIENT_WAIT * self._rng.uniform(0.5, 1.5)))
+            return None
+        return Request(
+            mailbox_id=mailbox.id,
+            day=day.day,
+            recipient_id=recipient_id,
+            gap=self.pace.spacing.mailbox_min,
+            user_gap=user_gap(self.pace.spacing, mailbox.user_gap, self._rng),
+            thread=thread,
+            waiting=waiting,
+        )

@@ -1,0 +1,125 @@
+"""One send: from a reserved job to the settlement of what its server answered."""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+
+from warmupd.clock import Clock
+from warmupd.core.job import Job
+from warmupd.core.mailbox import Mailbox
+from warmupd.core.outcome import Outcome, OutcomeKind, backoff, classify
+from warmupd.core.reply import Trouble
+from warmupd.core.window import zone_info
+from warmupd.daemon.events import Events
+from warmupd.daemon.post import open_account
+from warmupd.errors import SecretsError, WarmupdError
+from warmupd.mail.content import Library
+from warmupd.mail.message import compose
+from warmupd.mail.message_id import MessageKey
+from warmupd.mail.persona import Correspondent
+from warmupd.mail.smtp import SmtpSender
+from warmupd.mail.vault import Vault
+from warmupd.store.accounts import SealedAccount
+from warmupd.store.jobs import Settlement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sent:
+    """A finished send: what to settle, and the judged outcome for whatever else follows from it."""
+
+    settlement: Settlement
+    outcome: Outcome
+
+
+class Sender:
+    """Composes, delivers and judges; touches neither heap nor database."""
+
+    def __init__(
+        self,
+        clock: Clock,
+        events: Events,
+        smtp: SmtpSender,
+        *,
+        vault: Vault,
+        library: Library,
+        message_key: MessageKey,
+        rng: Random,
+        max_retries: int,
+    ) -> None:
+        self._clock = clock
+        self._events = events
+        self._smtp = smtp
+        self._vault = vault
+        self._library = library
+        self._message_key = message_key
+        self._rng = rng
+        self._max_retries = max_retries
+
+    async def send(
+        self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount], *, trusted: Callable[[], bool]
+    ) -> Sent:
+        """Send the job, once. Never raises for what servers, networks or rows do: every ending is a settlement."""
+        await self._clock.sleep(job.not_before - self._clock.boottime())
+        began = self._clock.boottime()
+        try:
+            outcome = await self._deliver(job, mailbox, accounts, trusted)
+        except asyncio.CancelledError:
+            raise
+        except WarmupdError as error:
+            outcome = _not_sendable(error)
+        if outcome.kind is OutcomeKind.SENT:
+            self._events.sent(kind=job.kind, job=job.id, seconds=self._clock.boottime() - began)
+        return Sent(settlement=self._settlement(job, outcome), outcome=outcome)
+
+    async def _deliver(
+        self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount], trusted: Callable[[], bool]
+    ) -> Outcome:
+        sender, recipient = accounts.get(job.mailbox_id), accounts.get(job.recipient_id)
+        if sender is None or recipient is None:
+            return Outcome(kind=OutcomeKind.FAILED, reason="removed", message="the mailbox was removed meanwhile")
+        account = open_account(sender, self._vault)
+        message = compose(
+            job,
+            sender=_correspondent(sender),
+            recipient=_correspondent(recipient),
+            library=self._library,
+            message_key=self._message_key,
+            now=self._clock.now().astimezone(zone_info(mailbox.zone)),
+            language=sender.language,
+        )
+
+        def may_proceed() -> Trouble | None:
+            if self._clock.boottime() >= job.deadline:
+                return Trouble.LATE
+            return None if trusted() else Trouble.DOUBT
+
+        return classify(await self._smtp.deliver(account, message, may_proceed=may_proceed))
+
+    def _settlement(self, job: Job, outcome: Outcome) -> Settlement:
+        kind, reason, retry_at = outcome.kind, outcome.reason, None
+        if kind is OutcomeKind.DEFERRED and job.retry_count >= self._max_retries:
+            kind, reason = OutcomeKind.FAILED, f"{reason}_gave_up"
+        if kind is OutcomeKind.DEFERRED:
+            wait = outcome.retry_after or backoff(job.retry_count, self._rng)
+            retry_at = self._clock.now() + dt.timedelta(seconds=wait)
+        elif kind is OutcomeKind.RETURNED:
+            retry_at = self._clock.now()
+        return Settlement(job=job, kind=kind, reason=reason, message=outcome.message, retry_at=retry_at)
+
+
+def _correspondent(sealed: SealedAccount) -> Correspondent:
+    return Correspondent(mailbox_id=sealed.mailbox_id, address=sealed.address, display_name=sealed.display_name)
+
+
+def _not_sendable(error: WarmupdError) -> Outcome:
+    """The message could not even be made: nothing reached a server."""
+    secrets = isinstance(error, SecretsError)
+    return Outcome(
+        kind=OutcomeKind.DEFERRED,
+        reason="secrets" if secrets else "not_composed",
+        retry_after=3600.0,
+        message=str(error),
+        remedy=error.remedy,
+    )

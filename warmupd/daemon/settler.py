@@ -1,0 +1,67 @@
+"""Settling: outcomes go to Postgres in batches, and wait in memory as long as Postgres is away."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+
+from warmupd.clock import Clock
+from warmupd.core.job import JobStatus
+from warmupd.core.outcome import OutcomeKind
+from warmupd.daemon.events import Events
+from warmupd.errors import DatabaseUnavailable
+from warmupd.store.database import Database
+from warmupd.store.jobs import Settlement, settle
+
+MOST = 500  # outcomes a statement
+RETRY_SECONDS = 1.0  # real seconds between tries while Postgres is away
+
+Settled = Callable[[Sequence[tuple[Settlement, JobStatus | None]]], Awaitable[None]]
+
+
+class Settler:
+    """Takes outcomes as they come; while one batch is written, the next one gathers."""
+
+    def __init__(self, db: Database, clock: Clock, events: Events, on_settled: Settled) -> None:
+        self._db = db
+        self._clock = clock
+        self._events = events
+        self._on_settled = on_settled
+        self._open: list[Settlement] = []
+        self._arrived = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    def add(self, settlement: Settlement) -> None:
+        """Have this outcome written soon."""
+        self._open.append(settlement)
+        self._idle.clear()
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Write what arrives until cancelled; a batch that Postgres did not take is kept and said again."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            while self._open:
+                batch = self._open[:MOST]
+                became = await self._write(batch)
+                del self._open[: len(batch)]
+                await self._on_settled(list(zip(batch, became, strict=True)))
+                self._tell_stale(batch, became)
+            self._idle.set()
+
+    async def drained(self) -> None:
+        """Return once all outcomes so far are written."""
+        await self._idle.wait()
+
+    async def _write(self, batch: Sequence[Settlement]) -> list[JobStatus | None]:
+        while True:
+            try:
+                return await settle(self._db, batch, at=self._clock.stamp())
+            except DatabaseUnavailable as error:
+                self._events.database_unavailable("settle", str(error))
+                await self._clock.pause(RETRY_SECONDS)
+
+    def _tell_stale(self, batch: Sequence[Settlement], became: Sequence[JobStatus | None]) -> None:
+        for settlement, status in zip(batch, became, strict=True):
+            if status is None and settlement.kind is not OutcomeKind.UNKNOWN:
+                self._events.stale_settlement(settlement.job.id)

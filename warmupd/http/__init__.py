@@ -1,0 +1,1 @@
+"""The HTTP face of a worker, served in the daemon's own loop."""

@@ -1,0 +1,36 @@
+"""An account: all that is needed to talk to a mailbox's servers, credentials opened. Never logged, never stored."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Security(StrEnum):
+    """How the connection is protected; there is no unprotected way. The Postgres ENUM `mail_security`."""
+
+    TLS = "TLS"  # from the first byte (ports 465 and 993)
+    STARTTLS = "STARTTLS"  # demanded, never opportunistic (port 587)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Endpoint:
+    """One server and how to log in to it."""
+
+    host: str
+    port: int
+    security: Security
+    username: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Account:
+    """One mailbox as its mail servers know it."""
+
+    mailbox_id: int
+    address: str
+    display_name: str
+    smtp: Endpoint
+    imap: Endpoint
+    language: str = "en"
+    junk_folder: str = ""  # the owner's word for it; "" means: find it
+    warmup_folder: str = "Warmup"

@@ -1,0 +1,43 @@
+"""What a look into a mailbox brings back: messages of ours, and how far it was read."""
+
+from dataclasses import dataclass, replace
+
+from warmupd.core.placement import FolderRole
+from warmupd.mail.imap_mailbox import FolderMark
+from warmupd.mail.message_id import MessageToken
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Found:
+    """A message of ours in one folder. Its sender is what its header says, and so is the rest."""
+
+    folder: str
+    role: FolderRole  # SENT also for a message from the mailbox's own address, wherever it lies
+    uidvalidity: int
+    uid: int
+    token: MessageToken
+    message_id: str  # as it is there; a provider may have rewritten it
+    in_reply_to: str
+    references: tuple[str, ...]
+    subject: str  # RFC 2047 decoded, without control characters
+    sender: str  # address, lower case
+    flags: frozenset[str]  # lower case, such as "\\seen"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Look:
+    """What a look has found. Copies of one message, in one folder or several, are each of them there."""
+
+    found: list[Found]
+    marks: list[FolderMark]  # to be stored in place of those given
+    complete: bool  # False when anything was cut short: then absence proves nothing
+    junk_folder: str | None  # None: this mailbox has none
+
+    def plus(self, other: "Look") -> "Look":
+        """This one with what was found in one more folder."""
+        return replace(
+            self,
+            found=self.found + other.found,
+            marks=self.marks + other.marks,
+            complete=self.complete and other.complete,
+        )

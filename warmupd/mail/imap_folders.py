@@ -1,0 +1,165 @@
+"""Which folder of a mailbox is what: special-use flags (RFC 6154) first, then the names that providers give."""
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from warmupd.core.placement import FolderRole
+from warmupd.mail.imap_syntax import Literal, Value, astring, from_modified_utf7, to_modified_utf7
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Folder:
+    """A folder as the server listed it."""
+
+    name: str  # for people, and for marks
+    wire: bytes  # octet for octet what the server calls it
+    separator: str = ""  # between the levels of a name; "" for a flat server
+    attributes: frozenset[str] = frozenset()  # lower case, such as "\\junk"
+    role: FolderRole = FolderRole.OTHER
+
+    @property
+    def argument(self) -> str | Literal:
+        """Its name as an argument of a command."""
+        return astring(self.wire)
+
+    @property
+    def can_be_read(self) -> bool:
+        """Not so mere levels of the hierarchy, nor views of messages that are marked in some way (Gmail's Starred)."""
+        return self.attributes.isdisjoint({"\\noselect", "\\nonexistent", "\\flagged", "\\important"})
+
+    @property
+    def own_name(self) -> str:
+        """Its name without the prefix under which some servers keep all personal folders."""
+        prefix = f"INBOX{self.separator}"
+        return self.name[len(prefix) :] if self.separator and self.name.upper().startswith(prefix) else self.name
+
+
+class Folders:
+    """The folders of one mailbox, each with its role. There is always an INBOX (RFC 3501 section 5.1)."""
+
+    def __init__(self, listed: Iterable[Folder], *, junk_folder: str, warmup_folder: str) -> None:
+        self._junk_folder = junk_folder
+        self._warmup_folder = warmup_folder
+        by_name = {folder.name: self._with_role(folder) for folder in (INBOX, *listed)}
+        order = list(FolderRole)
+        self._folders = sorted(by_name.values(), key=lambda folder: order.index(folder.role))
+
+    def __iter__(self) -> Iterator[Folder]:
+        """INBOX first, then Junk: what matters most is looked at even when a visit is cut short."""
+        return iter(self._folders)
+
+    def named(self, name: str) -> Folder:
+        """The folder of this name; one that was not listed is believed to exist."""
+        found = next((folder for folder in self._folders if folder.name == name), None)
+        return found or self._with_role(Folder(name=name, wire=to_modified_utf7(name)))
+
+    def first(self, role: FolderRole) -> Folder | None:
+        """The best folder of that role."""
+        those = [folder for folder in self._folders if folder.role is role and folder.can_be_read]
+        return min(those, key=self._rank, default=None)
+
+    def warmup_folder(self, prefix: str | None) -> Folder:
+        """The folder that is to be created for our messages, under the `prefix` of personal folders.
+
+        None: the server does not say. Then the others tell: where all lie under INBOX, nothing else may be created.
+        """
+        others = [folder for folder in self._folders if folder.name.upper() != "INBOX"]
+        separator = next((folder.separator for folder in self._folders if folder.separator), "")
+        if prefix is None:
+            under_inbox = others and all(folder.own_name != folder.name for folder in others)
+            prefix = f"INBOX{separator}" if under_inbox else ""
+        name = self._warmup_folder.replace("/", separator or "-")
+        name = name if not prefix or name.startswith(prefix) else prefix + name
+        return self._with_role(Folder(name=name, wire=to_modified_utf7(name), separator=separator))
+
+    def add(self, folder: Folder) -> None:
+        """It was created in the meantime."""
+        self._folders.append(folder)
+
+    def _with_role(self, folder: Folder) -> Folder:
+        return replace(folder, role=self._role(folder))
+
+    def _role(self, folder: Folder) -> FolderRole:
+        if folder.name.upper() == "INBOX":
+            return FolderRole.INBOX
+        if self._is_owners_junk(folder):
+            return FolderRole.JUNK
+        for attribute, role in _SPECIAL_USE.items():
+            if attribute in folder.attributes:
+                return role
+        if folder.own_name == self._warmup_folder.replace("/", folder.separator or "-"):
+            return FolderRole.WARMUP
+        return next((role for role, names in _KNOWN_NAMES.items() if _known_name(folder) in names), FolderRole.OTHER)
+
+    def _is_owners_junk(self, folder: Folder) -> bool:
+        return self._junk_folder != "" and _plain(self._junk_folder) in (_plain(folder.name), _plain(folder.own_name))
+
+    def _rank(self, folder: Folder) -> int:
+        if self._is_owners_junk(folder):
+            return -2
+        if not folder.attributes.isdisjoint(_SPECIAL_USE):
+            return -1
+        names = _KNOWN_NAMES.get(folder.role, ())
+        return names.index(_known_name(folder)) if _known_name(folder) in names else len(names)
+
+
+def listed_folder(answer: Sequence[Value]) -> Folder | None:
+    """The folder in one LIST response, `LIST (attributes) separator name`; None when it is not one."""
+    match answer:
+        case [_, [*attributes], (None | bytes()) as separator, bytes() as wire, *_]:
+            words = frozenset(word.decode("ascii", "replace").lower() for word in attributes if isinstance(word, bytes))
+            name = "INBOX" if wire.upper() == b"INBOX" else from_modified_utf7(wire)
+            return Folder(name=name, wire=wire, separator=(separator or b"").decode("latin-1"), attributes=words)
+    return None
+
+
+def _known_name(folder: Folder) -> str:
+    """The name to be looked up: the last level, if what stands above it is a mere prefix; else ""."""
+    *above, last = folder.name.split(folder.separator) if folder.separator else [folder.name]
+    return _plain(last) if not above or (len(above) == 1 and _plain(above[0]) in _PREFIXES) else ""
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+INBOX = Folder(name="INBOX", wire=b"INBOX")
+
+_PREFIXES = frozenset({"inbox", "[gmail]", "[google mail]", "mail"})
+
+_SPECIAL_USE = {
+    "\\junk": FolderRole.JUNK,
+    "\\sent": FolderRole.SENT,
+    "\\drafts": FolderRole.DRAFTS,
+    "\\trash": FolderRole.TRASH,
+    "\\all": FolderRole.ALL,
+}
+
+# The likeliest first. Microsoft 365 has no special-use flags and names its folders in the owner's language.
+_NAMES = {
+    FolderRole.JUNK: (
+        "Junk;Junk Email;Junk E-mail;Spam;Bulk Mail;Bulk;Junk Mail;Junk-E-Mail;Spamverdacht;Courrier indésirable;"
+        "Indésirables;Correo no deseado;Correo basura;Posta indesiderata;Lixo Eletrônico;Lixo Eletrónico;"
+        "E-mail de lixo;Ongewenste e-mail;Skräppost;Uønsket e-mail;Uønsket mail;Søppelpost;Roskaposti;"
+        "Wiadomości-śmieci;Nevyžádaná pošta;Nevyžiadaná pošta;Levélszemét;Gereksiz E-posta;Mesaje nedorite;"
+        "Нежелательная почта;Спам;Небажана пошта;Ανεπιθύμητη αλληλογραφία;迷惑メール;垃圾邮件;垃圾郵件;정크 메일;스팸함"
+    ),
+    FolderRole.SENT: (
+        "Sent;Sent Items;Sent Mail;Sent Messages;Gesendet;Gesendete Elemente;Éléments envoyés;Envoyés;"
+        "Elementos enviados;Enviados;Posta inviata;Inviati;Itens Enviados;Verzonden items;Skickat;Sendt post;"
+        "Sendte elementer;Lähetetyt;Elementy wysłane;Odeslaná pošta;Отправленные;送信済みアイテム;已发送邮件;寄件備份;"
+        "보낸 편지함"
+    ),
+    FolderRole.DRAFTS: (
+        "Drafts;Draft;Entwürfe;Brouillons;Borradores;Bozze;Rascunhos;Concepten;Utkast;Kladder;Luonnokset;"
+        "Wersje robocze;Koncepty;Черновики;下書き;草稿;草稿匣;임시 보관함"
+    ),
+    FolderRole.TRASH: (
+        "Trash;Deleted Items;Deleted Messages;Deleted;Bin;Papierkorb;Gelöschte Elemente;Corbeille;Éléments supprimés;"
+        "Papelera;Elementos eliminados;Cestino;Posta eliminata;Lixeira;Itens Excluídos;Verwijderde items;Borttaget;"
+        "Slettet post;Poistetut;Elementy usunięte;Odstraněná pošta;Удаленные;削除済みアイテム;已删除邮件;刪除的郵件;"
+        "지운 편지함"
+    ),
+}
+_KNOWN_NAMES = {role: tuple(_plain(name) for name in names.split(";")) for role, names in _NAMES.items()}

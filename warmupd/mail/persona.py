@@ -1,0 +1,94 @@
+"""A persona: how the person behind a mailbox writes; the same in every message, for ever."""
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+from warmupd.mail.header_text import clean
+from warmupd.mail.language import Language
+from warmupd.mail.template import Draw, Template
+
+_LONGEST_NAME = 100  # characters; display names in use are under 70
+_LONGEST_WORD = 30
+_TITLES = {"dr", "prof", "mr", "mrs", "ms", "mx", "herr", "frau", "ir", "ing"}
+_LIKE_AN_ADDRESS = re.compile(r"[@:/\\<>|{}]|\.\w")
+_NAMED_LOCAL_PART = re.compile(r"([a-z]{2,20})[._-]([a-z]{2,30})", re.IGNORECASE)
+_OFFICE_WORDS = {"info", "sales", "support", "team", "office", "mail", "hello", "contact", "noreply", "no", "admin", "dev"}
+
+
+@dataclass(frozen=True, slots=True)
+class Correspondent:
+    """One of the two of a thread. `display_name` is the owner's word for it; "" means that he gave none."""
+
+    mailbox_id: int
+    address: str
+    display_name: str = ""
+
+
+class Quoting(IntEnum):
+    """How much of the parent a persona leaves below its answer."""
+
+    NOTHING = 0
+    BEGINNING = 1  # the greeting and the first paragraph
+    ALL = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Persona:
+    """The habits of one mailbox's writer."""
+
+    display_name: str  # for the From and To headers
+    first_name: str
+    greeting: Template
+    greets_in_answers: bool
+    sign_off: str  # with the name below it, as it stands under a message
+    quoting: Quoting
+    attribution: Template
+
+
+def persona_of(who: Correspondent, language: Language) -> Persona:
+    """The persona of this mailbox in this language. A name that neither the owner nor the address tells is made up
+    from the mailbox id."""
+    draw = Draw(f"persona {who.mailbox_id}")
+    display_name, words = _name_of(who)
+    if not words:
+        colleagues, surnames = language.words["colleague"], language.words["surname"]
+        words = [colleagues[draw.below(len(colleagues))], surnames[draw.below(len(surnames))]]
+        display_name = " ".join(words)
+    sign_off = language.sign_offs[draw.below(len(language.sign_offs))].render(draw, {})
+    signed = words[0] if draw.below(3) else " ".join(words[:4])
+    return Persona(
+        display_name=display_name,
+        first_name=words[0],
+        greeting=language.greetings[draw.below(len(language.greetings))],
+        greets_in_answers=draw.below(2) == 0,
+        sign_off=f"{sign_off}\n{signed}",
+        quoting=Quoting(draw.below(3)),
+        attribution=language.attributions[draw.below(len(language.attributions))],
+    )
+
+
+def _name_of(who: Correspondent) -> tuple[str, list[str]]:
+    """The display name and its words: the owner's, else what an address such as anna.smith@... tells, else none."""
+    name = clean(who.display_name, _LONGEST_NAME)
+    words = _words_of(name) if "@" not in name else []
+    if words:
+        return name, words
+    parts = _NAMED_LOCAL_PART.fullmatch(who.address.rpartition("@")[0])
+    if parts and not _OFFICE_WORDS & {parts[1].lower(), parts[2].lower()}:
+        words = [parts[1].capitalize(), parts[2].capitalize()]
+    return " ".join(words), words
+
+
+def _words_of(display_name: str) -> list[str]:
+    """The words that people would use in a greeting, in spoken order: no titles, no punctuation, nothing like a link."""
+    last, comma, first = display_name.partition(",")
+    spoken = f"{first} {last}" if comma else display_name
+    words = [word.strip(".;()[]\"'*!?") for word in spoken.split()]
+    return [
+        word
+        for word in words
+        if word.lower() not in _TITLES
+        and (word.isalpha() or any(map(str.isalpha, word)) and not _LIKE_AN_ADDRESS.search(word))
+        and len(word) <= _LONGEST_WORD
+    ]

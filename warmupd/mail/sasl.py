@@ -1,0 +1,40 @@
+"""How a mailbox proves itself to its SMTP server: the mechanisms we speak, in the order we prefer them."""
+
+from base64 import b64encode
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from warmupd.mail.account import Endpoint
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Mechanism:
+    """A SASL mechanism: `lines` are what follows the word AUTH, then the answer to each challenge of the server."""
+
+    name: str
+    lines: Callable[[Endpoint], tuple[bytes, ...]]
+
+
+def choose_mechanism(offered: Iterable[str]) -> Mechanism | None:
+    """The mechanism to use, of those a server offers by name; None when we speak none of them."""
+    names = {name.upper() for name in offered}
+    return next((mechanism for mechanism in MECHANISMS if mechanism.name in names), None)
+
+
+def secret_forms(endpoint: Endpoint) -> tuple[str, ...]:
+    """The password, and each coded form of it that goes over the wire: what no log or error may repeat."""
+    coded = (line.decode().rpartition(" ")[2] for mechanism in MECHANISMS for line in mechanism.lines(endpoint)[-1:])
+    return tuple(form for form in (endpoint.password, *coded) if form)
+
+
+def _plain(endpoint: Endpoint) -> tuple[bytes, ...]:
+    """RFC 4616, with the initial response of RFC 4954."""
+    return (b"PLAIN " + b64encode(f"\0{endpoint.username}\0{endpoint.password}".encode()),)
+
+
+def _login(endpoint: Endpoint) -> tuple[bytes, ...]:
+    """Never standardised; servers that offer nothing else expect name and password one challenge each."""
+    return (b"LOGIN", b64encode(endpoint.username.encode()), b64encode(endpoint.password.encode()))
+
+
+MECHANISMS = (Mechanism(name="PLAIN", lines=_plain), Mechanism(name="LOGIN", lines=_login))

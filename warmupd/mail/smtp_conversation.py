@@ -1,0 +1,186 @@
+"""One conversation with one SMTP server, command by command, so that the phase of every ending is known."""
+
+import asyncio
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from aiosmtplib import SMTPResponse, SMTPResponseException, SMTPServerDisconnected
+from aiosmtplib.esmtp import parse_esmtp_extensions
+
+from warmupd.core.reply import Phase, Trouble
+from warmupd.mail.account import Endpoint, Security
+from warmupd.mail.hosts import HostPolicy, resolve_public
+from warmupd.mail.sasl import choose_mechanism
+from warmupd.mail.smtp_line import Line, Stopped, stuff_dots
+
+# An address literal is what a client without a public name says (RFC 5321 section 4.1.4); this one gives nothing away.
+LOCAL_HOSTNAME = "[127.0.0.1]"
+
+MayProceed = Callable[[], Trouble | None]
+
+
+class Message(Protocol):
+    """What is delivered: bare envelope addresses, and the content with CRLF line ends, its dots not yet stuffed."""
+
+    @property
+    def sender(self) -> str: ...
+    @property
+    def recipient(self) -> str: ...
+    @property
+    def content(self) -> bytes: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Timeouts:
+    """Seconds that each phase of a conversation may last, and all of it together."""
+
+    connect: float = 15.0  # resolving the name, and TCP
+    ehlo: float = 15.0  # the banner, and each EHLO
+    tls: float = 15.0  # STARTTLS, and the handshake
+    auth: float = 20.0
+    mail: float = 20.0
+    rcpt: float = 20.0
+    data: float = 20.0
+    body: float = 60.0
+    total: float = 180.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manner:
+    """How this program converses, whoever the server is."""
+
+    context: ssl.SSLContext
+    policy: HostPolicy
+    timeouts: Timeouts = field(default_factory=Timeouts)
+    source_address: str = ""  # a local IP address to connect from; "" for any
+    local_hostname: str = LOCAL_HOSTNAME
+    observe: Callable[[Phase, float], None] | None = None  # hears the seconds of each phase
+
+
+class Conversation:
+    """One connection to one server: the phase it is in, and until when that may last."""
+
+    def __init__(self, manner: Manner, endpoint: Endpoint) -> None:
+        self.manner = manner
+        self.endpoint = endpoint
+        self.phase = Phase.CONNECT
+        self.allowed = 0.0  # seconds the present phase was given
+        self.may_quit = False  # whether the server waits for a command
+        self.limit: asyncio.Timeout
+        self.extensions: dict[str, str] = {}
+        self.mechanisms: list[str] = []
+        self._loop = asyncio.get_running_loop()
+        self._began = self._phase_began = self._loop.time()
+        self.line = Line(self._loop)
+
+    async def open(self) -> None:
+        """Connect, and be greeted under TLS: from the first byte or by STARTTLS, never without."""
+        times = self.manner.timeouts
+        implicit = self.endpoint.security is Security.TLS
+        self._enter(Phase.CONNECT, times.connect + (times.tls if implicit else 0.0))
+        address = await resolve_public(self.endpoint.host, self.endpoint.port, self.manner.policy)
+        await self._loop.create_connection(
+            lambda: self.line,
+            address,
+            self.endpoint.port,
+            ssl=self.manner.context if implicit else None,
+            server_hostname=self._server_name if implicit else None,
+            ssl_handshake_timeout=times.total if implicit else None,  # ours ends sooner
+            local_addr=(self.manner.source_address, 0) if self.manner.source_address else None,
+        )
+        self._enter(Phase.CONNECT, times.ehlo)
+        self._accept(await self._ask())
+        await self._hello()
+        if not implicit:
+            await self._start_tls()
+            await self._hello()
+
+    async def login(self) -> SMTPResponse:
+        """Authenticate by one mechanism, once: a second try with the same password is a second failure."""
+        self._enter(Phase.AUTH, self.manner.timeouts.auth)
+        mechanism = choose_mechanism(self.mechanisms)
+        if mechanism is None:
+            raise Stopped(Trouble.NO_AUTH, f"the server offers: {' '.join(self.mechanisms).upper() or 'none'}")
+        opening, *answers = mechanism.lines(self.endpoint)
+        response = await self._ask(b"AUTH", opening)
+        for answer in (*answers, b""):  # an empty line answers a challenge that only carries an error (XOAUTH2)
+            if response.code // 100 != 3:
+                break
+            response = await self._ask(answer)
+        return self._accept(response)
+
+    async def envelope(self, message: Message, may_proceed: MayProceed) -> None:
+        times = self.manner.timeouts
+        self._enter(Phase.MAIL, times.mail)
+        _heed(may_proceed)
+        options = []
+        if "size" in self.extensions:
+            options.append(b"SIZE=%d" % len(message.content))
+        if "8bitmime" in self.extensions and not message.content.isascii():
+            options.append(b"BODY=8BITMIME")
+        if "smtputf8" in self.extensions and not (message.sender + message.recipient).isascii():
+            options.append(b"SMTPUTF8")
+        self._accept(await self._ask(b"MAIL", b"FROM:<" + message.sender.encode() + b">", *options))
+        self._enter(Phase.RCPT, times.rcpt)
+        self._accept(await self._ask(b"RCPT", b"TO:<" + message.recipient.encode() + b">"))
+        self._enter(Phase.DATA, times.data)
+        self._accept(await self._ask(b"DATA"), wanted=3)
+
+    async def body(self, message: Message, may_proceed: MayProceed) -> SMTPResponse:
+        """Write the content and its final dot, and hear what became of it."""
+        stuffed = stuff_dots(message.content)
+        _heed(may_proceed)
+        if not self.line.is_connected:
+            raise SMTPServerDisconnected("closed before the body")
+        self._enter(Phase.BODY, self.manner.timeouts.body)
+        self.line.write(stuffed)
+        return await self._ask()
+
+    def end(self) -> None:
+        """The present phase is over: tell how long it took."""
+        if self.manner.observe is not None:
+            self.manner.observe(self.phase, self._loop.time() - self._phase_began)
+
+    @property
+    def _server_name(self) -> str:
+        return self.endpoint.host.strip().strip("[]").rstrip(".")
+
+    async def _hello(self) -> None:
+        self._enter(Phase.EHLO, self.manner.timeouts.ehlo)
+        response = self._accept(await self._ask(b"EHLO", self.manner.local_hostname.encode()))
+        self.extensions, self.mechanisms = parse_esmtp_extensions(response.message)
+
+    async def _start_tls(self) -> None:
+        self._enter(Phase.STARTTLS, self.manner.timeouts.tls)
+        if "starttls" not in self.extensions:
+            raise Stopped(Trouble.NO_STARTTLS, "the server does not offer STARTTLS")
+        self.may_quit = False
+        await self.line.start_tls(self.manner.context, self._server_name, timeout=self.manner.timeouts.total)
+
+    async def _ask(self, *words: bytes) -> SMTPResponse:
+        """Say a command, or nothing and just listen; a whole reply that asks for no more makes it our turn again."""
+        self.may_quit = False
+        response = await (self.line.ask(*words) if words else self.line.hear())
+        self.may_quit = response.code // 100 != 3
+        return response
+
+    def _accept(self, response: SMTPResponse, *, wanted: int = 2) -> SMTPResponse:
+        if response.code // 100 != wanted:
+            raise SMTPResponseException(response.code, response.message)
+        return response
+
+    def _enter(self, phase: Phase, seconds: float) -> None:
+        now = self._loop.time()
+        if phase is not self.phase:
+            self.end()
+            self.phase, self._phase_began = phase, now
+        self.allowed = seconds
+        self.limit.reschedule(min(now + seconds, self._began + self.manner.timeouts.total))
+
+
+def _heed(may_proceed: MayProceed) -> None:
+    trouble = may_proceed()
+    if trouble is not None:
+        raise Stopped(trouble)

@@ -1,0 +1,115 @@
+"""The wire under an SMTP conversation, and how what it brings, or fails to bring, reads as an `SmtpReply`."""
+
+import asyncio
+import contextlib
+import os
+import re
+import ssl
+from typing import cast
+
+from aiosmtplib import SMTPResponse, SMTPResponseException, SMTPServerDisconnected
+from aiosmtplib.protocol import SMTPProtocol, normalize_message_line_endings
+
+from warmupd.core.outcome import Phase, SmtpReply, Trouble
+from warmupd.mail.account import Endpoint
+from warmupd.mail.hosts import ForbiddenHost, UnresolvedHost
+from warmupd.mail.sasl import secret_forms
+
+QUIT_SECONDS = 2.0
+TEXT_LIMIT = 1000  # characters of a reply that are kept
+HIDDEN = "[hidden]"
+
+_ENHANCED = re.compile(r"#?([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s+|$)")  # RFC 2034 section 4, RFC 3463
+
+
+class Stopped(Exception):
+    """The conversation ends here by our own judgement."""
+
+    def __init__(self, trouble: Trouble, text: str = "") -> None:
+        super().__init__(text)
+        self.trouble = trouble
+
+
+class Line(SMTPProtocol):
+    """One connection: a command and its reply at a time. aiosmtplib bounds the length of lines and replies."""
+
+    async def ask(self, *words: bytes) -> SMTPResponse:
+        if self._buffer:  # a spare reply would pass for the answer to this command, and so on to the last
+            raise SMTPResponseException(-1, "more replies than commands")
+        return _sound(await self.execute_command(*words))
+
+    async def hear(self) -> SMTPResponse:
+        return _sound(await self.read_response())
+
+    def hang_up(self) -> None:
+        if self.transport is not None:
+            cast(asyncio.WriteTransport, self.transport).abort()
+
+    async def say_goodbye(self) -> None:
+        """QUIT, and give the server a moment to answer: what was to be known is known, so any answer will do."""
+        with contextlib.suppress(OSError, SMTPResponseException):
+            async with asyncio.timeout(QUIT_SECONDS):
+                await self.execute_command(b"QUIT")
+
+
+def stuff_dots(content: bytes) -> bytes:
+    """The content as DATA carries it (RFC 5321 section 4.5.2), its final dot included."""
+    content = normalize_message_line_endings(content).replace(b"\r\n.", b"\r\n..")
+    return (b"." if content.startswith(b".") else b"") + content + b".\r\n"
+
+
+def reply_from_response(phase: Phase, code: int, message: str, endpoint: Endpoint) -> SmtpReply:
+    """What the server said, without the credentials that some servers repeat in their refusals."""
+    lines = _presentable(message, endpoint).split("\n")
+    statuses = [_ENHANCED.match(line) for line in lines]
+    text = " ".join(line[status.end() :] if status else line for line, status in zip(lines, statuses, strict=True))
+    enhanced = statuses[0].group(1) if statuses[0] else ""
+    return SmtpReply(phase=phase, code=code, enhanced=enhanced, text=text[:TEXT_LIMIT])
+
+
+def reply_from_error(phase: Phase, error: Exception, endpoint: Endpoint, *, seconds: float) -> SmtpReply:
+    """What ended the conversation instead of an accepted message; `seconds` is the patience the phase was given."""
+    if isinstance(error, SMTPResponseException) and 400 <= error.code <= 599:
+        return reply_from_response(phase, error.code, error.message, endpoint)
+    trouble, text = _trouble(phase, error, seconds)
+    return SmtpReply(phase=phase, code=None, trouble=trouble, text=_presentable(text, endpoint)[:TEXT_LIMIT])
+
+
+def _trouble(phase: Phase, error: Exception, seconds: float) -> tuple[Trouble, str]:
+    match error:
+        case Stopped():
+            return error.trouble, str(error)
+        case ForbiddenHost():
+            return Trouble.FORBIDDEN, str(error)
+        case UnresolvedHost():
+            return Trouble.UNRESOLVED, str(error)
+        case ssl.SSLCertVerificationError():
+            return Trouble.CERTIFICATE, error.verify_message
+        case ssl.SSLError():
+            return Trouble.TLS, (error.reason or "handshake failed").lower().replace("_", " ")
+        case SMTPResponseException():
+            return Trouble.GARBAGE, error.message if error.code < 0 else f"unexpected: {error.code} {error.message}"
+        case TimeoutError():
+            return Trouble.TIMEOUT, f"no answer within {seconds:g} seconds"
+        case OSError() if phase is Phase.CONNECT and not isinstance(error, _CUT):
+            return Trouble.UNREACHABLE, os.strerror(error.errno) if error.errno else "no connection"
+        case _:
+            return Trouble.LOST, "the connection was lost"
+
+
+_CUT = (SMTPServerDisconnected, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
+
+
+def _sound(response: SMTPResponse) -> SMTPResponse:
+    if not 200 <= response.code <= 599:  # RFC 5321 section 4.2.1
+        raise SMTPResponseException(-1, f"not a reply: {response.code} {response.message}")
+    return response
+
+
+def _presentable(text: str, endpoint: Endpoint) -> str:
+    text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+    for form in secret_forms(endpoint):
+        start = form[:8]  # servers also repeat lines cut short: the beginning of a coded secret gives it away
+        if start.lower() in text.lower():
+            text = re.sub(rf"{re.escape(form)}|{re.escape(start)}\S*", HIDDEN, text, flags=re.IGNORECASE)
+    return text

@@ -1,0 +1,238 @@
+"""A visit to a mailbox: find our messages and where they lie, then treat them as a reader would; touch nothing else."""
+
+import datetime as dt
+import ssl
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+from warmupd.core.placement import FolderRole
+from warmupd.mail.account import Account
+from warmupd.mail.found import Found, Look
+from warmupd.mail.hosts import HostPolicy
+from warmupd.mail.imap import ImapDenied, ImapSession, ImapTimeouts, Login
+from warmupd.mail.imap_folders import Folder
+from warmupd.mail.imap_mailbox import MOST_MESSAGES, FolderMark, Mailbox
+from warmupd.mail.imap_messages import Head, Opened, change_flags, move, read_heads, remove, search
+from warmupd.mail.imap_syntax import address_of, astring, message_ids, plain_text
+from warmupd.mail.message_id import MessageToken
+
+__all__ = ["MOST_MESSAGES", "FolderMark", "Found", "Look", "Recognise", "Visit", "open_visit"]
+
+MOST_MATCHES = 10  # copies of one Message-ID looked at by `find`
+
+Recognise = Callable[[str], MessageToken | None]
+
+
+@asynccontextmanager
+async def open_visit(
+    account: Account,
+    *,
+    policy: HostPolicy,
+    context: ssl.SSLContext,
+    recognise: Recognise,
+    timeouts: ImapTimeouts | None = None,
+    login: Login | None = None,
+) -> AsyncIterator["Visit"]:
+    """Log in to the account's mailbox for one visit. Raises ForbiddenHost or an ImapError, here and in every verb.
+
+    `recognise` is given the text of a Message-ID or X-Warmupd header and says whether it is ours.
+    """
+    async with ImapSession(account.imap, policy=policy, context=context, timeouts=timeouts, login=login) as session:
+        yield Visit(session, account, recognise)
+
+
+class Visit:
+    """One visit. Its verbs take a `Found`, make sure that the very message is still there, and say whether it was."""
+
+    def __init__(self, session: ImapSession, account: Account, recognise: Recognise) -> None:
+        self._session = session
+        self._mailbox = Mailbox(session, account)
+        self._own_address = account.address.lower()
+        self._recognise = recognise
+        self._grasped: dict[tuple[str, int, int], Head] = {}  # folder, UIDVALIDITY, UID: surely ours, in this visit
+
+    async def look(
+        self, marks: Sequence[FolderMark], *, since: dt.date, everywhere: bool = False, look_sent: bool = False
+    ) -> Look:
+        """Read what is new since `marks` in INBOX, Junk and the warmup folder; changes nothing in the mailbox.
+
+        A folder without a valid mark is read from the day of arrival `since` on. `everywhere` adds all folders but
+        Sent and Drafts, Trash too; `look_sent` adds Sent. Of one folder at most MOST_MESSAGES headers are read.
+        """
+        roles = _EVERYWHERE if everywhere else _ALWAYS
+        roles = roles | {FolderRole.SENT} if look_sent else roles
+        known = {mark.folder: mark for mark in marks}
+        folders = await self._mailbox.folders()
+        junk = folders.first(FolderRole.JUNK)
+        look = Look(found=[], marks=[], complete=True, junk_folder=junk.name if junk else None)
+        for folder in folders:
+            mark = known.get(folder.name)
+            if folder.can_be_read and folder.role in roles:
+                look = look.plus(await self._look_into(folder, mark, since))
+            elif mark is not None:
+                look.marks.append(mark)
+        return look
+
+    async def find(self, message_id: str, folder: str) -> Found | None:
+        """The newest message of ours with this Message-ID in `folder`, for one whose UID is not known any more."""
+        try:
+            opened = await self._mailbox.open((await self._mailbox.folders()).named(folder), writable=False)
+            matches = await search(self._session, "HEADER", "Message-ID", astring(message_id.encode()))
+        except ImapDenied:
+            return None
+        heads, _ = await read_heads(self._session, matches[-MOST_MATCHES:]) if matches else ([], True)
+        found = [ours for head in heads if (ours := self._ours(opened, head)) and ours.message_id == message_id]
+        return max(found, key=lambda ours: ours.uid, default=None)
+
+    async def mark_read(self, found: Found) -> bool:
+        """As if opened by its reader. False: it is not there any more, or may not be changed."""
+        return await self._flag(found, "\\Seen")
+
+    async def star(self, found: Found) -> bool:
+        """False: it is not there any more, or may not be changed."""
+        return await self._flag(found, "\\Flagged")
+
+    async def rescue(self, found: Found) -> Found | None:
+        """Move it to INBOX and tell the server that it is not junk; its new place. None: it is not there any more."""
+        opened, head = await self._grasp(found)
+        if opened is None or head is None:
+            return None
+        if opened.folder.role is FolderRole.JUNK:
+            await self._say_not_junk(opened, head)
+        return await self._move(found, (await self._mailbox.folders()).named("INBOX"))
+
+    async def file_away(self, found: Found) -> Found | None:
+        """Move it into the warmup folder, made on demand; its new place. None: it is not there, or cannot be moved."""
+        _, head = await self._grasp(found)
+        if head is None:
+            return None
+        try:
+            target = (await self._mailbox.folders()).first(FolderRole.WARMUP)
+            return await self._move(found, target or await self._mailbox.create_warmup_folder())
+        except ImapDenied:
+            return None
+
+    async def delete(self, found: Found) -> bool:
+        """Remove it for good where the server can expunge it alone; else into Trash. False: it is not there any more.
+
+        At Gmail an expunged message stays in All Mail, so there it goes to Trash, which empties itself.
+        """
+        _, head = await self._grasp(found)
+        if head is None:
+            return False
+        trash = (await self._mailbox.folders()).first(FolderRole.TRASH)
+        by_trash = self._session.offers("X-GM-EXT-1") or not self._session.offers("UIDPLUS")
+        try:
+            if by_trash and trash is not None and trash.name != found.folder:
+                await move(self._session, found.uid, trash)
+            else:
+                await remove(self._session, found.uid)
+        except ImapDenied:
+            return False
+        self._grasped.pop(_place(found), None)
+        return True
+
+    async def _look_into(self, folder: Folder, mark: FolderMark | None, since: dt.date) -> Look:
+        try:
+            news = await self._mailbox.read_new(folder, mark, since)
+        except ImapDenied as denied:
+            if folder.role is FolderRole.INBOX:
+                raise
+            forbidden = not _NOT_FOR_US.isdisjoint(denied.reply.codes)
+            return Look(found=[], marks=[mark] if mark else [], complete=forbidden, junk_folder=None)
+        found = [ours for head in news.heads if news.opened and (ours := self._ours(news.opened, head))]
+        return Look(found=found, marks=[news.mark], complete=news.whole, junk_folder=None)
+
+    def _ours(self, opened: Opened, head: Head) -> Found | None:
+        """The message if its token is genuine. Nothing else of a message that is not ours is looked at or kept."""
+        token = self._token(head)
+        if token is None:
+            return None
+        sender = address_of(head.fields.get("from", ""))
+        return Found(
+            folder=opened.folder.name,
+            role=FolderRole.SENT if sender == self._own_address else opened.folder.role,
+            uidvalidity=opened.uidvalidity,
+            uid=head.uid,
+            token=token,
+            message_id=_message_id(head),
+            in_reply_to=next(iter(message_ids(head.fields.get("in-reply-to", ""))), ""),
+            references=message_ids(head.fields.get("references", "")),
+            subject=plain_text(head.fields.get("subject", "")),
+            sender=sender,
+            flags=head.flags,
+        )
+
+    def _token(self, head: Head) -> MessageToken | None:
+        for name in ("message-id", "x-warmupd"):
+            token = self._recognise(head.fields[name]) if head.fields.get(name) else None
+            if token is not None:
+                return token
+        return None
+
+    async def _grasp(self, found: Found) -> tuple[Opened | None, Head | None]:
+        """The folder, open for changes, and the message there, if it is the one that was found; None for what is not.
+
+        UID and UIDVALIDITY name a message for ever; its token is compared too, because a server may err and this
+        must never touch what is not ours.
+        """
+        try:
+            opened = await self._mailbox.open((await self._mailbox.folders()).named(found.folder), writable=True)
+        except ImapDenied:
+            return None, None
+        if not opened.writable or opened.uidvalidity != found.uidvalidity:
+            return None, None
+        head = self._grasped.get(_place(found))
+        if head is None:
+            heads, _ = await read_heads(self._session, [found.uid])
+            head = next((head for head in heads if self._token(head) == found.token), None)
+            if head is not None:
+                self._grasped[_place(found)] = head
+        return opened, head
+
+    async def _flag(self, found: Found, flag: str) -> bool:
+        _, head = await self._grasp(found)
+        if head is None:
+            return False
+        try:
+            if flag.lower() not in head.flags:
+                await change_flags(self._session, found.uid, "+", flag)
+        except ImapDenied:
+            return False
+        return True
+
+    async def _say_not_junk(self, opened: Opened, head: Head) -> None:
+        """The keywords of RFC 9051 section 2.3.2, where this server keeps them; some filters learn from them."""
+        with suppress(ImapDenied):
+            if "$junk" in head.flags:
+                await change_flags(self._session, head.uid, "-", "$Junk")
+            if "$notjunk" not in head.flags and not opened.permanent_flags.isdisjoint({"$notjunk", "\\*"}):
+                await change_flags(self._session, head.uid, "+", "$NotJunk")
+
+    async def _move(self, found: Found, target: Folder) -> Found | None:
+        if target.name == found.folder:
+            return found
+        try:
+            place = await move(self._session, found.uid, target)
+        except ImapDenied:
+            return None
+        self._grasped.pop(_place(found), None)
+        if place is None:  # no UIDPLUS, or it was gone already
+            return await self.find(found.message_id, target.name)
+        role = FolderRole.SENT if found.role is FolderRole.SENT else target.role
+        return replace(found, folder=target.name, role=role, uidvalidity=place[0], uid=place[1])
+
+
+def _place(found: Found) -> tuple[str, int, int]:
+    return found.folder, found.uidvalidity, found.uid
+
+
+def _message_id(head: Head) -> str:
+    text = head.fields.get("message-id", "")
+    return next(iter(message_ids(text)), text)
+
+
+_ALWAYS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.WARMUP})
+_EVERYWHERE = _ALWAYS | {FolderRole.TRASH, FolderRole.ALL, FolderRole.OTHER}
+_NOT_FOR_US = frozenset({"NOPERM", "NONEXISTENT"})  # RFC 5530: somebody else's folder, or deleted this moment

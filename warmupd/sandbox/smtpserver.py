@@ -1,0 +1,136 @@
+"""The sandbox's submission server (aiosmtpd): demands TLS and a login, and takes mail between its accounts."""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Iterator
+
+from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
+
+from warmupd.sandbox.submission import HOST_NAME, Client, Submission
+
+
+class SmtpServer:
+    """Two listeners on 127.0.0.1: STARTTLS demanded on `port`, TLS from the first byte on `tls_port`."""
+
+    def __init__(self, submission: Submission, *, tls: ssl.SSLContext, connections: Iterator[int]) -> None:
+        self._submission = submission
+        self._tls = tls
+        self._connections = connections
+        self._open: set[_Connection] = set()
+        self._listeners: list[asyncio.Server] = []
+        self.port = self.tls_port = 0  # known once started
+
+    async def start(self) -> None:
+        """Begin to listen, on free ports."""
+        logging.getLogger("mail.log").setLevel(logging.ERROR)  # it warns about its own deprecated attribute
+        loop = asyncio.get_running_loop()
+        self._listeners = [
+            await loop.create_server(lambda: self._connection(self._tls), "127.0.0.1", 0),
+            await loop.create_server(lambda: self._connection(None), "127.0.0.1", 0, ssl=self._tls),
+        ]
+        self.port, self.tls_port = (listener.sockets[0].getsockname()[1] for listener in self._listeners)
+
+    async def stop(self) -> None:
+        """Stop listening and cut what is open; deliveries under way are finished."""
+        for listener in self._listeners:
+            listener.close()
+        await asyncio.gather(*[connection.end() for connection in self._open])
+        await self._submission.finish()
+
+    def _connection(self, starttls: ssl.SSLContext | None) -> "_Connection":
+        client = Client(number=next(self._connections))
+        return _Connection(self._submission, client, self._open, starttls)
+
+
+class _Connection(SMTP):
+    """One client. aiosmtpd's protocol, aware that TLS may come before the first byte, and able to break off."""
+
+    def __init__(
+        self,
+        submission: Submission,
+        client: Client,
+        open_connections: "set[_Connection]",
+        starttls: ssl.SSLContext | None,
+    ) -> None:
+        super().__init__(
+            _Hooks(submission, client),
+            authenticator=self._check,
+            auth_required=True,
+            enable_SMTPUTF8=True,
+            hostname=HOST_NAME,
+            ident="sandbox",
+            loop=asyncio.get_running_loop(),
+            require_starttls=starttls is not None,
+            tls_context=starttls,
+        )
+        # Without a STARTTLS context the listener itself speaks TLS, which aiosmtpd does not see.
+        self._auth_require_tls = starttls is not None
+        self._submission = submission
+        self._client = client
+        self._all = open_connections
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self._all.add(self)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        super().connection_lost(error)
+        self._all.discard(self)
+
+    def cut(self) -> None:
+        """Close without a word; `connection_lost` then cancels whatever still runs for this client."""
+        transport = self._original_transport or self.transport
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()
+
+    async def end(self) -> None:
+        """Cut, and return when nothing runs for this client any more."""
+        self.cut()
+        if self._handler_coroutine is not None:
+            await asyncio.gather(self._handler_coroutine, return_exceptions=True)
+
+    def _check(
+        self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, given: LoginPassword
+    ) -> AuthResult:
+        success = self._submission.log_in(self._client, given.login.decode(errors="replace"), given.password)
+        return AuthResult(success=success, handled=False)
+
+
+class _Hooks:
+    """What aiosmtpd calls by name: hands each verb to the submission and its answer back."""
+
+    def __init__(self, submission: Submission, client: Client) -> None:
+        self._submission = submission
+        self._client = client
+
+    async def handle_EHLO(
+        self, server: SMTP, session: Session, envelope: Envelope, host_name: str, lines: list[str]
+    ) -> list[str]:
+        session.host_name = self._client.host_name = host_name
+        return ["\r\n".join(lines)]  # one TLS record instead of seven
+
+    async def handle_MAIL(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        reply = self._submission.mail(self._client, address, utf8=envelope.smtp_utf8)
+        if reply.startswith("250"):
+            envelope.mail_from = address
+            envelope.mail_options.extend(options)
+        return reply
+
+    async def handle_RCPT(
+        self, server: SMTP, session: Session, envelope: Envelope, address: str, options: list[str]
+    ) -> str:
+        reply = self._submission.rcpt(self._client, address)
+        if reply.startswith("250"):
+            envelope.rcpt_tos.append(address)
+            envelope.rcpt_options.extend(options)
+        return reply
+
+    async def handle_DATA(self, server: _Connection, session: Session, envelope: Envelope) -> str:
+        reply = await self._submission.data(self._client, envelope.original_content or b"")
+        if reply is None:
+            server.cut()
+            await asyncio.Event().wait()  # for the cancellation that follows the cut
+        return reply or ""

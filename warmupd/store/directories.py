@@ -1,0 +1,47 @@
+"""The pools' directories: who takes part on a day and with which weight, the same for every worker."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+from warmupd.core.pairing import Directory
+from warmupd.store.database import Database
+
+Members = Sequence[tuple[int, int]]  # mailbox and weight
+
+
+async def agree_directories(db: Database, day: dt.date, pools: Mapping[int, Members]) -> dict[int, Directory]:
+    """The directory of each pool for `day`. The first worker to ask writes it; a pool whose members (not weights) have
+    changed since gets a new version, and the newest version is what everybody uses."""
+    rows = await db.fetch(
+        """
+        WITH asked AS (
+            SELECT pool_id, members, weights FROM jsonb_to_recordset($2::jsonb)
+                AS a(pool_id bigint, members bigint[], weights integer[])
+        ), newest AS (
+            SELECT DISTINCT ON (pool_id) pool_id, version, members, weights
+            FROM pool_directories WHERE day = $1 AND pool_id IN (SELECT pool_id FROM asked) ORDER BY pool_id, version DESC
+        ), written AS (
+            INSERT INTO pool_directories (pool_id, day, version, members, weights)
+            SELECT a.pool_id, $1, coalesce(n.version, 0) + 1, a.members, a.weights
+            FROM asked a LEFT JOIN newest n USING (pool_id)
+            WHERE n.members IS DISTINCT FROM a.members
+            ON CONFLICT DO NOTHING
+            RETURNING pool_id, version, members, weights
+        )
+        SELECT DISTINCT ON (pool_id) pool_id, members, weights
+        FROM (SELECT * FROM newest UNION ALL SELECT * FROM written) AS both_ ORDER BY pool_id, version DESC
+        """,
+        day,
+        [
+            {"pool_id": pool, "members": [m for m, _ in members], "weights": [w for _, w in members]}
+            for pool, members in ((pool, sorted(members)) for pool, members in pools.items())
+        ],
+    )
+    agreed = {row["pool_id"]: zip(row["members"], row["weights"], strict=True) for row in rows}
+    # A pool that another worker wrote in the same moment is missing from both reads; its own members serve as well.
+    return {pool: Directory(pool, day, agreed.get(pool, members)) for pool, members in pools.items()}
+
+
+async def drop_directories(db: Database, before: dt.date) -> None:
+    """Forget the directories of days before `before`."""
+    await db.execute("DELETE FROM pool_directories WHERE day < $1", before)

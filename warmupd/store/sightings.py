@@ -1,0 +1,187 @@
+"""Sightings: recording what a visit found, and the engagements that are due on what was found before."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import asyncpg
+
+from warmupd.core.engagement import Engagement
+from warmupd.core.placement import Placement
+from warmupd.errors import LeaseLost
+from warmupd.store.database import Database
+
+STALE_EPOCH = "WU001"  # raised by record_sightings
+
+
+class Known(StrEnum):
+    """What `record_sightings` says of a message."""
+
+    NEW = "new"
+    KNOWN = "known"
+    FOREIGN = "foreign"  # ours by its HMAC, but not this recipient's by its job
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parent:
+    """The job behind a found message, as far as engagement needs it."""
+
+    job_day: dt.date
+    job_id: int
+    sender_id: int
+    thread_depth: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sighting:
+    """A warmup message found in its recipient's mailbox, and what is planned for it."""
+
+    job_day: dt.date
+    job_id: int
+    placement: Placement
+    folder: str
+    uidvalidity: int
+    uid: int
+    message_id: str
+    thread: Mapping[str, Any]  # subject, in_reply_to, references: what an answer needs
+    engagement: Engagement
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueEngagement:
+    """A message on which something is due, and what has been done so far."""
+
+    job_day: dt.date
+    job_id: int
+    placement: Placement
+    folder: str
+    uidvalidity: int
+    uid: int
+    message_id: str
+    star: bool
+    rescue: bool
+    file_at: dt.datetime
+    delete_at: dt.datetime
+    opened: bool
+    starred: bool
+    rescued: bool
+    filed: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Engaged:
+    """What was done with a message, where it lies now, and when something is due again (None: never)."""
+
+    job_day: dt.date
+    job_id: int
+    folder: str
+    uidvalidity: int
+    uid: int
+    opened: bool
+    starred: bool
+    rescued: bool
+    filed: bool
+    deleted: bool
+    next_at: dt.datetime | None
+
+
+async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.date, int]]) -> list[Parent]:
+    """The jobs with these (day, id) that were written to `recipient_id` and have not been sighted yet."""
+    rows = await db.fetch(
+        """
+        SELECT j.day, j.id, j.mailbox_id, j.thread_depth
+        FROM unnest($2::date[], $3::bigint[]) AS a(day, id) JOIN warmup_jobs j USING (day, id)
+        WHERE j.recipient_id = $1 AND NOT EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id)
+        """,
+        recipient_id,
+        [day for day, _ in keys],
+        [job_id for _, job_id in keys],
+    )
+    return [
+        Parent(job_day=r["day"], job_id=r["id"], sender_id=r["mailbox_id"], thread_depth=r["thread_depth"]) for r in rows
+    ]
+
+
+async def record_sightings(
+    db: Database, recipient_id: int, found: Sequence[Sighting], *, slot: int, epoch: int, at: dt.datetime | None
+) -> list[Known]:
+    """Write what was found: the sighting, the proof, the truth about its job and its answer, in one statement.
+
+    Raises LeaseLost when the slot is no longer held by `epoch`.
+    """
+    try:
+        words = await db.fetchval(
+            "SELECT record_sightings($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            recipient_id,
+            slot,
+            epoch,
+            [s.job_day for s in found],
+            [s.job_id for s in found],
+            [s.placement.value for s in found],
+            [s.folder for s in found],
+            [s.uidvalidity for s in found],
+            [s.uid for s in found],
+            [s.message_id for s in found],
+            [dict(s.thread) for s in found],
+            [s.engagement.star for s in found],
+            [s.engagement.rescue for s in found],
+            [s.engagement.answer_at for s in found],
+            [s.engagement.file_at for s in found],
+            [s.engagement.delete_at for s in found],
+            at,
+        )
+    except asyncpg.PostgresError as error:
+        if error.sqlstate == STALE_EPOCH:
+            raise LeaseLost(str(error)) from error
+        raise
+    return [Known(word) for word in words]
+
+
+async def due_engagements(db: Database, recipient_id: int, *, at: dt.datetime, limit: int = 200) -> list[DueEngagement]:
+    """Messages of the mailbox on which something is due, the longest due first."""
+    rows = await db.fetch(
+        """
+        SELECT job_day, job_id, placement, folder, uidvalidity, uid, message_id, star, rescue, file_at, delete_at,
+               opened_at IS NOT NULL AS opened, starred_at IS NOT NULL AS starred, rescued_at IS NOT NULL AS rescued,
+               filed_at IS NOT NULL AS filed
+        FROM sightings WHERE recipient_id = $1 AND next_at <= $2 ORDER BY next_at LIMIT $3
+        """,
+        recipient_id,
+        at,
+        limit,
+    )
+    return [DueEngagement(**{**dict(row), "placement": Placement(row["placement"])}) for row in rows]
+
+
+async def note_engaged(db: Database, recipient_id: int, done: Sequence[Engaged], *, at: dt.datetime) -> None:
+    """Write down what was done. What was done before keeps its time."""
+    await db.execute(
+        """
+        UPDATE sightings s
+        SET folder = a.folder, uidvalidity = a.uidvalidity, uid = a.uid, next_at = a.next_at,
+            opened_at = CASE WHEN a.opened THEN coalesce(s.opened_at, $2) ELSE s.opened_at END,
+            starred_at = CASE WHEN a.starred THEN coalesce(s.starred_at, $2) ELSE s.starred_at END,
+            rescued_at = CASE WHEN a.rescued THEN coalesce(s.rescued_at, $2) ELSE s.rescued_at END,
+            filed_at = CASE WHEN a.filed THEN coalesce(s.filed_at, $2) ELSE s.filed_at END,
+            deleted_at = CASE WHEN a.deleted THEN coalesce(s.deleted_at, $2) ELSE s.deleted_at END
+        FROM unnest($3::date[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::boolean[], $9::boolean[],
+                    $10::boolean[], $11::boolean[], $12::boolean[], $13::timestamptz[])
+            AS a(job_day, job_id, folder, uidvalidity, uid, opened, starred, rescued, filed, deleted, next_at)
+        WHERE s.job_day = a.job_day AND s.job_id = a.job_id AND s.recipient_id = $1
+        """,
+        recipient_id,
+        at,
+        [e.job_day for e in done],
+        [e.job_id for e in done],
+        [e.folder for e in done],
+        [e.uidvalidity for e in done],
+        [e.uid for e in done],
+        [e.opened for e in done],
+        [e.starred for e in done],
+        [e.rescued for e in done],
+        [e.filed for e in done],
+        [e.deleted for e in done],
+        [e.next_at for e in done],
+    )

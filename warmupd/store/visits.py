@@ -1,0 +1,117 @@
+"""When mailboxes are visited by IMAP, and how far each folder has been read."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from warmupd.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DueVisit:
+    """A mailbox whose visit is due."""
+
+    mailbox_id: int
+    everywhere: bool  # look into all folders: a message is missed
+    last_visit_at: dt.datetime | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderMark:
+    """A folder has been read up to `last_uid`, as long as its UIDVALIDITY (RFC 3501, 2.3.1.1) stays the same."""
+
+    folder: str
+    uidvalidity: int
+    last_uid: int
+
+
+async def due_visits(
+    db: Database, *, slots: Sequence[int], skip: Sequence[int], limit: int, at: dt.datetime
+) -> list[DueVisit]:
+    """Visits that are due in these slots, the longest due first, without those in `skip` (under way)."""
+    rows = await db.fetch(
+        """
+        SELECT v.mailbox_id, v.everywhere, v.last_visit_at
+        FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c
+        WHERE v.next_visit_at <= $1 AND m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')
+          AND m.slot_hash % c.worker_count = ANY ($2::integer[]) AND v.mailbox_id <> ALL ($3::bigint[])
+        ORDER BY v.next_visit_at LIMIT $4
+        """,
+        at,
+        slots,
+        skip,
+        limit,
+    )
+    return [DueVisit(mailbox_id=r["mailbox_id"], everywhere=r["everywhere"], last_visit_at=r["last_visit_at"]) for r in rows]
+
+
+async def unplanned_visits(db: Database, slots: Sequence[int]) -> list[int]:
+    """Mailboxes in these slots that have no next visit yet."""
+    rows = await db.fetch(
+        "SELECT v.mailbox_id FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c"
+        " WHERE v.next_visit_at IS NULL AND m.state <> 'REMOVED' AND m.slot_hash % c.worker_count = ANY ($1::integer[])",
+        slots,
+    )
+    return [row["mailbox_id"] for row in rows]
+
+
+async def plan_visits(db: Database, visits: Mapping[int, dt.datetime]) -> None:
+    """Set the next visits of mailboxes that have none."""
+    await db.execute(
+        "UPDATE mailbox_visits v SET next_visit_at = a.at FROM unnest($1::bigint[], $2::timestamptz[]) AS a(mailbox_id, at)"
+        " WHERE v.mailbox_id = a.mailbox_id AND v.next_visit_at IS NULL",
+        list(visits.keys()),
+        list(visits.values()),
+    )
+
+
+async def end_visit(
+    db: Database,
+    mailbox_id: int,
+    *,
+    next_visit_at: dt.datetime,
+    at: dt.datetime,
+    marks: Sequence[FolderMark] = (),
+    failed: bool = False,
+) -> int:
+    """Write down how far the folders were read and when the next visit is. How many visits in a row have failed now.
+
+    A visit that was asked for meanwhile is not put off: an earlier time that was set after this visit began stays.
+    """
+    failures: int = await db.fetchval(
+        """
+        WITH read AS (
+            INSERT INTO folder_marks (mailbox_id, folder, uidvalidity, last_uid)
+            SELECT $1, * FROM unnest($4::text[], $5::bigint[], $6::bigint[])
+            ON CONFLICT (mailbox_id, folder) DO UPDATE
+                SET uidvalidity = excluded.uidvalidity, last_uid = excluded.last_uid
+                WHERE (folder_marks.uidvalidity, folder_marks.last_uid) <> (excluded.uidvalidity, excluded.last_uid)
+        )
+        UPDATE mailbox_visits
+        SET next_visit_at = CASE WHEN next_visit_at > $3 THEN least(next_visit_at, $2) ELSE $2 END,
+            last_visit_at = CASE WHEN $7 THEN last_visit_at ELSE $3 END,
+            everywhere = everywhere AND $7, failures = CASE WHEN $7 THEN least(failures + 1, 1000) ELSE 0 END
+        WHERE mailbox_id = $1 RETURNING failures
+        """,
+        mailbox_id,
+        next_visit_at,
+        at,
+        [mark.folder for mark in marks],
+        [mark.uidvalidity for mark in marks],
+        [mark.last_uid for mark in marks],
+        failed,
+    )
+    return failures
+
+
+async def folder_marks(db: Database, mailbox_id: int) -> list[FolderMark]:
+    """How far each folder of the mailbox has been read."""
+    rows = await db.fetch("SELECT folder, uidvalidity, last_uid FROM folder_marks WHERE mailbox_id = $1", mailbox_id)
+    return [FolderMark(folder=r["folder"], uidvalidity=r["uidvalidity"], last_uid=r["last_uid"]) for r in rows]
+
+
+async def hasten_visit(db: Database, mailbox_id: int, *, before: dt.datetime) -> None:
+    """Have the mailbox visited no later than `before`."""
+    await db.execute(
+        "UPDATE mailbox_visits SET next_visit_at = least(next_visit_at, $2) WHERE mailbox_id = $1", mailbox_id, before
+    )
