@@ -46,7 +46,7 @@ ci: ## all that a change must pass: lint, types, the demo, the tests
 	@bash .ci/run
 
 clean: ## takes away what the targets above made
-	rm -rf .venv .venv.log dist build $(CACHES) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv dist build $(CACHES) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find warmupd tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml constraints.txt

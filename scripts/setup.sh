@@ -57,7 +57,7 @@ works_here() {
 make_it() {
     python=$(sh scripts/preflight.sh)
     unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX PIP_USER
-    log=$1.log
+    log=$(own)/setup.log
     say "Setting up $1 with $("$python" --version), once (a minute or two) ..."
     if ! works_here "$1"; then
         "$python" -m venv --clear "$1" >"$log" 2>&1 || failed "python -m venv"

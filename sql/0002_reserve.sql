@@ -44,16 +44,18 @@ CREATE FUNCTION worker_room(p_worker uuid, p_demand integer, p_now timestamptz, 
     LANGUAGE plpgsql STABLE AS $$
 DECLARE
     free bigint := greatest(cap - used, 0);
-    total bigint;
+    others bigint;
     mine bigint;
     owed bigint;
 BEGIN
-    IF free = 0 THEN
-        RETURN 0;
+    SELECT coalesce(sum(w.demand), 0) INTO others FROM workers w
+        WHERE w.id <> p_worker AND w.stopped_at IS NULL AND w.seen_at > p_now - interval '1 minute';
+    IF others = 0 OR others + p_demand <= free THEN
+        RETURN free;  -- nobody has to be considered
     END IF;
-    SELECT sum(s.demand), coalesce(sum(least(s.demand, greatest(s.share - s.taken, 0))) FILTER (WHERE NOT s.me), 0),
+    SELECT coalesce(sum(least(s.demand, greatest(s.share - s.taken, 0))) FILTER (WHERE NOT s.me), 0),
            max(s.share - s.taken) FILTER (WHERE s.me)
-    INTO total, owed, mine
+    INTO owed, mine
     FROM (SELECT l.me, l.demand, l.taken, cap * l.demand / greatest(sum(l.demand) OVER (), 1) AS share
           FROM (SELECT w.id = p_worker AS me,
                        CASE WHEN w.id = p_worker THEN p_demand ELSE w.demand END::bigint AS demand,
@@ -63,9 +65,6 @@ BEGIN
                 FROM workers w LEFT JOIN cap_rings r ON r.scope = 'WORKER' AND r.ref = w.id
                 WHERE w.id = p_worker OR (w.stopped_at IS NULL AND w.demand > 0 AND w.seen_at > p_now - interval '1 minute')
                ) AS l) AS s;
-    IF total <= free THEN
-        RETURN free;
-    END IF;
     RETURN greatest(free - owed, least(free, mine), 0);
 END $$;
 
@@ -86,12 +85,13 @@ DECLARE
     worker workers%ROWTYPE;
     cfg settings%ROWTYPE;
     ring cap_rings%ROWTYPE;
+    fleet integer;  -- number of slots, as it was when they were locked
     v_now timestamptz;
     slack interval;
     span_s integer;
     span_h integer;
-    used_s bigint;
-    used_h bigint;
+    all_s bigint;
+    all_h bigint;
     room_s bigint;
     room_h bigint;
     answer jsonb;
@@ -107,11 +107,11 @@ BEGIN
     IF worker.batch_id = p_batch THEN
         RETURN worker.batch_answer;  -- asked again after a lost COMMIT
     END IF;
-    SELECT * INTO cfg FROM settings;
 
+    SELECT worker_count INTO fleet FROM settings;
     PERFORM 1 FROM slots s
-        WHERE s.worker_count = cfg.worker_count
-          AND s.slot IN (SELECT m.slot_hash % cfg.worker_count FROM mailboxes m WHERE m.id = ANY (p_mailboxes))
+        WHERE s.worker_count = fleet AND s.slot = ANY (p_slots)
+          AND s.slot IN (SELECT m.slot_hash % fleet FROM mailboxes m WHERE m.id = ANY (p_mailboxes))
         ORDER BY s.slot FOR KEY SHARE;
     PERFORM 1 FROM mailbox_days d JOIN unnest(p_mailboxes, p_days) AS a(mailbox_id, day) USING (mailbox_id, day)
         ORDER BY d.mailbox_id, d.day FOR UPDATE OF d;
@@ -126,16 +126,16 @@ BEGIN
 
     SELECT * INTO ring FROM cap_rings WHERE scope = 'GLOBAL' AND ref = nobody;
     v_now := greatest(coalesce(p_now, clock_timestamp()), ring.head);
-    SELECT * INTO cfg FROM settings;  -- again: limits and the stop switch as they are behind the lock
+    SELECT * INTO cfg FROM settings;  -- limits and the stop switch as they are behind the lock
     slack := make_interval(secs => cfg.slack_seconds);
     span_s := 61 + ceil(cfg.slack_seconds);
     span_h := 1 + ceil((3600 + cfg.slack_seconds) / 30);
     ring.seconds := ring_at(ring.seconds, bucket(v_now, 1) - bucket(ring.head, 1));
     ring.halves := ring_at(ring.halves, bucket(v_now, 30) - bucket(ring.head, 30));
-    used_s := ring_sum(ring.seconds, span_s);
-    used_h := ring_sum(ring.halves, span_h);
-    room_s := worker_room(p_worker, p_demand, v_now, cfg.global_per_minute, used_s, false, span_s);
-    room_h := worker_room(p_worker, p_demand, v_now, cfg.global_per_hour, used_h, true, span_h);
+    all_s := ring_sum(ring.seconds, span_s);
+    all_h := ring_sum(ring.halves, span_h);
+    room_s := worker_room(p_worker, p_demand, v_now, cfg.global_per_minute, all_s, false, span_s);
+    room_h := worker_room(p_worker, p_demand, v_now, cfg.global_per_hour, all_h, true, span_h);
     INSERT INTO cap_rings (scope, ref, head, seconds, halves)
         SELECT n.scope, n.ref, v_now, array_fill(0, ARRAY[121]), array_fill(0, ARRAY[123])
         FROM (SELECT DISTINCT 'USER'::cap_scope AS scope, m.user_id AS ref FROM mailboxes m WHERE m.id = ANY (p_mailboxes)
@@ -147,14 +147,15 @@ BEGIN
             WITH ORDINALITY AS a(mailbox_id, day, recipient_id, job_day, job_id, gap, user_gap, topic, seed, ord)
     ), held AS (
         SELECT h.slot FROM unnest(p_slots, p_epochs) AS h(slot, epoch)
-        JOIN slots s ON s.worker_count = cfg.worker_count AND s.slot = h.slot AND s.epoch = h.epoch
+        JOIN slots s ON s.worker_count = fleet AND s.slot = h.slot AND s.epoch = h.epoch
                     AND s.owner = p_worker AND s.lease_until > v_now
+        WHERE cfg.worker_count = fleet  -- else the fleet was resized in this moment
     ), judged AS MATERIALIZED (
         -- Each request on its own: the first reason against it.
         SELECT a.ord, a.mailbox_id, a.day, a.job_day, a.job_id, a.gap, a.user_gap, a.topic, a.seed,
-               m.user_id, m.slot_hash % cfg.worker_count AS slot, a.recipient_id, d.opens_at, d.closes_at, p.next_ok_at,
+               m.user_id, m.slot_hash % fleet AS slot, a.recipient_id, d.opens_at, d.closes_at, p.next_ok_at,
                p.resting_until, j.scheduled_for, coalesce(j.retry_count, 0) AS retries,
-               CASE WHEN f.proven_at IS NULL THEN f.unproven_sends END AS unproven_sends,
+               CASE WHEN f.proven_at IS NULL THEN f.unproven_sends END AS unproven_sends,  -- NULL: proven
                CASE
                    WHEN m.id IS NULL OR m.state = 'REMOVED' THEN 'mailbox_gone'
                    WHEN h.slot IS NULL THEN 'not_owner'
@@ -172,18 +173,18 @@ BEGIN
                    WHEN row_number() OVER (PARTITION BY a.mailbox_id ORDER BY a.ord) > 1 THEN 'spacing'
                    WHEN r.id IS NULL OR r.id = m.id OR r.pool_id <> m.pool_id OR r.state NOT IN ('ACTIVE', 'RECEIVE_ONLY')
                        THEN 'recipient'
-                   WHEN f.proven_at IS NULL AND f.unproven_sends >= 3 THEN 'unproven'
+                   WHEN f.proven_at IS NULL AND coalesce(f.unproven_sends, 3) >= 3 THEN 'unproven'
                END AS why
         FROM ask a
         LEFT JOIN mailboxes m ON m.id = a.mailbox_id
-        LEFT JOIN held h ON h.slot = m.slot_hash % cfg.worker_count
+        LEFT JOIN held h ON h.slot = m.slot_hash % fleet
         LEFT JOIN mailbox_days d ON d.mailbox_id = a.mailbox_id AND d.day = a.day
         LEFT JOIN mailbox_pace p ON p.mailbox_id = a.mailbox_id
         LEFT JOIN warmup_jobs j ON j.day = a.job_day AND j.id = a.job_id
         LEFT JOIN mailboxes r ON r.id = a.recipient_id
         LEFT JOIN proofs f ON f.mailbox_id = a.recipient_id
     ), sound AS (
-        SELECT *, unproven_sends + row_number() OVER (PARTITION BY recipient_id ORDER BY ord) > 3 AS too_unproven
+        SELECT *, coalesce(unproven_sends + row_number() OVER (PARTITION BY recipient_id ORDER BY ord) > 3, false) AS too_unproven
         FROM judged WHERE why IS NULL
     ), users_now AS MATERIALIZED (
         -- Each user's rings, advanced once.
@@ -214,10 +215,12 @@ BEGIN
     ), everybody AS (
         SELECT ord, row_number() OVER (ORDER BY ord) AS rank FROM user_judged WHERE user_why IS NULL
     ), granted AS MATERIALIZED (
-        SELECT u.*, gen_random_uuid() AS token, (v_now AT TIME ZONE 'UTC')::date AS today,
+        SELECT u.*, gen_random_uuid() AS token,
                least(v_now + make_interval(secs => cfg.send_within_seconds), u.closes_at) AS send_by,
                coalesce(u.job_day, (v_now AT TIME ZONE 'UTC')::date) AS final_day,
-               coalesce(u.job_id, nextval('warmup_job_id')) AS final_id
+               coalesce(u.job_id, nextval('warmup_job_id')) AS final_id,
+               -- The server may see MAIL FROM as late as `slack` after the reservation: the gap is counted from there.
+               u.start_at + make_interval(secs => greatest(u.gap, cfg.mailbox_gap_seconds)) + slack AS then_ok_at
         FROM user_judged u JOIN everybody e USING (ord)
         WHERE u.user_why IS NULL AND e.rank <= least(room_s, room_h)
     ), inserted AS (
@@ -237,27 +240,41 @@ BEGIN
         UPDATE mailbox_days d SET taken = d.taken + 1, attempts = d.attempts + 1
         FROM granted g WHERE d.mailbox_id = g.mailbox_id AND d.day = g.day
     ), pace AS (
-        -- The server may see MAIL FROM as late as `slack` after the reservation: the gap is counted from there.
-        UPDATE mailbox_pace p
-        SET next_ok_at = g.start_at + make_interval(secs => greatest(g.gap, cfg.mailbox_gap_seconds)) + slack
-        FROM granted g WHERE p.mailbox_id = g.mailbox_id
+        UPDATE mailbox_pace p SET next_ok_at = g.then_ok_at FROM granted g WHERE p.mailbox_id = g.mailbox_id
     ), unproven AS (
         UPDATE proofs f SET unproven_sends = f.unproven_sends + g.n
         FROM (SELECT recipient_id, count(*) AS n FROM granted WHERE unproven_sends IS NOT NULL GROUP BY 1) AS g
         WHERE f.mailbox_id = g.recipient_id
+    ), users_then AS MATERIALIZED (
+        -- What the grants make of the rings, and when a cap that is spent by now has room again.
+        SELECT u.user_id, g.n, g.free_at, k.seconds, k.halves,
+               CASE WHEN u.used_s + k.n < u.per_minute THEN v_now + interval '1 second'
+                   ELSE to_timestamp(bucket(v_now, 1) + ring_wait(k.seconds, span_s, u.per_minute)) END AS minute_at,
+               CASE WHEN u.used_h + k.n < u.per_hour THEN v_now + interval '1 second'
+                   ELSE to_timestamp(30 * (bucket(v_now, 30) + ring_wait(k.halves, span_h, u.per_hour))) END AS hour_at
+        FROM users_now u LEFT JOIN (SELECT user_id, count(*)::integer AS n,
+                                           max(start_at + make_interval(secs => user_gap)) AS free_at
+                                    FROM granted GROUP BY 1) AS g USING (user_id),
+        LATERAL (SELECT coalesce(g.n, 0) AS n, ring_add(u.seconds, coalesce(g.n, 0)) AS seconds,
+                        ring_add(u.halves, coalesce(g.n, 0)) AS halves) AS k
     ), user_rings AS (
-        UPDATE cap_rings c
-        SET head = v_now, seconds = ring_add(u.seconds, g.n), halves = ring_add(u.halves, g.n), next_ok_at = g.free_at
-        FROM users_now u JOIN (SELECT user_id, count(*)::integer AS n,
-                                      max(start_at + make_interval(secs => user_gap)) AS free_at
-                               FROM granted GROUP BY 1) AS g USING (user_id)
-        WHERE c.scope = 'USER' AND c.ref = u.user_id
+        UPDATE cap_rings c SET head = v_now, seconds = u.seconds, halves = u.halves, next_ok_at = u.free_at
+        FROM users_then u WHERE c.scope = 'USER' AND c.ref = u.user_id AND u.n > 0
+    ), everything AS MATERIALIZED (
+        SELECT k.n,
+               CASE WHEN all_s + k.n < cfg.global_per_minute THEN v_now + interval '1 second'
+                   ELSE to_timestamp(bucket(v_now, 1) + ring_wait(ring_add(ring.seconds, k.n), span_s, cfg.global_per_minute))
+                   END AS minute_at,
+               CASE WHEN all_h + k.n < cfg.global_per_hour THEN v_now + interval '1 second'
+                   ELSE to_timestamp(30 * (bucket(v_now, 30) + ring_wait(ring_add(ring.halves, k.n), span_h, cfg.global_per_hour)))
+                   END AS hour_at
+        FROM (SELECT count(*)::integer AS n FROM granted) AS k
     ), wide_rings AS (
         UPDATE cap_rings c
         SET head = v_now,
             seconds = ring_add(ring_at(c.seconds, bucket(v_now, 1) - bucket(c.head, 1)), g.n),
             halves = ring_add(ring_at(c.halves, bucket(v_now, 30) - bucket(c.head, 30)), g.n)
-        FROM (SELECT count(*)::integer AS n FROM granted) AS g
+        FROM everything g
         WHERE g.n > 0 AND (c.scope, c.ref) IN (('GLOBAL', nobody), ('WORKER', p_worker))
     )
     SELECT coalesce(jsonb_agg(
@@ -268,21 +285,22 @@ BEGIN
             WHEN 'window' THEN CASE WHEN v_now < q.opens_at THEN q.opens_at END
             WHEN 'resting' THEN q.resting_until
             WHEN 'scheduled' THEN q.scheduled_for
-            WHEN 'spacing' THEN greatest(q.next_ok_at, v_now + make_interval(secs => cfg.mailbox_gap_seconds))
+            WHEN 'spacing' THEN CASE WHEN q.next_ok_at > v_now THEN q.next_ok_at
+                ELSE coalesce((SELECT o.then_ok_at FROM granted o WHERE o.mailbox_id = q.mailbox_id), v_now + interval '1 second')
+                END
             WHEN 'fleet_stopped' THEN v_now + interval '30 seconds'
             WHEN 'user_spacing' THEN u.start_at
-            WHEN 'user_minute' THEN to_timestamp(bucket(v_now, 1) + ring_wait(n.seconds, span_s, n.per_minute))
-            WHEN 'user_hour' THEN to_timestamp(30 * (bucket(v_now, 30) + ring_wait(n.halves, span_h, n.per_hour)))
-            WHEN 'global_minute' THEN CASE WHEN used_s < cfg.global_per_minute THEN v_now + interval '1 second'
-                ELSE to_timestamp(bucket(v_now, 1) + ring_wait(ring.seconds, span_s, cfg.global_per_minute)) END
-            WHEN 'global_hour' THEN CASE WHEN used_h < cfg.global_per_hour THEN v_now + interval '1 second'
-                ELSE to_timestamp(30 * (bucket(v_now, 30) + ring_wait(ring.halves, span_h, cfg.global_per_hour))) END
+            WHEN 'user_minute' THEN n.minute_at
+            WHEN 'user_hour' THEN n.hour_at
+            WHEN 'global_minute' THEN e.minute_at
+            WHEN 'global_hour' THEN e.hour_at
         END)) END ORDER BY q.ord), '[]')
     INTO answer
     FROM judged q
     LEFT JOIN granted g USING (ord)
     LEFT JOIN user_judged u USING (ord)
-    LEFT JOIN users_now n ON n.user_id = q.user_id,
+    LEFT JOIN users_then n ON n.user_id = q.user_id
+    CROSS JOIN everything e,
     LATERAL (SELECT coalesce(q.why, u.user_why, CASE
         WHEN u.ord IS NULL THEN 'unproven'
         WHEN room_s <= room_h THEN 'global_minute' ELSE 'global_hour' END) AS word) AS why;

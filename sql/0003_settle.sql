@@ -129,3 +129,25 @@ BEGIN ATOMIC
     )
     SELECT count(*)::integer FROM ended;
 END;
+
+-- UNKNOWN ends as FAILED once complete visits have not found the message for `patience` since it was sent. Its place in
+-- the day is never given back; a later sighting still makes it SENT.
+CREATE FUNCTION give_up_unknown(patience interval, p_now timestamptz DEFAULT NULL) RETURNS integer
+    LANGUAGE sql VOLATILE
+BEGIN ATOMIC
+    WITH late AS (
+        SELECT j.day, j.id FROM warmup_jobs j JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
+        WHERE j.status = 'UNKNOWN' AND j.picked_at + patience < coalesce(p_now, clock_timestamp())
+          AND v.last_visit_at > j.picked_at + patience
+        ORDER BY j.day, j.id FOR UPDATE OF j SKIP LOCKED
+    ), ended AS (
+        UPDATE warmup_jobs j SET status = 'FAILED', completed_at = coalesce(p_now, clock_timestamp()), outcome = 'unverified',
+               error_message = coalesce(j.error_message || '; ', '') || 'not found in the mailbox of its recipient'
+        FROM late WHERE j.day = late.day AND j.id = late.id RETURNING j.mailbox_id, j.local_day
+    ), counted AS (
+        UPDATE mailbox_days d SET failed = d.failed + e.n
+        FROM (SELECT mailbox_id, local_day, count(*) AS n FROM ended GROUP BY 1, 2) AS e
+        WHERE d.mailbox_id = e.mailbox_id AND d.day = e.local_day
+    )
+    SELECT count(*)::integer FROM ended;
+END;

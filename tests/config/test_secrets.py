@@ -57,7 +57,7 @@ def test_secrets_are_never_shown(loaded: Loading) -> None:
     key = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE"
     config = loaded(
         f"[auth]\nsecret = '{SECRET}'\nscrape_token = 'hunter2'\n[secrets]\nkeys = ['{key}']\n"
-        "[database]\nurl = 'postgresql://me:hunter2@h:5432/d?password=hunter2'\n"
+        "[database]\nurl = 'postgresql://me:hunter2@h:5432/d?password=hunter2@x'\n"
     )
     shown = f"{config!r} {config} {config.redacted()} {config.model_dump()} {config.model_dump_json()}"
     assert not re.search(f"hunter2|{SECRET}|{key}", shown)

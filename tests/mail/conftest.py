@@ -8,13 +8,12 @@ from typing import Any
 import pytest
 
 from tests.mail.certificates import Authority, make_authority
-from tests.mail.fault_smtp import FaultServer
+from tests.mail.fault_smtp import PASSWORD, FaultServer
 from warmupd.mail.account import Account, Endpoint, Security
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.smtp import SmtpSender, Timeouts
 from warmupd.mail.tls import client_context
 
-PASSWORD = "correct horse"
 LOOPBACK = HostPolicy(allow_hosts=("127.0.0.0/8",))
 
 

@@ -175,9 +175,11 @@ class _Line:
             case Fault.DROP:
                 raise ConnectionResetError
             case Fault.ENDLESS_LINE | Fault.ENDLESS_LINES:
-                while True:
+                while not self._writer.is_closing():
                     self._writer.write(b"* " + b"x" * 65536 + (b"\r\n" if answer is Fault.ENDLESS_LINES else b""))
                     await self._writer.drain()
+                    await asyncio.sleep(0)  # draining does not always let others run
+                raise ConnectionResetError
         await self._writer.drain()
 
     async def secure(self, context: ssl.SSLContext) -> None:

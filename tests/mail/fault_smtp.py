@@ -13,6 +13,8 @@ from typing import Literal
 Stage = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "body", "dot", "quit"]
 Action = Literal["reply", "hang", "drop", "rst", "half", "drip", "garbage", "longline", "endless"]
 
+PASSWORD = "correct horse"
+
 REPLIES: dict[Stage, str] = {
     "connect": "220 fault.test ESMTP",
     "starttls": "220 2.0.0 go ahead",

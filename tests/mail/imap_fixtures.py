@@ -4,11 +4,16 @@ import datetime as dt
 import imaplib
 import re
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
 
 from warmupd.mail.account import Account, Endpoint, Security
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.imap import ImapTimeouts
 from warmupd.mail.message_id import MessageToken
+from warmupd.sandbox.imapserver import ImapServer
+from warmupd.sandbox.mailstore import MailStore
 
 ADDRESS = "ann@one.test"
 PASSWORD = 'correct "horse" \\ battery'
@@ -20,12 +25,24 @@ DAY = dt.date(2026, 3, 1)
 def account_at(
     port: int, *, security: Security = Security.TLS, password: str = PASSWORD, junk_folder: str = "", host: str = ""
 ) -> Account:
-    endpoint = Endpoint(
-        host=host or "localhost", port=port, security=security, username=ADDRESS, password=password
-    )
+    endpoint = Endpoint(host=host or "localhost", port=port, security=security, username=ADDRESS, password=password)
     return Account(
         mailbox_id=1, address=ADDRESS, display_name="Ann", smtp=endpoint, imap=endpoint, junk_folder=junk_folder
     )
+
+
+@asynccontextmanager
+async def real_server(tls: ssl.SSLContext) -> AsyncIterator[tuple[int, MailStore]]:
+    """A real IMAP server with one account: its port, and its store to plant mail in."""
+    store = MailStore()
+    await store.open([ADDRESS])
+    accounts = {ADDRESS: PASSWORD}
+    server = ImapServer(store, accounts=accounts, tls=tls, note=lambda entry: None, connections=count())
+    await server.start()
+    try:
+        yield server.port, store
+    finally:
+        await server.stop()
 
 
 def recognise(text: str) -> MessageToken | None:
@@ -34,7 +51,9 @@ def recognise(text: str) -> MessageToken | None:
     return MessageToken(DAY, int(match[1])) if match else None
 
 
-def letter(number: int | None = None, *, sender: str = "bob@two.test", subject: str = "Lunch", extra: str = "") -> bytes:
+def letter(
+    number: int | None = None, *, sender: str = "bob@two.test", subject: str = "Lunch", extra: str = ""
+) -> bytes:
     """A message of ours, or somebody else's when it has no number."""
     message_id = f"<warm-{number}@two.test>" if number is not None else "<private@elsewhere.test>"
     head = f"From: Bob <{sender}>\r\nTo: {ADDRESS}\r\nSubject: {subject}\r\nMessage-ID: {message_id}\r\n{extra}"
@@ -46,10 +65,12 @@ def contents(port: int, context: ssl.SSLContext) -> dict[str, list[tuple[bytes, 
     client = imaplib.IMAP4_SSL("localhost", port, ssl_context=context)
     try:
         client.login(ADDRESS, PASSWORD)
-        names = [line.split(b' "/" ')[1].decode().strip('"') for line in client.list()[1] if isinstance(line, bytes)]
         found = {}
-        for name in names:
-            client.select(f'"{name}"', readonly=True)
+        for line in client.list()[1]:
+            attributes, _, name = line.decode().partition(' "/" ') if isinstance(line, bytes) else ("", "", "")
+            if not name or "\\Noselect" in attributes:
+                continue
+            client.select(name, readonly=True)
             _, answer = client.uid("FETCH", "1:*", "(UID FLAGS BODY.PEEK[])")
             found[name] = [(part[0], part[1]) for part in answer if isinstance(part, tuple)]
         return found

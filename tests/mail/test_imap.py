@@ -6,14 +6,13 @@ import logging
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
-from itertools import count
 from typing import Any
 
 import pytest
 
 from tests.mail.certificates import Authority
 from tests.mail.fake_imap import Challenge, FakeImap, Fault
-from tests.mail.imap_fixtures import ADDRESS, IMPATIENT, LOOPBACK, PASSWORD, account_at
+from tests.mail.imap_fixtures import ADDRESS, IMPATIENT, LOOPBACK, PASSWORD, account_at, real_server
 from warmupd.mail.account import Security
 from warmupd.mail.hosts import ForbiddenHost, HostPolicy
 from warmupd.mail.imap import (
@@ -28,7 +27,6 @@ from warmupd.mail.imap import (
     ImapUnreachable,
     check_login,
 )
-from warmupd.sandbox.imapserver import ImapServer
 
 Start = Callable[..., Any]
 Check = Callable[..., Any]
@@ -70,16 +68,10 @@ def session_at(trusting: ssl.SSLContext) -> Callable[..., ImapSession]:
 
 
 async def test_login_to_a_real_server_tells_its_capabilities(authority: Authority, trusting: ssl.SSLContext) -> None:
-    server = ImapServer(
-        accounts={ADDRESS: PASSWORD}, tls=authority.server_context(), note=lambda entry: None, connections=count()
-    )
-    await server.start()
-    try:
-        assert {"MOVE", "UIDPLUS"} <= await check_login(account_at(server.port), LOOPBACK, trusting)
+    async with real_server(authority.server_context()) as (port, _):
+        assert {"MOVE", "UIDPLUS"} <= await check_login(account_at(port), LOOPBACK, trusting)
         with pytest.raises(ImapRefusedLogin):
-            await check_login(account_at(server.port, password="wrong"), LOOPBACK, trusting)
-    finally:
-        await server.stop()
+            await check_login(account_at(port, password="wrong"), LOOPBACK, trusting)
 
 
 async def test_starttls_comes_before_any_credential(start: Start, check: Check) -> None:
@@ -199,7 +191,7 @@ async def test_credentials_that_a_server_echoes_are_hidden(start: Start, check: 
         text = str(refused.value)
         assert PASSWORD not in text
         assert "battery" not in text
-        assert PLAIN not in text or capabilities == "IMAP4rev1"  # it was not sent then
+        assert PLAIN not in text or capabilities == "IMAP4rev1"  # then it was never sent
         assert "\x1b" not in text
         assert len(text) < 400
 
@@ -208,10 +200,12 @@ async def test_credentials_that_a_server_echoes_are_hidden(start: Start, check: 
 async def test_odd_passwords_arrive_as_they_are(start: Start, check: Check, password: str) -> None:
     server = await start()
     await check(server, password=password)
-    _, _, argument = next(command for command in server.commands if command.startswith("LOGIN")).partition(f'"{ADDRESS}" ')
+    _, _, argument = next(command for command in server.commands if command.startswith("LOGIN")).partition(
+        f'"{ADDRESS}" '
+    )
     literal, _, text = argument.partition("\n")
     quoted = argument[1:-1].replace('\\"', '"').replace("\\\\", "\\")
-    assert password == (text if text else quoted)
+    assert password == (text or quoted)
     assert not text or literal == f"{{{len(password.encode())}}}"
 
 
@@ -246,7 +240,9 @@ async def test_capabilities_are_asked_anew_after_login(start: Start, session_at:
         assert session.offers("MOVE")
 
 
-async def test_capabilities_told_unasked_save_two_commands(start: Start, session_at: Callable[..., ImapSession]) -> None:
+async def test_capabilities_told_unasked_save_two_commands(
+    start: Start, session_at: Callable[..., ImapSession]
+) -> None:
     server = await start(
         greeting="* OK [CAPABILITY IMAP4rev1 ID] hello", answers={"LOGIN": "{tag} OK [CAPABILITY IMAP4rev1 MOVE ID] in"}
     )
@@ -280,7 +276,7 @@ async def test_a_stuck_logout_costs_its_timeout_only(start: Start, check: Check)
 async def test_a_lost_connection_is_noticed_at_once(start: Start, check: Check, answer: str | Fault) -> None:
     server = await start(answers={"EXAMINE": answer})
     async with asyncio.timeout(5):
-        with pytest.raises(ImapBroken, match="shutting down|was lost"):
+        with pytest.raises(ImapBroken, match=r"shutting down|was lost"):
             await check(server, timeouts=ImapTimeouts(command=60))
 
 
@@ -301,7 +297,7 @@ async def test_an_answer_that_is_not_imap_is_broken(start: Start, check: Check, 
 @pytest.mark.parametrize("said", [Fault.ENDLESS_LINE, Fault.ENDLESS_LINES, b"* X {99999999}\r\n"])
 async def test_a_server_that_sends_without_end_is_cut_off(start: Start, check: Check, said: Fault | bytes) -> None:
     server = await start(answers={"EXAMINE": said})
-    with pytest.raises(ImapBroken, match="without end|too much"):
+    with pytest.raises(ImapBroken, match=r"without end|too much"):
         await check(server, timeouts=ImapTimeouts(command=60))
 
 
@@ -387,9 +383,7 @@ async def test_nobody_listening_is_unreachable(free_port: int, trusting: ssl.SSL
         await check_login(account_at(free_port), LOOPBACK, trusting)
 
 
-async def test_the_debug_log_shows_no_password(
-    start: Start, check: Check, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_debug_log_shows_no_password(start: Start, check: Check, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, logger="aioimaplib.aioimaplib")
 
@@ -397,5 +391,3 @@ async def test_the_debug_log_shows_no_password(
     await check(await start(capabilities="IMAP4rev1 AUTH=PLAIN"))
 
     assert not [secret for secret in SECRETS if secret in caplog.text]
-
-

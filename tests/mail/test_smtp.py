@@ -6,9 +6,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import pytest
+import uvloop
 
 from tests.mail.certificates import Authority
-from tests.mail.fault_smtp import Action, Fault, FaultServer, Stage, Taken
+from tests.mail.fault_smtp import PASSWORD, Action, Fault, FaultServer, Stage, Taken
 from warmupd.core.outcome import OutcomeKind, Phase, SmtpReply, Trouble, classify
 from warmupd.mail.account import Account
 from warmupd.mail.hosts import HostPolicy
@@ -16,6 +17,8 @@ from warmupd.mail.smtp import SmtpSender, Timeouts
 
 StartSmtp = Callable[..., Awaitable[FaultServer]]
 AccountAt = Callable[..., Account]
+
+LOOPBACK = HostPolicy(allow_hosts=("127.0.0.0/8",))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,23 @@ async def test_fault_is_a_trouble_in_its_phase(
     expected = OutcomeKind.UNKNOWN if stage in ("body", "dot") else OutcomeKind.DEFERRED
     assert classify(reply).kind is expected
     assert len(server.taken) == (1 if stage == "dot" else 0)
+
+
+@pytest.mark.parametrize("action", ["drop", "rst", "garbage"])
+def test_fault_reads_the_same_on_uvloop(
+    authority: Authority, trusting: ssl.SSLContext, account_at: AccountAt, action: Action
+) -> None:
+    async def fault_at(stage: Stage) -> tuple[Phase, Trouble | None]:
+        server = FaultServer(
+            context=authority.server_context(), users={"ann@one.test": PASSWORD}, faults={stage: Fault(action)}
+        )
+        sender = SmtpSender(context=trusting, policy=LOOPBACK)
+        async with server.running():
+            reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+        return reply.phase, reply.trouble
+
+    for stage, phase in STAGES.items():
+        assert uvloop.run(fault_at(stage)) == (phase, TROUBLES[action])
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -195,7 +215,7 @@ async def test_untrusted_certificate_shows_no_credential(
 
 async def test_certificate_of_an_unknown_authority_is_refused(start_smtp: StartSmtp, account_at: AccountAt) -> None:
     server = await start_smtp()
-    sender = SmtpSender(context=ssl.create_default_context(), policy=HostPolicy(allow_hosts=("127.0.0.1",)))
+    sender = SmtpSender(context=ssl.create_default_context(), policy=LOOPBACK)
     reply = await sender.check_login(account_at(server))
     assert reply.trouble is Trouble.CERTIFICATE
 
@@ -262,7 +282,7 @@ async def test_all_phases_together_are_bounded(
     start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt
 ) -> None:
     server = await start_smtp(faults={"rcpt": Fault("hang")})
-    sender = SmtpSender(context=trusting, policy=HostPolicy(allow_hosts=("127.0.0.1",)), timeouts=Timeouts(total=0.3))
+    sender = SmtpSender(context=trusting, policy=LOOPBACK, timeouts=Timeouts(total=0.3))
     async with asyncio.timeout(2):
         reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
     assert (reply.phase, reply.trouble) == (Phase.RCPT, Trouble.TIMEOUT)
@@ -272,7 +292,7 @@ async def test_cancelled_delivery_hangs_up(
     start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt
 ) -> None:
     server = await start_smtp(faults={"dot": Fault("hang")})
-    sender = SmtpSender(context=trusting, policy=HostPolicy(allow_hosts=("127.0.0.1",)))
+    sender = SmtpSender(context=trusting, policy=LOOPBACK)
     delivery = asyncio.create_task(sender.deliver(account_at(server), Mail(), may_proceed=always))
     await server.struck.wait()
     delivery.cancel()
@@ -348,7 +368,7 @@ async def test_connection_comes_from_the_source_address(
     start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt
 ) -> None:
     server = await start_smtp()
-    sender = SmtpSender(context=trusting, policy=HostPolicy(allow_hosts=("127.0.0.1",)), source_address="127.0.0.9")
+    sender = SmtpSender(context=trusting, policy=LOOPBACK, source_address="127.0.0.9")
     assert (await sender.check_login(account_at(server))).accepted
     await sender.close()
     assert server.peers == ["127.0.0.9"]
@@ -361,7 +381,7 @@ async def test_every_phase_is_observed_once(
     seen: list[Phase] = []
     sender = SmtpSender(
         context=trusting,
-        policy=HostPolicy(allow_hosts=("127.0.0.1",)),
+        policy=LOOPBACK,
         observe=lambda phase, seconds: seen.append(phase) if seconds >= 0 else None,
     )
     await sender.deliver(account_at(server), Mail(), may_proceed=always)

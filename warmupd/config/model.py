@@ -1,6 +1,5 @@
 """The whole configuration: frozen, checked, the same object for everybody who was handed it."""
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -99,6 +98,7 @@ def _masked(secret: str) -> str:
     scheme, found, rest = secret.partition("://")
     if scheme not in {"postgres", "postgresql"} or not found:
         return HIDDEN
-    login, at, place = rest.rpartition("@")
+    address, query, _ = rest.partition("?")
+    login, at, place = address.rpartition("@")
     user = f"{login.partition(':')[0]}:{HIDDEN}" if ":" in login else login
-    return f"{scheme}://{user}{at}{re.sub(r'[?].*', '?' + HIDDEN, place)}"
+    return f"{scheme}://{user}{at}{place}{query}{HIDDEN if query else ''}"

@@ -66,3 +66,17 @@ def _within(window: Window | None, wished: dt.datetime, seen_at: dt.datetime, rn
     if left < 20 * 60:
         return None
     return seen_at + dt.timedelta(seconds=left * rng.uniform(0.3, 0.8))
+
+
+def next_visit_at(
+    now: dt.datetime, window: Window | None, next_window: Window, visits_per_day: int, rng: Random
+) -> dt.datetime:
+    """When a mailbox is visited next: some time on from `now` inside `window`, else early in `next_window`."""
+    if window is not None and now < window.closes_at:
+        start = max(now, window.opens_at)
+        gap = window.seconds / visits_per_day
+        wait = gap * (rng.random() if now < window.opens_at else rng.uniform(0.7, 1.3))
+        at = start + dt.timedelta(seconds=wait)
+        if at < window.closes_at:
+            return at
+    return next_window.opens_at + dt.timedelta(seconds=next_window.seconds / visits_per_day * rng.random())

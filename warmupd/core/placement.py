@@ -1,6 +1,7 @@
 """Where a warmup message landed: the folders it was seen in become one `Placement`."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
 
 
@@ -40,3 +41,12 @@ def placement_of(roles: Iterable[FolderRole]) -> Placement | None:
     if seen & {FolderRole.WARMUP, FolderRole.TRASH, FolderRole.OTHER}:
         return Placement.OTHER
     return Placement.OTHER if seen == {FolderRole.ALL} else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderMark:
+    """A folder has been read up to `last_uid`, as long as its UIDVALIDITY (RFC 3501, 2.3.1.1) stays the same."""
+
+    folder: str
+    uidvalidity: int
+    last_uid: int

@@ -15,8 +15,8 @@ class Events:
         self.metrics = metrics
         self._log = log if log is not None else structlog.get_logger()
 
-    def started(self, *, worker: str, slots: int, mailboxes: int) -> None:
-        self._log.info("worker.started", worker=worker, slots=slots, mailboxes=mailboxes)
+    def started(self, *, worker: str, slots: int) -> None:
+        self._log.info("worker.started", worker=worker, slots=slots)
 
     def draining(self, in_flight: int) -> None:
         self._log.info("worker.draining", in_flight=in_flight)

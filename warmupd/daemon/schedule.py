@@ -74,12 +74,21 @@ class Schedule:
     # -- mailbox row -> heap entry ------------------------------------------------------------------------------
 
     async def rebuild(self) -> None:
-        """Fill the heap from rows: at the start, when slots come or go, and now and then."""
+        """Fill the heap from rows: at the start, when slots come or go, and now and then.
+
+        What was planned before keeps its time: planned anew each time, it would be put off each time.
+        """
+        before = self._heap
         await self.book.load(self._clock.now())
         self.holds.forget()
         self._heap = SendHeap(self._need)
-        for mailbox_id in self.book.mailboxes:
-            self.plan(mailbox_id)
+        for mailbox_id, mailbox in self.book.mailboxes.items():
+            due_at = before.due_of(mailbox_id)
+            if due_at is None or not mailbox.state.sends or not self._leases.owns(mailbox):
+                self.plan(mailbox_id)
+            else:
+                self.push(mailbox_id, due_at)
+                self._hasten(mailbox_id)
 
     async def look_again(self, mailbox_ids: Sequence[int]) -> None:
         """These mailboxes were added or changed: read them anew and plan them."""
@@ -92,7 +101,13 @@ class Schedule:
     async def hear_answers(self, mailbox_id: int) -> None:
         """A visit has planned answers for this mailbox."""
         await self.book.reload_waiting([mailbox_id])
-        self.plan(mailbox_id)
+        self._hasten(mailbox_id)
+
+    def _hasten(self, mailbox_id: int) -> None:
+        """A waiting job that is due before the mailbox's entry brings it forward."""
+        waiting, due_at = self.book.next_waiting(mailbox_id), self._heap.due_of(mailbox_id)
+        if waiting is not None and due_at is not None and waiting.scheduled_for < due_at:
+            self.push(mailbox_id, waiting.scheduled_for)
 
     def plan(self, mailbox_id: int, *, not_before: dt.datetime | None = None) -> None:
         """Push the mailbox's next heap entry: its next first send, its next waiting job, or its next day's opening."""

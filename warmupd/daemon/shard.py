@@ -65,7 +65,9 @@ class Shard:
         self._aftermath = aftermath
         self._sends: set[asyncio.Task[None]] = set()
         self._changed: set[int] = set()
+        self._answered: set[int] = set()
         self._wake = asyncio.Event()
+        self._stale = True
         self._draining = False
 
     @property
@@ -73,14 +75,15 @@ class Shard:
         """Sends under way."""
         return len(self._sends)
 
-    def knock(self, changed: Sequence[int] = ()) -> None:
-        """Look again now; these mailboxes were added or changed."""
+    def knock(self, *, changed: Sequence[int] = (), answered: Sequence[int] = (), everything: bool = False) -> None:
+        """Read anew what changed: mailboxes, those for which a visit planned answers, or all there is."""
         self._changed.update(changed)
+        self._answered.update(answered)
+        self._stale |= everything
         self._wake.set()
 
     async def run(self) -> None:
         """Walk the path until drained."""
-        self._leases.changed.set()
         while not self._draining:
             self._wake.clear()
             await self._patiently(self._read_changes)
@@ -99,14 +102,19 @@ class Shard:
         await self._settler.drained()
 
     async def _read_changes(self) -> None:
-        if self._leases.changed.is_set():
-            await self.schedule.rebuild()
+        if self._leases.changed.is_set() or self._stale:
             self._leases.changed.clear()
-            self._changed.clear()
-        elif self._changed:
+            self._stale = True  # until it has been read
+            await self.schedule.rebuild()
+            self._stale = False
+        if self._changed:
             changed = list(self._changed)
             await self.schedule.look_again(changed)
             self._changed.difference_update(changed)
+        while self._answered:
+            mailbox_id = next(iter(self._answered))
+            await self.schedule.hear_answers(mailbox_id)
+            self._answered.discard(mailbox_id)
 
     # -- heap entry -> due -> reserved job ------------------------------------------------------------------------
 

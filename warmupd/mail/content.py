@@ -182,7 +182,9 @@ def _topic(key: str, sections: list[Section], slots: Collection[str]) -> Topic:
         elif section.heading == "opener" or answer:
             depths.setdefault(int(answer[1]) if answer else 0, []).append(section.block(slots))
         else:
-            raise section.error("is not a heading of a topic; it takes [subjects], [opener], [answer 1], [answer 2] ...")
+            raise section.error(
+                "is not a heading of a topic; those are [subjects], [opener], [answer 1], [answer 2] ..."
+            )
     if not subjects:
         raise file_error(sections[0].path, f"topic {key} has no [subjects]")
     for depth in range(max(FEWEST_ANSWERS, *depths) + 1 if depths else 1):

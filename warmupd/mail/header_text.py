@@ -3,6 +3,7 @@
 import re
 from base64 import b64encode
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Final
 
 from warmupd.errors import UsageError
@@ -12,8 +13,9 @@ _ENCODED_ROOM = 48  # coded characters in an encoded-word, so that "Subject: =?u
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]+")
 _JOINERS = "\u200c\u200d"  # format characters that Persian names and some emoji need
 _Q_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789!*+-/")  # RFC 2047, section 5 (3)
-_LOCAL_PART = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*")
-_DOMAIN = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.)*[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_ATOM, _LABEL = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+", r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_LOCAL_PART = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")  # RFC 5321 dot-string
+_DOMAIN = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
 def clean(text: str, longest: int) -> str:
@@ -55,7 +57,7 @@ def id_list(name: str, ids: Iterable[str]) -> str:
 
 
 def ascii_address(address: str) -> tuple[str, str]:
-    """(address, its domain) with the domain in A-labels. Raises UsageError when SMTP without SMTPUTF8 cannot take it."""
+    """(address, its domain), the domain in A-labels. UsageError when plain SMTP (no SMTPUTF8) cannot take it."""
     local, _, domain = address.rpartition("@")
     if not _LOCAL_PART.fullmatch(local) or len(local) > 64:
         raise UsageError(
@@ -69,6 +71,7 @@ def ascii_address(address: str) -> tuple[str, str]:
     return f"{local}@{domain}", domain
 
 
+@lru_cache(maxsize=1024)
 def _a_labels(domain: str) -> str:
     """The ASCII form. The standard library knows IDNA 2003 only; where 2008 differs (\u00df, \u03c2) it would name
     somebody else's domain, so a domain that does not survive the way back is refused."""
@@ -94,6 +97,7 @@ def _folded(name: str, words: list[str]) -> str:
     return "\r\n".join(lines)
 
 
+@lru_cache(maxsize=1024)
 def _encoded_words(text: str) -> str:
     """`text` as encoded-words, one a line: Q while it stays readable, else B, as mail clients choose."""
     raw = text.encode()
@@ -118,9 +122,7 @@ def _b_cost(character: str) -> float:
 
 
 def _q_word(text: str) -> str:
-    coded = "".join(
-        chr(byte) if byte in _Q_SAFE else "_" if byte == 0x20 else f"={byte:02X}" for byte in text.encode()
-    )
+    coded = "".join(chr(byte) if byte in _Q_SAFE else "_" if byte == 0x20 else f"={byte:02X}" for byte in text.encode())
     return f"=?utf-8?Q?{coded}?="
 
 

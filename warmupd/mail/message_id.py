@@ -70,7 +70,7 @@ class MessageKey:
     def _verify(self, candidate: str) -> MessageToken | None:
         raw = int(candidate.lower().translate(_TO_INT_DIGITS), 32).to_bytes(25, "big")
         plain, mac = raw[:12], raw[12:]
-        if plain[0] != _VERSION or not any([hmac.compare_digest(mac, _mac(key, plain)) for key in self._keys]):
+        if plain[0] != _VERSION or not any(hmac.compare_digest(mac, _mac(key, plain)) for key in self._keys):
             return None
         return MessageToken(dt.date.fromordinal(int.from_bytes(plain[1:4], "big")), int.from_bytes(plain[4:], "big"))
 

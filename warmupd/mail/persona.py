@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 
 from warmupd.mail.header_text import clean
 from warmupd.mail.language import Language
@@ -13,7 +14,7 @@ _LONGEST_WORD = 30
 _TITLES = {"dr", "prof", "mr", "mrs", "ms", "mx", "herr", "frau", "ir", "ing"}
 _LIKE_AN_ADDRESS = re.compile(r"[@:/\\<>|{}]|\.\w")
 _NAMED_LOCAL_PART = re.compile(r"([a-z]{2,20})[._-]([a-z]{2,30})", re.IGNORECASE)
-_OFFICE_WORDS = {"info", "sales", "support", "team", "office", "mail", "hello", "contact", "noreply", "no", "admin", "dev"}
+_OFFICES = re.compile(r"admin|contact|desk|hello|help|info|mail|no|noreply|office|reply|sales|service|support|team")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class Persona:
     attribution: Template
 
 
+@lru_cache(maxsize=4096)  # of no use to the largest fleets, but then it is three megabytes
 def persona_of(who: Correspondent, language: Language) -> Persona:
     """The persona of this mailbox in this language. A name that neither the owner nor the address tells is made up
     from the mailbox id."""
@@ -53,7 +55,8 @@ def persona_of(who: Correspondent, language: Language) -> Persona:
     display_name, words = _name_of(who)
     if not words:
         colleagues, surnames = language.words["colleague"], language.words["surname"]
-        words = [colleagues[draw.below(len(colleagues))], surnames[draw.below(len(surnames))]]
+        name = Draw(f"name {who.mailbox_id}")  # apart, so that a name given later does not change the habits
+        words = [colleagues[name.below(len(colleagues))], surnames[name.below(len(surnames))]]
         display_name = " ".join(words)
     sign_off = language.sign_offs[draw.below(len(language.sign_offs))].render(draw, {})
     signed = words[0] if draw.below(3) else " ".join(words[:4])
@@ -75,13 +78,13 @@ def _name_of(who: Correspondent) -> tuple[str, list[str]]:
     if words:
         return name, words
     parts = _NAMED_LOCAL_PART.fullmatch(who.address.rpartition("@")[0])
-    if parts and not _OFFICE_WORDS & {parts[1].lower(), parts[2].lower()}:
+    if parts and not any(_OFFICES.fullmatch(part.lower()) for part in parts.groups()):
         words = [parts[1].capitalize(), parts[2].capitalize()]
     return " ".join(words), words
 
 
 def _words_of(display_name: str) -> list[str]:
-    """The words that people would use in a greeting, in spoken order: no titles, no punctuation, nothing like a link."""
+    """The words that people would greet by, in spoken order: no titles, no punctuation, nothing like a link."""
     last, comma, first = display_name.partition(",")
     spoken = f"{first} {last}" if comma else display_name
     words = [word.strip(".;()[]\"'*!?") for word in spoken.split()]
@@ -89,6 +92,7 @@ def _words_of(display_name: str) -> list[str]:
         word
         for word in words
         if word.lower() not in _TITLES
-        and (word.isalpha() or any(map(str.isalpha, word)) and not _LIKE_AN_ADDRESS.search(word))
+        and any(map(str.isalpha, word))
+        and not _LIKE_AN_ADDRESS.search(word)
         and len(word) <= _LONGEST_WORD
     ]

@@ -51,7 +51,7 @@ class _Slot:
 
 @dataclass(frozen=True, slots=True)
 class _Choice:
-    options: "tuple[_Nodes, ...]"
+    options: "tuple[str | _Nodes, ...]"  # a plain str where an option is nothing else: most are, and it saves a call
 
 
 _Nodes = tuple[str | _Slot | _Choice, ...]
@@ -110,7 +110,11 @@ def _render(nodes: _Nodes, add: Callable[[str], None], draw: Draw, facts: Mappin
         elif type(node) is _Slot:
             add(facts[node.name])
         elif type(node) is _Choice:
-            _render(node.options[draw.below(len(node.options))], add, draw, facts)
+            option = node.options[draw.below(len(node.options))]
+            if isinstance(option, str):
+                add(option)
+            else:
+                _render(option, add, draw, facts)
 
 
 def _parse_sequence(text: str, start: int, depth: int) -> tuple[_Nodes, int]:
@@ -136,11 +140,11 @@ def _parse_sequence(text: str, start: int, depth: int) -> tuple[_Nodes, int]:
 def _parse_choice(text: str, start: int, depth: int) -> tuple[_Choice, int]:
     if depth > _DEEPEST:
         raise TemplateError(f"variations are nested more than {_DEEPEST} deep", start)
-    options: list[_Nodes] = []
+    options: list[str | _Nodes] = []
     position = start
     while position == start or text[position] == "|":
         option, position = _parse_sequence(text, position + 1, depth)
-        options.append(option)
+        options.append("".join(map(str, option)) if all(type(node) is str for node in option) else option)
         if position == len(text):
             raise TemplateError("'{' is never closed", start)
     if len(options) == 1:
@@ -152,12 +156,14 @@ def _joined_lines(literal: str) -> str:
     return re.sub(r"\n{2,}|\n(?!- )", lambda gap: "\n\n" if len(gap[0]) > 1 else " ", literal)
 
 
-def _can_be_empty(nodes: _Nodes) -> bool:
+def _can_be_empty(nodes: str | _Nodes) -> bool:
+    if isinstance(nodes, str):
+        return not nodes.strip()
     return all(
         not node.strip() if type(node) is str else type(node) is _Choice and any(map(_can_be_empty, node.options))
         for node in nodes
     )
 
 
-def _variants(nodes: _Nodes) -> int:
+def _variants(nodes: str | _Nodes) -> int:
     return prod(sum(map(_variants, node.options)) for node in nodes if type(node) is _Choice)

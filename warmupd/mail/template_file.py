@@ -15,11 +15,12 @@ _REMEDY = "docs/templates.md describes the format"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Section:
-    """The text under one heading, from line `line` of the file on; notes are blanked out, lines are stripped."""
+    """The text under one heading; notes are blanked out, lines are stripped."""
 
     path: Path
     heading: str
-    line: int
+    heading_line: int
+    line: int  # of the file, where the text begins
     text: str
 
     @property
@@ -40,7 +41,7 @@ class Section:
         return [self._parse(row, number, known_slots) for number, row in self.rows]
 
     def error(self, message: str, *, line: int | None = None, remedy: str = _REMEDY) -> ContentError:
-        return file_error(self.path, f"[{self.heading}] {message}", line=line or self.line, remedy=remedy)
+        return file_error(self.path, f"[{self.heading}] {message}", line=line or self.heading_line, remedy=remedy)
 
     def _parse(self, text: str, line: int, known_slots: Collection[str] | None) -> Template:
         try:
@@ -63,9 +64,7 @@ def read_sections(path: Path) -> list[Section]:
     for number, row in enumerate(rows[: starts[0]], start=1):
         if row:
             raise file_error(path, "text before the first [heading]", line=number)
-    return [
-        _section(path, rows, start, end) for start, end in zip(starts, [*starts[1:], len(rows)], strict=True)
-    ]
+    return [_section(path, rows, start, end) for start, end in zip(starts, [*starts[1:], len(rows)], strict=True)]
 
 
 def _section(path: Path, rows: list[str], start: int, end: int) -> Section:
@@ -75,8 +74,8 @@ def _section(path: Path, rows: list[str], start: int, end: int) -> Section:
         first += 1
     while first < last and not rows[last - 1]:
         last -= 1
-    line = first + 1 if first < last else start + 1
-    return Section(path=path, heading=heading, line=line, text="\n".join(rows[first:last]))
+    text = "\n".join(rows[first:last])
+    return Section(path=path, heading=heading, heading_line=start + 1, line=first + 1, text=text)
 
 
 def _read(path: Path) -> str:

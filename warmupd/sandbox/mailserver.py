@@ -10,9 +10,11 @@ import asyncio
 import base64
 import importlib.util
 import json
+import os
 import shutil
 import signal
 import ssl
+import stat
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Mapping
@@ -23,7 +25,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self, Unpack
 
 from warmupd.clock import SystemClock
-from warmupd.errors import WarmupdError
+from warmupd.errors import UsageError, WarmupdError
 from warmupd.sandbox.certificates import issue_certificates
 from warmupd.sandbox.fate import ShareOptions, Shares
 from warmupd.sandbox.process import JOURNAL, SandboxProcess, require_extra
@@ -131,7 +133,7 @@ def _loop_factory() -> Any:
 
 async def _run(config: Path | None) -> None:
     lines = _stdin_lines()
-    options = json.loads(config.read_bytes() if config else await anext(lines))
+    options = json.loads(config.read_bytes() if config else await anext(lines, b"{}"))
     server = SandboxMailServer(accounts=options["accounts"], **options.get("shares", {}))
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="warmupd-sandbox-"))
@@ -151,6 +153,9 @@ async def _run(config: Path | None) -> None:
 
 
 async def _stdin_lines() -> AsyncIterator[bytes]:
+    mode = os.fstat(sys.stdin.fileno()).st_mode
+    if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or sys.stdin.isatty()):  # others the event loop cannot watch
+        raise UsageError("stdin must be a pipe, a socket or a terminal", remedy="the server lives as long as it does")
     reader = asyncio.StreamReader(limit=2**28)  # a planted message is one line
     protocol = asyncio.StreamReaderProtocol(reader)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(lambda: protocol, sys.stdin)

@@ -201,7 +201,7 @@ async def find_mailbox(db: Database, address: str) -> int:
     return ids[0]
 
 
-async def _check_limit(connection: asyncpg.Connection[asyncpg.Record], user_id: UUID) -> None:
+async def _check_limit(connection: "asyncpg.Connection[asyncpg.Record]", user_id: UUID) -> None:
     row = await connection.fetchrow(
         "SELECT p.name, p.mailbox_limit, (SELECT count(*) FROM mailboxes m WHERE m.user_id = u.id AND m.state <> 'REMOVED') AS n"
         " FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 FOR UPDATE OF u",
@@ -215,7 +215,7 @@ async def _check_limit(connection: asyncpg.Connection[asyncpg.Record], user_id: 
         )
 
 
-async def _private_pool(connection: asyncpg.Connection[asyncpg.Record], user_id: UUID) -> int:
+async def _private_pool(connection: "asyncpg.Connection[asyncpg.Record]", user_id: UUID) -> int:
     pool_id: int = await connection.fetchval(
         "INSERT INTO pools (owner_id, name) VALUES ($1, 'private')"
         " ON CONFLICT (owner_id) DO UPDATE SET name = pools.name RETURNING id",

@@ -104,8 +104,14 @@ class Database:
         After a failure of the connection all others of the pool are replaced before their next use: they may lead to
         the same demoted or dead server.
         """
-        with reached():
-            pooled = await self._pool.acquire(timeout=self._acquire_timeout if within is None else within)
+        patience = self._acquire_timeout if within is None else within
+        try:
+            with reached():
+                pooled = await self._pool.acquire(timeout=patience)
+        except DatabaseUnavailable as error:
+            if not isinstance(error.__cause__, TimeoutError):
+                raise
+            raise DatabaseUnavailable(f"no database connection became free within {patience:g} s") from error
         try:
             with reached():
                 yield cast("Connection", pooled)  # a proxy with the same methods

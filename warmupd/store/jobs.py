@@ -163,6 +163,12 @@ async def expire(db: Database, *, at: dt.datetime | None) -> int:
     return count
 
 
+async def give_up_unknown(db: Database, *, at: dt.datetime | None) -> int:
+    """End as FAILED (unverified) what two days of complete visits have not found; how many they were."""
+    count: int = await db.fetchval("SELECT give_up_unknown(interval '48 hours', $1)", at)
+    return count
+
+
 def _job(request: Request, answer: Mapping[str, Any], asked_at: float, answered_at: float) -> Job:
     return Job(
         id=answer["id"],

@@ -37,16 +37,21 @@ async def load_mailboxes(db: Database, defaults: Defaults, ids: Sequence[int] | 
     return [_mailbox(row, defaults, words, ramps, hours) for row in rows]
 
 
-async def changed_since(db: Database, since: dt.datetime) -> tuple[list[int], dt.datetime]:
-    """The mailboxes that changed after `since` (an instant this function returned), and the instant to ask from next.
+async def latest_change(db: Database) -> dt.datetime:
+    """The instant from which to ask `changed_since` first."""
+    latest: dt.datetime = await db.fetchval("SELECT coalesce(max(changed_at), clock_timestamp()) FROM mailboxes")
+    return latest
 
-    A change is seen once its transaction ends, so each look goes back a little: some are told twice, none is missed.
+
+async def changed_since(db: Database, since: dt.datetime) -> dict[int, dt.datetime]:
+    """The mailboxes that changed after `since`, or shortly before it, and when.
+
+    A change is seen once its transaction ends, so a look goes back a little: some are told twice, none is missed.
     """
     rows = await db.fetch(
         "SELECT id, changed_at FROM mailboxes WHERE changed_at > $1::timestamptz - interval '10 seconds'", since
     )
-    latest = max((row["changed_at"] for row in rows), default=since)
-    return [row["id"] for row in rows], max(latest, since)
+    return {row["id"]: row["changed_at"] for row in rows}
 
 
 async def load_days(db: Database, days: Mapping[int, dt.date]) -> list[DayRow]:

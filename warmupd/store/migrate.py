@@ -117,7 +117,7 @@ def read_migrations(directory: Path | None = None) -> list[Migration]:
     for file in (directory or _own_directory()).iterdir():
         named = re.fullmatch(r"(\d{4})_(\w+)\.sql", file.name)
         if named:
-            sql = file.read_text(encoding="utf-8").replace("\r\n", "\n")
+            sql = file.read_text(encoding="utf-8")  # text mode: a checkout with other line ends has the same checksum
             found.append(Migration(version=int(named[1]), name=named[2], sql=sql))
     found.sort(key=lambda migration: migration.version)
     for expected, migration in enumerate(found, start=1):

@@ -4,6 +4,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from warmupd.core.placement import FolderMark
 from warmupd.store.database import Database
 
 
@@ -14,15 +15,6 @@ class DueVisit:
     mailbox_id: int
     everywhere: bool  # look into all folders: a message is missed
     last_visit_at: dt.datetime | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FolderMark:
-    """A folder has been read up to `last_uid`, as long as its UIDVALIDITY (RFC 3501, 2.3.1.1) stays the same."""
-
-    folder: str
-    uidvalidity: int
-    last_uid: int
 
 
 async def due_visits(
@@ -70,13 +62,13 @@ async def end_visit(
     mailbox_id: int,
     *,
     next_visit_at: dt.datetime,
-    at: dt.datetime,
+    began: dt.datetime,
     marks: Sequence[FolderMark] = (),
     failed: bool = False,
 ) -> int:
     """Write down how far the folders were read and when the next visit is. How many visits in a row have failed now.
 
-    A visit that was asked for meanwhile is not put off: an earlier time that was set after this visit began stays.
+    A visit that was asked for while this one went on is not put off.
     """
     failures: int = await db.fetchval(
         """
@@ -95,7 +87,7 @@ async def end_visit(
         """,
         mailbox_id,
         next_visit_at,
-        at,
+        began,
         [mark.folder for mark in marks],
         [mark.uidvalidity for mark in marks],
         [mark.last_uid for mark in marks],

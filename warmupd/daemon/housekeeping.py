@@ -1,0 +1,110 @@
+"""What is done now and then: lost jobs are reaped, windows that are over end their retries, partitions are made."""
+
+import datetime as dt
+from collections import Counter
+
+from warmupd.clock import Clock
+from warmupd.core.pacing import elapsed
+from warmupd.daemon.events import Events
+from warmupd.daemon.leases import Leases
+from warmupd.daemon.shard import Shard
+from warmupd.errors import DatabaseUnavailable
+from warmupd.store import directories, jobs, mailboxes, partitions
+from warmupd.store.database import Database
+
+EVERY = 60.0  # seconds of the clock
+EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
+LOOK_WITHIN = 300.0  # seconds: the recipients of lost messages are visited that soon
+CONVERSATION = 240.0  # real seconds that a send may last after its reservation: all phases, and a margin
+
+
+class Housekeeping:
+    """One round a minute; every round is safe to repeat, and safe beside another worker's."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        events: Events,
+        *,
+        leases: Leases,
+        shard: Shard,
+        resync: float,
+    ) -> None:
+        """`resync` is how many seconds may pass until everything is read anew from the rows."""
+        self._db = db
+        self._clock = clock
+        self._events = events
+        self._leases = leases
+        self._shard = shard
+        self._resync = resync
+        self._resynced_at = clock.boottime()
+        self._partitioned_for: dt.date | None = None
+        self._changes_since: dt.datetime | None = None
+        self._changes_told: dict[int, dt.datetime] = {}
+
+    async def run(self) -> None:
+        """Keep house until cancelled."""
+        while True:
+            try:
+                await self.round()
+            except DatabaseUnavailable as error:
+                self._events.database_unavailable("housekeeping", str(error))
+                await self._clock.pause(1.0)
+            await self._clock.sleep(max(EVERY, EVERY_LEAST * self._clock.speed))
+
+    async def round(self) -> None:
+        """All of it once."""
+        now, at = self._clock.now(), self._clock.stamp()
+        await self._make_partitions(now.date())
+        if lost := await jobs.reap(self._db, grace=CONVERSATION * self._clock.speed, look_within=LOOK_WITHIN, at=at):
+            self._events.reaped(lost)
+        await jobs.expire(self._db, at=at)
+        await jobs.give_up_unknown(self._db, at=at)
+        if back := await mailboxes.end_suspensions(self._db, at=now):
+            self._shard.knock(changed=back)
+        if self._clock.boottime() - self._resynced_at >= self._resync:
+            self._resynced_at = self._clock.boottime()
+            self._shard.knock(everything=True)
+        self._gauge(now)
+
+    async def watch_changes(self, every: float) -> None:
+        """Look every `every` real seconds for mailboxes that somebody added or changed, until cancelled."""
+        while True:
+            try:
+                await self._look_for_changes()
+            except DatabaseUnavailable as error:
+                self._events.database_unavailable("changes", str(error))
+            await self._clock.pause(every)
+
+    async def _look_for_changes(self) -> None:
+        if self._changes_since is None:
+            self._changes_since = await mailboxes.latest_change(self._db)
+            self._changes_told = await mailboxes.changed_since(self._db, self._changes_since)
+            return
+        changes = await mailboxes.changed_since(self._db, self._changes_since)
+        fresh = [mailbox_id for mailbox_id, at in changes.items() if self._changes_told.get(mailbox_id) != at]
+        self._changes_since = max(changes.values(), default=self._changes_since)
+        self._changes_told = changes
+        if fresh:
+            self._shard.knock(changed=fresh)
+
+    async def _make_partitions(self, today: dt.date) -> None:
+        if self._partitioned_for != today:
+            await partitions.make_partitions(self._db, today)
+            await directories.drop_directories(self._db, today - dt.timedelta(days=3))
+            self._partitioned_for = today
+
+    def _gauge(self, now: dt.datetime) -> None:
+        metrics, schedule = self._events.metrics, self._shard.schedule
+        states = Counter(m.state for m in schedule.book.mailboxes.values() if self._leases.owns(m))
+        metrics.mailboxes.clear()
+        for state, count in states.items():
+            metrics.mailboxes.labels(state=state).set(count)
+        metrics.slots_held.set(len(self._leases.held))
+        metrics.queue_depth.set(schedule.depth())
+        metrics.utilization.set(self._shard.in_flight / schedule.pace.max_concurrent)
+        days = [day for day in schedule.book.days.values() if day.opens_at <= now]
+        expected = sum(day.quota * elapsed(day, now) for day in days)
+        metrics.expected_sends.set(expected)
+        metrics.completion.set(min(1.0, sum(day.taken for day in days) / expected) if expected else 1.0)

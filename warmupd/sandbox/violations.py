@@ -1,0 +1,170 @@
+"""Counting broken promises from what the mail server's record and the ledger saw, not from what the daemon believes."""
+
+import datetime as dt
+from collections import Counter, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from warmupd.sandbox.record import Taken
+from warmupd.store.ledger import DayEntry, LedgerEntry
+
+MINUTE = dt.timedelta(minutes=1)
+HOUR = dt.timedelta(hours=1)
+EPSILON = dt.timedelta(milliseconds=1)  # rounding of instants on their way through JSON
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Promises:
+    """What was promised for a run. `slack` is what may lie between a reservation and its MAIL FROM."""
+
+    mailbox_gap: dt.timedelta
+    user_gap: dt.timedelta
+    global_per_minute: int
+    global_per_hour: int
+    user_per_minute: int
+    user_per_hour: int
+    slack: dt.timedelta
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Violations:
+    """How often each promise was broken."""
+
+    spacing: int
+    window: int
+    caps: int
+    quota: int
+    outside_pool: int
+    twice: int
+
+    @property
+    def total(self) -> int:
+        return sum(asdict(self).values())
+
+
+def count_violations(
+    ledger: Sequence[LedgerEntry],
+    days: Sequence[DayEntry],
+    taken: Sequence[Taken],
+    *,
+    promises: Promises,
+    clock_at: Callable[[float], dt.datetime],
+    owners: Mapping[str, tuple[int, Hashable]],
+) -> Violations:
+    """Compare the ledger's reservations and the server's record with the promises.
+
+    `clock_at` maps the record's CLOCK_BOOTTIME to the run's time; `owners` maps each enrolled address to its mailbox
+    and pool. The ledger is held to the promise itself; the server's record may lag by the slack.
+    """
+    mails = sorted((clock_at(entry.mail_at), entry) for entry in taken)
+    return Violations(
+        spacing=_spacing(ledger, mails, promises),
+        window=_window(ledger, days, mails, owners, promises.slack),
+        caps=_caps(ledger, mails, promises),
+        quota=_quota(days, mails, owners),
+        outside_pool=_outside(ledger, taken, owners),
+        twice=sum(count - 1 for count in Counter(entry.token for entry in taken if entry.token).values()),
+    )
+
+
+Mails = Sequence[tuple[dt.datetime, Taken]]
+
+
+def _spacing(ledger: Sequence[LedgerEntry], mails: Mails, promises: Promises) -> int:
+    by_mailbox = _group((entry.mailbox_id, entry.start_at) for entry in ledger)
+    by_user = _group((entry.user_id, entry.start_at) for entry in ledger)
+    on_server = _group((entry.user, at) for at, entry in mails)
+    return (
+        sum(_too_close(moments, promises.mailbox_gap) for moments in by_mailbox.values())
+        + sum(_too_close(moments, promises.user_gap) for moments in by_user.values())
+        + sum(_too_close(moments, promises.mailbox_gap - promises.slack) for moments in on_server.values())
+    )
+
+
+def _window(
+    ledger: Sequence[LedgerEntry],
+    days: Sequence[DayEntry],
+    mails: Mails,
+    owners: Mapping[str, tuple[int, Hashable]],
+    slack: dt.timedelta,
+) -> int:
+    reserved = sum(
+        not (entry.opens_at <= entry.picked_at and entry.start_at < entry.closes_at and entry.send_by <= entry.closes_at)
+        for entry in ledger
+    )
+    windows: defaultdict[int, list[DayEntry]] = defaultdict(list)
+    for day in days:
+        windows[day.mailbox_id].append(day)
+    outside = 0
+    for at, entry in mails:
+        mailbox_id, _ = owners.get(entry.user, (0, None))
+        outside += not any(day.opens_at <= at <= day.closes_at + slack for day in windows[mailbox_id])
+    return reserved + outside
+
+
+def _caps(ledger: Sequence[LedgerEntry], mails: Mails, promises: Promises) -> int:
+    everybody = [entry.picked_at for entry in ledger]
+    by_user = _group((entry.user_id, entry.picked_at) for entry in ledger)
+    count = _too_many(everybody, MINUTE, promises.global_per_minute)
+    count += _too_many(everybody, HOUR, promises.global_per_hour)
+    for moments in by_user.values():
+        count += _too_many(moments, MINUTE, promises.user_per_minute)
+        count += _too_many(moments, HOUR, promises.user_per_hour)
+    seen = [at for at, _ in mails]
+    for length, cap in ((MINUTE, promises.global_per_minute), (HOUR, promises.global_per_hour)):
+        if length > promises.slack:
+            count += _too_many(seen, length - promises.slack, cap)
+    return count
+
+
+def _quota(days: Sequence[DayEntry], mails: Mails, owners: Mapping[str, tuple[int, Hashable]]) -> int:
+    """Sends above the quota: by the rows, and by what the server took of each mailbox between two windows' openings."""
+    count = sum(max(0, day.sent - day.quota) for day in days)
+    moments = _group((owners.get(entry.user, (0, None))[0], at) for at, entry in mails)
+    by_mailbox: defaultdict[int, list[DayEntry]] = defaultdict(list)
+    for day in days:
+        by_mailbox[day.mailbox_id].append(day)
+    for mailbox_id, its_days in by_mailbox.items():
+        its_days.sort(key=lambda day: day.opens_at)
+        ends = [day.opens_at for day in its_days[1:]] + [dt.datetime.max.replace(tzinfo=dt.UTC)]
+        for day, end in zip(its_days, ends, strict=True):
+            taken = sum(day.opens_at <= at < end for at in moments.get(mailbox_id, ()))
+            count += max(0, taken - day.quota)
+    return count
+
+
+def _outside(
+    ledger: Sequence[LedgerEntry], taken: Iterable[Taken], owners: Mapping[str, tuple[int, Hashable]]
+) -> int:
+    reserved = sum(entry.pool_id != entry.recipient_pool_id or entry.mailbox_id == entry.recipient_id for entry in ledger)
+    outside = 0
+    for entry in taken:
+        sender = owners.get(entry.user)
+        for address in entry.recipients:
+            recipient = owners.get(address)
+            outside += sender is None or recipient is None or recipient[1] != sender[1] or recipient[0] == sender[0]
+    return reserved + outside
+
+
+def _too_close(moments: Sequence[dt.datetime], gap: dt.timedelta) -> int:
+    ordered = sorted(moments)
+    return sum(later - earlier < gap - EPSILON for earlier, later in zip(ordered, ordered[1:], strict=False))
+
+
+def _too_many(moments: Sequence[dt.datetime], length: dt.timedelta, cap: int) -> int:
+    """How many of the moments are one too many in the window of `length` that ends with them."""
+    ordered, first, count = sorted(moments), 0, 0
+    for index, moment in enumerate(ordered):
+        while ordered[first] <= moment - length:
+            first += 1
+        count += index - first + 1 > cap
+    return count
+
+
+def _group(pairs: Iterable[tuple[Hashable, dt.datetime]]) -> dict[Hashable, list[dt.datetime]]:
+    groups: defaultdict[Hashable, list[dt.datetime]] = defaultdict(list)
+    for key, moment in pairs:
+        groups[key].append(moment)
+    return groups
+
+
