@@ -229,6 +229,17 @@ BEGIN
 END $$;
 CREATE TRIGGER mailboxes_companions AFTER INSERT ON mailboxes FOR EACH ROW EXECUTE FUNCTION add_companions();
 
+-- Nobody gets into another user's private pool, whoever asks and by whatever way.
+CREATE FUNCTION keep_pools_private() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM pools p WHERE p.id = NEW.pool_id AND p.owner_id <> NEW.user_id) THEN
+        RAISE EXCEPTION 'the pool is private to another user' USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER mailboxes_pool AFTER INSERT OR UPDATE OF pool_id, user_id ON mailboxes
+    FOR EACH ROW EXECUTE FUNCTION keep_pools_private();
+
 -- A hint for the daemon; what it misses, its resync finds.
 CREATE FUNCTION tell_mailbox_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -289,7 +300,8 @@ CREATE TABLE slots (
 ) WITH (fillfactor = 50);
 INSERT INTO slots (worker_count, slot) SELECT 64, generate_series(0, 63);
 
--- Sliding windows: counts a second and a half minute, the newest last. Guarded by the one advisory lock of reserve.
+-- Sliding windows: how many grants there were up to each second and half minute, the newest last (see ring_used). Guarded
+-- by the one advisory lock of reserve.
 CREATE TABLE cap_rings (
     scope          cap_scope NOT NULL,
     ref            uuid NOT NULL,                          -- user or worker; the nil UUID for GLOBAL
@@ -301,7 +313,7 @@ CREATE TABLE cap_rings (
 ) WITH (fillfactor = 50);
 
 INSERT INTO cap_rings (scope, ref, head, seconds, halves)
-    VALUES ('GLOBAL', '00000000-0000-0000-0000-000000000000', 'epoch', array_fill(0, ARRAY[121]), array_fill(0, ARRAY[123]));
+    VALUES ('GLOBAL', '00000000-0000-0000-0000-000000000000', 'epoch', array_fill(0, ARRAY[122]), array_fill(0, ARRAY[124]));
 
 -- Who or what changed a mailbox, user, plan or the fleet, when, and why.
 CREATE TABLE state_changes (
@@ -327,9 +339,12 @@ CREATE TABLE pool_directories (
     CHECK (cardinality(members) = cardinality(weights))
 );
 
--- Partitions from `first` to `last`, those that are missing. Returns how many were made.
+-- Partitions from `first` to `last`, those that are missing. Returns how many were made. Attaching, unlike creating one
+-- in place, lets others read and write the table; behind a long transaction it gives up rather than have them queue.
 CREATE FUNCTION make_partitions(first date, last date) RETURNS integer
-    LANGUAGE plpgsql AS $$
+    LANGUAGE plpgsql
+    SET lock_timeout = '3s'
+AS $$
 DECLARE
     made integer := 0;
     parent text;
@@ -341,9 +356,10 @@ BEGIN
         FOR d IN SELECT generate_series(first, last, '1 day')::date LOOP
             part := parent || to_char(d, '_YYYYMMDD');
             IF to_regclass(part) IS NULL THEN
-                EXECUTE format('CREATE TABLE IF NOT EXISTS %I PARTITION OF %I FOR VALUES FROM (%L) TO (%L)'
+                EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING CONSTRAINTS)'
                                ' WITH (fillfactor = 75, autovacuum_vacuum_scale_factor = 0.05,'
-                               ' autovacuum_vacuum_insert_scale_factor = 0.2)', part, parent, d, d + 1);
+                               ' autovacuum_vacuum_insert_scale_factor = 0.2)', part, parent);
+                EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, part, d, d + 1);
                 made := made + 1;
             END IF;
         END LOOP;

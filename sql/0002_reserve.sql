@@ -3,38 +3,33 @@
 -- Locks, always in this order: worker row, slot rows, day rows, pace rows, waiting jobs, the caps' advisory lock, proofs.
 -- Time is read after the last lock and never goes back. 1463898733 is 'WARM' plus one, our advisory lock class: 1 caps.
 
--- Rings hold 121 seconds and 123 half minutes, the newest last: enough for a window of a minute, or an hour, and 60 s slack.
-CREATE FUNCTION ring_at(ring integer[], steps bigint) RETURNS integer[]
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN CASE
-        WHEN steps <= 0 THEN ring
-        WHEN steps >= cardinality(ring) THEN array_fill(0, ARRAY[cardinality(ring)])
-        ELSE ring[steps + 1:] || array_fill(0, ARRAY[steps::integer])
-    END;
-
-CREATE FUNCTION ring_add(ring integer[], n integer) RETURNS integer[]
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-    RETURN ring[:cardinality(ring) - 1] || (ring[cardinality(ring)] + n);
+-- A ring says how many grants there were up to and with each of the last buckets of time, the newest last: so what lies in
+-- a window is one subtraction. 122 seconds and 124 half minutes: a window of a minute, or an hour, 60 s slack, and one more.
+-- `steps` is how many buckets have passed since the ring was written. None of these is STRICT, so that they are inlined.
 
 -- What the last `span` buckets hold.
-CREATE FUNCTION ring_sum(ring integer[], span integer) RETURNS bigint
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT coalesce(sum(x), 0) FROM unnest(ring[cardinality(ring) - span + 1:]) AS x;
-END;
+CREATE FUNCTION ring_used(ring integer[], steps bigint, span integer) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN ring[cardinality(ring)] - ring[least(cardinality(ring) + steps - span, cardinality(ring))];
 
--- In how many buckets' time the last `span` buckets will hold less than `cap`.
-CREATE FUNCTION ring_wait(ring integer[], span integer, cap integer) RETURNS bigint
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
-BEGIN ATOMIC
-    SELECT coalesce(min(k), 1)
-    FROM (SELECT i AS k, sum(x) OVER (ORDER BY i DESC) - x AS rest
-          FROM unnest(ring[cardinality(ring) - span + 1:]) WITH ORDINALITY AS r(x, i)) AS after
-    WHERE rest < cap;
-END;
+-- The ring as it is after `n` more grants in the present bucket. Counts start anew before an integer could overflow.
+CREATE FUNCTION ring_after(ring integer[], steps bigint, n integer) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN CASE
+        WHEN steps >= cardinality(ring) THEN array_fill(0, ARRAY[cardinality(ring) - 1]) || n
+        WHEN ring[cardinality(ring)] > 1000000000
+            THEN ring_after((SELECT array_agg(x - ring[1] ORDER BY i) FROM unnest(ring) WITH ORDINALITY AS r(x, i)), steps, n)
+        WHEN steps <= 0 THEN ring[:cardinality(ring) - 1] || (ring[cardinality(ring)] + n)
+        ELSE ring[steps + 1:] || array_fill(ring[cardinality(ring)], ARRAY[steps::integer - 1]) || (ring[cardinality(ring)] + n)
+    END;
+
+-- In how many buckets' time the last `span` buckets will hold less than `cap`, `n` more grants in the present one included.
+CREATE FUNCTION ring_wait(ring integer[], steps bigint, span integer, n integer, cap integer) RETURNS bigint
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT coalesce(min(k), span) FROM generate_series(1, span - 1) AS k WHERE ring_used(ring, steps + k, span) + n < cap);
 
 CREATE FUNCTION bucket(moment timestamptz, seconds integer) RETURNS bigint
-    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN floor(extract(epoch FROM moment) / seconds)::bigint;
 
 -- How much of a global cap this worker may take now: what is free, less what other live workers still have to claim of
@@ -60,8 +55,8 @@ BEGIN
           FROM (SELECT w.id = p_worker AS me,
                        CASE WHEN w.id = p_worker THEN p_demand ELSE w.demand END::bigint AS demand,
                        coalesce(CASE WHEN per_hour
-                           THEN ring_sum(ring_at(r.halves, bucket(p_now, 30) - bucket(r.head, 30)), span)
-                           ELSE ring_sum(ring_at(r.seconds, bucket(p_now, 1) - bucket(r.head, 1)), span) END, 0) AS taken
+                           THEN ring_used(r.halves, bucket(p_now, 30) - bucket(r.head, 30), span)
+                           ELSE ring_used(r.seconds, bucket(p_now, 1) - bucket(r.head, 1), span) END, 0) AS taken
                 FROM workers w LEFT JOIN cap_rings r ON r.scope = 'WORKER' AND r.ref = w.id
                 WHERE w.id = p_worker OR (w.stopped_at IS NULL AND w.demand > 0 AND w.seen_at > p_now - interval '1 minute')
                ) AS l) AS s;
@@ -79,6 +74,7 @@ CREATE FUNCTION reserve_sends(
 ) RETURNS jsonb
     LANGUAGE plpgsql VOLATILE
     SET jit = off
+    SET plan_cache_mode = force_generic_plan  -- planning the large statement costs more than running it
 AS $$
 DECLARE
     nobody constant uuid := '00000000-0000-0000-0000-000000000000';
@@ -87,11 +83,14 @@ DECLARE
     ring cap_rings%ROWTYPE;
     fleet integer;  -- number of slots, as it was when they were locked
     v_now timestamptz;
+    soon timestamptz;  -- when to ask again where nothing but a share of somebody else's, or an order, is in the way
     slack interval;
+    now_s bigint;  -- the present bucket, a second
+    now_h bigint;  -- the present bucket, half a minute
     span_s integer;
     span_h integer;
-    all_s bigint;
-    all_h bigint;
+    all_s integer;
+    all_h integer;
     room_s bigint;
     room_h bigint;
     answer jsonb;
@@ -127,17 +126,18 @@ BEGIN
     SELECT * INTO ring FROM cap_rings WHERE scope = 'GLOBAL' AND ref = nobody;
     v_now := greatest(coalesce(p_now, clock_timestamp()), ring.head);
     SELECT * INTO cfg FROM settings;  -- limits and the stop switch as they are behind the lock
+    soon := v_now + interval '1 second';
     slack := make_interval(secs => cfg.slack_seconds);
     span_s := 61 + ceil(cfg.slack_seconds);
     span_h := 1 + ceil((3600 + cfg.slack_seconds) / 30);
-    ring.seconds := ring_at(ring.seconds, bucket(v_now, 1) - bucket(ring.head, 1));
-    ring.halves := ring_at(ring.halves, bucket(v_now, 30) - bucket(ring.head, 30));
-    all_s := ring_sum(ring.seconds, span_s);
-    all_h := ring_sum(ring.halves, span_h);
+    now_s := bucket(v_now, 1);
+    now_h := bucket(v_now, 30);
+    all_s := ring_used(ring.seconds, now_s - bucket(ring.head, 1), span_s);
+    all_h := ring_used(ring.halves, now_h - bucket(ring.head, 30), span_h);
     room_s := worker_room(p_worker, p_demand, v_now, cfg.global_per_minute, all_s, false, span_s);
     room_h := worker_room(p_worker, p_demand, v_now, cfg.global_per_hour, all_h, true, span_h);
     INSERT INTO cap_rings (scope, ref, head, seconds, halves)
-        SELECT n.scope, n.ref, v_now, array_fill(0, ARRAY[121]), array_fill(0, ARRAY[123])
+        SELECT n.scope, n.ref, v_now, array_fill(0, ARRAY[122]), array_fill(0, ARRAY[124])
         FROM (SELECT DISTINCT 'USER'::cap_scope AS scope, m.user_id AS ref FROM mailboxes m WHERE m.id = ANY (p_mailboxes)
               UNION ALL SELECT 'WORKER', p_worker) AS n
         WHERE NOT EXISTS (SELECT FROM cap_rings c WHERE c.scope = n.scope AND c.ref = n.ref);
@@ -187,16 +187,13 @@ BEGIN
         SELECT *, coalesce(unproven_sends + row_number() OVER (PARTITION BY recipient_id ORDER BY ord) > 3, false) AS too_unproven
         FROM judged WHERE why IS NULL
     ), users_now AS MATERIALIZED (
-        -- Each user's rings, advanced once.
-        SELECT c.ref AS user_id, greatest(c.next_ok_at, v_now) AS free_at, l.per_minute, l.per_hour,
-               k.seconds, k.halves, ring_sum(k.seconds, span_s) AS used_s, ring_sum(k.halves, span_h) AS used_h
+        SELECT c.ref AS user_id, greatest(c.next_ok_at, v_now) AS free_at, c.seconds, c.halves, k.steps_s, k.steps_h,
+               coalesce(n.per_minute, cfg.user_per_minute) AS per_minute, coalesce(n.per_hour, cfg.user_per_hour) AS per_hour,
+               ring_used(c.seconds, k.steps_s, span_s) AS used_s, ring_used(c.halves, k.steps_h, span_h) AS used_h
         FROM (SELECT DISTINCT user_id FROM sound) AS s
         JOIN cap_rings c ON c.scope = 'USER' AND c.ref = s.user_id
         JOIN users u ON u.id = s.user_id JOIN plans n ON n.id = u.plan_id,
-        LATERAL (SELECT coalesce(n.per_minute, cfg.user_per_minute) AS per_minute,
-                        coalesce(n.per_hour, cfg.user_per_hour) AS per_hour) AS l,
-        LATERAL (SELECT ring_at(c.seconds, bucket(v_now, 1) - bucket(c.head, 1)) AS seconds,
-                        ring_at(c.halves, bucket(v_now, 30) - bucket(c.head, 30)) AS halves) AS k
+        LATERAL (SELECT now_s - bucket(c.head, 1) AS steps_s, now_h - bucket(c.head, 30) AS steps_h) AS k
     ), by_user AS (
         SELECT s.*, u.per_minute, u.per_hour, u.used_s, u.used_h,
                row_number() OVER w AS rank,
@@ -213,7 +210,7 @@ BEGIN
         END AS user_why
         FROM by_user
     ), everybody AS (
-        SELECT ord, row_number() OVER (ORDER BY ord) AS rank FROM user_judged WHERE user_why IS NULL
+        SELECT *, count(*) OVER (ORDER BY ord) AS turn FROM user_judged WHERE user_why IS NULL
     ), granted AS MATERIALIZED (
         SELECT u.*, gen_random_uuid() AS token,
                least(v_now + make_interval(secs => cfg.send_within_seconds), u.closes_at) AS send_by,
@@ -221,8 +218,7 @@ BEGIN
                coalesce(u.job_id, nextval('warmup_job_id')) AS final_id,
                -- The server may see MAIL FROM as late as `slack` after the reservation: the gap is counted from there.
                u.start_at + make_interval(secs => greatest(u.gap, cfg.mailbox_gap_seconds)) + slack AS then_ok_at
-        FROM user_judged u JOIN everybody e USING (ord)
-        WHERE u.user_why IS NULL AND e.rank <= least(room_s, room_h)
+        FROM everybody u WHERE u.turn <= least(room_s, room_h)
     ), inserted AS (
         INSERT INTO warmup_jobs (day, id, kind, status, mailbox_id, user_id, recipient_id, local_day, scheduled_for,
                                  attempt_token, picked_at, start_at, send_by, worker_id, epoch, topic, thread_seed, created_at)
@@ -245,35 +241,33 @@ BEGIN
         UPDATE proofs f SET unproven_sends = f.unproven_sends + g.n
         FROM (SELECT recipient_id, count(*) AS n FROM granted WHERE unproven_sends IS NOT NULL GROUP BY 1) AS g
         WHERE f.mailbox_id = g.recipient_id
+    ), spent AS MATERIALIZED (
+        SELECT user_id, count(*)::integer AS n, max(start_at + make_interval(secs => user_gap)) AS free_at
+        FROM granted GROUP BY 1
     ), users_then AS MATERIALIZED (
-        -- What the grants make of the rings, and when a cap that is spent by now has room again.
-        SELECT u.user_id, g.n, g.free_at, k.seconds, k.halves,
-               CASE WHEN u.used_s + k.n < u.per_minute THEN v_now + interval '1 second'
-                   ELSE to_timestamp(bucket(v_now, 1) + ring_wait(k.seconds, span_s, u.per_minute)) END AS minute_at,
-               CASE WHEN u.used_h + k.n < u.per_hour THEN v_now + interval '1 second'
-                   ELSE to_timestamp(30 * (bucket(v_now, 30) + ring_wait(k.halves, span_h, u.per_hour))) END AS hour_at
-        FROM users_now u LEFT JOIN (SELECT user_id, count(*)::integer AS n,
-                                           max(start_at + make_interval(secs => user_gap)) AS free_at
-                                    FROM granted GROUP BY 1) AS g USING (user_id),
-        LATERAL (SELECT coalesce(g.n, 0) AS n, ring_add(u.seconds, coalesce(g.n, 0)) AS seconds,
-                        ring_add(u.halves, coalesce(g.n, 0)) AS halves) AS k
+        -- When a user's cap that is spent by now has room again.
+        SELECT u.user_id,
+               CASE WHEN u.used_s + k.n >= u.per_minute
+                   THEN to_timestamp(now_s + ring_wait(u.seconds, u.steps_s, span_s, k.n, u.per_minute)) END AS minute_at,
+               CASE WHEN u.used_h + k.n >= u.per_hour
+                   THEN to_timestamp(30 * (now_h + ring_wait(u.halves, u.steps_h, span_h, k.n, u.per_hour))) END AS hour_at
+        FROM users_now u LEFT JOIN spent g USING (user_id), LATERAL (SELECT coalesce(g.n, 0) AS n) AS k
     ), user_rings AS (
-        UPDATE cap_rings c SET head = v_now, seconds = u.seconds, halves = u.halves, next_ok_at = u.free_at
-        FROM users_then u WHERE c.scope = 'USER' AND c.ref = u.user_id AND u.n > 0
+        UPDATE cap_rings c
+        SET head = v_now, next_ok_at = g.free_at, seconds = ring_after(c.seconds, u.steps_s, g.n),
+            halves = ring_after(c.halves, u.steps_h, g.n)
+        FROM users_now u JOIN spent g USING (user_id) WHERE c.scope = 'USER' AND c.ref = u.user_id
     ), everything AS MATERIALIZED (
-        SELECT k.n,
-               CASE WHEN all_s + k.n < cfg.global_per_minute THEN v_now + interval '1 second'
-                   ELSE to_timestamp(bucket(v_now, 1) + ring_wait(ring_add(ring.seconds, k.n), span_s, cfg.global_per_minute))
-                   END AS minute_at,
-               CASE WHEN all_h + k.n < cfg.global_per_hour THEN v_now + interval '1 second'
-                   ELSE to_timestamp(30 * (bucket(v_now, 30) + ring_wait(ring_add(ring.halves, k.n), span_h, cfg.global_per_hour)))
-                   END AS hour_at
-        FROM (SELECT count(*)::integer AS n FROM granted) AS k
+        SELECT g.n,
+               CASE WHEN all_s + g.n >= cfg.global_per_minute THEN to_timestamp(now_s + ring_wait(
+                   ring.seconds, now_s - bucket(ring.head, 1), span_s, g.n, cfg.global_per_minute)) END AS minute_at,
+               CASE WHEN all_h + g.n >= cfg.global_per_hour THEN to_timestamp(30 * (now_h + ring_wait(
+                   ring.halves, now_h - bucket(ring.head, 30), span_h, g.n, cfg.global_per_hour))) END AS hour_at
+        FROM (SELECT count(*)::integer AS n FROM granted) AS g
     ), wide_rings AS (
         UPDATE cap_rings c
-        SET head = v_now,
-            seconds = ring_add(ring_at(c.seconds, bucket(v_now, 1) - bucket(c.head, 1)), g.n),
-            halves = ring_add(ring_at(c.halves, bucket(v_now, 30) - bucket(c.head, 30)), g.n)
+        SET head = v_now, seconds = ring_after(c.seconds, now_s - bucket(c.head, 1), g.n),
+            halves = ring_after(c.halves, now_h - bucket(c.head, 30), g.n)
         FROM everything g
         WHERE g.n > 0 AND (c.scope, c.ref) IN (('GLOBAL', nobody), ('WORKER', p_worker))
     )
@@ -286,14 +280,13 @@ BEGIN
             WHEN 'resting' THEN q.resting_until
             WHEN 'scheduled' THEN q.scheduled_for
             WHEN 'spacing' THEN CASE WHEN q.next_ok_at > v_now THEN q.next_ok_at
-                ELSE coalesce((SELECT o.then_ok_at FROM granted o WHERE o.mailbox_id = q.mailbox_id), v_now + interval '1 second')
-                END
+                ELSE coalesce((SELECT o.then_ok_at FROM granted o WHERE o.mailbox_id = q.mailbox_id), soon) END
             WHEN 'fleet_stopped' THEN v_now + interval '30 seconds'
             WHEN 'user_spacing' THEN u.start_at
-            WHEN 'user_minute' THEN n.minute_at
-            WHEN 'user_hour' THEN n.hour_at
-            WHEN 'global_minute' THEN e.minute_at
-            WHEN 'global_hour' THEN e.hour_at
+            WHEN 'user_minute' THEN coalesce(n.minute_at, soon)
+            WHEN 'user_hour' THEN coalesce(n.hour_at, soon)
+            WHEN 'global_minute' THEN coalesce(e.minute_at, soon)
+            WHEN 'global_hour' THEN coalesce(e.hour_at, soon)
         END)) END ORDER BY q.ord), '[]')
     INTO answer
     FROM judged q

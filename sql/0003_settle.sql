@@ -1,21 +1,28 @@
 -- Settle: how reserved jobs end. Matched by attempt token, so a result can come late, twice, or from a worker that lost
--- its slot, and changes nothing newer. Locks day rows in id order first; safe to repeat after a deadlock.
+-- its slot, and changes nothing newer. Locks, always in this order: day rows, jobs, visits, proofs, each by id; safe to
+-- repeat after a deadlock.
 --
 -- Outcomes: SENT, FAILED (before acceptance: the place in the day is given back), DEFERRED (PENDING again, place given
 -- back, until the window closes), RETURNED (as DEFERRED, but nothing reached the server: the attempt is given back too),
 -- UNKNOWN (the place stays taken). A job that is PROCESSING or UNKNOWN takes any real reply; UNKNOWN only PROCESSING.
 --
--- Returns, in the order given, what became of each job, or NULL where its token no longer matched.
+-- Returns, in the order given, what each job is now (the same when it is told twice, or when it was seen in the
+-- meantime), or NULL where its token no longer matches.
 CREATE FUNCTION settle_sends(
     p_days date[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_messages text[],
     p_retry_at timestamptz[], p_now timestamptz DEFAULT NULL
 ) RETURNS text[]
     LANGUAGE plpgsql VOLATILE
     SET jit = off
+    SET plan_cache_mode = force_generic_plan  -- planning costs more than running
 AS $$
 DECLARE
     v_now timestamptz;
     result text[];
+    changed text[];  -- as `result`, but only what changed now
+    recipients bigint[];
+    unseen bigint[];
+    unproven bigint[];
 BEGIN
     PERFORM 1 FROM mailbox_days d
         WHERE (d.mailbox_id, d.day) IN (
@@ -27,21 +34,24 @@ BEGIN
     v_now := coalesce(p_now, clock_timestamp());
 
     WITH told AS (
-        SELECT DISTINCT ON (a.day, a.id) a.*
-        FROM unnest(p_days, p_ids, p_tokens, p_outcomes, p_reasons, p_messages, p_retry_at)
+        SELECT * FROM unnest(p_days, p_ids, p_tokens, p_outcomes, p_reasons, p_messages, p_retry_at)
             WITH ORDINALITY AS a(day, id, token, outcome, reason, message, retry_at, ord)
-        ORDER BY a.day, a.id, a.ord
-    ), matched AS MATERIALIZED (
-        SELECT t.*, j.mailbox_id, j.local_day, j.recipient_id, j.kind, j.parent_day, j.parent_id,
+    ), known AS MATERIALIZED (
+        -- Of several reports of one attempt the first counts, and a reply counts more than the lack of one.
+        SELECT DISTINCT ON (t.day, t.id) t.*, j.mailbox_id, j.local_day, j.recipient_id, j.kind, j.parent_day, j.parent_id,
+               j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN') AS open,
                CASE
-                   WHEN t.outcome NOT IN ('DEFERRED', 'RETURNED') THEN t.outcome
+                   WHEN NOT (j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) THEN j.status
+                   WHEN t.outcome NOT IN ('DEFERRED', 'RETURNED') THEN t.outcome::job_status
                    WHEN greatest(t.retry_at, v_now) >= d.closes_at THEN 'FAILED'  -- retries end with the window
                    ELSE 'PENDING'
-               END::job_status AS becomes
+               END AS becomes
         FROM told t
         JOIN warmup_jobs j ON j.day = t.day AND j.id = t.id AND j.attempt_token = t.token
         JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
-        WHERE j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')
+        ORDER BY t.day, t.id, t.outcome = 'UNKNOWN', t.ord
+    ), matched AS MATERIALIZED (
+        SELECT * FROM known WHERE open
     ), settled AS (
         UPDATE warmup_jobs j
         SET status = m.becomes,
@@ -65,28 +75,41 @@ BEGIN
         FROM matched m
         WHERE m.becomes = 'SENT' AND m.kind = 'REPLY' AND j.day = m.parent_day AND j.id = m.parent_id AND j.status = 'SENT'
     )
-    SELECT array_agg(m.becomes::text ORDER BY a.ord) INTO result
-    FROM unnest(p_days, p_ids) WITH ORDINALITY AS a(day, id, ord) LEFT JOIN matched m ON m.ord = a.ord;
+    SELECT array_agg(k.becomes::text ORDER BY a.ord), array_agg(k.recipient_id ORDER BY a.ord),
+           array_agg(CASE WHEN k.open AND k.ord = a.ord THEN k.becomes::text END ORDER BY a.ord)
+    INTO result, recipients, changed
+    FROM told a LEFT JOIN known k ON k.day = a.day AND k.id = a.id AND k.token = a.token;
 
-    -- Who has yet to prove the address is visited within minutes of the first messages.
-    UPDATE mailbox_visits v SET next_visit_at = least(v.next_visit_at, v_now + interval '3 minutes')
-    FROM (SELECT DISTINCT j.recipient_id
-          FROM unnest(p_days, p_ids, result) AS a(day, id, became) JOIN warmup_jobs j USING (day, id)
-          JOIN proofs f ON f.mailbox_id = j.recipient_id AND f.proven_at IS NULL
-          WHERE a.became = 'SENT') AS g
-    WHERE v.mailbox_id = g.recipient_id;
+    -- Who has yet to prove the address is visited within minutes of the first messages, and so is, in all folders, whose
+    -- message has an unknown fate.
+    SELECT array_agg(DISTINCT a.id) FILTER (WHERE a.became = 'UNKNOWN'),
+           array_agg(DISTINCT a.id) FILTER (WHERE a.became = 'SENT' AND f.proven_at IS NULL)
+    INTO unseen, unproven
+    FROM unnest(recipients, changed) AS a(id, became) JOIN proofs f ON f.mailbox_id = a.id
+    WHERE a.became IN ('SENT', 'UNKNOWN');
+    IF unseen IS NOT NULL OR unproven IS NOT NULL THEN
+        PERFORM hasten_visits(unseen || unproven, coalesce(unseen, '{}'), v_now + interval '3 minutes');
+    END IF;
 
     -- Messages that never arrived do not count against a recipient who has yet to prove the address.
-    PERFORM 1 FROM proofs f
-        WHERE f.proven_at IS NULL AND f.mailbox_id IN (
-            SELECT j.recipient_id FROM warmup_jobs j JOIN unnest(p_days, p_ids) AS a(day, id) USING (day, id))
-        ORDER BY f.mailbox_id FOR UPDATE;
-    UPDATE proofs f SET unproven_sends = greatest(f.unproven_sends - g.n, 0)
-    FROM (SELECT j.recipient_id, count(*) AS n
-          FROM unnest(p_days, p_ids, result) AS a(day, id, became) JOIN warmup_jobs j USING (day, id)
-          WHERE a.became IN ('FAILED', 'PENDING') GROUP BY 1) AS g
-    WHERE f.mailbox_id = g.recipient_id AND f.proven_at IS NULL;
+    IF changed && ARRAY['FAILED', 'PENDING'] THEN
+        PERFORM 1 FROM proofs f WHERE f.proven_at IS NULL AND f.mailbox_id = ANY (recipients) ORDER BY f.mailbox_id FOR UPDATE;
+        UPDATE proofs f SET unproven_sends = greatest(f.unproven_sends - g.n, 0)
+        FROM (SELECT a.id, count(*) AS n FROM unnest(recipients, changed) AS a(id, became)
+              WHERE a.became IN ('FAILED', 'PENDING') GROUP BY 1) AS g
+        WHERE f.mailbox_id = g.id AND f.proven_at IS NULL;
+    END IF;
     RETURN result;
+END $$;
+
+-- Have mailboxes visited no later than `before`, those in `everywhere` in all their folders.
+CREATE FUNCTION hasten_visits(ids bigint[], everywhere_ids bigint[], before timestamptz) RETURNS void
+    LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM 1 FROM mailbox_visits v WHERE v.mailbox_id = ANY (ids) ORDER BY v.mailbox_id FOR UPDATE;
+    UPDATE mailbox_visits v
+    SET next_visit_at = least(v.next_visit_at, before), everywhere = v.everywhere OR v.mailbox_id = ANY (everywhere_ids)
+    WHERE v.mailbox_id = ANY (ids);
 END $$;
 
 -- Reap: reserved jobs whose time is long over lost their outcome. Their recipients are visited soon, all folders.
@@ -95,7 +118,7 @@ CREATE FUNCTION reap_jobs(grace interval, look_within interval, p_now timestampt
     LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
-    reaped integer;
+    recipients bigint[];
 BEGIN
     WITH lost AS (
         SELECT day, id FROM warmup_jobs
@@ -105,49 +128,65 @@ BEGIN
         UPDATE warmup_jobs j SET status = 'UNKNOWN', outcome = 'reaped', error_message = 'the worker was lost while sending'
         FROM lost WHERE j.day = lost.day AND j.id = lost.id
         RETURNING j.recipient_id
-    ), look AS (
-        UPDATE mailbox_visits v SET next_visit_at = least(v.next_visit_at, v_now + look_within), everywhere = true
-        FROM (SELECT DISTINCT recipient_id FROM gone) AS g WHERE v.mailbox_id = g.recipient_id
     )
-    SELECT count(*) INTO reaped FROM gone;
-    RETURN reaped;
+    SELECT coalesce(array_agg(recipient_id), '{}') INTO recipients FROM gone;
+    PERFORM hasten_visits(recipients, recipients, v_now + look_within);
+    RETURN cardinality(recipients);
+END $$;
+
+-- End open jobs as FAILED and count them; a job that changed or is being changed by now is left. Returns the number.
+CREATE FUNCTION end_jobs(p_days date[], p_ids bigint[], was job_status, reason text, said text, v_now timestamptz)
+    RETURNS integer
+    LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    ended integer;
+BEGIN
+    PERFORM 1 FROM mailbox_days d
+        WHERE (d.mailbox_id, d.day) IN (
+            SELECT j.mailbox_id, j.local_day FROM warmup_jobs j JOIN unnest(p_days, p_ids) AS a(day, id) USING (day, id))
+        ORDER BY d.mailbox_id, d.day FOR UPDATE;
+    WITH late AS (
+        SELECT j.day, j.id FROM warmup_jobs j JOIN unnest(p_days, p_ids) AS a(day, id) USING (day, id)
+        WHERE j.status = was ORDER BY j.day, j.id FOR UPDATE OF j SKIP LOCKED
+    ), gone AS (
+        UPDATE warmup_jobs j
+        SET status = 'FAILED', completed_at = v_now, outcome = reason, error_message = concat_ws('; ', j.error_message, said)
+        FROM late WHERE j.day = late.day AND j.id = late.id RETURNING j.mailbox_id, j.local_day
+    ), counted AS (
+        UPDATE mailbox_days d SET failed = d.failed + g.n
+        FROM (SELECT mailbox_id, local_day, count(*) AS n FROM gone GROUP BY 1, 2) AS g
+        WHERE d.mailbox_id = g.mailbox_id AND d.day = g.local_day
+    )
+    SELECT count(*) INTO ended FROM gone;
+    RETURN ended;
 END $$;
 
 -- Retries of first sends end with their window; answers that found no time on their day end a day later.
 CREATE FUNCTION expire_pending(p_now timestamptz DEFAULT NULL) RETURNS integer
-    LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-    WITH late AS (
-        SELECT j.day, j.id FROM warmup_jobs j LEFT JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
-        WHERE j.status = 'PENDING'
-          AND coalesce(d.closes_at, j.scheduled_for + interval '1 day') < coalesce(p_now, clock_timestamp())
-        ORDER BY j.day, j.id FOR UPDATE OF j SKIP LOCKED
-    ), ended AS (
-        UPDATE warmup_jobs j SET status = 'FAILED', completed_at = coalesce(p_now, clock_timestamp()), outcome = 'window_over',
-               error_message = coalesce(j.error_message, 'its window closed before it could be sent')
-        FROM late WHERE j.day = late.day AND j.id = late.id RETURNING 1
-    )
-    SELECT count(*)::integer FROM ended;
-END;
+    LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    days date[];
+    ids bigint[];
+BEGIN
+    SELECT array_agg(j.day), array_agg(j.id) INTO days, ids
+    FROM warmup_jobs j LEFT JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
+    WHERE j.status = 'PENDING' AND coalesce(d.closes_at, j.scheduled_for + interval '1 day') <= v_now;
+    RETURN end_jobs(days, ids, 'PENDING', 'window_over', 'its window closed before it could be sent', v_now);
+END $$;
 
 -- UNKNOWN ends as FAILED once complete visits have not found the message for `patience` since it was sent. Its place in
 -- the day is never given back; a later sighting still makes it SENT.
 CREATE FUNCTION give_up_unknown(patience interval, p_now timestamptz DEFAULT NULL) RETURNS integer
-    LANGUAGE sql VOLATILE
-BEGIN ATOMIC
-    WITH late AS (
-        SELECT j.day, j.id FROM warmup_jobs j JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
-        WHERE j.status = 'UNKNOWN' AND j.picked_at + patience < coalesce(p_now, clock_timestamp())
-          AND v.last_visit_at > j.picked_at + patience
-        ORDER BY j.day, j.id FOR UPDATE OF j SKIP LOCKED
-    ), ended AS (
-        UPDATE warmup_jobs j SET status = 'FAILED', completed_at = coalesce(p_now, clock_timestamp()), outcome = 'unverified',
-               error_message = coalesce(j.error_message || '; ', '') || 'not found in the mailbox of its recipient'
-        FROM late WHERE j.day = late.day AND j.id = late.id RETURNING j.mailbox_id, j.local_day
-    ), counted AS (
-        UPDATE mailbox_days d SET failed = d.failed + e.n
-        FROM (SELECT mailbox_id, local_day, count(*) AS n FROM ended GROUP BY 1, 2) AS e
-        WHERE d.mailbox_id = e.mailbox_id AND d.day = e.local_day
-    )
-    SELECT count(*)::integer FROM ended;
-END;
+    LANGUAGE plpgsql VOLATILE AS $$
+DECLARE
+    v_now timestamptz := coalesce(p_now, clock_timestamp());
+    days date[];
+    ids bigint[];
+BEGIN
+    SELECT array_agg(j.day), array_agg(j.id) INTO days, ids
+    FROM warmup_jobs j JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
+    WHERE j.status = 'UNKNOWN' AND j.picked_at + patience < v_now
+      AND v.last_visit_at > j.picked_at + patience AND NOT v.everywhere;
+    RETURN end_jobs(days, ids, 'UNKNOWN', 'unverified', 'not found in the mailbox of its recipient', v_now);
+END $$;

@@ -17,22 +17,23 @@ DECLARE
     result text[];
 BEGIN
     PERFORM 1 FROM slots s JOIN settings c ON s.worker_count = c.worker_count
-        WHERE s.slot = p_slot AND s.epoch = p_epoch FOR KEY SHARE OF s;
+        WHERE s.slot = p_slot AND s.epoch = p_epoch AND p_slot = mailbox_hash(p_recipient) % c.worker_count
+        FOR KEY SHARE OF s;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'slot % is no longer held by epoch %', p_slot, p_epoch USING ERRCODE = 'WU001';
     END IF;
     PERFORM 1 FROM mailbox_days d
         WHERE (d.mailbox_id, d.day) IN (
             SELECT j.mailbox_id, j.local_day FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
-            WHERE j.status IN ('UNKNOWN', 'FAILED', 'PENDING'))
+            WHERE j.status NOT IN ('SENT', 'REPLIED'))
         ORDER BY d.mailbox_id, d.day FOR UPDATE;
     PERFORM 1 FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
         ORDER BY j.day, j.id FOR UPDATE OF j;
     v_now := coalesce(p_now, clock_timestamp());
 
     WITH found AS MATERIALIZED (
-        SELECT a.*, j.mailbox_id AS sender_id, j.user_id AS sender_user, j.status, j.local_day, j.topic, j.thread_seed,
-               j.thread_depth, j.outcome
+        SELECT a.*, j.mailbox_id AS sender_id, j.status, j.local_day, j.kind, j.parent_day, j.parent_id, j.topic,
+               j.thread_seed, j.thread_depth, j.outcome
         FROM (SELECT DISTINCT ON (f.job_day, f.job_id) f.*
               FROM unnest(p_job_days, p_job_ids, p_placements, p_folders, p_uidvalidities, p_uids, p_message_ids, p_threads,
                           p_stars, p_rescues, p_answer_at, p_file_at, p_delete_at)
@@ -50,14 +51,18 @@ BEGIN
         ON CONFLICT DO NOTHING
         RETURNING job_day, job_id
     ), truth AS MATERIALIZED (
-        -- Seen is sent. A job that waits for a retry is not sent again; one that was given up as unverified was sent.
+        -- Seen is sent, even before its sender has told how it ended. A job that waits for a retry is not sent again; one
+        -- that was given up as unverified was sent.
         SELECT f.* FROM found f JOIN fresh USING (job_day, job_id)
-        WHERE f.status IN ('UNKNOWN', 'PENDING') OR (f.status = 'FAILED' AND f.outcome = 'unverified')
+        WHERE f.status IN ('PROCESSING', 'UNKNOWN', 'PENDING') OR (f.status = 'FAILED' AND f.outcome = 'unverified')
     ), corrected AS (
         UPDATE warmup_jobs j SET status = 'SENT', completed_at = v_now, outcome = 'sighted'
         FROM truth t WHERE j.day = t.job_day AND j.id = t.job_id
+    ), parents AS (
+        UPDATE warmup_jobs j SET status = 'REPLIED'
+        FROM truth t WHERE t.kind = 'REPLY' AND j.day = t.parent_day AND j.id = t.parent_id AND j.status = 'SENT'
     ), counted AS (
-        -- UNKNOWN kept its place. A retry had given it back: it takes one again, unless the day is full by now.
+        -- What is in flight or UNKNOWN kept its place. A retry had given it back: it takes one again, unless the day is full by now.
         UPDATE mailbox_days d
         SET taken = least(d.taken + c.retries, d.quota), sent = least(d.sent + c.n, least(d.taken + c.retries, d.quota)),
             failed = greatest(d.failed - c.unverified, 0)

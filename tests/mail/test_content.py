@@ -138,9 +138,10 @@ def test_answers_know_the_facts_of_the_opener(write: Write) -> None:
 
 
 def test_facts_vary_independently_of_each_other(write: Write) -> None:
-    english = Library.load(write("en/facts.txt", TOPIC.replace("Good.", "{weekday} {time}"))).languages["en"]
-    pairs = {english.body("en/facts", seed, 3, NAMES) for seed in range(2000)}
-    assert len(pairs) == len(english.words["weekday"]) * len(english.words["time"])
+    values = "\n".join(map(str, range(16)))
+    write("en/_words.txt", f"[one]\n{values}\n[two]\n{values}")
+    english = Library.load(write("en/facts.txt", TOPIC.replace("Good.", "{one} {two}"))).languages["en"]
+    assert len({english.body("en/facts", seed, 3, NAMES) for seed in range(5000)}) == 16 * 16
 
 
 def test_nobody_talks_about_a_colleague_of_the_same_name(write: Write) -> None:
@@ -303,3 +304,14 @@ def test_variations_are_counted_and_all_come_up() -> None:
 
 def test_an_empty_alternative_leaves_no_gap() -> None:
     assert parse("a {|} b.\n\n{|}\n\nc").render(Draw(""), {}) == "a b.\n\nc"
+
+
+def test_the_examples_of_the_manual_can_be_loaded(write: Write) -> None:
+    manual = (Path(__file__).parents[2] / "docs" / "templates.md").read_text("utf-8")
+    blocks = [block for block in manual.split("```") if block.startswith("\n")]
+    topic = next(block for block in blocks if "[subjects]\n" in block)
+    words = next(block for block in blocks if "[year]\n" in block)
+    write("en/_words.txt", words)
+    english = Library.load(write("en/plums.txt", topic)).languages["en"]
+    assert english.words["year"][0] == "1995"
+    assert english.body("en/plums", 1, 2, NAMES).startswith("Yes, please!")

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmupd.mail.imap_frames import Framer
+from warmupd.mail.imap_frames import KEPT_LITERAL, MAX_KEPT, Framer, WireLost
 from warmupd.mail.imap_syntax import (
     Literal,
     SyntaxTrouble,
@@ -90,6 +90,25 @@ def test_frames_do_not_depend_on_how_the_octets_arrive(noise: bytes, cuts: list[
         at += cut
     assert frames == [[b"* OK {3}"], [b"* 1 FETCH (X ", noise, b" Y ", b"", b")"], [b"A1 OK {9}"]]
     assert not framer.is_amid
+
+
+@pytest.mark.parametrize("data", [b"x" * 65536, b"x\r\n" * 4096, b"* 1 FETCH {17000000}\r\n"])
+def test_a_stream_without_end_is_cut_off(data: bytes) -> None:
+    framer = Framer()
+
+    def feed() -> None:
+        for _ in range(10 * MAX_KEPT // len(data)):
+            list(framer.feed(data))
+
+    with pytest.raises(WireLost):
+        feed()
+
+
+def test_of_a_huge_literal_only_the_beginning_is_kept() -> None:
+    framer = Framer()
+    frames = [*framer.feed(b"* 1 FETCH {1000000}\r\n" + b"x" * 500_000), *framer.feed(b"x" * 500_000 + b" )\r\n")]
+    assert [len(part) for part in frames[0]] == [10, KEPT_LITERAL, 2]
+    assert framer.kept < 2 * KEPT_LITERAL
 
 
 @given(st.binary())

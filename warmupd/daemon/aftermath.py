@@ -2,38 +2,40 @@
 
 import datetime as dt
 
-from warmupd.clock import Clock
 from warmupd.core.job import Job
 from warmupd.core.mailbox import Mailbox, MailboxState
 from warmupd.core.outcome import Action, Outcome, OutcomeKind
 from warmupd.daemon.book import Book
-from warmupd.daemon.events import Events
+from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store import mailboxes, visits
-from warmupd.store.database import Database
 
 DAY = 86_400.0
 DOUBTS = 2  # refused logins, apart from each other, that make a mailbox AUTH_FAILED: one alone never does
 DOUBT_APART = 300.0  # seconds: refusals closer together are one
 DOUBT_REST = 900.0  # seconds until the second try
+BACK_OFF = 60.0  # seconds that a mailbox rests when neither its server nor the rule said how long
 SPARED = 3600.0  # seconds that a recipient whose server asked for it is spared
-SUSPENDED = DAY
+CHECKED_WITHIN = 60.0  # seconds in which a recipient whose address was refused is visited
 
 
 class Aftermath:
     """Carries out an outcome's action. What it writes is advice for later; when Postgres is away it is let go."""
 
-    def __init__(self, db: Database, clock: Clock, events: Events, book: Book, holds: Holds) -> None:
-        self._db = db
-        self._clock = clock
-        self._events = events
+    def __init__(self, ground: Ground, book: Book, holds: Holds) -> None:
+        self._db = ground.db
+        self._clock = ground.clock
+        self._events = ground.events
         self._book = book
         self._holds = holds
 
     async def follow(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
         """Do what the outcome asks for, beyond settling its job."""
         self._tell(mailbox, job, outcome)
+        reached = outcome.action is not Action.BACK_OFF_HOST and outcome.kind is not OutcomeKind.RETURNED
+        if reached:
+            self._holds.host_answered(mailbox.smtp_host)
         try:
             await self._act(mailbox, job, outcome)
         except DatabaseUnavailable as error:
@@ -56,45 +58,52 @@ class Aftermath:
             )
 
     async def _act(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
-        now = self._clock.now()
-        if outcome.action is not Action.BACK_OFF_HOST and outcome.kind is not OutcomeKind.RETURNED:
-            self._holds.host_answered(mailbox.smtp_host)
         match outcome.action:
+            case Action.NONE:
+                await self._note(mailbox, outcome)
             case Action.BACK_OFF_HOST:
-                if wait := self._holds.host_failed(mailbox.smtp_host, outcome.retry_after):
-                    self._events.host_shut(host=mailbox.smtp_host, seconds=wait)
-                await mailboxes.note_error(self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=now)
-            case Action.BACK_OFF_MAILBOX:
-                await self._rest(mailbox, outcome.retry_after or 60.0, outcome.reason, outcome.message, outcome.remedy)
-            case Action.REST_UNTIL_NEXT_DAY:
-                wait = (self._book.next_opening(mailbox, now) - now).total_seconds()
-                await self._rest(mailbox, wait, outcome.reason, outcome.message, outcome.remedy)
-            case Action.REST_A_DAY:
-                await self._rest(mailbox, DAY, outcome.reason, outcome.message, outcome.remedy)
+                await self._back_off_host(mailbox, outcome)
+            case Action.SPARE_RECIPIENT | Action.CHECK_RECIPIENT:
+                await self._spare(job.recipient_id, outcome)
             case Action.DOUBT_CREDENTIALS:
                 await self.doubt_credentials(mailbox, outcome.message, outcome.remedy)
-            case Action.OWNER_MUST_ACT:
+            case Action.OWNER_MUST_ACT | Action.SUSPEND:
                 await self._rest(mailbox, DOUBT_REST, outcome.reason, outcome.message, outcome.remedy)
-                await self._change_state(mailbox, MailboxState.AUTH_FAILED, outcome.message)
-            case Action.SUSPEND:
-                await self._rest(mailbox, SUSPENDED, outcome.reason, outcome.message, outcome.remedy)
-                until = now + dt.timedelta(seconds=SUSPENDED)
-                await self._change_state(mailbox, MailboxState.SUSPENDED, outcome.message, until)
-            case Action.SPARE_RECIPIENT:
-                self._book.spare(job.recipient_id, now + dt.timedelta(seconds=outcome.retry_after or SPARED))
-            case Action.CHECK_RECIPIENT:
-                self._book.spare(job.recipient_id, now + dt.timedelta(seconds=SPARED))
-                await visits.hasten_visit(self._db, job.recipient_id, before=now + dt.timedelta(seconds=60))
-            case Action.NONE:
-                await self._note(mailbox, outcome, now)
+                await self._stop(mailbox, outcome)
+            case Action.BACK_OFF_MAILBOX | Action.REST_UNTIL_NEXT_DAY | Action.REST_A_DAY:
+                wait = self._rest_seconds(mailbox, outcome)
+                await self._rest(mailbox, wait, outcome.reason, outcome.message, outcome.remedy)
 
-    async def _note(self, mailbox: Mailbox, outcome: Outcome, now: dt.datetime) -> None:
+    async def _note(self, mailbox: Mailbox, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.SENT:
             if mailbox.auth_doubts:
                 mailbox.auth_doubts = 0
                 await mailboxes.trust_credentials(self._db, mailbox.id)
         elif outcome.kind is not OutcomeKind.RETURNED:
-            await mailboxes.note_error(self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=now)
+            await mailboxes.note_error(
+                self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
+            )
+
+    async def _back_off_host(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        if wait := self._holds.host_failed(mailbox.smtp_host, outcome.retry_after):
+            self._events.host_shut(host=mailbox.smtp_host, seconds=wait)
+        await mailboxes.note_error(
+            self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
+        )
+
+    async def _spare(self, recipient_id: int, outcome: Outcome) -> None:
+        now = self._clock.now()
+        self._book.spare(recipient_id, now + dt.timedelta(seconds=outcome.retry_after or SPARED))
+        if outcome.action is Action.CHECK_RECIPIENT:
+            await visits.hasten_visit(self._db, recipient_id, before=now + dt.timedelta(seconds=CHECKED_WITHIN))
+
+    def _rest_seconds(self, mailbox: Mailbox, outcome: Outcome) -> float:
+        if outcome.action is Action.REST_A_DAY:
+            return DAY
+        if outcome.action is Action.REST_UNTIL_NEXT_DAY:
+            now = self._clock.now()
+            return (self._book.next_opening(mailbox, now) - now).total_seconds()
+        return outcome.retry_after or BACK_OFF
 
     async def _rest(self, mailbox: Mailbox, seconds: float, reason: str, message: str, remedy: str) -> None:
         now = self._clock.now()
@@ -104,12 +113,18 @@ class Aftermath:
             self._db, mailbox.id, until=until, reason=reason, message=message, remedy=remedy, at=now
         )
 
+    async def _stop(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        if outcome.action is Action.SUSPEND:
+            until = self._clock.now() + dt.timedelta(seconds=DAY)
+            await self._change_state(mailbox, MailboxState.SUSPENDED, outcome.message, until)
+        else:
+            await self._change_state(mailbox, MailboxState.AUTH_FAILED, outcome.message)
+
     async def _change_state(
         self, mailbox: Mailbox, state: MailboxState, reason: str, until: dt.datetime | None = None
     ) -> None:
-        now = self._clock.now()
         was = await mailboxes.change_state(
-            self._db, mailbox.id, state, actor="daemon", reason=reason, until=until, at=now
+            self._db, mailbox.id, state, actor="daemon", reason=reason, until=until, at=self._clock.now()
         )
         mailbox.state = state
         if was is not None:

@@ -3,48 +3,49 @@
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from random import Random
+from ssl import SSLContext
 from typing import Any
 
 from warmupd import __version__
 from warmupd.clock import Clock
 from warmupd.config import Config
-from warmupd.core.engagement import EngagementPolicy
-from warmupd.core.mailbox import Defaults, Hours, Ramp
-from warmupd.core.pacing import Spacing
+from warmupd.core.job import JobStatus
 from warmupd.core.reply import Phase
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
 from warmupd.daemon.denials import Denials
 from warmupd.daemon.engager import Engager, Visiting
 from warmupd.daemon.events import Events
+from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.metrics import Metrics
-from warmupd.daemon.schedule import Pace, Schedule
+from warmupd.daemon.options import defaults_of, engagement_of, limits_of, pace_of, timeouts_of
+from warmupd.daemon.recorder import Recorder
+from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Sender
 from warmupd.daemon.settler import Settler
 from warmupd.daemon.shard import Shard
 from warmupd.mail.content import Library
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.message_id import MessageKey
-from warmupd.mail.smtp import SmtpSender, Timeouts
+from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.tls import client_context
 from warmupd.mail.vault import Vault
 from warmupd.store import slots
 from warmupd.store.database import Database
+from warmupd.store.jobs import Settlement
 from warmupd.store.partitions import make_partitions
 
-SEND_WITHIN = 5.0  # real seconds from a reservation to MAIL FROM
-SLACK = 5.0  # seconds by which spacing and cap windows are lengthened, so that mail servers see them kept
 WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes
 
 
 class Worker:
-    """One process's share of the fleet. `run` until `stop` is set; the parts are there to be looked at."""
+    """One process's share of the fleet. `run` it until `stop` is set; its parts are there to be looked at."""
 
     def __init__(self, config: Config, db: Database, clock: Clock, *, rng: Random | None = None) -> None:
         """Raises SecretsError or ContentError when keys or templates cannot be used. Nothing is started yet."""
@@ -52,87 +53,30 @@ class Worker:
         self.clock = clock
         self.metrics = Metrics(clock)
         self.events = Events(self.metrics)
-        self._db = db
-        rng = rng or Random()
-        vault = Vault([key.get_secret_value() for key in config.secrets.keys])
-        library = Library.load(config.content.templates_dir, config.content.language)
-        message_key = MessageKey(vault)
-        hosts = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
-        context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
-        self.smtp = SmtpSender(
-            context=context,
-            policy=hosts,
-            timeouts=_timeouts(config),
-            source_address=config.sending.source_address,
-            observe=self._observe_phase,
-        )
+        self._ground = Ground(db=db, clock=clock, events=self.events, rng=rng or Random())
+        self._vault = Vault([key.get_secret_value() for key in config.secrets.keys])
+        self._message_key = MessageKey(self._vault)
+        self._library = Library.load(config.content.templates_dir, config.content.language)
+        self._hosts = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
+        self._context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
         self.leases = Leases(
-            db,
-            clock,
-            self.events,
+            self._ground,
             name=f"{socket.gethostname()}:{os.getpid()}",
             ttl=config.worker.lease_seconds * clock.speed,
             only=None if config.worker.id == "auto" else int(config.worker.id),
             limits=limits_of(config, clock),
             version=__version__,
-            demand=lambda: self.shard.schedule.depth(),
+            demand=self._demand,
         )
         book = Book(db, defaults_of(config), variance=config.quota.variance)
         holds = Holds(clock)
-        schedule = Schedule(
-            clock, self.events, leases=self.leases, book=book, holds=holds, library=library, pace=_pace(config), rng=rng
-        )
-        aftermath = Aftermath(db, clock, self.events, book, holds)
-        sender = Sender(
-            clock,
-            self.events,
-            self.smtp,
-            vault=vault,
-            library=library,
-            message_key=message_key,
-            rng=rng,
-            max_retries=config.sending.max_retries,
-        )
-        self.settler = Settler(db, clock, self.events, on_settled=lambda settled: self.shard.hear_settled(settled))
-        self.shard = Shard(
-            db,
-            clock,
-            self.events,
-            leases=self.leases,
-            schedule=schedule,
-            denials=Denials(clock, self.events, schedule, self.leases, rng),
-            sender=sender,
-            settler=self.settler,
-            aftermath=aftermath,
-        )
-        self.engager = Engager(
-            db,
-            clock,
-            self.events,
-            leases=self.leases,
-            book=book,
-            aftermath=aftermath,
-            vault=vault,
-            message_key=message_key,
-            visiting=Visiting(
-                per_day=config.engagement.visits_per_day,
-                concurrent=config.sending.max_concurrent,
-                per_host_concurrent=config.sending.per_host_concurrent,
-                warmup_folder=config.engagement.folder,
-                policy=_engagement(config),
-                hosts=hosts,
-                context=context,
-            ),
-            on_answers=lambda mailbox_id: self.shard.knock(answered=[mailbox_id]),
-            rng=rng,
-        )
+        aftermath = Aftermath(self._ground, book, holds)
+        self.smtp = self._build_smtp(self._context)
+        self.settler = Settler(self._ground, on_settled=self._hear_settled)
+        self.shard = self._build_shard(book, holds, aftermath)
+        self.engager = self._build_engager(book, aftermath)
         self.housekeeping = Housekeeping(
-            db,
-            clock,
-            self.events,
-            leases=self.leases,
-            shard=self.shard,
-            resync=config.housekeeping.resync_minutes * 60.0,
+            self._ground, leases=self.leases, shard=self.shard, resync=config.housekeeping.resync_minutes * 60.0
         )
 
     async def run(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:
@@ -140,121 +84,121 @@ class Worker:
 
         A part that fails ends the worker, after the same orderly stop; its error is raised.
         """
-        await make_partitions(self._db, self.clock.now().date())
-        await slots.post_limits(self._db, limits_of(self.config, self.clock))
+        await make_partitions(self._ground.db, self.clock.now().date())
+        await slots.post_limits(self._ground.db, limits_of(self.config, self.clock))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.smtp.close)
             await self.leases.start()
             stack.push_async_callback(self.leases.release)
-            settling = asyncio.create_task(self.settler.run(), name="settler")
-            renewing = asyncio.create_task(self.leases.run(), name="leases")
-            stack.push_async_callback(_end, [settling, renewing])
-            parts: dict[str, Coroutine[Any, Any, None]] = {
-                "shard": self.shard.run(),
-                "engager": self.engager.run(),
-                "housekeeping": self.housekeeping.run(),
-                "changes": self.housekeeping.watch_changes(WATCH_EVERY),
-            }
-            tasks = [asyncio.create_task(part, name=name) for name, part in parts.items()]
+            behind = _start({"settler": self.settler.run(), "leases": self.leases.run()})
+            stack.push_async_callback(_end, behind)
+            tasks = _start(
+                {
+                    "shard": self.shard.run(),
+                    "engager": self.engager.run(),
+                    "housekeeping": self.housekeeping.run(),
+                    "changes": self.housekeeping.watch_changes(WATCH_EVERY),
+                }
+            )
             stack.push_async_callback(_end, tasks)
             self.events.started(worker=self.leases.name, slots=len(self.leases.held))
             if started:
                 started.set()
-            await self._until_stopped(stop, [*tasks, settling, renewing])
+            await self._until_stopped(stop, [*tasks, *behind])
             self.events.draining(self.shard.in_flight)
             await asyncio.gather(self.shard.drain(), self.engager.drain())
         self.events.stopped()
 
-    async def _until_stopped(self, stop: asyncio.Event, tasks: list[asyncio.Task[None]]) -> None:
+    async def _until_stopped(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
             await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
         for task in (task for task in tasks if task.done()):
-            error = task.exception()
-            self.events.part_failed(task.get_name(), error or RuntimeError("ended by itself"))
-            if error is not None:
-                raise error
+            error = task.exception() or RuntimeError(f"{task.get_name()} ended by itself")
+            self.events.part_failed(task.get_name(), error)
+            raise error
+
+    # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _build_smtp(self, context: SSLContext) -> SmtpSender:
+        return SmtpSender(
+            context=context,
+            policy=self._hosts,
+            timeouts=timeouts_of(self.config),
+            source_address=self.config.sending.source_address,
+            observe=self._observe_phase,
+        )
+
+    def _build_shard(self, book: Book, holds: Holds, aftermath: Aftermath) -> Shard:
+        schedule = Schedule(
+            self._ground,
+            leases=self.leases,
+            book=book,
+            holds=holds,
+            library=self._library,
+            pace=pace_of(self.config),
+        )
+        sender = Sender(
+            self._ground,
+            self.smtp,
+            vault=self._vault,
+            library=self._library,
+            message_key=self._message_key,
+            max_retries=self.config.sending.max_retries,
+        )
+        return Shard(
+            self._ground,
+            leases=self.leases,
+            schedule=schedule,
+            denials=Denials(self._ground, schedule),
+            sender=sender,
+            settler=self.settler,
+            aftermath=aftermath,
+        )
+
+    def _build_engager(self, book: Book, aftermath: Aftermath) -> Engager:
+        config = self.config
+        policy = engagement_of(config)
+        return Engager(
+            self._ground,
+            leases=self.leases,
+            book=book,
+            recorder=Recorder(self._ground, self.leases, policy, on_answers=self._hear_answers),
+            aftermath=aftermath,
+            vault=self._vault,
+            message_key=self._message_key,
+            visiting=Visiting(
+                per_day=config.engagement.visits_per_day,
+                concurrent=config.sending.max_concurrent,
+                per_host_concurrent=config.sending.per_host_concurrent,
+                warmup_folder=config.engagement.folder,
+                hosts=self._hosts,
+                context=self._context,
+            ),
+        )
+
+    # -- what the parts tell each other -------------------------------------------------------------------------------
+
+    def _demand(self) -> int:
+        return self.shard.schedule.depth()
+
+    async def _hear_settled(self, settled: Sequence[tuple[Settlement, JobStatus | None]]) -> None:
+        await self.shard.hear_settled(settled)
+
+    def _hear_answers(self, mailbox_id: int) -> None:
+        self.shard.knock(answered=[mailbox_id])
 
     def _observe_phase(self, phase: Phase, seconds: float) -> None:
         self.metrics.send_duration.labels(phase=phase.lower()).observe(seconds)
 
 
-def defaults_of(config: Config) -> Defaults:
-    """What holds for mailboxes that say nothing themselves."""
-    return Defaults(
-        zone=config.window.timezone,
-        hours=Hours(
-            start=config.window.start_hour, end=config.window.end_hour, weekdays_only=config.window.weekdays_only
-        ),
-        ramp=Ramp(
-            start=config.quota.ramp_start,
-            step=config.quota.ramp_step,
-            target=config.quota.target_daily,
-            floor=config.quota.min_daily,
-        ),
-        own_mail=config.quota.own_mail_per_day,
-    )
-
-
-def limits_of(config: Config, clock: Clock) -> dict[str, float]:
-    """What this worker writes into the settings row. The time to MAIL FROM is real time, so a fast clock stretches it."""
-    return {
-        "global_per_hour": config.limits.global_per_hour,
-        "global_per_minute": config.limits.global_per_minute,
-        "user_per_hour": config.limits.user_per_hour,
-        "user_per_minute": config.limits.user_per_minute,
-        "mailbox_gap_seconds": config.spacing.same_mailbox_min_minutes * 60.0,
-        "send_within_seconds": SEND_WITHIN * clock.speed,
-        "slack_seconds": SLACK,
-    }
+def _start(parts: dict[str, Coroutine[Any, Any, None]]) -> list[asyncio.Task[None]]:
+    return [asyncio.create_task(part, name=name) for name, part in parts.items()]
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _pace(config: Config) -> Pace:
-    spacing = config.spacing
-    return Pace(
-        spacing=Spacing(
-            mailbox_min=spacing.same_mailbox_min_minutes * 60.0,
-            mailbox_max=spacing.same_mailbox_max_minutes * 60.0,
-            user_min=spacing.same_user_min_seconds,
-            user_max=spacing.same_user_max_seconds,
-        ),
-        batch_size=config.sending.batch_size,
-        max_concurrent=config.sending.max_concurrent,
-        per_host_concurrent=config.sending.per_host_concurrent,
-    )
-
-
-def _timeouts(config: Config) -> Timeouts:
-    sending = config.sending
-    command = sending.command_timeout_seconds
-    return Timeouts(
-        connect=sending.connect_timeout_seconds,
-        ehlo=sending.connect_timeout_seconds,
-        tls=sending.connect_timeout_seconds,
-        auth=command,
-        mail=command,
-        rcpt=command,
-        data=command,
-        body=sending.body_timeout_seconds,
-    )
-
-
-def _engagement(config: Config) -> EngagementPolicy:
-    engagement = config.engagement
-    return EngagementPolicy(
-        reply_rate=engagement.reply_rate,
-        star_rate=engagement.star_rate,
-        rescue=engagement.rescue,
-        max_thread_length=engagement.max_thread_length,
-        file_after_hours=engagement.file_after_hours,
-        retention_days=engagement.retention_days,
-        reply_after_minutes=(engagement.reply_after_min_minutes, engagement.reply_after_max_minutes),
-    )

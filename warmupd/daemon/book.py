@@ -16,7 +16,7 @@ OPEN_AT_ONCE = 1000  # day rows a statement
 
 
 class Book:
-    """All mailboxes of the fleet (any may be a recipient), and the days and waiting jobs of those that are looked after."""
+    """All mailboxes of the fleet, since any may be a recipient; their open days, waiting jobs and directories."""
 
     def __init__(self, db: Database, defaults: Defaults, *, variance: float) -> None:
         self.mailboxes: dict[int, Mailbox] = {}

@@ -1,12 +1,9 @@
 """What follows when reserve denies a request: each reason has its own next step, and none asks again at once."""
 
 import datetime as dt
-from random import Random
 
-from warmupd.clock import Clock
-from warmupd.daemon.events import Events
+from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import GLOBAL_CAPS, USER_CAPS
-from warmupd.daemon.leases import Leases
 from warmupd.daemon.schedule import Schedule
 from warmupd.store.jobs import Denied
 
@@ -18,12 +15,11 @@ STALE = frozenset({"quota", "attempts", "no_day", "mailbox_state", "mailbox_gone
 class Denials:
     """Puts denied mailboxes where they belong."""
 
-    def __init__(self, clock: Clock, events: Events, schedule: Schedule, leases: Leases, rng: Random) -> None:
-        self._clock = clock
-        self._events = events
+    def __init__(self, ground: Ground, schedule: Schedule) -> None:
+        self._clock = ground.clock
+        self._events = ground.events
+        self._rng = ground.rng
         self._schedule = schedule
-        self._leases = leases
-        self._rng = rng
 
     async def heed(self, denied: Denied) -> None:
         """Plan what was denied. Raises DatabaseUnavailable when rows must be read anew and cannot; safe to repeat."""

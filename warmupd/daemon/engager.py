@@ -4,33 +4,30 @@ import asyncio
 import datetime as dt
 import ssl
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
-from random import Random
 
-from warmupd.clock import Clock
-from warmupd.core.engagement import EngagementPolicy, next_visit_at, plan_engagement
+from warmupd.core.engagement import next_visit_at
 from warmupd.core.mailbox import Mailbox
-from warmupd.core.placement import FolderMark, FolderRole, placement_of
+from warmupd.core.placement import FolderMark
 from warmupd.core.window import Window, local_day, next_opening, window_of
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
-from warmupd.daemon.events import Events
+from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.post import open_account
+from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.treatment import treat
 from warmupd.errors import DatabaseUnavailable, LeaseLost, WarmupdError
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled, ImapTimeouts
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
-from warmupd.mail.visit import Found, Look, open_visit
+from warmupd.mail.visit import open_visit
 from warmupd.store import visits
 from warmupd.store.accounts import load_accounts
-from warmupd.store.database import Database
 from warmupd.store.mailboxes import note_error
-from warmupd.store.sightings import Known, Sighting, find_parents, record_sightings
 from warmupd.store.visits import DueVisit
 
 POLL = 15.0  # seconds of the clock between looks for due visits
@@ -48,7 +45,6 @@ class Visiting:
     concurrent: int
     per_host_concurrent: int
     warmup_folder: str
-    policy: EngagementPolicy
     hosts: HostPolicy
     context: ssl.SSLContext
     timeouts: ImapTimeouts | None = None
@@ -59,31 +55,27 @@ class Engager:
 
     def __init__(
         self,
-        db: Database,
-        clock: Clock,
-        events: Events,
+        ground: Ground,
         *,
         leases: Leases,
         book: Book,
+        recorder: Recorder,
         aftermath: Aftermath,
         vault: Vault,
         message_key: MessageKey,
         visiting: Visiting,
-        on_answers: Callable[[int], None],
-        rng: Random,
     ) -> None:
-        """`on_answers` is told a mailbox for which answers were planned."""
         self.visiting = visiting
-        self._db = db
-        self._clock = clock
-        self._events = events
+        self._db = ground.db
+        self._clock = ground.clock
+        self._events = ground.events
+        self._rng = ground.rng
         self._leases = leases
         self._book = book
+        self._recorder = recorder
         self._aftermath = aftermath
         self._vault = vault
         self._message_key = message_key
-        self._on_answers = on_answers
-        self._rng = rng
         self._under_way: dict[int, asyncio.Task[None]] = {}
         self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(visiting.per_host_concurrent)
@@ -170,58 +162,11 @@ class Engager:
             ) as visit,
         ):
             look = await visit.look(known, since=(began - LOOK_BACK).date(), everywhere=due.everywhere)
-            found = await self._record(mailbox, look)
+            found = await self._recorder.record(mailbox, look.found)
             engaged = await treat(self._db, visit, mailbox.id, found, clock=self._clock, events=self._events)
         seconds = (self._clock.now() - began).total_seconds()
         self._events.visited(mailbox=mailbox.id, found=len(found), engaged=engaged, seconds=seconds)
         return look.marks
-
-    async def _record(self, mailbox: Mailbox, look: Look) -> dict[tuple[dt.date, int], Found]:
-        """Write down what was found for the first time; all found messages of ours by their job."""
-        copies: defaultdict[tuple[dt.date, int], list[Found]] = defaultdict(list)
-        for found in look.found:
-            copies[found.token.day, found.token.job_id].append(found)
-        parents = {(p.job_day, p.job_id): p for p in await find_parents(self._db, mailbox.id, list(copies))}
-        now = self._clock.now()
-        today = window_of(local_day(now, mailbox.zone), mailbox.zone, mailbox.hours)
-        sightings = []
-        for key, parent in parents.items():
-            placement = placement_of(found.role for found in copies[key])
-            if placement is None:
-                continue
-            best = min(copies[key], key=lambda found: _ORDER.get(found.role, 9))
-            sightings.append(
-                Sighting(
-                    job_day=key[0],
-                    job_id=key[1],
-                    placement=placement,
-                    folder=best.folder,
-                    uidvalidity=best.uidvalidity,
-                    uid=best.uid,
-                    message_id=best.message_id,
-                    thread=_thread(best),
-                    engagement=plan_engagement(
-                        placement, parent.thread_depth, now, today, self.visiting.policy, self._rng
-                    ),
-                )
-            )
-        if sightings:
-            await self._write(mailbox, sightings)
-        return {key: min(found, key=lambda one: _ORDER.get(one.role, 9)) for key, found in copies.items()}
-
-    async def _write(self, mailbox: Mailbox, sightings: Sequence[Sighting]) -> None:
-        slot = self._leases.slot_of(mailbox)
-        epoch = self._leases.held.get(slot)
-        if epoch is None:
-            raise LeaseLost(f"slot {slot} is not ours any more")
-        known = await record_sightings(
-            self._db, mailbox.id, sightings, slot=slot, epoch=epoch, at=self._clock.stamp()
-        )
-        for sighting, word in zip(sightings, known, strict=True):
-            if word is Known.NEW:
-                self._events.sighted(placement=sighting.placement, provider="unknown")
-        if any(sighting.engagement.answer_at for sighting in sightings):
-            self._on_answers(mailbox.id)
 
     # -- what comes after -------------------------------------------------------------------------------------------
 
@@ -241,7 +186,9 @@ class Engager:
         except DatabaseUnavailable as away:
             self._events.database_unavailable("visit", str(away))
 
-    async def _end(self, mailbox: Mailbox, marks: Sequence[FolderMark], again: float | None, began: dt.datetime) -> None:
+    async def _end(
+        self, mailbox: Mailbox, marks: Sequence[FolderMark], again: float | None, began: dt.datetime
+    ) -> None:
         next_at = self._next(mailbox)
         if again is not None:
             wait = min(again, FAILED_MOST) * self._rng.uniform(1.0, 1.5)
@@ -259,18 +206,3 @@ class Engager:
         _, following = next_opening(today, mailbox.zone, mailbox.hours)
         window: Window | None = window_of(today, mailbox.zone, mailbox.hours)
         return next_visit_at(now, window, following, self.visiting.per_day, self._rng)
-
-
-# Of several copies of one message the one that its reader would meet first.
-_ORDER = {FolderRole.INBOX: 0, FolderRole.JUNK: 1, FolderRole.OTHER: 2, FolderRole.WARMUP: 3, FolderRole.TRASH: 4}
-
-
-def _thread(found: Found) -> dict[str, object]:
-    """What an answer to this message needs."""
-    return {
-        "subject": found.subject,
-        "in_reply_to": found.message_id,
-        "references": [*found.references, found.message_id],
-    }
-
-

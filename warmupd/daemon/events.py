@@ -34,8 +34,8 @@ class Events:
     def database_unavailable(self, part: str, why: str) -> None:
         self._log.warning("database.unavailable", part=part, why=why)
 
-    def database_back(self) -> None:
-        self._log.info("database.back")
+    def database_back(self, part: str) -> None:
+        self._log.info("database.back", part=part)
 
     def days_opened(self, count: int) -> None:
         self._log.debug("day.opened", mailboxes=count)

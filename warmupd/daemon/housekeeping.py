@@ -3,14 +3,12 @@
 import datetime as dt
 from collections import Counter
 
-from warmupd.clock import Clock
 from warmupd.core.pacing import elapsed
-from warmupd.daemon.events import Events
+from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store import directories, jobs, mailboxes, partitions
-from warmupd.store.database import Database
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
@@ -21,24 +19,15 @@ CONVERSATION = 240.0  # real seconds that a send may last after its reservation:
 class Housekeeping:
     """One round a minute; every round is safe to repeat, and safe beside another worker's."""
 
-    def __init__(
-        self,
-        db: Database,
-        clock: Clock,
-        events: Events,
-        *,
-        leases: Leases,
-        shard: Shard,
-        resync: float,
-    ) -> None:
+    def __init__(self, ground: Ground, *, leases: Leases, shard: Shard, resync: float) -> None:
         """`resync` is how many seconds may pass until everything is read anew from the rows."""
-        self._db = db
-        self._clock = clock
-        self._events = events
+        self._db = ground.db
+        self._clock = ground.clock
+        self._events = ground.events
         self._leases = leases
         self._shard = shard
         self._resync = resync
-        self._resynced_at = clock.boottime()
+        self._resynced_at = ground.clock.boottime()
         self._partitioned_for: dt.date | None = None
         self._changes_since: dt.datetime | None = None
         self._changes_told: dict[int, dt.datetime] = {}

@@ -6,12 +6,10 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
 
-from warmupd.clock import Clock
 from warmupd.core.mailbox import Mailbox
-from warmupd.daemon.events import Events
+from warmupd.daemon.ground import Ground
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store import slots
-from warmupd.store.database import Database
 
 RENEWALS = 3  # in a lease's time
 MARGIN = 0.1  # of the lease: how much earlier than Postgres this worker believes it is over
@@ -22,9 +20,7 @@ class Leases:
 
     def __init__(
         self,
-        db: Database,
-        clock: Clock,
-        events: Events,
+        ground: Ground,
         *,
         name: str,
         ttl: float,
@@ -39,9 +35,9 @@ class Leases:
         self.held: dict[int, int] = {}
         self.slot_count = 0
         self.changed = asyncio.Event()  # slots were gained or lost
-        self._db = db
-        self._clock = clock
-        self._events = events
+        self._db = ground.db
+        self._clock = ground.clock
+        self._events = ground.events
         self._ttl = ttl
         self._only = only
         self._limits = limits

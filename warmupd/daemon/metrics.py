@@ -55,7 +55,9 @@ class Metrics:
         )
         self.expected_sends = Gauge("warmup_expected_sends_total", "What the day rows asked for by now.", registry=r)
         self.cap_denials = Counter("warmup_cap_denials", "Requests that reserve denied.", ["cap"], registry=r)
-        self.placements = Counter("warmup_placement", "Messages found, by place.", ["placement", "provider"], registry=r)
+        self.placements = Counter(
+            "warmup_placement", "Messages found, by place.", ["placement", "provider"], registry=r
+        )
         self.engagements = Counter("warmup_engagements", "What recipients did.", ["action"], registry=r)
         self.slots_held = Gauge("warmup_slots_held", "Slots leased to this worker.", registry=r)
         self.lease_lost = Counter("warmup_lease_lost", "Leases lost without being given back.", registry=r)

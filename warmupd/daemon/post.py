@@ -37,6 +37,7 @@ def open_account(sealed: SealedAccount, vault: Vault, *, warmup_folder: str = "W
 def _unsealed(secret: bytes | None, vault: Vault, mailbox_id: int, purpose: str) -> str:
     if secret is None:
         raise SecretsError(
-            f"mailbox {mailbox_id} has no {purpose.upper()} password", remedy="set it with `warmupd mailbox set --password`"
+            f"mailbox {mailbox_id} has no {purpose.upper()} password",
+            remedy="set it with `warmupd mailbox set --password`",
         )
     return vault.unseal(secret, mailbox_id=mailbox_id, purpose=purpose)

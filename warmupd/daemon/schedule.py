@@ -4,15 +4,13 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from random import Random
 
-from warmupd.clock import Clock
 from warmupd.core.heap import HeapEntry, Need, SendHeap
 from warmupd.core.job import Thread
 from warmupd.core.mailbox import DayRow, Mailbox
 from warmupd.core.pacing import Spacing, next_send_at, relative_deficit, user_gap
 from warmupd.daemon.book import Book
-from warmupd.daemon.events import Events
+from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.leases import Leases
 from warmupd.mail.content import Library
@@ -36,25 +34,23 @@ class Schedule:
 
     def __init__(
         self,
-        clock: Clock,
-        events: Events,
+        ground: Ground,
         *,
         leases: Leases,
         book: Book,
         holds: Holds,
         library: Library,
         pace: Pace,
-        rng: Random,
     ) -> None:
         self.book = book
         self.pace = pace
         self.library = library
         self.holds = holds
         self.busy_hosts: Counter[str] = Counter()  # sends under way to each mail server
-        self._clock = clock
-        self._events = events
+        self._clock = ground.clock
+        self._events = ground.events
+        self._rng = ground.rng
         self._leases = leases
-        self._rng = rng
         self._heap = SendHeap(self._need)
 
     def depth(self) -> int:

@@ -4,15 +4,13 @@ import asyncio
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from random import Random
 
-from warmupd.clock import Clock
 from warmupd.core.job import Job
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.outcome import Outcome, OutcomeKind, backoff, classify
 from warmupd.core.reply import Trouble
 from warmupd.core.window import zone_info
-from warmupd.daemon.events import Events
+from warmupd.daemon.ground import Ground
 from warmupd.daemon.post import open_account
 from warmupd.errors import SecretsError, WarmupdError
 from warmupd.mail.content import Library
@@ -38,23 +36,21 @@ class Sender:
 
     def __init__(
         self,
-        clock: Clock,
-        events: Events,
+        ground: Ground,
         smtp: SmtpSender,
         *,
         vault: Vault,
         library: Library,
         message_key: MessageKey,
-        rng: Random,
         max_retries: int,
     ) -> None:
-        self._clock = clock
-        self._events = events
+        self._clock = ground.clock
+        self._events = ground.events
+        self._rng = ground.rng
         self._smtp = smtp
         self._vault = vault
         self._library = library
         self._message_key = message_key
-        self._rng = rng
         self._max_retries = max_retries
 
     async def send(

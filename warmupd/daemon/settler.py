@@ -2,17 +2,15 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
-from warmupd.clock import Clock
 from warmupd.core.job import JobStatus
 from warmupd.core.outcome import OutcomeKind
-from warmupd.daemon.events import Events
-from warmupd.errors import DatabaseUnavailable
-from warmupd.store.database import Database
+from warmupd.daemon.ground import Ground
+from warmupd.daemon.patience import patiently
 from warmupd.store.jobs import Settlement, settle
 
 MOST = 500  # outcomes a statement
-RETRY_SECONDS = 1.0  # real seconds between tries while Postgres is away
 
 Settled = Callable[[Sequence[tuple[Settlement, JobStatus | None]]], Awaitable[None]]
 
@@ -20,10 +18,8 @@ Settled = Callable[[Sequence[tuple[Settlement, JobStatus | None]]], Awaitable[No
 class Settler:
     """Takes outcomes as they come; while one batch is written, the next one gathers."""
 
-    def __init__(self, db: Database, clock: Clock, events: Events, on_settled: Settled) -> None:
-        self._db = db
-        self._clock = clock
-        self._events = events
+    def __init__(self, ground: Ground, on_settled: Settled) -> None:
+        self._ground = ground
         self._on_settled = on_settled
         self._open: list[Settlement] = []
         self._arrived = asyncio.Event()
@@ -43,7 +39,7 @@ class Settler:
             self._arrived.clear()
             while self._open:
                 batch = self._open[:MOST]
-                became = await self._write(batch)
+                became = await patiently(self._ground, "settle", partial(self._write, batch))
                 del self._open[: len(batch)]
                 await self._on_settled(list(zip(batch, became, strict=True)))
                 self._tell_stale(batch, became)
@@ -54,14 +50,9 @@ class Settler:
         await self._idle.wait()
 
     async def _write(self, batch: Sequence[Settlement]) -> list[JobStatus | None]:
-        while True:
-            try:
-                return await settle(self._db, batch, at=self._clock.stamp())
-            except DatabaseUnavailable as error:
-                self._events.database_unavailable("settle", str(error))
-                await self._clock.pause(RETRY_SECONDS)
+        return await settle(self._ground.db, batch, at=self._ground.clock.stamp())
 
     def _tell_stale(self, batch: Sequence[Settlement], became: Sequence[JobStatus | None]) -> None:
         for settlement, status in zip(batch, became, strict=True):
             if status is None and settlement.kind is not OutcomeKind.UNKNOWN:
-                self._events.stale_settlement(settlement.job.id)
+                self._ground.events.stale_settlement(settlement.job.id)

@@ -10,32 +10,27 @@ first half, up to the request, lives in `schedule.py`, composing to outcome in `
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeVar
 from uuid import uuid4
 
-from warmupd.clock import Clock
 from warmupd.core.job import Job, JobStatus, WaitingJob
 from warmupd.core.outcome import OutcomeKind
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.denials import Denials
-from warmupd.daemon.events import Events
+from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
+from warmupd.daemon.patience import patiently
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Sender
 from warmupd.daemon.settler import Settler
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store.accounts import SealedAccount, load_accounts
-from warmupd.store.database import Database
 from warmupd.store.jobs import Batch, Denied, Request, Settlement, reserve
 
 LONGEST_WAIT = 60.0  # seconds of the clock: a hint that was lost costs at most this
 UNTRUSTED_WAIT = 1.0  # seconds of the clock between looks at a lease that is in doubt
-T = TypeVar("T")
-
-AWAY_PAUSE = 0.5  # real seconds between tries while Postgres is away
 
 
 class Shard:
@@ -43,9 +38,7 @@ class Shard:
 
     def __init__(
         self,
-        db: Database,
-        clock: Clock,
-        events: Events,
+        ground: Ground,
         *,
         leases: Leases,
         schedule: Schedule,
@@ -55,9 +48,9 @@ class Shard:
         aftermath: Aftermath,
     ) -> None:
         self.schedule = schedule
-        self._db = db
-        self._clock = clock
-        self._events = events
+        self._ground = ground
+        self._clock = ground.clock
+        self._events = ground.events
         self._leases = leases
         self._denials = denials
         self._sender = sender
@@ -86,8 +79,8 @@ class Shard:
         """Walk the path until drained."""
         while not self._draining:
             self._wake.clear()
-            await self._patiently(self._read_changes)
-            requests = await self._patiently(self._take)
+            await patiently(self._ground, "shard", self._read_changes)
+            requests = await patiently(self._ground, "shard", self._take)
             if requests:
                 await self._send_granted(requests, await self._reserve(requests))
             else:
@@ -129,7 +122,7 @@ class Shard:
 
         async def ask() -> list[Job | Denied]:
             return await reserve(
-                self._db,
+                self._ground.db,
                 batch,
                 worker_id=self._leases.worker_id,
                 worker_name=self._leases.name,
@@ -139,7 +132,7 @@ class Shard:
                 at=self._clock.stamp(),
             )
 
-        answers = await self._patiently(ask)
+        answers = await patiently(self._ground, "shard", ask)
         granted = sum(isinstance(answer, Job) for answer in answers)
         seconds = (self._clock.boottime() - batch.asked_at) / self._clock.speed
         self._events.reserved(asked=len(requests), granted=granted, seconds=seconds)
@@ -163,7 +156,7 @@ class Shard:
             task.add_done_callback(self._sends.discard)
         for answer in answers:
             if isinstance(answer, Denied):
-                await self._patiently(partial(self._denials.heed, answer))
+                await patiently(self._ground, "shard", partial(self._denials.heed, answer))
 
     def _count(self, request: Request, job: Job) -> None:
         """The job took a place of its day; the mailbox's next entry is planned behind its spacing."""
@@ -181,7 +174,9 @@ class Shard:
         if not jobs:
             return {}
         try:
-            return await load_accounts(self._db, list({end for job in jobs for end in (job.mailbox_id, job.recipient_id)}))
+            return await load_accounts(
+                self._ground.db, list({end for job in jobs for end in (job.mailbox_id, job.recipient_id)})
+            )
         except DatabaseUnavailable as error:
             self._events.database_unavailable("accounts", str(error))
             return None
@@ -239,22 +234,6 @@ class Shard:
                 task.cancel()
                 with suppress(asyncio.CancelledError):
                     await task
-
-    async def _patiently(self, action: Callable[[], Awaitable[T]]) -> T:
-        """Do it, again and again while Postgres is away."""
-        away = False
-        while True:
-            try:
-                result = await action()
-            except DatabaseUnavailable as error:
-                if not away:
-                    self._events.database_unavailable("shard", str(error))
-                away = True
-                await self._clock.pause(AWAY_PAUSE)
-            else:
-                if away:
-                    self._events.database_back()
-                return result
 
 
 def _returned(job: Job, now: dt.datetime) -> Settlement:

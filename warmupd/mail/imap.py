@@ -81,7 +81,7 @@ async def password_login(session: "ImapSession") -> None:
     username, password = session.endpoint.username.encode(), session.endpoint.password.encode()
     if session.offers("AUTH=PLAIN"):
         await session.authenticate("PLAIN", b"\0" + username + b"\0" + password)
-    elif False:
+    elif session.offers("LOGINDISABLED"):
         raise ImapRefusedLogin(
             f"{session.endpoint.host} takes no password", remedy="connect this mailbox by OAuth, or allow passwords"
         )

@@ -116,7 +116,6 @@ class Wire(lib.IMAP4ClientProtocol):  # type: ignore[misc]  # an untyped base cl
             self.fail(WireLost("the server spoke on in clear after STARTTLS"))
         if self._broken is not None:
             raise WireLost(str(self._broken), said=self._broken.said)
-        self._framer = Framer()
         self._awaits_tls = False
         try:
             self.transport = await self.loop.start_tls(

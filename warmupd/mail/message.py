@@ -147,7 +147,8 @@ def _date(now: dt.datetime) -> str:
     if offset is None:
         raise ValueError("now must be aware")
     minutes = offset.days * 1440 + offset.seconds // 60
-    zone = f"{'-' if minutes < 0 else '+'}{abs(minutes) // 60:02}{abs(minutes) % 60:02}"
+    hours, rest = divmod(abs(minutes), 60)
+    zone = f"{'-' if minutes < 0 else '+'}{hours * 100 + rest:04}"
     time = f"{now.hour:02}:{now.minute:02}:{now.second:02}"
     return f"{_DAYS[now.weekday()]}, {now.day:02} {_MONTHS[now.month - 1]} {now.year:04} {time} {zone}"
 

@@ -1,4 +1,4 @@
-"""The demo: the real daemon, a real Postgres and a real mail server on loopback, living through a day in two minutes."""
+"""The demo: the real daemon, a real Postgres and a real mail server on loopback live through a day in two minutes."""
 
 import asyncio
 import datetime as dt
@@ -14,7 +14,8 @@ from typing import Any
 from warmupd.clock import ScaledClock
 from warmupd.config import Config
 from warmupd.core.window import window_of
-from warmupd.daemon.app import SEND_WITHIN, Worker, defaults_of
+from warmupd.daemon.app import Worker
+from warmupd.daemon.options import SEND_WITHIN, defaults_of
 from warmupd.mail.vault import Vault
 from warmupd.sandbox.process import SandboxProcess
 from warmupd.sandbox.record import Record
@@ -94,7 +95,9 @@ async def run_demo(
     async with AsyncExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="warmupd-demo-")))
         postgres = await stack.enter_async_context(EmbeddedPostgres(folder / "postgres", fsync=False))
-        db = await stack.enter_async_context(await Database.open(postgres.url, pool_size=8, application_name="warmupd demo"))
+        db = await stack.enter_async_context(
+            await Database.open(postgres.url, pool_size=8, application_name="warmupd demo")
+        )
         await migrate(db)
         server = await stack.enter_async_context(
             SandboxProcess(

@@ -4,6 +4,7 @@ import datetime as dt
 from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 from warmupd.sandbox.record import Taken
 from warmupd.store.ledger import DayEntry, LedgerEntry
@@ -89,7 +90,9 @@ def _window(
     slack: dt.timedelta,
 ) -> int:
     reserved = sum(
-        not (entry.opens_at <= entry.picked_at and entry.start_at < entry.closes_at and entry.send_by <= entry.closes_at)
+        not (
+            entry.opens_at <= entry.picked_at and entry.start_at < entry.closes_at and entry.send_by <= entry.closes_at
+        )
         for entry in ledger
     )
     windows: defaultdict[int, list[DayEntry]] = defaultdict(list)
@@ -133,10 +136,10 @@ def _quota(days: Sequence[DayEntry], mails: Mails, owners: Mapping[str, tuple[in
     return count
 
 
-def _outside(
-    ledger: Sequence[LedgerEntry], taken: Iterable[Taken], owners: Mapping[str, tuple[int, Hashable]]
-) -> int:
-    reserved = sum(entry.pool_id != entry.recipient_pool_id or entry.mailbox_id == entry.recipient_id for entry in ledger)
+def _outside(ledger: Sequence[LedgerEntry], taken: Iterable[Taken], owners: Mapping[str, tuple[int, Hashable]]) -> int:
+    reserved = sum(
+        entry.pool_id != entry.recipient_pool_id or entry.mailbox_id == entry.recipient_id for entry in ledger
+    )
     outside = 0
     for entry in taken:
         sender = owners.get(entry.user)
@@ -148,7 +151,7 @@ def _outside(
 
 def _too_close(moments: Sequence[dt.datetime], gap: dt.timedelta) -> int:
     ordered = sorted(moments)
-    return sum(later - earlier < gap - EPSILON for earlier, later in zip(ordered, ordered[1:], strict=False))
+    return sum(later - earlier < gap - EPSILON for earlier, later in pairwise(ordered))
 
 
 def _too_many(moments: Sequence[dt.datetime], length: dt.timedelta, cap: int) -> int:
@@ -166,5 +169,3 @@ def _group(pairs: Iterable[tuple[Hashable, dt.datetime]]) -> dict[Hashable, list
     for key, moment in pairs:
         groups[key].append(moment)
     return groups
-
-

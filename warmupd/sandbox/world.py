@@ -12,7 +12,22 @@ from warmupd.store.users import Role, add_user, shared_pool
 
 ZONES = ("Europe/London", "Europe/Berlin", "Europe/Athens")  # a user's mailboxes live in one of them
 PER_USER = 16
-FIRST = ("Ada", "Ben", "Clara", "David", "Elena", "Felix", "Greta", "Hugo", "Iris", "Jonas", "Klara", "Leo", "Mara", "Nils")
+FIRST = (
+    "Ada",
+    "Ben",
+    "Clara",
+    "David",
+    "Elena",
+    "Felix",
+    "Greta",
+    "Hugo",
+    "Iris",
+    "Jonas",
+    "Klara",
+    "Leo",
+    "Mara",
+    "Nils",
+)
 LAST = ("Abbott", "Brandt", "Costa", "Dahl", "Ellis", "Fischer", "Grant", "Holm", "Ivers", "Jensen", "Keller")
 
 

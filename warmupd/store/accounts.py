@@ -128,6 +128,8 @@ async def add_mailbox(db: Database, new: NewMailbox, *, actor: str, at: dt.datet
             raise UsageError(
                 f"{new.address} is enrolled already", remedy="an address can be enrolled once; see `warmupd mailbox show`"
             ) from error
+        except asyncpg.CheckViolationError as error:
+            raise UsageError(f"{new.address} cannot be enrolled like that: {error}") from error
         await connection.execute(
             "INSERT INTO state_changes (at, actor, subject, subject_id, became, reason)"
             " VALUES ($1, $2, 'mailbox', $3, 'ACTIVE', 'enrolled')",
@@ -203,13 +205,14 @@ async def find_mailbox(db: Database, address: str) -> int:
 
 async def _check_limit(connection: "asyncpg.Connection[asyncpg.Record]", user_id: UUID) -> None:
     row = await connection.fetchrow(
-        "SELECT p.name, p.mailbox_limit, (SELECT count(*) FROM mailboxes m WHERE m.user_id = u.id AND m.state <> 'REMOVED') AS n"
-        " FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 FOR UPDATE OF u",
-        user_id,
+        "SELECT p.name, p.mailbox_limit FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 FOR UPDATE OF u", user_id
     )
     if row is None:
         raise NotFound(f"there is no user {user_id}")
-    if row["mailbox_limit"] is not None and row["n"] >= row["mailbox_limit"]:
+    count: int = await connection.fetchval(  # a statement of its own: it must see what was enrolled before the lock
+        "SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED'", user_id
+    )
+    if row["mailbox_limit"] is not None and count >= row["mailbox_limit"]:
         raise UsageError(
             f"the plan {row['name']} allows {row['mailbox_limit']} mailboxes", remedy="remove one, or raise the plan's limit"
         )

@@ -12,6 +12,14 @@ Members = Sequence[tuple[int, int]]  # mailbox and weight
 async def agree_directories(db: Database, day: dt.date, pools: Mapping[int, Members]) -> dict[int, Directory]:
     """The directory of each pool for `day`. The first worker to ask writes it; a pool whose members (not weights) have
     changed since gets a new version, and the newest version is what everybody uses."""
+    agreed = await _agree(db, day, pools)
+    if missed := {pool: members for pool, members in pools.items() if pool not in agreed}:
+        # Another worker wrote them in this very moment; a new statement sees them.
+        agreed |= await _agree(db, day, missed)
+    return {pool: Directory(pool, day, agreed[pool]) for pool in pools}
+
+
+async def _agree(db: Database, day: dt.date, pools: Mapping[int, Members]) -> dict[int, Members]:
     rows = await db.fetch(
         """
         WITH asked AS (
@@ -37,9 +45,7 @@ async def agree_directories(db: Database, day: dt.date, pools: Mapping[int, Memb
             for pool, members in ((pool, sorted(members)) for pool, members in pools.items())
         ],
     )
-    agreed = {row["pool_id"]: zip(row["members"], row["weights"], strict=True) for row in rows}
-    # A pool that another worker wrote in the same moment is missing from both reads; its own members serve as well.
-    return {pool: Directory(pool, day, agreed.get(pool, members)) for pool, members in pools.items()}
+    return {row["pool_id"]: list(zip(row["members"], row["weights"], strict=True)) for row in rows}
 
 
 async def drop_directories(db: Database, before: dt.date) -> None:

@@ -12,7 +12,7 @@ from warmupd.core.job import Job, JobKind, JobStatus, Thread, WaitingJob
 from warmupd.core.outcome import OutcomeKind
 from warmupd.store.database import Database
 
-SETTLE_TRIES = 4  # a deadlock ends one of the two; by attempt token it is safe to say it again
+TRIES = 4  # a deadlock ends one of the two; by batch id and attempt token it is safe to say it again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,7 +75,8 @@ async def reserve(
     must be asked again until it is answered, since its jobs may be reserved already.
     """
     requests = batch.requests
-    answers: list[dict[str, Any]] = await db.fetchval(
+    answers: list[dict[str, Any]] = await _said_again(
+        db,
         "SELECT reserve_sends($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         worker_id,
         worker_name,
@@ -102,35 +103,32 @@ async def reserve(
 
 
 async def settle(db: Database, settlements: Sequence[Settlement], *, at: dt.datetime | None) -> list[JobStatus | None]:
-    """Write how jobs ended; for each what it became, or None where its token is stale. Safe to repeat."""
-    for attempt in range(1, SETTLE_TRIES + 1):
-        try:
-            became = await db.fetchval(
-                "SELECT settle_sends($1, $2, $3, $4, $5, $6, $7, $8)",
-                [s.job.day for s in settlements],
-                [s.job.id for s in settlements],
-                [s.job.attempt_token for s in settlements],
-                [s.kind.value for s in settlements],
-                [s.reason for s in settlements],
-                [s.message for s in settlements],
-                [s.retry_at for s in settlements],
-                at,
-            )
-        except asyncpg.DeadlockDetectedError:
-            if attempt == SETTLE_TRIES:
-                raise
-        else:
-            return [JobStatus(word) if word else None for word in became]
-    raise AssertionError("unreachable")
+    """Write how jobs ended; for each what it is now, or None where its token is stale. Safe to repeat."""
+    words: list[str | None] = await _said_again(
+        db,
+        "SELECT settle_sends($1, $2, $3, $4, $5, $6, $7, $8)",
+        [s.job.day for s in settlements],
+        [s.job.id for s in settlements],
+        [s.job.attempt_token for s in settlements],
+        [s.kind.value for s in settlements],
+        [s.reason for s in settlements],
+        [s.message for s in settlements],
+        [s.retry_at for s in settlements],
+        at,
+    )
+    return [JobStatus(word) if word else None for word in words or ()]
 
 
 async def load_waiting(db: Database, mailbox_ids: Sequence[int] | None = None) -> list[WaitingJob]:
     """The PENDING jobs of these mailboxes, or of all."""
-    rows = await db.fetch(
+    waiting = (
         "SELECT day, id, kind, mailbox_id, recipient_id, scheduled_for, retry_count, topic, thread_seed, thread_depth, thread"
-        " FROM warmup_jobs WHERE status = 'PENDING' AND ($1::bigint[] IS NULL OR mailbox_id = ANY ($1))",
-        mailbox_ids,
+        " FROM warmup_jobs WHERE status = 'PENDING'"
     )
+    if mailbox_ids is None:
+        rows = await db.fetch(waiting)
+    else:
+        rows = await db.fetch(f"{waiting} AND mailbox_id = ANY ($1)", mailbox_ids)
     return [
         WaitingJob(
             id=row["id"],
@@ -167,6 +165,16 @@ async def give_up_unknown(db: Database, *, at: dt.datetime | None) -> int:
     """End as FAILED (unverified) what two days of complete visits have not found; how many they were."""
     count: int = await db.fetchval("SELECT give_up_unknown(interval '48 hours', $1)", at)
     return count
+
+
+async def _said_again(db: Database, query: str, *args: object) -> Any:
+    for left in reversed(range(TRIES)):
+        try:
+            return await db.fetchval(query, *args)
+        except asyncpg.DeadlockDetectedError:
+            if not left:
+                raise
+    raise AssertionError("unreachable")
 
 
 def _job(request: Request, answer: Mapping[str, Any], asked_at: float, answered_at: float) -> Job:

@@ -22,15 +22,22 @@ _LOAD = """
     FROM mailboxes m
     JOIN users u ON u.id = m.user_id
     JOIN plans p ON p.id = u.plan_id
-    JOIN (SELECT user_id, sum(coalesce(target_daily, $1)) AS quota FROM mailboxes
-          WHERE state IN ('ACTIVE', 'RECEIVE_ONLY') GROUP BY 1) AS c ON c.user_id = m.user_id
-    WHERE m.state <> 'REMOVED' AND ($2::bigint[] IS NULL OR m.id = ANY ($2))
+    LEFT JOIN (SELECT user_id, sum(coalesce(target_daily, $1)) AS quota FROM mailboxes
+               WHERE state IN ('ACTIVE', 'RECEIVE_ONLY') {of_users} GROUP BY 1) AS c ON c.user_id = m.user_id
+    WHERE m.state <> 'REMOVED' {of_mailboxes}
 """
+_LOAD_ALL = _LOAD.format(of_users="", of_mailboxes="")
+_LOAD_SOME = _LOAD.format(
+    of_users="AND user_id IN (SELECT user_id FROM mailboxes WHERE id = ANY ($2))", of_mailboxes="AND m.id = ANY ($2)"
+)
 
 
 async def load_mailboxes(db: Database, defaults: Defaults, ids: Sequence[int] | None = None) -> list[Mailbox]:
     """All mailboxes that are not removed, or those among `ids`; every worker knows all, as they may be recipients."""
-    rows = await db.fetch(_LOAD, defaults.ramp.target, ids)
+    if ids is None:
+        rows = await db.fetch(_LOAD_ALL, defaults.ramp.target)
+    else:
+        rows = await db.fetch(_LOAD_SOME, defaults.ramp.target, ids)
     words: dict[str, str] = {}  # domains, zones and hosts recur: one string each
     ramps: dict[Ramp, Ramp] = {}
     hours: dict[Hours, Hours] = {}
@@ -80,7 +87,7 @@ async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Windo
             ON CONFLICT DO NOTHING
             RETURNING *
         ), ramped AS (
-            UPDATE mailboxes m SET ramp_days = o.ramp_day FROM opened o WHERE m.id = o.mailbox_id
+            UPDATE mailboxes m SET ramp_days = greatest(m.ramp_days, o.ramp_day) FROM opened o WHERE m.id = o.mailbox_id
         )
         SELECT mailbox_id, day, quota, floor, opens_at, closes_at, taken, attempts FROM opened
         UNION ALL
@@ -96,7 +103,11 @@ async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Windo
         [budget.ramp_day for *_, budget in wanted],
         [json.dumps(budget.factors) for *_, budget in wanted],
     )
-    return [_day(row) for row in rows]
+    opened = [_day(row) for row in rows]
+    seen = {day.mailbox_id for day in opened}
+    missed = {mailbox.id: day for mailbox, day, *_ in wanted if mailbox.id not in seen}
+    # What somebody else opened in this very moment is there, but the statement could not see it.
+    return opened + await load_days(db, missed) if missed else opened
 
 
 async def rest_mailbox(
@@ -191,9 +202,19 @@ async def change_state(
 
 async def end_suspensions(db: Database, *, at: dt.datetime) -> list[int]:
     """Bring back the mailboxes whose suspension is over; their ids."""
-    rows = await db.fetch("SELECT id FROM mailboxes WHERE state = 'SUSPENDED' AND state_until <= $1", at)
-    for row in rows:
-        await change_state(db, row["id"], MailboxState.ACTIVE, actor="daemon", reason="its suspension is over", at=at)
+    rows = await db.fetch(
+        """
+        WITH over AS (
+            UPDATE mailboxes SET state = 'ACTIVE', state_reason = '', state_until = NULL, changed_at = clock_timestamp()
+            WHERE state = 'SUSPENDED' AND state_until <= $1 RETURNING id
+        ), told AS (
+            INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
+            SELECT $1, 'daemon', 'mailbox', id::text, 'SUSPENDED', 'ACTIVE', 'its suspension is over' FROM over
+        )
+        SELECT id FROM over
+        """,
+        at,
+    )
     return [row["id"] for row in rows]
 
 

@@ -25,7 +25,8 @@ async def register_worker(
     await db.execute(
         "INSERT INTO workers (id, name, http_address, version, limits, started_at, seen_at)"
         f" SELECT $1, $2, $3, $4, $5, n, n FROM (SELECT {_NOW.format(6)} AS n) AS t"
-        " ON CONFLICT (id) DO UPDATE SET name = $2, http_address = $3, version = $4, limits = $5, stopped_at = NULL",
+        " ON CONFLICT (id) DO UPDATE SET name = $2, http_address = $3, version = $4, limits = $5, seen_at = excluded.seen_at,"
+        " stopped_at = NULL",
         worker_id,
         name,
         http_address,
@@ -69,8 +70,10 @@ async def renew_slots(db: Database, worker_id: UUID, *, ttl: float, demand: int,
     """Prolong the leases that are still this worker's; slot to epoch. What is missing from the answer is lost."""
     rows = await db.fetch(
         f"""
-        WITH seen AS (
-            UPDATE workers SET seen_at = greatest(seen_at, {_NOW.format(2)}), demand = $4 WHERE id = $1
+        WITH idle AS (
+            SELECT id FROM workers WHERE id = $1 FOR UPDATE SKIP LOCKED  -- a reserve under way holds it, and writes it itself
+        ), seen AS (
+            UPDATE workers w SET seen_at = greatest(w.seen_at, {_NOW.format(2)}), demand = $4 FROM idle WHERE w.id = idle.id
         )
         UPDATE slots s SET lease_until = {_NOW.format(2)} + $3::interval
         FROM settings c

@@ -101,7 +101,8 @@ async def shared_pool(db: Database, name: str, *, create: bool = False) -> int:
     """The id of the shared pool with this name; created when asked to, else NotFound."""
     pool_id: int | None = await db.fetchval("SELECT id FROM pools WHERE owner_id IS NULL AND lower(name) = lower($1)", name)
     if pool_id is None and create:
-        pool_id = await db.fetchval("INSERT INTO pools (name) VALUES ($1) RETURNING id", name)
+        await db.execute("INSERT INTO pools (name) VALUES ($1) ON CONFLICT DO NOTHING", name)
+        return await shared_pool(db, name)
     if pool_id is None:
         raise NotFound(f"there is no shared pool {name}")
     return pool_id

@@ -82,7 +82,7 @@ async def end_visit(
         UPDATE mailbox_visits
         SET next_visit_at = CASE WHEN next_visit_at > $3 THEN least(next_visit_at, $2) ELSE $2 END,
             last_visit_at = CASE WHEN $7 THEN last_visit_at ELSE $3 END,
-            everywhere = everywhere AND $7, failures = CASE WHEN $7 THEN least(failures + 1, 1000) ELSE 0 END
+            everywhere = everywhere AND ($7 OR next_visit_at > $3), failures = CASE WHEN $7 THEN least(failures + 1, 1000) ELSE 0 END
         WHERE mailbox_id = $1 RETURNING failures
         """,
         mailbox_id,

@@ -1,0 +1,165 @@
+"""Whether caps, concurrency, spacing and recipients can carry the day's quotas, and which setting cannot."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import floor
+from uuid import UUID
+
+HOUR = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Demand:
+    """What one mailbox owes in its window today."""
+
+    mailbox_id: int
+    user_id: UUID
+    quota: int
+    opens_at: dt.datetime
+    closes_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ceiling:
+    """A cap over sliding windows: sends in any hour and any minute."""
+
+    per_hour: int
+    per_minute: int
+
+    @property
+    def per_second(self) -> float:
+        return min(self.per_hour / HOUR, self.per_minute / 60.0)
+
+    @property
+    def tighter(self) -> str:
+        """Which of the two binds over a long time: "per_hour" or "per_minute"."""
+        return "per_hour" if self.per_hour <= self.per_minute * 60 else "per_minute"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CapUse:
+    """How much of a cap is used now."""
+
+    cap: str  # as reserve names its denials: user_minute, user_hour, global_minute, global_hour
+    limit: int
+    used: int
+    free_at: dt.datetime | None = None  # when a place is free again; None: there is one
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shortfall:
+    """A setting that cannot carry what is asked of it. `needs` and `carries` are sends of today."""
+
+    setting: str
+    who: str  # a user's address, or "" for the fleet
+    needs: int
+    carries: int
+    text: str
+    remedy: str
+
+
+def tightest(demands: Iterable[Demand], per_second: float) -> tuple[int, int] | None:
+    """(needs, carries) of the span of time that falls short most, or None when a steady rate can carry everything.
+
+    Sends with windows fit a rate if and only if no span of time holds windows that together need more than the rate
+    gives in it (the demand bound of real-time scheduling). Windows are taken to whole hours, outwards.
+    """
+    needed: Counter[tuple[int, int]] = Counter()
+    for demand in demands:
+        needed[floor(demand.opens_at.timestamp() / HOUR), -floor(-demand.closes_at.timestamp() / HOUR)] += demand.quota
+    worst: tuple[int, int] | None = None
+    for begin in {opens for opens, _ in needed}:
+        inside = 0
+        for end, quota in sorted((closes, quota) for (opens, closes), quota in needed.items() if opens >= begin):
+            inside += quota
+            carries = floor(per_second * HOUR * (end - begin))
+            if inside > carries and (worst is None or inside - carries > worst[0] - worst[1]):
+                worst = (inside, carries)
+    return worst
+
+
+def global_shortfall(demands: Iterable[Demand], ceiling: Ceiling) -> Shortfall | None:
+    """When the fleet's caps cannot carry the day."""
+    short = tightest(demands, ceiling.per_second)
+    if short is None:
+        return None
+    setting = f"limits.global_{ceiling.tighter}"
+    return Shortfall(
+        setting=setting,
+        who="",
+        needs=short[0],
+        carries=short[1],
+        text=f"{setting} = {getattr(ceiling, ceiling.tighter):,} carries {short[1]:,} of {short[0]:,} sends",
+        remedy=f"raise {setting}, or lower the quotas",
+    )
+
+
+def user_shortfall(demands: Iterable[Demand], ceiling: Ceiling, *, user: str, by_plan: bool) -> Shortfall | None:
+    """When the caps of one user cannot carry the day of their mailboxes."""
+    short = tightest(demands, ceiling.per_second)
+    if short is None:
+        return None
+    setting = f"limits.user_{ceiling.tighter}"
+    word = f"the plan's {ceiling.tighter}" if by_plan else setting
+    return Shortfall(
+        setting=setting,
+        who=user,
+        needs=short[0],
+        carries=short[1],
+        text=f"{word} = {getattr(ceiling, ceiling.tighter):,} carries {short[1]:,} of {short[0]:,} sends of {user}",
+        remedy="raise it in the user's plan" if by_plan else f"raise {setting}, or give the user a plan with more",
+    )
+
+
+def concurrency_shortfall(
+    demands: Iterable[Demand], *, workers: int, each: int, send_seconds: float
+) -> Shortfall | None:
+    """When `workers` with `each` sends at once, of `send_seconds` each, cannot carry the day."""
+    short = tightest(demands, workers * each / send_seconds)
+    if short is None:
+        return None
+    return Shortfall(
+        setting="sending.max_concurrent",
+        who="",
+        needs=short[0],
+        carries=short[1],
+        text=f"{workers} workers with {each} sends at once, {send_seconds:.1f} s each, "
+        f"carry {short[1]:,} of {short[0]:,} sends",
+        remedy="raise sending.max_concurrent, or start another worker",
+    )
+
+
+def spacing_shortfall(demands: Iterable[Demand], *, gap: float) -> Shortfall | None:
+    """When mailboxes owe more than fits into their windows with `gap` seconds between sends."""
+    needs = carries = mailboxes = 0
+    for demand in demands:
+        fits = floor((demand.closes_at - demand.opens_at).total_seconds() / gap) + 1 if gap else demand.quota
+        if demand.quota > fits:
+            mailboxes, needs, carries = mailboxes + 1, needs + demand.quota, carries + fits
+    if not mailboxes:
+        return None
+    return Shortfall(
+        setting="spacing.same_mailbox_min_minutes",
+        who="",
+        needs=needs,
+        carries=carries,
+        text=f"spacing lets {mailboxes:,} mailboxes send {carries:,} of their {needs:,} sends",
+        remedy="widen their windows, lower their targets, or lower spacing.same_mailbox_min_minutes",
+    )
+
+
+def recipient_shortfall(*, pool: str, mailboxes: int, quota: int, unproven: int) -> Shortfall:
+    """When mailboxes of a pool have nobody to write to; `unproven` others could be, once their owners are proven."""
+    why = f"{unproven:,} others have not proven their address and had their three messages" if unproven else ""
+    return Shortfall(
+        setting="recipients",
+        who=pool,
+        needs=quota,
+        carries=0,
+        text=f"{mailboxes:,} mailboxes of {pool} have no other mailbox to write to" + (f": {why}" if why else ""),
+        remedy="mend what keeps the others from being read (`warmupd mailbox check`)"
+        if unproven
+        else "enrol another mailbox in the pool, or resume one",
+    )

@@ -1,0 +1,88 @@
+"""From the configuration to the options of the parts: the one place where both vocabularies meet."""
+
+from warmupd.clock import Clock
+from warmupd.config import Config
+from warmupd.core.engagement import EngagementPolicy
+from warmupd.core.mailbox import Defaults, Hours, Ramp
+from warmupd.core.pacing import Spacing
+from warmupd.daemon.schedule import Pace
+from warmupd.mail.smtp import Timeouts
+
+SEND_WITHIN = 5.0  # real seconds from a reservation to MAIL FROM
+SLACK = 5.0  # seconds by which spacing and cap windows are lengthened, so that mail servers see them kept
+
+
+def defaults_of(config: Config) -> Defaults:
+    """What holds for mailboxes that say nothing themselves."""
+    return Defaults(
+        zone=config.window.timezone,
+        hours=Hours(
+            start=config.window.start_hour, end=config.window.end_hour, weekdays_only=config.window.weekdays_only
+        ),
+        ramp=Ramp(
+            start=config.quota.ramp_start,
+            step=config.quota.ramp_step,
+            target=config.quota.target_daily,
+            floor=config.quota.min_daily,
+        ),
+        own_mail=config.quota.own_mail_per_day,
+    )
+
+
+def limits_of(config: Config, clock: Clock) -> dict[str, float]:
+    """What this worker writes into the settings row. Until MAIL FROM real time passes: a fast clock stretches it."""
+    return {
+        "global_per_hour": config.limits.global_per_hour,
+        "global_per_minute": config.limits.global_per_minute,
+        "user_per_hour": config.limits.user_per_hour,
+        "user_per_minute": config.limits.user_per_minute,
+        "mailbox_gap_seconds": config.spacing.same_mailbox_min_minutes * 60.0,
+        "send_within_seconds": SEND_WITHIN * clock.speed,
+        "slack_seconds": SLACK,
+    }
+
+
+def pace_of(config: Config) -> Pace:
+    """How much at once, and how far apart."""
+    spacing = config.spacing
+    return Pace(
+        spacing=Spacing(
+            mailbox_min=spacing.same_mailbox_min_minutes * 60.0,
+            mailbox_max=spacing.same_mailbox_max_minutes * 60.0,
+            user_min=spacing.same_user_min_seconds,
+            user_max=spacing.same_user_max_seconds,
+        ),
+        batch_size=config.sending.batch_size,
+        max_concurrent=config.sending.max_concurrent,
+        per_host_concurrent=config.sending.per_host_concurrent,
+    )
+
+
+def timeouts_of(config: Config) -> Timeouts:
+    """How long each phase of an SMTP conversation may last."""
+    sending = config.sending
+    command = sending.command_timeout_seconds
+    return Timeouts(
+        connect=sending.connect_timeout_seconds,
+        ehlo=sending.connect_timeout_seconds,
+        tls=sending.connect_timeout_seconds,
+        auth=command,
+        mail=command,
+        rcpt=command,
+        data=command,
+        body=sending.body_timeout_seconds,
+    )
+
+
+def engagement_of(config: Config) -> EngagementPolicy:
+    """What recipients do."""
+    engagement = config.engagement
+    return EngagementPolicy(
+        reply_rate=engagement.reply_rate,
+        star_rate=engagement.star_rate,
+        rescue=engagement.rescue,
+        max_thread_length=engagement.max_thread_length,
+        file_after_hours=engagement.file_after_hours,
+        retention_days=engagement.retention_days,
+        reply_after_minutes=(engagement.reply_after_min_minutes, engagement.reply_after_max_minutes),
+    )

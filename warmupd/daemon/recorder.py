@@ -1,0 +1,96 @@
+"""Recording what a visit found: where each message landed, what is planned for it, and that its owner reads there."""
+
+import datetime as dt
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from warmupd.core.engagement import EngagementPolicy, plan_engagement
+from warmupd.core.mailbox import Mailbox
+from warmupd.core.placement import FolderRole, placement_of
+from warmupd.core.window import local_day, window_of
+from warmupd.daemon.ground import Ground
+from warmupd.daemon.leases import Leases
+from warmupd.errors import LeaseLost
+from warmupd.mail.visit import Found
+from warmupd.store.sightings import Known, Parent, Sighting, find_parents, record_sightings
+
+Key = tuple[dt.date, int]  # a job's day and id
+
+# Of several copies of one message the one that its reader would meet first.
+_ORDER = {FolderRole.INBOX: 0, FolderRole.JUNK: 1, FolderRole.OTHER: 2, FolderRole.WARMUP: 3, FolderRole.TRASH: 4}
+
+
+class Recorder:
+    """Turns found messages into sightings, once each."""
+
+    def __init__(
+        self, ground: Ground, leases: Leases, policy: EngagementPolicy, *, on_answers: Callable[[int], None]
+    ) -> None:
+        """`on_answers` is told each mailbox for which answers were planned."""
+        self.policy = policy
+        self._ground = ground
+        self._leases = leases
+        self._on_answers = on_answers
+
+    async def record(self, mailbox: Mailbox, found: Sequence[Found]) -> dict[Key, Found]:
+        """Write down what was found for the first time; all that was found, by job, each where its reader meets it.
+
+        Raises LeaseLost when the mailbox is another worker's by now.
+        """
+        copies: defaultdict[Key, list[Found]] = defaultdict(list)
+        for one in found:
+            copies[one.token.day, one.token.job_id].append(one)
+        first = {
+            key: min(several, key=lambda one: _ORDER.get(one.role, len(_ORDER))) for key, several in copies.items()
+        }
+        parents = await find_parents(self._ground.db, mailbox.id, list(copies)) if copies else []
+        sightings = []
+        for parent in parents:
+            key = (parent.job_day, parent.job_id)
+            if sighting := self._sighting(mailbox, parent, copies[key], first[key]):
+                sightings.append(sighting)
+        if sightings:
+            await self._write(mailbox, sightings)
+        return first
+
+    def _sighting(self, mailbox: Mailbox, parent: Parent, copies: Sequence[Found], first: Found) -> Sighting | None:
+        placement = placement_of(one.role for one in copies)
+        if placement is None:
+            return None
+        now = self._ground.clock.now()
+        today = window_of(local_day(now, mailbox.zone), mailbox.zone, mailbox.hours)
+        return Sighting(
+            job_day=parent.job_day,
+            job_id=parent.job_id,
+            placement=placement,
+            folder=first.folder,
+            uidvalidity=first.uidvalidity,
+            uid=first.uid,
+            message_id=first.message_id,
+            thread=_thread(first),
+            engagement=plan_engagement(placement, parent.thread_depth, now, today, self.policy, self._ground.rng),
+        )
+
+    async def _write(self, mailbox: Mailbox, sightings: Sequence[Sighting]) -> None:
+        slot = self._leases.slot_of(mailbox)
+        epoch = self._leases.held.get(slot)
+        if epoch is None:
+            raise LeaseLost(f"slot {slot} is not ours any more")
+        ground = self._ground
+        known = await record_sightings(
+            ground.db, mailbox.id, sightings, slot=slot, epoch=epoch, at=ground.clock.stamp()
+        )
+        for sighting, word in zip(sightings, known, strict=True):
+            if word is Known.NEW:
+                ground.events.sighted(placement=sighting.placement, provider="unknown")
+        if any(sighting.engagement.answer_at for sighting in sightings):
+            self._on_answers(mailbox.id)
+
+
+def _thread(found: Found) -> dict[str, object]:
+    """What an answer to this message needs."""
+    return {
+        "subject": found.subject,
+        "in_reply_to": found.message_id,
+        "references": [*found.references, found.message_id],
+    }

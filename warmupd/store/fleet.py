@@ -1,0 +1,160 @@
+"""The fleet as a whole: its workers, its slots, its settings row, and how much of the caps is used."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from warmupd.core.capacity import CapUse
+from warmupd.errors import UsageError
+from warmupd.store.database import Database
+
+ALIVE = dt.timedelta(seconds=60)  # a worker that holds no slot is believed alive so long after it was seen
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkerRow:
+    """A worker that is alive."""
+
+    name: str
+    http_address: str
+    version: str
+    slots: int
+    seen_seconds: float  # since it was last heard of
+    demand: int  # sends that were due at its last reserve
+    limits: Mapping[str, float]  # as its configuration says
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FleetSettings:
+    """The settings row, and how many slots are held."""
+
+    slots: int
+    slots_held: int
+    sending_stopped: bool
+    limits: Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UserCaps:
+    """A user's caps, their plan's if it has its own, and what is used of them now."""
+
+    user_id: UUID
+    email: str
+    per_hour: int
+    per_minute: int
+    by_plan: bool
+    used_hour: int
+    used_minute: int
+
+
+async def adopt_slot_count(db: Database, wanted: int) -> int:
+    """How many slots the fleet has; `wanted` from now on if no worker has ever claimed one. Safe from many hosts."""
+    async with db.transaction() as connection:
+        count: int = await connection.fetchval("SELECT worker_count FROM settings FOR UPDATE")
+        if count == wanted or await connection.fetchval("SELECT EXISTS (SELECT FROM slots WHERE epoch > 0)"):
+            return count
+        try:
+            await connection.execute("UPDATE settings SET worker_count = $1", wanted)
+        except asyncpg.CheckViolationError as error:
+            raise UsageError(
+                f"worker.count = {wanted} is more than a fleet can have", remedy="use at most 4096"
+            ) from error
+        await connection.execute("DELETE FROM slots WHERE worker_count <> $1", wanted)
+        await connection.execute(
+            "INSERT INTO slots (worker_count, slot) SELECT $1, generate_series(0, $1 - 1) ON CONFLICT DO NOTHING",
+            wanted,
+        )
+    return wanted
+
+
+async def live_workers(db: Database, *, at: dt.datetime) -> list[WorkerRow]:
+    """Workers that hold a lease, or were seen within a minute; most slots first."""
+    rows = await db.fetch(
+        """
+        SELECT w.name, w.http_address, w.version, w.demand, w.limits, h.slots,
+               greatest(extract(epoch FROM $1 - w.seen_at), 0)::float8 AS seen_seconds
+        FROM workers w,
+        LATERAL (SELECT count(*) AS slots FROM slots s JOIN settings c USING (worker_count)
+                 WHERE s.owner = w.id AND s.lease_until > $1) AS h
+        WHERE w.stopped_at IS NULL AND (h.slots > 0 OR w.seen_at > $1::timestamptz - $2::interval)
+        ORDER BY h.slots DESC, w.name
+        """,
+        at,
+        ALIVE,
+    )
+    return [WorkerRow(**dict(row)) for row in rows]
+
+
+async def fleet_settings(db: Database, *, at: dt.datetime) -> FleetSettings:
+    """Limits, spacing and the stop switch as every reserve reads them."""
+    (row,) = await db.fetch(
+        "SELECT c.*, (SELECT count(*) FROM slots s WHERE s.worker_count = c.worker_count AND s.lease_until > $1)"
+        " AS held FROM settings c",
+        at,
+    )
+    names = ("global_per_hour", "global_per_minute", "user_per_hour", "user_per_minute")
+    more = ("mailbox_gap_seconds", "send_within_seconds", "slack_seconds")
+    return FleetSettings(
+        slots=row["worker_count"],
+        slots_held=row["held"],
+        sending_stopped=row["sending_stopped"],
+        limits={name: row[name] for name in (*names, *more)},
+    )
+
+
+# The rings as of $1, with the caps that hold for each. What reserve would count now, it counts here.
+_RINGS = """
+    SELECT c.scope, c.ref, w.*, r.*, l.*, ring_sum(r.seconds, w.span_s) AS used_minute,
+           ring_sum(r.halves, w.span_h) AS used_hour
+    FROM cap_rings c LEFT JOIN users u ON c.scope = 'USER' AND u.id = c.ref LEFT JOIN plans p ON p.id = u.plan_id,
+    settings s,
+    LATERAL (SELECT 61 + ceil(s.slack_seconds)::integer AS span_s,
+                    1 + ceil((3600 + s.slack_seconds) / 30)::integer AS span_h) AS w,
+    LATERAL (SELECT ring_at(c.seconds, bucket($1, 1) - bucket(c.head, 1)) AS seconds,
+                    ring_at(c.halves, bucket($1, 30) - bucket(c.head, 30)) AS halves) AS r,
+    LATERAL (SELECT CASE WHEN c.scope = 'GLOBAL' THEN s.global_per_minute
+                         ELSE coalesce(p.per_minute, s.user_per_minute) END AS per_minute,
+                    CASE WHEN c.scope = 'GLOBAL' THEN s.global_per_hour
+                         ELSE coalesce(p.per_hour, s.user_per_hour) END AS per_hour) AS l
+"""
+
+
+async def cap_use(db: Database, *, at: dt.datetime, user_id: UUID | None = None) -> list[CapUse]:
+    """The fleet's caps, and with `user_id` this user's as well: what is used, and when a place is free again."""
+    rows = await db.fetch(
+        f"""
+        WITH rings AS MATERIALIZED ({_RINGS} WHERE c.scope = 'GLOBAL' OR (c.scope = 'USER' AND c.ref = $2))
+        SELECT lower(scope::text) || '_hour' AS cap, per_hour AS "limit", used_hour AS used,
+               CASE WHEN used_hour >= per_hour
+                    THEN to_timestamp(30 * (bucket($1, 30) + ring_wait(halves, span_h, per_hour))) END AS free_at
+        FROM rings
+        UNION ALL
+        SELECT lower(scope::text) || '_minute', per_minute, used_minute,
+               CASE WHEN used_minute >= per_minute
+                    THEN to_timestamp(bucket($1, 1) + ring_wait(seconds, span_s, per_minute)) END
+        FROM rings ORDER BY 1
+        """,  # noqa: S608  made of constants
+        at,
+        user_id,
+    )
+    return [CapUse(**dict(row)) for row in rows]
+
+
+async def user_caps(db: Database, *, at: dt.datetime) -> list[UserCaps]:
+    """The caps of every user who has mailboxes."""
+    rows = await db.fetch(
+        f"""
+        WITH rings AS MATERIALIZED ({_RINGS} WHERE c.scope = 'USER')
+        SELECT u.id AS user_id, u.email, coalesce(p.per_hour, s.user_per_hour) AS per_hour,
+               coalesce(p.per_minute, s.user_per_minute) AS per_minute,
+               p.per_hour IS NOT NULL OR p.per_minute IS NOT NULL AS by_plan,
+               coalesce(r.used_hour, 0) AS used_hour, coalesce(r.used_minute, 0) AS used_minute
+        FROM users u JOIN plans p ON p.id = u.plan_id LEFT JOIN rings r ON r.ref = u.id, settings s
+        WHERE EXISTS (SELECT FROM mailboxes m WHERE m.user_id = u.id AND m.state <> 'REMOVED') ORDER BY u.email
+        """,  # noqa: S608  made of constants
+        at,
+    )
+    return [UserCaps(**dict(row)) for row in rows]

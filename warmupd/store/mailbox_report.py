@@ -1,0 +1,132 @@
+"""One mailbox, in all that a person may ask about it: what `explain` and `mailbox show` tell."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from warmupd.core.explanation import Recipients
+from warmupd.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenJob:
+    """A job of the mailbox that has not ended."""
+
+    kind: str
+    status: str
+    scheduled_for: dt.datetime
+    retry_count: int
+    error_message: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlotHolder:
+    """The worker that looks after a mailbox's slot."""
+
+    name: str
+    http_address: str
+    lease_until: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MailboxReport:
+    """The rows about one mailbox, without its secrets."""
+
+    id: int
+    address: str
+    display_name: str
+    user_id: UUID
+    user: str
+    plan: str
+    pool: str
+    shared_pool: bool
+    labels: tuple[str, ...]
+    state: str
+    state_reason: str
+    state_until: dt.datetime | None
+    zone_of: str  # whose word the time zone is: mailbox, user or configuration
+    next_ok_at: dt.datetime | None
+    resting_until: dt.datetime | None
+    resting_reason: str
+    last_error: str
+    last_remedy: str
+    last_error_at: dt.datetime | None
+    proven_at: dt.datetime | None
+    unproven_sends: int
+    last_visit_at: dt.datetime | None
+    next_visit_at: dt.datetime | None
+    visit_failures: int
+    slot: int
+    enrolled_at: dt.datetime
+
+
+_REPORT = """
+    SELECT m.id, m.address, m.display_name, m.user_id, u.email AS user, p.name AS plan, o.name AS pool,
+           o.owner_id IS NULL AS shared_pool, m.labels, m.state, m.state_reason, m.state_until,
+           CASE WHEN m.timezone IS NOT NULL THEN 'mailbox' WHEN u.timezone IS NOT NULL THEN 'user' ELSE 'configuration' END
+               AS zone_of,
+           nullif(c.next_ok_at, '-infinity') AS next_ok_at, nullif(c.resting_until, '-infinity') AS resting_until,
+           c.resting_reason, m.last_error, m.last_remedy, m.last_error_at, f.proven_at, f.unproven_sends,
+           v.last_visit_at, v.next_visit_at, v.failures AS visit_failures,
+           (m.slot_hash % s.worker_count)::integer AS slot, m.created_at AS enrolled_at
+    FROM mailboxes m JOIN users u ON u.id = m.user_id JOIN plans p ON p.id = u.plan_id JOIN pools o ON o.id = m.pool_id
+         JOIN mailbox_pace c ON c.mailbox_id = m.id JOIN proofs f ON f.mailbox_id = m.id
+         JOIN mailbox_visits v ON v.mailbox_id = m.id, settings s
+    WHERE m.id = ANY ($1) ORDER BY m.id
+"""
+
+
+async def mailbox_reports(db: Database, ids: Sequence[int]) -> list[MailboxReport]:
+    """The mailboxes with these ids, in order."""
+    rows = await db.fetch(_REPORT, ids)
+    return [MailboxReport(**{**dict(row), "labels": tuple(row["labels"])}) for row in rows]
+
+
+async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:
+    """What the mailbox's own row says of servers, window and ramp; None where a default holds. No secrets."""
+    row = await db.fetchrow(
+        "SELECT smtp_host, smtp_port, smtp_security, smtp_username, imap_host, imap_port, imap_security, imap_username,"
+        " junk_folder, language, timezone, start_hour, end_hour, weekdays_only, ramp_start, ramp_step, target_daily,"
+        " min_daily, own_mail, provider_limit, ramp_days FROM mailboxes WHERE id = $1",
+        mailbox_id,
+    )
+    return dict(row) if row is not None else {}
+
+
+async def open_jobs_of(db: Database, mailbox_id: int) -> list[OpenJob]:
+    """The mailbox's jobs that have not ended, the next first."""
+    rows = await db.fetch(
+        "SELECT kind, status, scheduled_for, retry_count, error_message FROM warmup_jobs"
+        " WHERE mailbox_id = $1 AND status IN ('PENDING', 'PROCESSING', 'UNKNOWN') ORDER BY scheduled_for",
+        mailbox_id,
+    )
+    return [OpenJob(**dict(row)) for row in rows]
+
+
+async def recipients_of(db: Database, mailbox_id: int) -> Recipients:
+    """Whom the mailbox may write to."""
+    (row,) = await db.fetch(
+        """
+        SELECT count(*) AS others, count(*) FILTER (WHERE r.receives) AS receiving,
+               count(*) FILTER (WHERE r.receives AND f.proven_at IS NOT NULL) AS proven,
+               count(*) FILTER (WHERE r.receives AND f.proven_at IS NULL AND f.unproven_sends >= 3) AS exhausted
+        FROM (SELECT o.id, o.state IN ('ACTIVE', 'RECEIVE_ONLY') AS receives FROM mailboxes o JOIN mailboxes m USING (pool_id)
+              WHERE m.id = $1 AND o.id <> m.id AND o.state <> 'REMOVED') AS r
+        JOIN proofs f ON f.mailbox_id = r.id
+        """,
+        mailbox_id,
+    )
+    return Recipients(**dict(row))
+
+
+async def holder_of(db: Database, slot: int, *, at: dt.datetime) -> SlotHolder | None:
+    """The worker that holds the slot now; None when none does."""
+    row = await db.fetchrow(
+        "SELECT w.name, w.http_address, s.lease_until FROM slots s JOIN settings c USING (worker_count)"
+        " JOIN workers w ON w.id = s.owner WHERE s.slot = $1 AND s.lease_until > $2",
+        slot,
+        at,
+    )
+    return SlotHolder(**dict(row)) if row is not None else None

@@ -1,0 +1,174 @@
+"""The mailboxes in numbers: days, jobs, placements, and those that need attention."""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import asyncpg
+
+from warmupd.core.mailbox import DayRow
+from warmupd.core.placement import Placement
+from warmupd.store.database import Database
+
+_REFUSED, _SUSPENDED, _UNPROVEN = 1, 2, 5  # ranks of mailboxes that need somebody
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayCounts:
+    """A mailbox's open day and how its sends have ended so far."""
+
+    day: DayRow
+    ramp_day: int
+    factors: tuple[tuple[str, int], ...]  # how the quota came about: a word and the quota after it, in order
+    sent: int
+    failed: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenJobs:
+    """Jobs that have not ended, of one status."""
+
+    status: str
+    count: int
+    oldest_seconds: float  # since they were reserved; of PENDING ones, since they were created
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Attention:
+    """A mailbox that somebody should look at."""
+
+    address: str
+    state: str
+    what: str
+    remedy: str
+    since: dt.datetime | None
+
+
+async def days_of(db: Database, days: Mapping[int, dt.date]) -> dict[int, DayCounts]:
+    """The open days of these mailboxes, by mailbox; `days` maps each to its local date."""
+    rows = await db.fetch(
+        "SELECT d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts, d.ramp_day,"
+        " d.factors, d.sent, d.failed"
+        " FROM unnest($1::bigint[], $2::date[]) AS a(mailbox_id, day) JOIN mailbox_days d USING (mailbox_id, day)",
+        list(days.keys()),
+        list(days.values()),
+    )
+    counts: dict[int, DayCounts] = {}
+    for row in rows:
+        values = dict(row)
+        own = {name: values.pop(name) for name in ("ramp_day", "sent", "failed")}
+        factors = tuple((str(word), int(quota)) for word, quota in values.pop("factors"))
+        counts[row["mailbox_id"]] = DayCounts(day=DayRow(**values), factors=factors, **own)
+    return counts
+
+
+async def resting(db: Database, *, at: dt.datetime) -> dict[int, dt.datetime]:
+    """The mailboxes that rest, and until when."""
+    rows = await db.fetch("SELECT mailbox_id, resting_until FROM mailbox_pace WHERE resting_until > $1", at)
+    return {row["mailbox_id"]: row["resting_until"] for row in rows}
+
+
+async def state_counts(db: Database) -> dict[str, int]:
+    """How many mailboxes are in each state; removed ones are not counted."""
+    rows = await db.fetch("SELECT state, count(*) AS n FROM mailboxes WHERE state <> 'REMOVED' GROUP BY 1 ORDER BY 1")
+    return {row["state"]: row["n"] for row in rows}
+
+
+async def open_jobs(db: Database, *, at: dt.datetime) -> list[OpenJobs]:
+    """Jobs that have not ended, by status."""
+    rows = await db.fetch(
+        "SELECT status, count(*) AS count, extract(epoch FROM $1::timestamptz"
+        " - min(CASE WHEN status = 'PENDING' THEN created_at ELSE picked_at END))::float8 AS oldest_seconds"
+        " FROM warmup_jobs WHERE status IN ('PENDING', 'PROCESSING', 'UNKNOWN') GROUP BY 1 ORDER BY 1",
+        at,
+    )
+    return [OpenJobs(**dict(row)) for row in rows]
+
+
+async def placements(db: Database, *, at: dt.datetime, days: int = 7) -> dict[str, int]:
+    """Where the messages lay that were found within `days`, by placement."""
+    rows = await db.fetch(
+        "SELECT placement, count(*) AS n FROM sightings"
+        " WHERE job_day >= ($1::timestamptz AT TIME ZONE 'UTC')::date - $2::integer - 1"
+        " AND seen_at > $1 - make_interval(days => $2) AND seen_at <= $1 GROUP BY 1",
+        at,
+        days,
+    )
+    return dict.fromkeys((place.value for place in Placement), 0) | {row["placement"]: row["n"] for row in rows}
+
+
+async def send_seconds(db: Database, *, at: dt.datetime) -> float | None:
+    """How long a send took on average lately, from its start to its end; None when there are too few to say."""
+    row = await db.fetchrow(
+        """
+        SELECT count(*) AS n, avg(extract(epoch FROM completed_at - start_at))::float8 AS seconds
+        FROM (SELECT completed_at, start_at FROM warmup_jobs
+              WHERE day >= ($1::timestamptz AT TIME ZONE 'UTC')::date - 1 AND status IN ('SENT', 'REPLIED')
+                AND outcome <> 'sighted' AND completed_at > start_at LIMIT 1000) AS lately
+        """,
+        at,
+    )
+    return float(row["seconds"]) if row is not None and row["n"] >= 20 else None
+
+
+async def attention(db: Database, *, at: dt.datetime, limit: int) -> list[Attention]:
+    """Mailboxes that need somebody, the worst first: refused logins, suspensions, unread mailboxes, long rests."""
+    rows = await db.fetch(
+        """
+        SELECT m.address, m.state, m.state_reason, m.last_error, m.last_remedy, m.last_error_at, w.rank
+        FROM mailboxes m JOIN mailbox_pace p ON p.mailbox_id = m.id JOIN mailbox_visits v ON v.mailbox_id = m.id
+             JOIN proofs f ON f.mailbox_id = m.id,
+        LATERAL (SELECT CASE
+            WHEN m.state = 'AUTH_FAILED' THEN 1
+            WHEN m.state = 'SUSPENDED' THEN 2
+            WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND v.failures >= 3 THEN 3
+            WHEN m.state = 'ACTIVE' AND p.resting_until > $1 AND m.last_remedy <> '' THEN 4
+            WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND f.proven_at IS NULL AND f.unproven_sends >= 3
+                 AND v.last_visit_at IS NOT NULL THEN 5
+        END AS rank) AS w
+        WHERE m.state <> 'REMOVED' AND w.rank IS NOT NULL
+        ORDER BY w.rank, m.last_error_at DESC NULLS LAST, m.id LIMIT $2
+        """,
+        at,
+        limit,
+    )
+    return [_attention(row) for row in rows]
+
+
+def _attention(row: asyncpg.Record) -> Attention:
+    what, remedy = row["last_error"], row["last_remedy"]
+    if row["rank"] in {_REFUSED, _SUSPENDED}:
+        what = row["state_reason"] or what
+    elif row["rank"] == _UNPROVEN:
+        what, remedy = (
+            "three messages were sent to it and none was found in it",
+            "`warmupd mailbox check` tells whether it can be read",
+        )
+    return Attention(address=row["address"], state=row["state"], what=what, remedy=remedy, since=row["last_error_at"])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PoolCounts:
+    """A pool whose members may lack recipients: who in it can be written to at all."""
+
+    pool_id: int
+    pool: str
+    receiving: int  # may be written to by their state
+    exhausted: int  # of these, not proven, with the three messages that an unproven one may get
+
+
+async def narrow_pools(db: Database) -> list[PoolCounts]:
+    """The pools in which at most one mailbox can be written to: somebody there has nobody."""
+    rows = await db.fetch(
+        """
+        SELECT p.id AS pool_id, c.receiving, c.exhausted,
+               CASE WHEN p.owner_id IS NULL THEN 'the pool ' || p.name ELSE 'the private pool of ' || u.email END AS pool
+        FROM (SELECT m.pool_id, count(*) AS receiving,
+                     count(*) FILTER (WHERE f.proven_at IS NULL AND f.unproven_sends >= 3) AS exhausted
+              FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id
+              WHERE m.state IN ('ACTIVE', 'RECEIVE_ONLY') GROUP BY 1) AS c
+        JOIN pools p ON p.id = c.pool_id LEFT JOIN users u ON u.id = p.owner_id
+        WHERE c.receiving - c.exhausted <= 1 ORDER BY p.id
+        """
+    )
+    return [PoolCounts(**dict(row)) for row in rows]
