@@ -306,14 +306,15 @@ CREATE TABLE cap_rings (
     scope          cap_scope NOT NULL,
     ref            uuid NOT NULL,                          -- user or worker; the nil UUID for GLOBAL
     head           timestamptz NOT NULL,                   -- the moment of the last grant; time never goes back
+    head_s         bigint NOT NULL,                        -- its second of the epoch: the bucket that is last in `seconds`
     next_ok_at     timestamptz NOT NULL DEFAULT '-infinity',   -- USER: spacing between its mailboxes
     seconds        integer[] NOT NULL,
     halves         integer[] NOT NULL,
     PRIMARY KEY (scope, ref)
 ) WITH (fillfactor = 50);
 
-INSERT INTO cap_rings (scope, ref, head, seconds, halves)
-    VALUES ('GLOBAL', '00000000-0000-0000-0000-000000000000', 'epoch', array_fill(0, ARRAY[122]), array_fill(0, ARRAY[124]));
+INSERT INTO cap_rings (scope, ref, head, head_s, seconds, halves)
+    VALUES ('GLOBAL', '00000000-0000-0000-0000-000000000000', 'epoch', 0, array_fill(0, ARRAY[122]), array_fill(0, ARRAY[124]));
 
 -- Who or what changed a mailbox, user, plan or the fleet, when, and why.
 CREATE TABLE state_changes (

@@ -12,13 +12,19 @@ CREATE FUNCTION ring_used(ring integer[], steps bigint, span integer) RETURNS in
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN ring[cardinality(ring)] - ring[least(cardinality(ring) + steps - span, cardinality(ring))];
 
--- The ring as it is after `n` more grants in the present bucket. Counts start anew before an integer could overflow.
+-- The ring counted from its own oldest bucket, `n` added to the present one: taken back long before an integer could overflow.
+CREATE FUNCTION ring_lowered(ring integer[], n integer) RETURNS integer[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN (SELECT array_agg(x - ring[1] + CASE WHEN i = cardinality(ring) THEN n ELSE 0 END ORDER BY i)
+            FROM unnest(ring) WITH ORDINALITY AS r(x, i));
+
+-- The ring as it is after `n` more grants in the present bucket.
 CREATE FUNCTION ring_after(ring integer[], steps bigint, n integer) RETURNS integer[]
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE
         WHEN steps >= cardinality(ring) THEN array_fill(0, ARRAY[cardinality(ring) - 1]) || n
-        WHEN ring[cardinality(ring)] > 1000000000
-            THEN ring_after((SELECT array_agg(x - ring[1] ORDER BY i) FROM unnest(ring) WITH ORDINALITY AS r(x, i)), steps, n)
+        WHEN ring[cardinality(ring)] > 1000000000 THEN ring_lowered(
+            CASE WHEN steps <= 0 THEN ring ELSE ring[steps + 1:] || array_fill(ring[cardinality(ring)], ARRAY[steps::integer]) END, n)
         WHEN steps <= 0 THEN ring[:cardinality(ring) - 1] || (ring[cardinality(ring)] + n)
         ELSE ring[steps + 1:] || array_fill(ring[cardinality(ring)], ARRAY[steps::integer - 1]) || (ring[cardinality(ring)] + n)
     END;
@@ -28,14 +34,10 @@ CREATE FUNCTION ring_wait(ring integer[], steps bigint, span integer, n integer,
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT coalesce(min(k), span) FROM generate_series(1, span - 1) AS k WHERE ring_used(ring, steps + k, span) + n < cap);
 
-CREATE FUNCTION bucket(moment timestamptz, seconds integer) RETURNS bigint
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    RETURN floor(extract(epoch FROM moment) / seconds)::bigint;
-
 -- How much of a global cap this worker may take now: what is free, less what other live workers still have to claim of
 -- their share, but never less than its own share. A share follows demand; what nobody claims is free.
-CREATE FUNCTION worker_room(p_worker uuid, p_demand integer, p_now timestamptz, cap integer, used bigint, per_hour boolean,
-                            span integer) RETURNS bigint
+CREATE FUNCTION worker_room(p_worker uuid, p_demand integer, p_now timestamptz, now_s bigint, cap integer, used integer,
+                            per_hour boolean, span integer) RETURNS bigint
     LANGUAGE plpgsql STABLE AS $$
 DECLARE
     free bigint := greatest(cap - used, 0);
@@ -55,8 +57,8 @@ BEGIN
           FROM (SELECT w.id = p_worker AS me,
                        CASE WHEN w.id = p_worker THEN p_demand ELSE w.demand END::bigint AS demand,
                        coalesce(CASE WHEN per_hour
-                           THEN ring_used(r.halves, bucket(p_now, 30) - bucket(r.head, 30), span)
-                           ELSE ring_used(r.seconds, bucket(p_now, 1) - bucket(r.head, 1), span) END, 0) AS taken
+                           THEN ring_used(r.halves, now_s / 30 - r.head_s / 30, span)
+                           ELSE ring_used(r.seconds, now_s - r.head_s, span) END, 0) AS taken
                 FROM workers w LEFT JOIN cap_rings r ON r.scope = 'WORKER' AND r.ref = w.id
                 WHERE w.id = p_worker OR (w.stopped_at IS NULL AND w.demand > 0 AND w.seen_at > p_now - interval '1 minute')
                ) AS l) AS s;
@@ -75,6 +77,7 @@ CREATE FUNCTION reserve_sends(
     LANGUAGE plpgsql VOLATILE
     SET jit = off
     SET plan_cache_mode = force_generic_plan  -- planning the large statement costs more than running it
+    SET enable_seqscan = off  -- nor may a plan that was made for a new day's empty partition scan a full one
 AS $$
 DECLARE
     nobody constant uuid := '00000000-0000-0000-0000-000000000000';
@@ -85,8 +88,8 @@ DECLARE
     v_now timestamptz;
     soon timestamptz;  -- when to ask again where nothing but a share of somebody else's, or an order, is in the way
     slack interval;
-    now_s bigint;  -- the present bucket, a second
-    now_h bigint;  -- the present bucket, half a minute
+    now_s bigint;  -- the present second of the epoch
+    now_h bigint;  -- the present half minute of the epoch
     span_s integer;
     span_h integer;
     all_s integer;
@@ -117,6 +120,7 @@ BEGIN
     PERFORM 1 FROM mailbox_pace p WHERE p.mailbox_id = ANY (p_mailboxes) ORDER BY p.mailbox_id FOR UPDATE;
     IF array_remove(p_job_ids, NULL) <> '{}' THEN
         PERFORM 1 FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
+            WHERE j.day = ANY (p_job_days)  -- said again for the planner: other days' partitions are not even opened
             ORDER BY j.day, j.id FOR UPDATE OF j;
     END IF;
     PERFORM pg_advisory_xact_lock(1463898733, 1);
@@ -130,14 +134,14 @@ BEGIN
     slack := make_interval(secs => cfg.slack_seconds);
     span_s := 61 + ceil(cfg.slack_seconds);
     span_h := 1 + ceil((3600 + cfg.slack_seconds) / 30);
-    now_s := bucket(v_now, 1);
-    now_h := bucket(v_now, 30);
-    all_s := ring_used(ring.seconds, now_s - bucket(ring.head, 1), span_s);
-    all_h := ring_used(ring.halves, now_h - bucket(ring.head, 30), span_h);
-    room_s := worker_room(p_worker, p_demand, v_now, cfg.global_per_minute, all_s, false, span_s);
-    room_h := worker_room(p_worker, p_demand, v_now, cfg.global_per_hour, all_h, true, span_h);
-    INSERT INTO cap_rings (scope, ref, head, seconds, halves)
-        SELECT n.scope, n.ref, v_now, array_fill(0, ARRAY[122]), array_fill(0, ARRAY[124])
+    now_s := floor(extract(epoch FROM v_now));
+    now_h := now_s / 30;
+    all_s := ring_used(ring.seconds, now_s - ring.head_s, span_s);
+    all_h := ring_used(ring.halves, now_h - ring.head_s / 30, span_h);
+    room_s := worker_room(p_worker, p_demand, v_now, now_s, cfg.global_per_minute, all_s, false, span_s);
+    room_h := worker_room(p_worker, p_demand, v_now, now_s, cfg.global_per_hour, all_h, true, span_h);
+    INSERT INTO cap_rings (scope, ref, head, head_s, seconds, halves)
+        SELECT n.scope, n.ref, v_now, now_s, array_fill(0, ARRAY[122]), array_fill(0, ARRAY[124])
         FROM (SELECT DISTINCT 'USER'::cap_scope AS scope, m.user_id AS ref FROM mailboxes m WHERE m.id = ANY (p_mailboxes)
               UNION ALL SELECT 'WORKER', p_worker) AS n
         WHERE NOT EXISTS (SELECT FROM cap_rings c WHERE c.scope = n.scope AND c.ref = n.ref);
@@ -180,7 +184,7 @@ BEGIN
         LEFT JOIN held h ON h.slot = m.slot_hash % fleet
         LEFT JOIN mailbox_days d ON d.mailbox_id = a.mailbox_id AND d.day = a.day
         LEFT JOIN mailbox_pace p ON p.mailbox_id = a.mailbox_id
-        LEFT JOIN warmup_jobs j ON j.day = a.job_day AND j.id = a.job_id
+        LEFT JOIN warmup_jobs j ON j.day = a.job_day AND j.id = a.job_id AND j.day = ANY (p_job_days)
         LEFT JOIN mailboxes r ON r.id = a.recipient_id
         LEFT JOIN proofs f ON f.mailbox_id = a.recipient_id
     ), sound AS (
@@ -193,7 +197,7 @@ BEGIN
         FROM (SELECT DISTINCT user_id FROM sound) AS s
         JOIN cap_rings c ON c.scope = 'USER' AND c.ref = s.user_id
         JOIN users u ON u.id = s.user_id JOIN plans n ON n.id = u.plan_id,
-        LATERAL (SELECT now_s - bucket(c.head, 1) AS steps_s, now_h - bucket(c.head, 30) AS steps_h) AS k
+        LATERAL (SELECT now_s - c.head_s AS steps_s, now_h - c.head_s / 30 AS steps_h) AS k
     ), by_user AS (
         SELECT s.*, u.per_minute, u.per_hour, u.used_s, u.used_h,
                row_number() OVER w AS rank,
@@ -231,7 +235,7 @@ BEGIN
         SET status = 'PROCESSING', attempt_token = g.token, picked_at = v_now, start_at = g.start_at, send_by = g.send_by,
             local_day = g.day, worker_id = p_worker_name, epoch = e.epoch
         FROM granted g JOIN unnest(p_slots, p_epochs) AS e(slot, epoch) ON e.slot = g.slot
-        WHERE j.day = g.job_day AND j.id = g.job_id
+        WHERE j.day = g.job_day AND j.id = g.job_id AND j.day = ANY (p_job_days)
     ), days AS (
         UPDATE mailbox_days d SET taken = d.taken + 1, attempts = d.attempts + 1
         FROM granted g WHERE d.mailbox_id = g.mailbox_id AND d.day = g.day
@@ -254,20 +258,20 @@ BEGIN
         FROM users_now u LEFT JOIN spent g USING (user_id), LATERAL (SELECT coalesce(g.n, 0) AS n) AS k
     ), user_rings AS (
         UPDATE cap_rings c
-        SET head = v_now, next_ok_at = g.free_at, seconds = ring_after(c.seconds, u.steps_s, g.n),
+        SET head = v_now, head_s = now_s, next_ok_at = g.free_at, seconds = ring_after(c.seconds, u.steps_s, g.n),
             halves = ring_after(c.halves, u.steps_h, g.n)
         FROM users_now u JOIN spent g USING (user_id) WHERE c.scope = 'USER' AND c.ref = u.user_id
     ), everything AS MATERIALIZED (
         SELECT g.n,
                CASE WHEN all_s + g.n >= cfg.global_per_minute THEN to_timestamp(now_s + ring_wait(
-                   ring.seconds, now_s - bucket(ring.head, 1), span_s, g.n, cfg.global_per_minute)) END AS minute_at,
+                   ring.seconds, now_s - ring.head_s, span_s, g.n, cfg.global_per_minute)) END AS minute_at,
                CASE WHEN all_h + g.n >= cfg.global_per_hour THEN to_timestamp(30 * (now_h + ring_wait(
-                   ring.halves, now_h - bucket(ring.head, 30), span_h, g.n, cfg.global_per_hour))) END AS hour_at
+                   ring.halves, now_h - ring.head_s / 30, span_h, g.n, cfg.global_per_hour))) END AS hour_at
         FROM (SELECT count(*)::integer AS n FROM granted) AS g
     ), wide_rings AS (
         UPDATE cap_rings c
-        SET head = v_now, seconds = ring_after(c.seconds, now_s - bucket(c.head, 1), g.n),
-            halves = ring_after(c.halves, now_h - bucket(c.head, 30), g.n)
+        SET head = v_now, head_s = now_s, seconds = ring_after(c.seconds, now_s - c.head_s, g.n),
+            halves = ring_after(c.halves, now_h - c.head_s / 30, g.n)
         FROM everything g
         WHERE g.n > 0 AND (c.scope, c.ref) IN (('GLOBAL', nobody), ('WORKER', p_worker))
     )

@@ -15,12 +15,15 @@ CREATE FUNCTION settle_sends(
     LANGUAGE plpgsql VOLATILE
     SET jit = off
     SET plan_cache_mode = force_generic_plan  -- planning costs more than running
+    SET enable_seqscan = off  -- nor may a plan that was made for a new day's empty partition scan a full one
 AS $$
 DECLARE
     v_now timestamptz;
     result text[];
     changed text[];  -- as `result`, but only what changed now
     recipients bigint[];
+    parent_days date[];
+    parent_ids bigint[];
     unseen bigint[];
     unproven bigint[];
 BEGIN
@@ -28,9 +31,10 @@ BEGIN
         WHERE (d.mailbox_id, d.day) IN (
             SELECT j.mailbox_id, j.local_day FROM warmup_jobs j
             JOIN unnest(p_days, p_ids, p_tokens) AS a(day, id, token) ON j.day = a.day AND j.id = a.id
-            WHERE j.attempt_token = a.token)
+            WHERE j.attempt_token = a.token AND j.day = ANY (p_days))  -- the day again: other partitions are not even opened
         ORDER BY d.mailbox_id, d.day FOR UPDATE;
-    PERFORM 1 FROM warmup_jobs j JOIN unnest(p_days, p_ids) AS a(day, id) USING (day, id) ORDER BY j.day, j.id FOR UPDATE OF j;
+    PERFORM 1 FROM warmup_jobs j JOIN unnest(p_days, p_ids) AS a(day, id) USING (day, id)
+        WHERE j.day = ANY (p_days) ORDER BY j.day, j.id FOR UPDATE OF j;
     v_now := coalesce(p_now, clock_timestamp());
 
     WITH told AS (
@@ -38,7 +42,7 @@ BEGIN
             WITH ORDINALITY AS a(day, id, token, outcome, reason, message, retry_at, ord)
     ), known AS MATERIALIZED (
         -- Of several reports of one attempt the first counts, and a reply counts more than the lack of one.
-        SELECT DISTINCT ON (t.day, t.id) t.*, j.mailbox_id, j.local_day, j.recipient_id, j.kind, j.parent_day, j.parent_id,
+        SELECT DISTINCT ON (t.day, t.id) t.*, j.mailbox_id, j.local_day, j.recipient_id, j.parent_day, j.parent_id,
                j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN') AS open,
                CASE
                    WHEN NOT (j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) THEN j.status
@@ -47,7 +51,7 @@ BEGIN
                    ELSE 'PENDING'
                END AS becomes
         FROM told t
-        JOIN warmup_jobs j ON j.day = t.day AND j.id = t.id AND j.attempt_token = t.token
+        JOIN warmup_jobs j ON j.day = t.day AND j.id = t.id AND j.attempt_token = t.token AND j.day = ANY (p_days)
         JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
         ORDER BY t.day, t.id, t.outcome = 'UNKNOWN', t.ord
     ), matched AS MATERIALIZED (
@@ -59,7 +63,7 @@ BEGIN
             scheduled_for = CASE WHEN m.becomes = 'PENDING' THEN greatest(m.retry_at, v_now) ELSE j.scheduled_for END,
             retry_count = j.retry_count + (m.outcome = 'DEFERRED')::integer,
             outcome = m.reason, error_message = nullif(m.message, '')
-        FROM matched m WHERE j.day = m.day AND j.id = m.id
+        FROM matched m WHERE j.day = m.day AND j.id = m.id AND j.day = ANY (p_days)
     ), days AS (
         UPDATE mailbox_days d
         SET taken = d.taken - m.given_back, attempts = d.attempts - m.unspent, sent = d.sent + m.sent, failed = d.failed + m.failed
@@ -70,15 +74,19 @@ BEGIN
                      count(*) FILTER (WHERE becomes = 'FAILED') AS failed
               FROM matched GROUP BY 1, 2) AS m
         WHERE d.mailbox_id = m.mailbox_id AND d.day = m.local_day
-    ), parents AS (
-        UPDATE warmup_jobs j SET status = 'REPLIED'
-        FROM matched m
-        WHERE m.becomes = 'SENT' AND m.kind = 'REPLY' AND j.day = m.parent_day AND j.id = m.parent_id AND j.status = 'SENT'
     )
     SELECT array_agg(k.becomes::text ORDER BY a.ord), array_agg(k.recipient_id ORDER BY a.ord),
-           array_agg(CASE WHEN k.open AND k.ord = a.ord THEN k.becomes::text END ORDER BY a.ord)
-    INTO result, recipients, changed
+           array_agg(CASE WHEN k.open AND k.ord = a.ord THEN k.becomes::text END ORDER BY a.ord),
+           array_agg(k.parent_day) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL),
+           array_agg(k.parent_id) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL)
+    INTO result, recipients, changed, parent_days, parent_ids
     FROM told a LEFT JOIN known k ON k.day = a.day AND k.id = a.id AND k.token = a.token;
+
+    IF parent_ids IS NOT NULL THEN
+        UPDATE warmup_jobs j SET status = 'REPLIED'
+        FROM unnest(parent_days, parent_ids) AS a(day, id)
+        WHERE j.day = a.day AND j.id = a.id AND j.day = ANY (parent_days) AND j.status = 'SENT';
+    END IF;
 
     -- Who has yet to prove the address is visited within minutes of the first messages, and so is, in all folders, whose
     -- message has an unknown fate.

@@ -228,6 +228,7 @@ def test_an_incomplete_language_says_what_it_lacks(write: Write) -> None:
         ("Good.", "On {wekday}.", 8, "did you mean {weekday}?"),
         ("Good.", "{a|}", 8, "can come out empty"),
         ("Good.", "{a|{b|{c|{d|{e|{f|{g|h}}}}}}}", 8, "nested more than 6 deep"),
+        ("Good.", "{" + "a|" * 60 + "b}", 8, "more than 50 alternatives"),
         ("Good.", "Go\u200bod", 8, "invisible character (U+200B)"),
         ("Good.", "G" + "o" * 70 + "d", 8, "more than 60 characters"),
         ("Good.", "", 7, "[answer 2] is empty"),

@@ -14,8 +14,10 @@ import pytest
 
 from warmupd.errors import ConfigError, DatabaseUnavailable, SchemaError
 from warmupd.store import database
-from warmupd.store.database import Database, Target
-from warmupd.store.embedded import RunAs, find_binaries
+from warmupd.store.binaries import find_binaries
+from warmupd.store.database import Database
+from warmupd.store.run_as import RunAs
+from warmupd.store.target import Target
 
 NOWHERE = "127.0.0.1:1"  # nobody listens on the port of tcpmux
 

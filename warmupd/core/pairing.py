@@ -1,23 +1,27 @@
 """Who writes to whom: a stateless rotation that is fair by construction.
 
-All places of a pool's day lie on a circle: each member owns as many as its quota, side by side. A send is a place of
-its sender, and `place -> (place * stride + offset) mod places` is a bijection, so when everybody sends their quota,
-everybody receives theirs. The stride is the golden section of the circle: successive sends of one mailbox land as far
-apart as can be, and the offset goes on from day to day, so no pair meets again soon. No history table is needed.
+Picture the members of a pool in a ring, and above each as many places as its quota: a tower. A send is a place of its
+sender. Each turn of a day has its distance round the ring, and all who send at that turn go by the same distance, to
+as many different members; and they go up by the same number of floors (down again from the roof of the highest tower),
+so that the last turns of the busiest reach everybody, not each other only. Where a tower has no such floor, the send
+goes on from there in the same way. Each step gives different places different goals, so when everybody sends their
+quota, everybody receives theirs, whatever the quotas are.
+
+The distances of successive turns are all different, from day to day too, until each has had its turn: nobody meets
+the same member again before `len(directory) - 1` turns have passed. No history table is needed.
 """
 
 import datetime as dt
-from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import IntEnum
-from itertools import accumulate
 from math import gcd
 
-from warmupd.core.mailbox import slot_hash
+from warmupd.core.mailbox import draw_lot, slot_hash
 
 GOLDEN = 0.6180339887498949
-DETOUR = 0.41421356237309503  # sqrt(2) - 1: a stride that never falls in step with the golden one
-PROBES = 48  # places tried before every member is
+STEPS = 48  # steps of the rotation that are tried
+PREFERENCE = 6  # candidates that are looked at for a preferred one; so a few whom all prefer get six shares at most
+NEIGHBOURS = 1000  # members that are looked at, one after the other, when the rotation met nobody who fits
 
 
 class Fit(IntEnum):
@@ -32,17 +36,23 @@ class Directory:
     """The members of one pool on one day, each with its weight (its quota), in an order that is the same everywhere."""
 
     def __init__(self, pool_id: int, day: dt.date, members: Iterable[tuple[int, int]]) -> None:
-        ordered = sorted(((slot_hash(member), member, weight) for member, weight in members if weight > 0))
+        listed = [(member, weight) for member, weight in members if weight > 0]
         self.pool_id = pool_id
         self.day = day
-        self._members = [member for _, member, _ in ordered]
-        self._ends = list(accumulate(weight for *_, weight in ordered))
+        self.places = sum(weight for _, weight in listed)
+        self._floors = max((weight for _, weight in listed), default=1)
+        if len(listed) > self._floors:
+            listed.sort(key=lambda entry: (slot_hash(entry[0]), entry[0]))
+        else:  # everybody meets everybody each day: mixed anew each day, it evens out who comes back to itself
+            listed.sort(key=lambda entry: (draw_lot(day.toordinal(), entry[0]), entry[0]))
+        self._members = [member for member, _ in listed]
+        self._weights = [weight for _, weight in listed]
         self._index = {member: index for index, member in enumerate(self._members)}
-        self.places = self._ends[-1] if self._ends else 0
-        self._stride = _coprime(round(self.places * GOLDEN), self.places)
-        self._detour = _coprime(round(self.places * DETOUR), self.places)
-        average = self.places // len(self._members) if self._members else 0
-        self._offset = day.toordinal() * average * self._stride
+        self._rise = _coprime(round(self._floors * GOLDEN), self._floors)
+        self._distances = max(1, len(self._members) - 1)
+        self._stride = _coprime(round(self._distances * GOLDEN), self._distances)
+        turns_a_day = -(-self._floors // 4) * 4  # in fours: quotas that vary a little must not shift the rotation
+        self._first_turn = day.toordinal() * _coprime(turns_a_day, self._distances)
 
     def __len__(self) -> int:
         return len(self._members)
@@ -50,31 +60,53 @@ class Directory:
     def __contains__(self, mailbox_id: int) -> bool:
         return mailbox_id in self._index
 
-    def start_of(self, mailbox_id: int) -> int:
-        """The first place of the member; one who is not listed begins where its hash says."""
-        index = self._index.get(mailbox_id)
-        if index is None:
-            return slot_hash(mailbox_id) % self.places
-        return self._ends[index - 1] if index else 0
+    def opposites(self, mailbox_id: int, turn: int) -> Iterator[int]:
+        """Whom the rotation names for the `turn`-th send (0 is the first) of a member, and who come after that.
 
-    def opposite(self, place: int, detour: int = 0) -> int:
-        """The member across the circle from `place`; `detour` 1, 2, ... names others, spread evenly."""
-        landing = (place * self._stride + self._offset + detour * self._detour) % self.places
-        return self._members[bisect_right(self._ends, landing)]
+        One who is not listed begins where its hash says. The member itself is passed over, unless it is alone.
+        """
+        index, floor = self._place(mailbox_id), turn
+        for step in range(STEPS if self._members else 0):
+            distance = 1 + (self._first_turn + floor) * self._stride % self._distances
+            index = (index + distance) % len(self._members)
+            floor = (floor + self._rise) % self._floors
+            if floor < self._weights[index]:
+                if self._members[index] == mailbox_id:
+                    index = self._leap(index, mailbox_id, turn, step)
+                yield self._members[index]
+
+    def _leap(self, home: int, *lot: int) -> int:
+        """Where a send goes that came back to its sender: to another that was missed in the same way.
+
+        The chance to come back grows with the square of the weight, and so does the chance to be leapt to.
+        """
+        for again in range(STEPS):
+            spot = draw_lot(self.day.toordinal(), *lot, again) * len(self._members)
+            index = int(spot)
+            if index != home and self._weights[index] ** 3 > (spot - index) * self._floors**3:
+                return index
+        return (home + 1) % len(self._members)
+
+    def neighbours(self, mailbox_id: int, turn: int) -> Iterator[int]:
+        """Members one after the other, from somewhere that differs with the turn."""
+        first = self._place(mailbox_id) + (self._first_turn + turn) * self._stride
+        for step in range(min(NEIGHBOURS, len(self._members))):
+            yield self._members[(first + step) % len(self._members)]
+
+    def _place(self, mailbox_id: int) -> int:
+        index = self._index.get(mailbox_id)
+        return slot_hash(mailbox_id) if index is None else index
 
 
 def choose_recipient(directory: Directory, mailbox_id: int, turn: int, fit: Callable[[int], Fit]) -> int | None:
     """The recipient of the `turn`-th send (0 is the first) of `mailbox_id` that day, or None when nobody fits.
 
-    The rotation's own choice is taken when `fit` prefers it; else the first preferred one on its detours, else the
-    first possible one. The sender itself is never chosen.
+    The rotation's own choice is taken when `fit` prefers it; else the first preferred one among a few that come after
+    it, else the first possible one. The sender itself is never chosen. The work is bounded, however large the pool.
     """
-    if not directory.places:
-        return None
-    place = directory.start_of(mailbox_id) + turn
     possible: int | None = None
-    for detour in range(PROBES + len(directory)):
-        candidate = directory.opposite(place, detour) if detour < PROBES else directory._members[detour - PROBES]
+    seen = 0
+    for candidate in directory.opposites(mailbox_id, turn):
         if candidate == mailbox_id:
             continue
         match fit(candidate):
@@ -84,14 +116,18 @@ def choose_recipient(directory: Directory, mailbox_id: int, turn: int, fit: Call
                 possible = candidate
             case _:
                 pass
-        if possible is not None and detour >= PROBES:
+        seen += 1
+        if possible is not None and seen >= PREFERENCE:
             break
-    return possible
+    if possible is not None:
+        return possible
+    others = (member for member in directory.neighbours(mailbox_id, turn) if member != mailbox_id)
+    return next((member for member in others if fit(member) is not Fit.NO), None)
 
 
-def _coprime(start: int, places: int) -> int:
-    """The first number from `start` on that shares no factor with `places`."""
-    number = max(1, start)
-    while places and gcd(number, places) != 1:
-        number += 1
-    return number
+def _coprime(start: int, number: int) -> int:
+    """The first positive number from `start` on that shares no factor with `number`."""
+    found = max(1, start)
+    while gcd(found, number) != 1:
+        found += 1
+    return found

@@ -29,10 +29,17 @@ def local_day(now: dt.datetime, zone: str) -> dt.date:
 
 
 def window_of(day: dt.date, zone: str, hours: Hours) -> Window | None:
-    """The send window of the local `day`, or None on a day without one (weekends, when only weekdays count)."""
-    if hours.weekdays_only and day.weekday() >= 5:  # noqa: PLR2004  Saturday is 5
+    """The send window of the local `day`, or None on a day without one.
+
+    That is a weekend, when only weekdays count, and a day whose window a clock change skips: one hour in March, all of
+    30 December 2011 in Samoa.
+    """
+    if hours.weekdays_only and day.weekday() >= 5:  # Saturday is 5
         return None
-    return Window(opens_at=_instant(day, hours.start, zone), closes_at=_instant(day, hours.end, zone))
+    opens_at, closes_at = _instant(day, hours.start, zone), _instant(day, hours.end, zone)
+    if opens_at >= closes_at or local_day(opens_at, zone) != day:
+        return None
+    return Window(opens_at=opens_at, closes_at=closes_at)
 
 
 def next_opening(after: dt.date, zone: str, hours: Hours) -> tuple[dt.date, Window]:
@@ -51,9 +58,9 @@ def zone_info(zone: str) -> ZoneInfo:
 
 
 def _instant(day: dt.date, hour: int, zone: str) -> dt.datetime:
-    """The instant of a local hour. One that a clock change skips is taken at the new offset, one that it repeats the
-    first time, so no hour is counted twice."""
-    if hour == 24:  # noqa: PLR2004  midnight at the end of the day
+    """The instant of a local hour. One that a clock change skips is the moment of the change, one that it repeats is
+    the first of the two (PEP 495, fold 0): no hour is lost and none counts twice."""
+    if hour == 24:  # midnight at the end of the day
         day, hour = day + dt.timedelta(days=1), 0
     local = dt.datetime(day.year, day.month, day.day, hour, tzinfo=zone_info(zone))
     return local.astimezone(dt.UTC)

@@ -45,6 +45,11 @@ class Settler:
                 self._tell_stale(batch, became)
             self._idle.set()
 
+    @property
+    def idle(self) -> bool:
+        """Whether all outcomes so far are written."""
+        return self._idle.is_set()
+
     async def drained(self) -> None:
         """Return once all outcomes so far are written."""
         await self._idle.wait()

@@ -11,7 +11,6 @@ first half, up to the request, lives in `schedule.py`, composing to outcome in `
 import asyncio
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from functools import partial
 from uuid import uuid4
 
@@ -60,6 +59,7 @@ class Shard:
         self._changed: set[int] = set()
         self._answered: set[int] = set()
         self._wake = asyncio.Event()
+        self._calm = asyncio.Event()
         self._stale = True
         self._draining = False
 
@@ -93,6 +93,10 @@ class Shard:
         while self._sends:
             await asyncio.wait(self._sends)
         await self._settler.drained()
+
+    async def calm(self) -> None:
+        """Return when nothing is under way and only time can bring on more: who drives a clock moves it on then."""
+        await self._calm.wait()
 
     async def _read_changes(self) -> None:
         if self._leases.changed.is_set() or self._stale:
@@ -227,13 +231,20 @@ class Shard:
             delay = min(delay, max(0.0, (look - self._clock.now()).total_seconds()))
         sleeping = asyncio.ensure_future(self._clock.sleep(delay))
         knocking = asyncio.ensure_future(self._wake.wait())
+        self._note_calm(waiting=True)
         try:
             await asyncio.wait({sleeping, knocking}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (sleeping, knocking):
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+            self._note_calm(waiting=False)
+            sleeping.cancel()
+            knocking.cancel()
+            await asyncio.gather(sleeping, knocking, return_exceptions=True)
+
+    def _note_calm(self, *, waiting: bool) -> None:
+        if waiting and not self._wake.is_set() and not self._sends and self._settler.idle:
+            self._calm.set()
+        else:
+            self._calm.clear()
 
 
 def _returned(job: Job, now: dt.datetime) -> Settlement:

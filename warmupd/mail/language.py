@@ -78,20 +78,21 @@ class Facts(dict[str, str]):
     Each slot draws by itself, so an answer knows the opener's {weekday} though it names no other slot of it.
     """
 
-    __slots__ = ("_taken", "_thread", "_words")
+    __slots__ = ("_checksum", "_taken", "_words")
 
     def __init__(self, words: Mapping[str, Sequence[str]], thread: str, names: Names) -> None:
         super().__init__(first_name=names.recipient, sender_first_name=names.sender)
         self._words = words
-        self._thread = thread
-        self._taken = (names.recipient, names.sender)  # nobody talks about a colleague of the same name
+        self._checksum = crc32(thread.encode())
+        self._taken: tuple[str, ...] = (names.recipient, names.sender)  # nobody speaks of a colleague of the same name
 
     def __missing__(self, slot: str) -> str:
-        base = slot.removeprefix("other_")
-        values = self._words[base]
-        taken = self._taken if base == slot else (*self._taken, self[base])
+        values, taken = self._words.get(slot), self._taken
+        if values is None:
+            base = slot.removeprefix("other_")
+            values, taken = self._words[base], (*taken, self[base])
         # A checksum is linear: without the multiplication lists of equal length would always move together.
-        mixed = crc32(f"{self._thread} {slot}".encode()) * 0x9E3779B1 & 0xFFFFFFFF
+        mixed = crc32(slot.encode(), self._checksum) * 0x9E3779B1 & 0xFFFFFFFF
         place = (mixed >> 8) % len(values)
         while values[place] in taken:  # ends: a list has more values than this can be
             place = (place + 1) % len(values)

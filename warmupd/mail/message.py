@@ -23,6 +23,7 @@ _LONGEST_ID = 250
 _ID = re.compile(rf"<[!-;=?-~]{{1,{_LONGEST_ID}}}>")
 _REPLY_PREFIXES = re.compile(r"(?:(?:re|aw|sv|antw|odp|r\u00e9f|vs)(?:\[\d+\])?\s?:\s*)+", re.IGNORECASE)
 _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")  # not strftime: it speaks the machine's language
+_TWO_DIGITS = tuple(f"{number:02}" for number in range(60))
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
@@ -149,8 +150,8 @@ def _date(now: dt.datetime) -> str:
     minutes = offset.days * 1440 + offset.seconds // 60
     hours, rest = divmod(abs(minutes), 60)
     zone = f"{'-' if minutes < 0 else '+'}{hours * 100 + rest:04}"
-    time = f"{now.hour:02}:{now.minute:02}:{now.second:02}"
-    return f"{_DAYS[now.weekday()]}, {now.day:02} {_MONTHS[now.month - 1]} {now.year:04} {time} {zone}"
+    day = f"{_DAYS[now.weekday()]}, {_TWO_DIGITS[now.day]} {_MONTHS[now.month - 1]} {now.year:04}"
+    return f"{day} {_TWO_DIGITS[now.hour]}:{_TWO_DIGITS[now.minute]}:{_TWO_DIGITS[now.second]} {zone}"
 
 
 def _threading(thread: Thread) -> list[str]:

@@ -1,18 +1,19 @@
 """A template: text with variations `{this|or that}` and slots `{weekday}`, parsed once and rendered often."""
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from hashlib import blake2b
+from itertools import chain
 from math import prod
-from typing import Final
 
-_MASK: Final = (1 << 64) - 1
 _DEEPEST = 6  # variations within variations; more is a slip of the pen
+_MOST_OPTIONS = 50  # of a variation: a byte draws among them
 _LONGEST_WORD = 60  # so that no line of a message gets near the 78 characters of RFC 5322, section 2.1.1
 _SLOT = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 _SPECIAL = re.compile(r"[{|}]")
+_GAP = re.compile(r"[{|](?=[|}\s])|\s[|}]|  ")
 _FORBIDDEN = (
     (re.compile(r"https?|ftp:|://|\bwww\b", re.IGNORECASE), "a link"),
     (re.compile(r"@"), "an address (@)"),
@@ -32,16 +33,21 @@ class TemplateError(ValueError):
 class Draw:
     """An endless series of choices that a text decides: the same on every machine and every Python."""
 
-    __slots__ = ("_state",)
+    __slots__ = ("byte",)
 
     def __init__(self, of: str) -> None:
-        self._state = int.from_bytes(blake2b(of.encode(), digest_size=8).digest(), "big")
+        self.byte: Callable[[], int] = chain.from_iterable(_digests(of)).__next__  # even, from 0 to 255
 
     def below(self, count: int) -> int:
-        """The next number, from 0 to `count` - 1."""
-        # Knuth's MMIX generator; the low bits of such a series are poor, so only the high ones are used.
-        self._state = (self._state * 6364136223846793005 + 1442695040888963407) & _MASK
-        return (self._state >> 33) % count
+        """The next number, from 0 to `count` - 1; `count` is some hundreds at most."""
+        return (self.byte() << 8 | self.byte()) % count
+
+
+def _digests(of: str) -> Iterator[bytes]:
+    digest = of.encode()
+    while True:
+        digest = blake2b(digest).digest()
+        yield digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +70,14 @@ class Template:
     nodes: _Nodes
     slots: frozenset[str]
     variants: int
+    leaves_gaps: bool  # some alternative is empty or has a space at its end: what is left must be closed up
 
     def render(self, draw: Draw, facts: Mapping[str, str]) -> str:
         """One of its texts: `draw` chooses among variations, `facts` fills the slots."""
         pieces: list[str] = []
-        _render(self.nodes, pieces.append, draw, facts)
+        _render(self.nodes, pieces.append, draw.byte, facts)
         text = "".join(pieces)
-        if "  " in text or "\n " in text or "\n\n\n" in text:  # an empty alternative leaves a gap
+        if self.leaves_gaps:
             text = re.sub(r"\n{3,}", "\n\n", re.sub(r" *\n *", "\n", re.sub(r" {2,}", " ", text)))
         return text.strip()
 
@@ -89,7 +96,7 @@ def parse(text: str, known_slots: Collection[str] | None = None) -> Template:
             raise TemplateError(f"there is no slot {slot[0]}{hint}", slot.start())
     if _can_be_empty(nodes):
         raise TemplateError("it can come out empty", 0)
-    return Template(nodes, frozenset(_SLOT.findall(text)), _variants(nodes))
+    return Template(nodes, frozenset(_SLOT.findall(text)), _variants(nodes), bool(_GAP.search(text)))
 
 
 def _forbid(text: str) -> None:
@@ -103,18 +110,19 @@ def _forbid(text: str) -> None:
             raise TemplateError(f"{what} does not belong in a message: {found[0][:40]!r}", found.start())
 
 
-def _render(nodes: _Nodes, add: Callable[[str], None], draw: Draw, facts: Mapping[str, str]) -> None:
+def _render(nodes: _Nodes, add: Callable[[str], None], byte: Callable[[], int], facts: Mapping[str, str]) -> None:
     for node in nodes:
         if type(node) is str:
             add(node)
         elif type(node) is _Slot:
             add(facts[node.name])
         elif type(node) is _Choice:
-            option = node.options[draw.below(len(node.options))]
+            options = node.options
+            option = options[byte() % len(options)]
             if isinstance(option, str):
                 add(option)
             else:
-                _render(option, add, draw, facts)
+                _render(option, add, byte, facts)
 
 
 def _parse_sequence(text: str, start: int, depth: int) -> tuple[_Nodes, int]:
@@ -149,6 +157,8 @@ def _parse_choice(text: str, start: int, depth: int) -> tuple[_Choice, int]:
             raise TemplateError("'{' is never closed", start)
     if len(options) == 1:
         raise TemplateError(f"{text[start : position + 1]!r} is neither a slot nor a choice with '|'", start)
+    if len(options) > _MOST_OPTIONS:
+        raise TemplateError(f"more than {_MOST_OPTIONS} alternatives in one variation", start)
     return _Choice(tuple(options)), position + 1
 
 

@@ -65,8 +65,8 @@ class MailboxReport:
 _REPORT = """
     SELECT m.id, m.address, m.display_name, m.user_id, u.email AS user, p.name AS plan, o.name AS pool,
            o.owner_id IS NULL AS shared_pool, m.labels, m.state, m.state_reason, m.state_until,
-           CASE WHEN m.timezone IS NOT NULL THEN 'mailbox' WHEN u.timezone IS NOT NULL THEN 'user' ELSE 'configuration' END
-               AS zone_of,
+           CASE WHEN m.timezone IS NOT NULL THEN 'mailbox' WHEN u.timezone IS NOT NULL THEN 'user'
+                ELSE 'configuration' END AS zone_of,
            nullif(c.next_ok_at, '-infinity') AS next_ok_at, nullif(c.resting_until, '-infinity') AS resting_until,
            c.resting_reason, m.last_error, m.last_remedy, m.last_error_at, f.proven_at, f.unproven_sends,
            v.last_visit_at, v.next_visit_at, v.failures AS visit_failures,
@@ -112,7 +112,8 @@ async def recipients_of(db: Database, mailbox_id: int) -> Recipients:
         SELECT count(*) AS others, count(*) FILTER (WHERE r.receives) AS receiving,
                count(*) FILTER (WHERE r.receives AND f.proven_at IS NOT NULL) AS proven,
                count(*) FILTER (WHERE r.receives AND f.proven_at IS NULL AND f.unproven_sends >= 3) AS exhausted
-        FROM (SELECT o.id, o.state IN ('ACTIVE', 'RECEIVE_ONLY') AS receives FROM mailboxes o JOIN mailboxes m USING (pool_id)
+        FROM (SELECT o.id, o.state IN ('ACTIVE', 'RECEIVE_ONLY') AS receives
+              FROM mailboxes o JOIN mailboxes m USING (pool_id)
               WHERE m.id = $1 AND o.id <> m.id AND o.state <> 'REMOVED') AS r
         JOIN proofs f ON f.mailbox_id = r.id
         """,

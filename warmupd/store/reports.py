@@ -162,7 +162,8 @@ async def narrow_pools(db: Database) -> list[PoolCounts]:
     rows = await db.fetch(
         """
         SELECT p.id AS pool_id, c.receiving, c.exhausted,
-               CASE WHEN p.owner_id IS NULL THEN 'the pool ' || p.name ELSE 'the private pool of ' || u.email END AS pool
+               CASE WHEN p.owner_id IS NULL THEN 'the pool ' || p.name
+                    ELSE 'the private pool of ' || u.email END AS pool
         FROM (SELECT m.pool_id, count(*) AS receiving,
                      count(*) FILTER (WHERE f.proven_at IS NULL AND f.unproven_sends >= 3) AS exhausted
               FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id

@@ -1,0 +1,180 @@
+"""`warmupd init`: a configuration with fresh secrets, a database, and the first admin; all of it, or nothing."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from warmupd.cli.options import PasswordStdin
+from warmupd.errors import UsageError
+
+if TYPE_CHECKING:
+    from warmupd.config import Config
+
+EXAMPLE = "Example: warmupd init --admin-email you@example.com"
+
+Directory = Annotated[
+    Path, typer.Option("--directory", metavar="DIR", help="Where config.toml is written.", show_default="here")
+]
+AdminEmail = Annotated[
+    str | None, typer.Option("--admin-email", metavar="EMAIL", help="The first admin's address.", show_default=False)
+]
+DatabaseUrl = Annotated[
+    str,
+    typer.Option(
+        "--database-url", metavar="URL", help="A PostgreSQL of your own, as postgresql://user@host:5432/name."
+    ),
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        "--data-dir", metavar="DIR", help="Where the embedded database lives. [default: ~/.local/share/warmupd]"
+    ),
+]
+
+
+def init(
+    directory: Directory = Path(),
+    admin_email: AdminEmail = None,
+    password_stdin: PasswordStdin = False,
+    database_url: DatabaseUrl = "embedded",
+    data_dir: DataDir = None,
+) -> None:
+    """Write config.toml with fresh secrets, make the database and the first admin.
+
+    Never writes over an existing file, and takes back what it wrote when a later step fails.
+    """
+    import asyncio
+
+    from warmupd.cli.prompt import ask, new_password
+    from warmupd.http.passwords import hash_password
+
+    place = (directory / "config.toml").absolute()
+    _refuse_existing(place)
+    email = admin_email or ask("Admin's e-mail address", option="--admin-email")
+    password = new_password("Admin's password (10 characters or more)", stdin=password_stdin)
+    if password is None:
+        raise UsageError("the admin needs a password", remedy="run it at a terminal, or give --password-stdin")
+    password_hash = hash_password(password)
+    _write(place, _text(database_url, data_dir))
+    try:
+        config = asyncio.run(_prepare(place, database_url, email, password_hash))
+    except BaseException:
+        place.unlink(missing_ok=True)
+        raise
+    _say_what_next(place, config, email)
+
+
+def _refuse_existing(place: Path) -> None:
+    if place.exists():
+        raise UsageError(f"{place} is there already", remedy="move it away, or give another --directory")
+    if not place.parent.is_dir():
+        raise UsageError(f"there is no directory {place.parent}", remedy="make it first, or give another --directory")
+
+
+def _write(place: Path, text: str) -> None:
+    """For its owner's eyes only, and never over a file that appeared meanwhile."""
+    try:
+        file = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        raise UsageError(f"{place} is there already", remedy="move it away, or give another --directory") from None
+    except OSError as error:
+        raise UsageError(f"cannot write {place}: {error.strerror}", remedy="give another --directory") from None
+    with os.fdopen(file, "w", encoding="utf-8") as stream:
+        stream.write(text)
+
+
+async def _prepare(place: Path, database_url: str, email: str, password_hash: str) -> "Config":
+    """Schema and admin. The admin comes last: where there is one, everything else is there as well."""
+    from warmupd.cli.session import configuration, open_database, place_of
+    from warmupd.clock import SystemClock
+    from warmupd.store.migrate import migrate
+    from warmupd.store.users import Role, add_user, list_users
+
+    given = {"database.url": database_url} if database_url != "embedded" else {}
+    config = configuration(place, given)
+    async with open_database(config, name="init", create=True) as db:
+        await migrate(db)
+        if users := await list_users(db):
+            raise UsageError(
+                f"{place_of(config)} is in use already, by {users[0].email} and {len(users) - 1} others"
+                if len(users) > 1
+                else f"{place_of(config)} is in use already, by {users[0].email}",
+                remedy="use the config.toml that belongs to it, or give another --database-url or --data-dir",
+            )
+        await add_user(
+            db, email=email, role=Role.ADMIN, actor="cli", at=SystemClock().now(), password_hash=password_hash
+        )
+    return config
+
+
+def _say_what_next(place: Path, config: "Config", email: str) -> None:
+    from warmupd.cli.session import place_of
+
+    option = "" if place.parent == Path.cwd() else f" -c {place}"
+    print(f"Written   {place} (keep a copy: without its keys no stored password opens again)")
+    print(f"Database  {place_of(config)}")
+    print(f"Admin     {email}")
+    print()
+    print("Next, enrol at least two mailboxes, and start the daemon:")
+    print()
+    print(f"  warmupd mailbox add{option} you@example.com --user {email} \\")
+    print("      --smtp-host smtp.example.com --imap-host imap.example.com")
+    print(f"  warmupd run{option}")
+    print(f"  warmupd status{option}")
+    sys.stdout.flush()
+
+
+def _text(database_url: str, data_dir: Path | None) -> str:
+    """The file: what must be set, and commented out what is most often changed."""
+    import json
+    import secrets
+
+    from warmupd.mail.vault import Vault
+
+    place = f"data_dir = {json.dumps(str(data_dir.absolute()))}" if data_dir else '#data_dir = ""'
+    return f"""\
+# The configuration of warmupd. Every other key, with its default and its reason, stands in config.toml.example.
+# It holds secrets: keep it readable for the daemon's user alone.
+
+[database]
+# "embedded" is an own PostgreSQL in data_dir; several workers share one at postgresql://user:password@host:5432/name.
+url = {json.dumps(database_url)}
+{place}
+
+[auth]
+# Signs log-in tokens.
+secret = "{secrets.token_hex(32)}"
+
+[secrets]
+# What mailbox passwords are sealed with in the database, newest first. Without these keys nothing opens again.
+keys = ["{Vault.new_key()}"]
+
+[window]
+# Local hours in which mailboxes send, and the time zone of those that have none of their own.
+#start_hour = 6
+#end_hour = 22
+#timezone = "UTC"
+
+[quota]
+# Sends a day: on the first day, how many more each day, at the top, and at least once the top is reached.
+#ramp_start = 5
+#ramp_step = 3
+#target_daily = 40
+#min_daily = 30
+
+[limits]
+# Caps for the whole fleet and for each user, over any 60 minutes.
+#global_per_hour = 10000
+#user_per_hour = 300
+
+[http]
+# Health and metrics.
+#listen = "127.0.0.1:3000"
+
+[security]
+# Mail hosts on private addresses or odd ports that may be connected to.
+#allow_hosts = []
+"""

@@ -1,0 +1,178 @@
+"""`warmupd demo`: the main job, on parts that this command brings along and takes away again."""
+
+import asyncio
+import json
+import logging
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from warmupd.daemon.app import Worker
+    from warmupd.sandbox.demo import DemoReport, Progress
+
+VIOLATIONS = {
+    "spacing": "sends of a mailbox, or of a user, too close together",
+    "window": "sends outside the mailbox's local hours",
+    "caps": "sends above a cap a minute or an hour",
+    "quota": "sends above a mailbox's quota",
+    "outside_pool": "messages to somebody outside the pool",
+    "twice": "messages sent twice",
+}
+
+
+def demo(
+    mailboxes: Annotated[int, typer.Option(min=2, max=2000, help="How many mailboxes take part.")] = 48,
+    days: Annotated[int, typer.Option(min=1, max=30, help="How many days they live through.")] = 1,
+    speed: Annotated[float, typer.Option(min=1, max=5000, help="Seconds that pass in one real second.")] = 600,
+    seed: Annotated[int, typer.Option(help="Same seed, same chance (server's whims, wording, jitter).")] = 1,
+    keep_open: Annotated[bool, typer.Option("--keep-open", help="Leave everything running until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show the daemon's log on stderr.")] = False,
+) -> None:
+    """Live through a day in two minutes: the real daemon, its own Postgres, and a mail server on this machine.
+
+    Nothing leaves the machine, and no configuration of yours is read. Promises that were broken are counted from
+    what the mail server and the ledger saw; the command ends 1 if there is any.
+
+    Example:  warmupd demo --mailboxes 48 --speed 600
+    """
+    _quiet(verbose)
+    report = asyncio.run(_demo(mailboxes, days, speed, seed, keep_open=keep_open, as_json=as_json))
+    if as_json:
+        sys.stdout.write(json.dumps(report.as_dict()) + "\n")
+    elif not keep_open:
+        show_report(report)
+    raise typer.Exit(1 if report.violations.total else 0)
+
+
+async def _demo(mailboxes: int, days: int, speed: float, seed: int, *, keep_open: bool, as_json: bool) -> "DemoReport":
+    from warmupd.sandbox.demo import DemoOptions, run_demo
+
+    options = DemoOptions(mailboxes=mailboxes, days=days, speed=speed, seed=seed)
+    with _progress(shown=not as_json) as on_progress:
+        if not keep_open:
+            return await run_demo(options, on_progress=on_progress)
+
+        async def wait(report: "DemoReport") -> None:
+            on_progress(None)
+            (show_report if not as_json else lambda _: None)(report)
+            await _until_interrupted()
+
+        return await run_demo(options, on_progress=on_progress, serve=_serve, keep_open=wait)
+
+
+@asynccontextmanager
+async def _serve(worker: "Worker") -> AsyncIterator[None]:
+    """The worker's metrics and health on a free port, while the demo is kept open."""
+    from warmupd.http.server import HttpServer
+
+    async with HttpServer(worker, host="127.0.0.1", port=0) as server:
+        sys.stderr.write(f"metrics and health of the demo's worker: {server.url}\n")
+        yield
+
+
+async def _until_interrupted() -> None:
+    import signal
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    sys.stderr.write("kept open; Ctrl-C ends it\n")
+    await stop.wait()
+
+
+@contextmanager
+def _progress(*, shown: bool) -> Iterator[Any]:
+    """A bar on a terminal, a line every tenth of the way elsewhere, nothing when not shown."""
+    from rich.console import Console
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    console = Console(stderr=True)
+    if not shown:
+        yield lambda _: None
+        return
+    if not console.is_terminal:
+        yield _Lines()
+        return
+    columns = (
+        TextColumn("{task.fields[clock]}"),
+        BarColumn(bar_width=None),
+        TextColumn("{task.fields[sent]} of {task.fields[quota]} sent"),
+        TimeElapsedColumn(),
+    )
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task("day", total=1.0, clock="setting up", sent=0, quota="?")
+
+        def update(progress: "Progress | None") -> None:
+            if progress is None:
+                bar.stop()
+                return
+            clock = f"{progress.now:%a %H:%M} UTC"
+            bar.update(task, completed=progress.share, clock=clock, sent=progress.sent, quota=progress.quota or "?")
+
+        yield update
+
+
+class _Lines:
+    """Progress for logs and pipes."""
+
+    def __init__(self) -> None:
+        self._told = 0
+
+    def __call__(self, progress: "Progress | None") -> None:
+        if progress is not None and int(progress.share * 10) > self._told:
+            self._told = int(progress.share * 10)
+            sys.stderr.write(f"{progress.now:%a %H:%M} UTC  {progress.sent} of {progress.quota} sent\n")
+
+
+def show_report(report: "DemoReport") -> None:
+    """The result as a person reads it."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    table = Table(title=f"{report.mailboxes} mailboxes, {report.days} day(s)", title_justify="left", show_header=False)
+    table.add_column(justify="left")
+    table.add_column(justify="right")
+    rows = [
+        ("quota of all mailboxes", report.quota),
+        ("sent", report.sent),
+        ("fill rate", f"{report.fill_rate:.1%}"),
+        ("mailboxes that met their quota", f"{report.mailboxes_met} of {report.mailboxes}"),
+        ("of these sends, answers", report.replies),
+        ("refused by a server", report.failed),
+        ("outcome unknown", report.unknown),
+        *((f"found in {_PLACES[place]}", count) for place, count in report.placement.items()),
+        ("rescued from spam", report.rescued),
+        ("taken by the mail server, by its own record", report.server.get("accepted", 0)),
+    ]
+    for name, value in rows:
+        table.add_row(name, str(value))
+    console.print(table)
+    broken = Table(title="violations, counted from the server's record and the ledger", title_justify="left")
+    broken.add_column("promise broken")
+    broken.add_column("times", justify="right")
+    for key, words in VIOLATIONS.items():
+        count = getattr(report.violations, key)
+        broken.add_row(words, str(count), style="bold red" if count else None)
+    console.print(broken)
+    console.print(f"{report.wall_seconds:.0f} s in all")
+
+
+_PLACES = {"INBOX": "the inbox", "SPAM": "spam", "OTHER": "another folder", "MISSING": "no folder"}
+
+
+def _quiet(verbose: bool) -> None:
+    """The demo's output is its result; the daemon's log is for those who ask."""
+    import structlog
+
+    structlog.configure(
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if verbose else logging.CRITICAL),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )

@@ -1,0 +1,45 @@
+"""The program `warmupd`: its commands, and how errors leave it."""
+
+import sys
+
+import typer
+
+from warmupd.cli import doctor, explain, init, mailbox, migrate, run, status, user
+from warmupd.errors import WarmupdError
+
+app = typer.Typer(
+    name="warmupd",
+    help="Warm up e-mail mailboxes: enrolled mailboxes write to each other, at a slowly rising daily rate.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog=init.EXAMPLE)(init.init)
+app.command(epilog=migrate.EXAMPLE)(migrate.migrate)
+app.command(epilog=run.EXAMPLE)(run.run)
+app.command(epilog=status.EXAMPLE)(status.status)
+app.command(epilog=explain.EXAMPLE)(explain.explain)
+app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
+app.add_typer(mailbox.app, name="mailbox")
+app.add_typer(user.app, name="user")
+
+
+def main() -> None:
+    """Run the command line. Expected errors leave as a line and its remedy on stderr, with their exit code."""
+    try:
+        app()
+    except WarmupdError as error:
+        tell(error)
+        sys.exit(error.exit_code)
+
+
+def tell(error: WarmupdError) -> None:
+    """The error on stderr, and on a second line what to do."""
+    print(f"error: {Exception.__str__(error)}", file=sys.stderr)
+    if error.remedy:
+        print(f"       {error.remedy}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

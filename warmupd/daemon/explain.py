@@ -1,0 +1,96 @@
+"""Why one mailbox is or is not sending: the rows about it, and the verdict on them."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from warmupd.config import Config
+from warmupd.core.capacity import CapUse
+from warmupd.core.explanation import Recipients, Situation, Verdict, explain
+from warmupd.core.job import JobStatus
+from warmupd.core.mailbox import Hours, Mailbox, Ramp
+from warmupd.core.pacing import Spacing
+from warmupd.core.window import local_day, window_of
+from warmupd.daemon.options import defaults_of
+from warmupd.errors import NotFound
+from warmupd.store import fleet, mailbox_report, reports
+from warmupd.store.database import Database
+from warmupd.store.mailboxes import load_mailboxes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explained:
+    """All that `explain` tells, as `--json` prints it."""
+
+    at: dt.datetime
+    mailbox: mailbox_report.MailboxReport
+    verdict: Verdict
+    zone: str
+    hours: Hours
+    ramp: Ramp
+    window_open: bool
+    today: reports.DayCounts | None  # None: the day has not been opened yet
+    left: int  # places of the day that are free
+    attempts_left: int
+    jobs: Sequence[mailbox_report.OpenJob]  # in flight, lost, and waiting, the next first
+    recipients: Recipients
+    caps: Sequence[CapUse]
+    fleet_stopped: bool
+    holder: mailbox_report.SlotHolder | None
+
+
+async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: dt.datetime) -> Explained:
+    """Everything about one mailbox, as of `at`; NotFound when it is not there (any more)."""
+    found = await load_mailboxes(db, defaults_of(config), [mailbox_id])
+    if not found:
+        raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
+    (mailbox,) = found
+    (row,) = await mailbox_report.mailbox_reports(db, [mailbox_id])
+    today = (await reports.days_of(db, {mailbox_id: local_day(at, mailbox.zone)})).get(mailbox_id)
+    settings = await fleet.fleet_settings(db, at=at)
+    jobs = await mailbox_report.open_jobs_of(db, mailbox_id)
+    recipients = await mailbox_report.recipients_of(db, mailbox_id)
+    caps = await fleet.cap_use(db, at=at, user_id=mailbox.user_id)
+    holder = await mailbox_report.holder_of(db, row.slot, at=at)
+    gap = settings.limits["mailbox_gap_seconds"]
+    situation = Situation(
+        mailbox=mailbox,
+        state_reason=row.state_reason,
+        state_until=row.state_until,
+        day=None if today is None else today.day,
+        answers_due=tuple(job.scheduled_for for job in jobs if job.status == JobStatus.PENDING),
+        next_ok_at=row.next_ok_at,
+        resting_until=row.resting_until,
+        resting_reason=row.resting_reason,
+        recipients=recipients,
+        caps=tuple(caps),
+        fleet_stopped=settings.sending_stopped,
+        worker=None if holder is None else holder.name,
+        last_error=row.last_error,
+        last_remedy=row.last_remedy,
+    )
+    spacing = Spacing(mailbox_min=gap, mailbox_max=max(gap, config.spacing.same_mailbox_max_minutes * 60.0))
+    return Explained(
+        at=at,
+        mailbox=row,
+        verdict=explain(situation, spacing, at),
+        zone=mailbox.zone,
+        hours=mailbox.hours,
+        ramp=mailbox.ramp,
+        window_open=_is_open(mailbox, today, at),
+        today=today,
+        left=0 if today is None else today.day.left,
+        attempts_left=0 if today is None else max(0, today.day.most_attempts - today.day.attempts),
+        jobs=jobs,
+        recipients=recipients,
+        caps=caps,
+        fleet_stopped=settings.sending_stopped,
+        holder=holder,
+    )
+
+
+def _is_open(mailbox: Mailbox, today: reports.DayCounts | None, at: dt.datetime) -> bool:
+    if today is not None:
+        return today.day.opens_at <= at < today.day.closes_at
+    window = window_of(local_day(at, mailbox.zone), mailbox.zone, mailbox.hours)
+    return window is not None and at in window

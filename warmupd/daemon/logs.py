@@ -1,0 +1,33 @@
+"""Where log lines go and how they look: stderr, for people or as JSON, a line an event."""
+
+import logging
+import sys
+from typing import Any, TextIO
+
+import structlog
+
+QUIET = ("aioimaplib", "asyncio", "mail.log", "uvicorn", "uvicorn.error")  # libraries: what they warn of, no more
+
+
+def set_up_logs(*, level: str, form: str, stream: TextIO | None = None) -> None:
+    """Write events of `level` and above. `form` is "console", "json", or "auto": console on a terminal, else json."""
+    stream = stream or sys.stderr
+    console = form == "console" or (form == "auto" and stream.isatty())
+    last: Any = (
+        structlog.dev.ConsoleRenderer(colors=stream.isatty()) if console else structlog.processors.JSONRenderer()
+    )
+    traces = [] if console else [structlog.processors.format_exc_info]
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+            *traces,
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+        logger_factory=structlog.PrintLoggerFactory(stream),
+        cache_logger_on_first_use=False,
+    )
+    for name in QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)

@@ -1,0 +1,130 @@
+"""The fleet at a glance: what `status`, its check and the dashboard tell."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from warmupd.config import Config
+from warmupd.core.capacity import CapUse, Shortfall
+from warmupd.core.condition import BEHIND, Condition, FleetFacts, Progress, completion, condition_of, progress_of
+from warmupd.core.pacing import deficit, elapsed
+from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
+from warmupd.store import fleet, reports
+from warmupd.store.database import Database
+
+MOST_ATTENTION = 20  # mailboxes that are listed as in need of somebody
+NEAR_CAP = 0.8  # of a user's cap: from here on it is shown
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Today:
+    """The sends of all mailboxes on their local days."""
+
+    quota: int  # of the days that are open
+    sent: int
+    failed: int
+    in_flight: int
+    unknown: int
+    fill_rate: float | None  # sent of quota; None: no day is open
+    expected: float  # owed by now
+    completion: float  # of what is owed by now, the share that is not late
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overview:
+    """The fleet's report, as `status --json` prints it."""
+
+    at: dt.datetime
+    condition: Condition
+    reasons: Sequence[str]
+    sending_stopped: bool
+    today: Today
+    mailboxes: Mapping[str, int]  # by state
+    progress: Mapping[str, int]
+    jobs: Sequence[reports.OpenJobs]
+    placement_7d: Mapping[str, int]
+    workers: Sequence[fleet.WorkerRow]
+    slots: int
+    slots_held: int
+    caps: Sequence[CapUse]
+    users_near_cap: Sequence[fleet.UserCaps]
+    capacity: Sequence[Shortfall]  # empty: today's quotas can be carried
+    attention: Sequence[reports.Attention]
+
+
+async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview:
+    """Read the rows and judge them, as of `at`."""
+    snapshot = await take_snapshot(db, config, at=at)
+    jobs = await reports.open_jobs(db, at=at)
+    states = await reports.state_counts(db)
+    short = shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
+    facts = _facts(snapshot, jobs, states, len(short))
+    condition, reasons = condition_of(facts)
+    settings = snapshot.settings
+    return Overview(
+        at=at,
+        condition=condition,
+        reasons=reasons,
+        sending_stopped=settings.sending_stopped,
+        today=_today(snapshot, jobs, facts),
+        mailboxes=states,
+        progress=_progress(snapshot, await reports.resting(db, at=at)),
+        jobs=jobs,
+        placement_7d=await reports.placements(db, at=at),
+        workers=snapshot.workers,
+        slots=settings.slots,
+        slots_held=settings.slots_held,
+        caps=await fleet.cap_use(db, at=at),
+        users_near_cap=[user for user in snapshot.users if _is_near_cap(user)],
+        capacity=short,
+        attention=await reports.attention(db, at=at, limit=MOST_ATTENTION),
+    )
+
+
+def _facts(snapshot: Snapshot, jobs: Sequence[reports.OpenJobs], states: Mapping[str, int], short: int) -> FleetFacts:
+    sending = {mailbox.id for mailbox in snapshot.mailboxes if mailbox.state.starts}
+    open_days = [c.day for c in snapshot.days.values() if c.day.mailbox_id in sending and c.day.opens_at <= snapshot.at]
+    late = [deficit(day, snapshot.at) for day in open_days]
+    return FleetFacts(
+        active=states.get("ACTIVE", 0),
+        need_owner=states.get("AUTH_FAILED", 0) + states.get("SUSPENDED", 0),
+        expected=sum(day.quota * elapsed(day, snapshot.at) for day in open_days),
+        late=sum(sends for sends in late if sends >= BEHIND),
+        sent=sum(counts.sent for counts in snapshot.days.values()),
+        failed=sum(counts.failed for counts in snapshot.days.values()),
+        unknown_age=next((job.oldest_seconds for job in jobs if job.status == "UNKNOWN"), None),
+        slots=snapshot.settings.slots,
+        slots_held=snapshot.settings.slots_held,
+        workers=len(snapshot.workers),
+        stopped=snapshot.settings.sending_stopped,
+        shortfalls=short,
+    )
+
+
+def _today(snapshot: Snapshot, jobs: Sequence[reports.OpenJobs], facts: FleetFacts) -> Today:
+    quota = sum(counts.day.quota for counts in snapshot.days.values())
+    by_status = {job.status: job.count for job in jobs}
+    return Today(
+        quota=quota,
+        sent=facts.sent,
+        failed=facts.failed,
+        in_flight=by_status.get("PROCESSING", 0),
+        unknown=by_status.get("UNKNOWN", 0),
+        fill_rate=round(facts.sent / quota, 4) if quota else None,
+        expected=round(facts.expected, 1),
+        completion=round(completion(facts), 4),
+    )
+
+
+def _progress(snapshot: Snapshot, resting: Mapping[int, dt.datetime]) -> dict[str, int]:
+    counted: Counter[Progress] = Counter()
+    for mailbox in snapshot.mailboxes:
+        counts = snapshot.days.get(mailbox.id)
+        day, sent = (None, 0) if counts is None else (counts.day, counts.sent)
+        counted[progress_of(mailbox.state, day, sent, resting.get(mailbox.id), snapshot.at)] += 1
+    return {kind.value: counted[kind] for kind in Progress}
+
+
+def _is_near_cap(user: fleet.UserCaps) -> bool:
+    return user.used_hour >= NEAR_CAP * user.per_hour or user.used_minute >= NEAR_CAP * user.per_minute

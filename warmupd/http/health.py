@@ -1,0 +1,103 @@
+"""Whether the worker lives and may be relied on, and its metrics: /healthz, /readyz and /metrics."""
+
+import asyncio
+import hmac
+from ipaddress import IPv6Address, ip_address
+from typing import Protocol
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from warmupd.errors import WarmupdError
+
+PATIENCE = 1.0  # seconds that the database may take to answer before this worker does not count as ready
+EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus text format
+FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")  # who speaks for others does not count as loopback
+
+
+class Health(Protocol):
+    """What is asked of a worker."""
+
+    @property
+    def trusted(self) -> bool:
+        """Whether its leases may be relied on."""
+        ...
+
+    @property
+    def slots(self) -> int:
+        """How many slots it holds, trusted or not."""
+        ...
+
+    async def check_database(self) -> None:
+        """Raise WarmupdError unless the database answers and its schema is this program's."""
+        ...
+
+    def render_metrics(self) -> bytes:
+        """The Prometheus exposition text."""
+        ...
+
+
+def add_health(app: FastAPI, health: Health) -> None:
+    """`/healthz`: the loop turns. `/readyz`: sends can be reserved, or 503 with the reasons why not."""
+
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz")
+    async def readyz() -> JSONResponse:
+        reasons = await _reasons(health)
+        return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)
+
+
+def add_metrics(app: FastAPI, health: Health, *, scrape_token: str) -> None:
+    """`/metrics`: open on loopback, elsewhere with `scrape_token` as bearer."""
+
+    @app.get("/metrics")
+    async def metrics(request: Request) -> Response:
+        if not _is_local(request) and not _shows(request, scrape_token):
+            return _refusal(scrape_token)
+        return Response(health.render_metrics(), media_type=EXPOSITION)
+
+
+async def _reasons(health: Health) -> list[str]:
+    reasons = []
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await health.check_database()
+    except TimeoutError:
+        reasons.append(f"the database did not answer within {PATIENCE:g} s")
+    except WarmupdError as error:
+        reasons.append(Exception.__str__(error))
+    if not health.slots:
+        reasons.append("no slot is held: others hold them all, or this worker has just started")
+    elif not health.trusted:
+        reasons.append("the lease on its slots could not be renewed in time")
+    return reasons
+
+
+def _is_local(request: Request) -> bool:
+    """Whether the request comes from this machine, and not through a proxy on it."""
+    if request.client is None or any(name in request.headers for name in FORWARDED):
+        return False
+    try:
+        address = ip_address(request.client.host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return (mapped or address).is_loopback
+
+
+def _shows(request: Request, token: str) -> bool:
+    scheme, _, shown = request.headers.get("authorization", "").partition(" ")
+    return bool(token) and scheme.lower() == "bearer" and hmac.compare_digest(shown.strip().encode(), token.encode())
+
+
+def _refusal(token: str) -> JSONResponse:
+    """RFC 9457, RFC 6750."""
+    detail = (
+        "show auth.scrape_token as bearer token" if token else "only from this machine, unless auth.scrape_token is set"
+    )
+    problem = {"title": "Unauthorized", "status": 401, "detail": detail}
+    headers = {"WWW-Authenticate": 'Bearer realm="metrics"'}
+    return JSONResponse(problem, status_code=401, headers=headers, media_type="application/problem+json")

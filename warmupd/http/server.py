@@ -1,0 +1,98 @@
+"""The HTTP server of a worker: an application served in the daemon's own loop, on a socket that was bound before."""
+
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from ipaddress import ip_address
+
+import uvicorn
+from fastapi import FastAPI
+
+from warmupd import __version__
+from warmupd.errors import WarmupdError
+from warmupd.http.health import Health, add_health, add_metrics
+
+MOST_PORTS = 100  # tried by an "auto" worker, from http.listen on
+STOP_SECONDS = 5  # that requests under way may take at the end
+
+
+def create_app(health: Health, *, scrape_token: str = "") -> FastAPI:
+    """The application. `scrape_token` is what Prometheus shows from anywhere but loopback; "" allows loopback only."""
+    app = FastAPI(title="warmupd", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    add_health(app, health)
+    add_metrics(app, health, scrape_token=scrape_token)
+    return app
+
+
+def listen(host: str, port: int, *, worker_id: int | None = None) -> socket.socket:
+    """A listening socket: worker N on `port` + N, an "auto" one (None) on the first free port from there, 0 on any.
+
+    It listens at once, so that of two processes that start together only one gets the port. Raises WarmupdError.
+    """
+    first = port + (worker_id or 0) if port else 0
+    last = first if worker_id is not None or not port else min(first + MOST_PORTS - 1, 65535)
+    for candidate in range(first, last + 1):
+        try:
+            return _bound(host, candidate)
+        except OSError as error:
+            reason = error.strerror or str(error)
+    where = f"{host}:{first}" if first == last else f"{host}:{first} to {last}"
+    raise WarmupdError(
+        f"cannot listen on {where}: {reason}",
+        remedy="set http.listen to another address, or stop what listens there",
+    )
+
+
+def address_of(listener: socket.socket) -> str:
+    """`host:port` as others reach it; for a socket on all addresses the name of this machine."""
+    host, port = listener.getsockname()[:2]
+    if ip_address(host).is_unspecified:
+        host = socket.gethostname()
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+class HttpServer:
+    """Serves `app` on `listener` until `stop` is called; requests under way may end."""
+
+    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
+        self._listener = listener
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                access_log=False,
+                lifespan="off",
+                proxy_headers=False,
+                server_header=False,
+                timeout_graceful_shutdown=STOP_SECONDS,
+            )
+        )
+
+    async def run(self) -> None:
+        """Serve until stopped."""
+        await self._server.serve(sockets=[self._listener])
+
+    def stop(self) -> None:
+        """Take no more requests; `run` returns when those under way have ended."""
+        self._server.should_exit = True
+
+
+class _Server(uvicorn.Server):
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Signals are the daemon's business."""
+        yield
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
