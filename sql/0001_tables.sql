@@ -214,6 +214,7 @@ CREATE TABLE mailbox_visits (
     next_visit_at  timestamptz,                            -- NULL: not planned yet
     last_visit_at  timestamptz,
     everywhere     boolean NOT NULL DEFAULT false,         -- the next visit looks into all folders
+    everywhere_at  timestamptz,                            -- when a complete visit of all folders began last
     failures       smallint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 

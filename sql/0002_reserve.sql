@@ -77,11 +77,11 @@ CREATE FUNCTION reserve_sends(
     LANGUAGE plpgsql VOLATILE
     SET jit = off
     SET plan_cache_mode = force_generic_plan  -- planning the large statement costs more than running it
-    SET enable_seqscan = off  -- nor may a plan that was made for a new day's empty partition scan a full one
 AS $$
 DECLARE
     nobody constant uuid := '00000000-0000-0000-0000-000000000000';
     worker workers%ROWTYPE;
+    waiting warmup_jobs[];  -- the PENDING rows asked for, as they are behind their locks
     cfg settings%ROWTYPE;
     ring cap_rings%ROWTYPE;
     fleet integer;  -- number of slots, as it was when they were locked
@@ -119,9 +119,9 @@ BEGIN
         ORDER BY d.mailbox_id, d.day FOR UPDATE OF d;
     PERFORM 1 FROM mailbox_pace p WHERE p.mailbox_id = ANY (p_mailboxes) ORDER BY p.mailbox_id FOR UPDATE;
     IF array_remove(p_job_ids, NULL) <> '{}' THEN
-        PERFORM 1 FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
-            WHERE j.day = ANY (p_job_days)  -- said again for the planner: other days' partitions are not even opened
-            ORDER BY j.day, j.id FOR UPDATE OF j;
+        waiting := ARRAY(
+            SELECT j FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) ON j.day = a.day AND j.id = a.id
+            ORDER BY j.day, j.id FOR UPDATE OF j);
     END IF;
     PERFORM pg_advisory_xact_lock(1463898733, 1);
     PERFORM 1 FROM proofs f WHERE f.mailbox_id = ANY (p_recipients) AND f.proven_at IS NULL
@@ -184,7 +184,7 @@ BEGIN
         LEFT JOIN held h ON h.slot = m.slot_hash % fleet
         LEFT JOIN mailbox_days d ON d.mailbox_id = a.mailbox_id AND d.day = a.day
         LEFT JOIN mailbox_pace p ON p.mailbox_id = a.mailbox_id
-        LEFT JOIN warmup_jobs j ON j.day = a.job_day AND j.id = a.job_id AND j.day = ANY (p_job_days)
+        LEFT JOIN unnest(waiting) AS j ON j.day = a.job_day AND j.id = a.job_id
         LEFT JOIN mailboxes r ON r.id = a.recipient_id
         LEFT JOIN proofs f ON f.mailbox_id = a.recipient_id
     ), sound AS (
@@ -230,12 +230,6 @@ BEGIN
                g.token, v_now, g.start_at, g.send_by, p_worker_name, e.epoch, g.topic, g.seed, v_now
         FROM granted g JOIN unnest(p_slots, p_epochs) AS e(slot, epoch) ON e.slot = g.slot
         WHERE g.job_id IS NULL
-    ), again AS (
-        UPDATE warmup_jobs j
-        SET status = 'PROCESSING', attempt_token = g.token, picked_at = v_now, start_at = g.start_at, send_by = g.send_by,
-            local_day = g.day, worker_id = p_worker_name, epoch = e.epoch
-        FROM granted g JOIN unnest(p_slots, p_epochs) AS e(slot, epoch) ON e.slot = g.slot
-        WHERE j.day = g.job_day AND j.id = g.job_id AND j.day = ANY (p_job_days)
     ), days AS (
         UPDATE mailbox_days d SET taken = d.taken + 1, attempts = d.attempts + 1
         FROM granted g WHERE d.mailbox_id = g.mailbox_id AND d.day = g.day
@@ -302,6 +296,16 @@ BEGIN
         WHEN u.ord IS NULL THEN 'unproven'
         WHEN room_s <= room_h THEN 'global_minute' ELSE 'global_hour' END) AS word) AS why;
 
+    IF cardinality(waiting) > 0 THEN
+        UPDATE warmup_jobs j
+        SET status = 'PROCESSING', attempt_token = (g.job ->> 'token')::uuid, picked_at = v_now, local_day = a.local_day,
+            start_at = to_timestamp((g.job -> 'start')::double precision),
+            send_by = to_timestamp((g.job -> 'by')::double precision), worker_id = p_worker_name, epoch = e.epoch
+        FROM unnest(p_job_days, p_job_ids, p_days, p_mailboxes) WITH ORDINALITY AS a(day, id, local_day, mailbox_id, ord)
+        JOIN jsonb_array_elements(answer) WITH ORDINALITY AS g(job, ord) USING (ord)
+        JOIN unnest(p_slots, p_epochs) AS e(slot, epoch) ON e.slot = mailbox_hash(a.mailbox_id) % fleet
+        WHERE j.day = a.day AND j.id = a.id AND g.job ? 'token';
+    END IF;
     UPDATE workers SET batch_id = p_batch, batch_answer = answer, demand = p_demand, seen_at = greatest(seen_at, v_now)
         WHERE id = p_worker;
     RETURN answer;

@@ -15,7 +15,6 @@ CREATE FUNCTION settle_sends(
     LANGUAGE plpgsql VOLATILE
     SET jit = off
     SET plan_cache_mode = force_generic_plan  -- planning costs more than running
-    SET enable_seqscan = off  -- nor may a plan that was made for a new day's empty partition scan a full one
 AS $$
 DECLARE
     v_now timestamptz;
@@ -31,10 +30,10 @@ BEGIN
         WHERE (d.mailbox_id, d.day) IN (
             SELECT j.mailbox_id, j.local_day FROM warmup_jobs j
             JOIN unnest(p_days, p_ids, p_tokens) AS a(day, id, token) ON j.day = a.day AND j.id = a.id
-            WHERE j.attempt_token = a.token AND j.day = ANY (p_days))  -- the day again: other partitions are not even opened
+            WHERE j.attempt_token = a.token)
         ORDER BY d.mailbox_id, d.day FOR UPDATE;
     PERFORM 1 FROM warmup_jobs j JOIN unnest(p_days, p_ids) AS a(day, id) USING (day, id)
-        WHERE j.day = ANY (p_days) ORDER BY j.day, j.id FOR UPDATE OF j;
+        ORDER BY j.day, j.id FOR UPDATE OF j;
     v_now := coalesce(p_now, clock_timestamp());
 
     WITH told AS (
@@ -51,7 +50,7 @@ BEGIN
                    ELSE 'PENDING'
                END AS becomes
         FROM told t
-        JOIN warmup_jobs j ON j.day = t.day AND j.id = t.id AND j.attempt_token = t.token AND j.day = ANY (p_days)
+        JOIN warmup_jobs j ON j.day = t.day AND j.id = t.id AND j.attempt_token = t.token
         JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
         ORDER BY t.day, t.id, t.outcome = 'UNKNOWN', t.ord
     ), matched AS MATERIALIZED (
@@ -63,7 +62,7 @@ BEGIN
             scheduled_for = CASE WHEN m.becomes = 'PENDING' THEN greatest(m.retry_at, v_now) ELSE j.scheduled_for END,
             retry_count = j.retry_count + (m.outcome = 'DEFERRED')::integer,
             outcome = m.reason, error_message = nullif(m.message, '')
-        FROM matched m WHERE j.day = m.day AND j.id = m.id AND j.day = ANY (p_days)
+        FROM matched m WHERE j.day = m.day AND j.id = m.id
     ), days AS (
         UPDATE mailbox_days d
         SET taken = d.taken - m.given_back, attempts = d.attempts - m.unspent, sent = d.sent + m.sent, failed = d.failed + m.failed
@@ -85,7 +84,7 @@ BEGIN
     IF parent_ids IS NOT NULL THEN
         UPDATE warmup_jobs j SET status = 'REPLIED'
         FROM unnest(parent_days, parent_ids) AS a(day, id)
-        WHERE j.day = a.day AND j.id = a.id AND j.day = ANY (parent_days) AND j.status = 'SENT';
+        WHERE j.day = a.day AND j.id = a.id AND j.status = 'SENT';
     END IF;
 
     -- Who has yet to prove the address is visited within minutes of the first messages, and so is, in all folders, whose
@@ -195,6 +194,6 @@ BEGIN
     SELECT array_agg(j.day), array_agg(j.id) INTO days, ids
     FROM warmup_jobs j JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
     WHERE j.status = 'UNKNOWN' AND j.picked_at + patience < v_now
-      AND v.last_visit_at > j.picked_at + patience AND NOT v.everywhere;
+      AND v.everywhere_at > j.picked_at + patience;
     RETURN end_jobs(days, ids, 'UNKNOWN', 'unverified', 'not found in the mailbox of its recipient', v_now);
 END $$;

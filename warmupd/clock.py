@@ -62,6 +62,8 @@ class ScaledClock:
     def __init__(self, start: datetime, speed: float) -> None:
         if start.tzinfo is None:
             raise ValueError("start must be an aware datetime")
+        if speed <= 0:
+            raise ValueError("speed must be positive")
         self.speed = speed
         self._start = start.astimezone(UTC)
         self._origin = _boottime()
@@ -98,6 +100,7 @@ class VirtualClock:
         self._elapsed = 0.0
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
         self._order = count()
+        self._cancelled = 0  # sleepers that were cancelled since the heap was last cleared of them
 
     def now(self) -> datetime:
         return self._now
@@ -114,7 +117,12 @@ class VirtualClock:
             return
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), next(self._order), waiting))
-        await waiting
+        try:
+            await waiting
+        except asyncio.CancelledError:
+            self._cancelled += 1
+            self._forget_cancelled()
+            raise
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
@@ -139,6 +147,13 @@ class VirtualClock:
             waiting = heapq.heappop(self._sleepers)[2]
             if not waiting.done():
                 waiting.set_result(None)
+
+    def _forget_cancelled(self) -> None:
+        """Sleeps that end early (a loop that waits for whatever comes first) must not pile up till their hour comes."""
+        if self._cancelled * 2 > len(self._sleepers):
+            self._sleepers = [sleeper for sleeper in self._sleepers if not sleeper[2].done()]
+            heapq.heapify(self._sleepers)
+            self._cancelled = 0
 
 
 def _boottime() -> float:

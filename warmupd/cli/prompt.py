@@ -45,5 +45,7 @@ def from_stdin() -> list[str]:
     """The first line of stdin, or the first two."""
     lines = [line for line in sys.stdin.read().splitlines() if line][:2]
     if not lines:
-        raise UsageError("there is no password on standard input", remedy="one line: the password; a second one: IMAP's")
+        raise UsageError(
+            "there is no password on standard input", remedy="one line: the password; a second one: IMAP's"
+        )
     return lines

@@ -52,7 +52,9 @@ def configuration(path: Path | None, overrides: Mapping[str, object] = NOTHING) 
 
 
 @asynccontextmanager
-async def open_database(config: Config, *, name: str, create: bool = False, pool_size: int = 2) -> AsyncIterator[Database]:
+async def open_database(
+    config: Config, *, name: str, create: bool = False, pool_size: int = 2
+) -> AsyncIterator[Database]:
     """The configured database, open. An embedded one that was never made is made only when `create` says so."""
     async with AsyncExitStack() as stack:
         url = config.database.url.get_secret_value()

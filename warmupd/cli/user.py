@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from warmupd.cli.mailbox_options import time_zone
 from warmupd.cli.options import AsJson, ConfigPath, PasswordStdin
-from warmupd.errors import UsageError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
@@ -38,12 +38,11 @@ def add(
     """
     from warmupd.cli.prompt import new_password
     from warmupd.cli.session import work
-    from warmupd.core.window import is_zone
     from warmupd.http.passwords import hash_password
     from warmupd.store.users import Role, add_user
 
-    if timezone is not None and not is_zone(timezone):
-        raise UsageError(f"there is no time zone {timezone}", remedy="use an IANA name, such as Europe/Berlin")
+    if timezone is not None:
+        time_zone(timezone)
     password = new_password("Password (Enter for none)", stdin=password_stdin)
     password_hash = None if password is None else hash_password(password)
 

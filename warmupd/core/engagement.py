@@ -7,6 +7,9 @@ from random import Random
 from warmupd.core.placement import Placement
 from warmupd.core.window import Window
 
+VISIT_JITTER = 0.3
+LEAST_ROOM = 20.0  # minutes of the window that an answer needs
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngagementPolicy:
@@ -45,7 +48,7 @@ def plan_engagement(
     answer_at = None
     rate = min(1.0, policy.reply_rate * (1.5 if rescued else 1.0))
     if depth < policy.max_thread_length and rng.random() < rate:
-        answer_at = _within(window, seen_at + dt.timedelta(minutes=rng.uniform(*policy.reply_after_minutes)), seen_at, rng)
+        answer_at = _answer_at(seen_at, window, policy.reply_after_minutes, rng)
     return Engagement(
         open_at=seen_at,
         star=rng.random() < policy.star_rate,
@@ -56,27 +59,36 @@ def plan_engagement(
     )
 
 
-def _within(window: Window | None, wished: dt.datetime, seen_at: dt.datetime, rng: Random) -> dt.datetime | None:
-    """`wished` if the window is open then, else a moment of what is left of it; None when less than 20 minutes are."""
-    if window is None:
-        return None
-    if wished < window.closes_at - dt.timedelta(minutes=10):
-        return max(wished, window.opens_at)
-    left = (window.closes_at - seen_at).total_seconds()
-    if left < 20 * 60:
-        return None
-    return seen_at + dt.timedelta(seconds=left * rng.uniform(0.3, 0.8))
-
-
 def next_visit_at(
-    now: dt.datetime, window: Window | None, next_window: Window, visits_per_day: int, rng: Random
+    now: dt.datetime, window: Window | None, next_window: Window, visits_per_day: float, rng: Random
 ) -> dt.datetime:
-    """When a mailbox is visited next: some time on from `now` inside `window`, else early in `next_window`."""
+    """When a mailbox is visited again after a visit (or a look) at `now`: a few times a day, in its waking hours.
+
+    `window` is that of today, None on a day without one; `next_window` that of the next day that has one. Visits lie an
+    even interval apart, give or take 30 %; the first of a day falls anywhere in the first interval, so that mailboxes
+    do not wake up together.
+    """
     if window is not None and now < window.closes_at:
-        start = max(now, window.opens_at)
-        gap = window.seconds / visits_per_day
-        wait = gap * (rng.random() if now < window.opens_at else rng.uniform(0.7, 1.3))
-        at = start + dt.timedelta(seconds=wait)
+        interval = window.seconds / visits_per_day
+        if now < window.opens_at:
+            return window.opens_at + dt.timedelta(seconds=interval * rng.random())
+        at = now + dt.timedelta(seconds=interval * rng.uniform(1 - VISIT_JITTER, 1 + VISIT_JITTER))
         if at < window.closes_at:
             return at
     return next_window.opens_at + dt.timedelta(seconds=next_window.seconds / visits_per_day * rng.random())
+
+
+def _answer_at(
+    seen_at: dt.datetime, window: Window | None, after_minutes: tuple[float, float], rng: Random
+) -> dt.datetime | None:
+    """A moment that many minutes after the message is seen in waking hours; sooner when the window closes too soon for
+    that, and none when less than 20 minutes of it are left."""
+    if window is None:
+        return None
+    start = max(seen_at, window.opens_at)
+    left = (window.closes_at - start).total_seconds() / 60
+    if left < LEAST_ROOM:
+        return None
+    soonest, latest = after_minutes[0], min(after_minutes[1], left - LEAST_ROOM / 2)
+    minutes = rng.uniform(soonest, latest) if soonest <= latest else left * rng.uniform(0.3, 0.8)
+    return start + dt.timedelta(minutes=minutes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 REFERENCE_WINDOW = 16 * 3600.0  # seconds; deficits that grow with the same window keep their order while they wait
+SPARE = 1000  # entries that were replaced or forgotten before the rest is gathered anew
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,7 +38,7 @@ class SendHeap:
         self._need = need
         self._waiting: list[tuple[float, int]] = []
         self._due: dict[int, float] = {}
-        self._ready: list[tuple[bool, int, float, int, int]] = []
+        self._ready: list[tuple[bool, int, float, int, int, float]] = []  # rank, turn, mailbox, due
         self._turns: dict[int, int] = {}  # mailbox -> its turn number among the ready
         self._next_turn = count()
 
@@ -50,6 +51,9 @@ class SendHeap:
         self._turns.pop(entry.mailbox_id, None)
         self._due[entry.mailbox_id] = due
         heapq.heappush(self._waiting, (due, entry.mailbox_id))
+        if len(self._waiting) > 2 * len(self._due) + SPARE:
+            self._waiting = [(due, mailbox_id) for mailbox_id, due in self._due.items()]
+            heapq.heapify(self._waiting)
 
     def discard(self, mailbox_id: int) -> None:
         """Forget the mailbox, if it is there."""
@@ -61,10 +65,10 @@ class SendHeap:
         self._promote(now)
         taken: list[HeapEntry] = []
         while self._ready and len(taken) < permits:
-            *_, turn, mailbox_id = heapq.heappop(self._ready)
+            *_, turn, mailbox_id, due = heapq.heappop(self._ready)
             if self._turns.get(mailbox_id) == turn:
                 del self._turns[mailbox_id]
-                taken.append(HeapEntry(due_at=now, mailbox_id=mailbox_id))
+                taken.append(HeapEntry(due_at=_instant(due), mailbox_id=mailbox_id))
         return taken
 
     def ready_count(self, now: dt.datetime) -> int:
@@ -76,12 +80,12 @@ class SendHeap:
         """When the earliest waiting entry is due; None when nothing waits. Ready entries do not count."""
         while self._waiting and self._due.get(self._waiting[0][1]) != self._waiting[0][0]:
             heapq.heappop(self._waiting)
-        return dt.datetime.fromtimestamp(self._waiting[0][0], dt.UTC) if self._waiting else None
+        return _instant(self._waiting[0][0]) if self._waiting else None
 
     def due_of(self, mailbox_id: int) -> dt.datetime | None:
         """When the mailbox waits for; None when it is ready or not there."""
         due = self._due.get(mailbox_id)
-        return None if due is None else dt.datetime.fromtimestamp(due, dt.UTC)
+        return None if due is None else _instant(due)
 
     def _promote(self, now: dt.datetime) -> None:
         moment = now.timestamp()
@@ -92,9 +96,13 @@ class SendHeap:
             del self._due[mailbox_id]
             turn = next(self._next_turn)
             self._turns[mailbox_id] = turn
-            heapq.heappush(self._ready, (*_rank(self._need(mailbox_id, now), moment), turn, mailbox_id))
+            heapq.heappush(self._ready, (*_rank(self._need(mailbox_id, now), moment), turn, mailbox_id, due))
 
 
 def _rank(need: Need, moment: float) -> tuple[bool, int, float]:
     lateness = need.relative_deficit - moment / REFERENCE_WINDOW
     return (not need.below_floor, 0 if need.below_floor else -need.priority, -lateness)
+
+
+def _instant(seconds: float) -> dt.datetime:
+    return dt.datetime.fromtimestamp(seconds, dt.UTC)

@@ -78,6 +78,7 @@ class Mailbox:
     ramp_days: int  # days that the ramp has advanced so far
     day_limit: int | None = None  # most sends a local day: the provider's (less the owner's own mail) or the plan's
     user_gap: float = 1.0  # most seconds between sends of its user: half of what the user's quotas leave
+    language: str = "en"
     smtp_host: str = ""
     auth_doubts: int = 0  # refused logins since the last accepted one
 

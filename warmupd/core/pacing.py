@@ -40,11 +40,12 @@ def next_send_at(
     if day.left - reserved <= 0 or day.attempts >= day.most_attempts or now >= day.closes_at:
         return None
     due_at = moment_of(day, day.taken)
+    gap = even_gap(day, max(now, day.opens_at), day.left, spacing)
     if day.attempts == 0:
-        return due_at if due_at >= now else _after(now, even_gap(day, now, spacing) * rng.random())
+        return due_at if due_at >= now else _after(now, gap * rng.random())
     if due_at < _after(now, spacing.mailbox_min):
-        most = min(spacing.mailbox_max, even_gap(day, now, spacing))
-        due_at = _after(now, rng.uniform(spacing.mailbox_min, max(spacing.mailbox_min, most)))
+        most = max(spacing.mailbox_min, min(spacing.mailbox_max, gap))
+        due_at = _after(now, rng.uniform(spacing.mailbox_min, most))
     return due_at if due_at < day.closes_at else None
 
 
@@ -56,12 +57,12 @@ def moment_of(day: DayRow, place: int) -> dt.datetime:
     return _after(day.opens_at, _usable(day) * (place + phase + jitter) / (day.quota + JITTER))
 
 
-def even_gap(day: DayRow, now: dt.datetime, spacing: Spacing) -> float:
-    """Seconds between the sends that are left when they are spread evenly from `now` to the window's tail."""
+def even_gap(day: DayRow, start: dt.datetime, remaining: int, spacing: Spacing) -> float:
+    """Seconds between `remaining` sends that are spread evenly from `start` to the window's tail."""
     tail = (day.closes_at - day.opens_at).total_seconds() * TAIL
-    span = (day.closes_at - max(now, day.opens_at)).total_seconds()
+    span = (day.closes_at - start).total_seconds()
     usable = span - tail if span > 2 * tail else span / 2
-    return max(usable / max(1, day.left), min(spacing.mailbox_min, usable))
+    return max(usable / remaining, min(spacing.mailbox_min, usable))
 
 
 def deficit(day: DayRow, now: dt.datetime) -> float:

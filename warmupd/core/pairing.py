@@ -1,14 +1,15 @@
 """Who writes to whom: a stateless rotation that is fair by construction.
 
-Picture the members of a pool in a ring, and above each as many places as its quota: a tower. A send is a place of its
-sender. Each turn of a day has its distance round the ring, and all who send at that turn go by the same distance, to
-as many different members; and they go up by the same number of floors (down again from the roof of the highest tower),
-so that the last turns of the busiest reach everybody, not each other only. Where a tower has no such floor, the send
-goes on from there in the same way. Each step gives different places different goals, so when everybody sends their
-quota, everybody receives theirs, whatever the quotas are.
+Picture the members of a pool in a ring, each a tower with as many floors as its quota. A send is a floor of its
+sender. Each turn of a day has its distance round the ring, and all who send at that turn go by the same distance, so
+to as many different members; and they go up by the same number of floors (from the highest roof on to the ground), so
+that the last turns of the busiest reach everybody, and not each other only. Where a tower has no such floor, the send
+goes on from there in the same way. Every step leads different floors to different floors: when everybody sends their
+quota, everybody receives theirs, whatever the quotas are. Only a send that comes back to its sender has to leap.
 
-The distances of successive turns are all different, from day to day too, until each has had its turn: nobody meets
-the same member again before `len(directory) - 1` turns have passed. No history table is needed.
+The distances of successive turns differ, from one day to the next too, until each has had its turn: as long as the
+quotas are alike, nobody writes to the same member again before `len(directory) - 1` turns have passed, and a quota
+that changes a little moves little. No history table is needed.
 """
 
 import datetime as dt
@@ -39,11 +40,10 @@ class Directory:
         listed = [(member, weight) for member, weight in members if weight > 0]
         self.pool_id = pool_id
         self.day = day
-        self.places = sum(weight for _, weight in listed)
         self._floors = max((weight for _, weight in listed), default=1)
         if len(listed) > self._floors:
             listed.sort(key=lambda entry: (slot_hash(entry[0]), entry[0]))
-        else:  # everybody meets everybody each day: mixed anew each day, it evens out who comes back to itself
+        else:  # where everybody meets everybody each day anyway, a new ring each day evens out whose sends come back
             listed.sort(key=lambda entry: (draw_lot(day.toordinal(), entry[0]), entry[0]))
         self._members = [member for member, _ in listed]
         self._weights = [weight for _, weight in listed]
@@ -76,9 +76,9 @@ class Directory:
                 yield self._members[index]
 
     def _leap(self, home: int, *lot: int) -> int:
-        """Where a send goes that came back to its sender: to another that was missed in the same way.
+        """Whom a send goes to that came back to its sender: one whose own sends come back as well, and are missed.
 
-        The chance to come back grows with the square of the weight, and so does the chance to be leapt to.
+        That happens to the square of the weight; the third power makes up for what nobody can send to oneself.
         """
         for again in range(STEPS):
             spot = draw_lot(self.day.toordinal(), *lot, again) * len(self._members)

@@ -57,6 +57,15 @@ def zone_info(zone: str) -> ZoneInfo:
     return ZoneInfo(zone)
 
 
+def is_zone(name: str) -> bool:
+    """Whether `name` is a time zone of the IANA database, such as Europe/Berlin."""
+    try:
+        zone_info(name)
+    except (KeyError, ValueError, OSError):  # not there; not a name; a folder of names
+        return False
+    return True
+
+
 def _instant(day: dt.date, hour: int, zone: str) -> dt.datetime:
     """The instant of a local hour. One that a clock change skips is the moment of the change, one that it repeats is
     the first of the two (PEP 495, fold 0): no hour is lost and none counts twice."""

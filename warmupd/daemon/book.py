@@ -74,7 +74,7 @@ class Book:
             mailbox = self.mailboxes[mailbox_id]
             today = local_day(now, mailbox.zone)
             window = window_of(today, mailbox.zone, mailbox.hours)
-            if window is None or now >= window.closes_at:
+            if window is None or now not in window:
                 continue
             if mailbox.ramp_days == 0:  # enrolled just now: its first day begins now, without a backlog
                 window = Window(opens_at=max(window.opens_at, now), closes_at=window.closes_at)

@@ -4,13 +4,11 @@ import asyncio
 import datetime as dt
 import ssl
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
 from warmupd.core.engagement import next_visit_at
 from warmupd.core.mailbox import Mailbox
-from warmupd.core.placement import FolderMark
 from warmupd.core.window import Window, local_day, next_opening, window_of
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
@@ -24,7 +22,7 @@ from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled, ImapTimeouts
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
-from warmupd.mail.visit import open_visit
+from warmupd.mail.visit import Look, open_visit
 from warmupd.store import visits
 from warmupd.store.accounts import load_accounts
 from warmupd.store.mailboxes import note_error
@@ -123,10 +121,10 @@ class Engager:
     async def _visit(self, due: DueVisit) -> None:
         mailbox = self._book.mailboxes[due.mailbox_id]
         began = self._clock.now()
-        marks: Sequence[FolderMark] = ()
+        look: Look | None = None
         again: float | None = None  # seconds until the next try, after a failure
         try:
-            marks = await self._look_and_treat(mailbox, due, began)
+            look = await self._look_and_treat(mailbox, due, began)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("visit", str(error))
             return  # still due
@@ -143,12 +141,12 @@ class Engager:
         except Exception as error:  # noqa: BLE001  one mailbox's oddity must not end the visits of all others
             again = FAILED_MOST
             self._events.part_failed("visit", error)
-        await self._end(mailbox, marks, again, began)
+        await self._end(mailbox, due, look, again, began)
 
-    async def _look_and_treat(self, mailbox: Mailbox, due: DueVisit, began: dt.datetime) -> Sequence[FolderMark]:
+    async def _look_and_treat(self, mailbox: Mailbox, due: DueVisit, began: dt.datetime) -> Look | None:
         sealed = (await load_accounts(self._db, [mailbox.id])).get(mailbox.id)
         if sealed is None:
-            return ()
+            return None
         account = open_account(sealed, self._vault, warmup_folder=self.visiting.warmup_folder)
         known = await visits.folder_marks(self._db, mailbox.id)
         async with (
@@ -166,7 +164,7 @@ class Engager:
             engaged = await treat(self._db, visit, mailbox.id, found, clock=self._clock, events=self._events)
         seconds = (self._clock.now() - began).total_seconds()
         self._events.visited(mailbox=mailbox.id, found=len(found), engaged=engaged, seconds=seconds)
-        return look.marks
+        return look
 
     # -- what comes after -------------------------------------------------------------------------------------------
 
@@ -187,7 +185,7 @@ class Engager:
             self._events.database_unavailable("visit", str(away))
 
     async def _end(
-        self, mailbox: Mailbox, marks: Sequence[FolderMark], again: float | None, began: dt.datetime
+        self, mailbox: Mailbox, due: DueVisit, look: Look | None, again: float | None, began: dt.datetime
     ) -> None:
         next_at = self._next(mailbox)
         if again is not None:
@@ -195,7 +193,13 @@ class Engager:
             next_at = self._clock.now() + dt.timedelta(seconds=wait)
         try:
             await visits.end_visit(
-                self._db, mailbox.id, next_visit_at=next_at, began=began, marks=marks, failed=again is not None
+                self._db,
+                mailbox.id,
+                next_visit_at=next_at,
+                began=began,
+                marks=look.marks if look else (),
+                failed=again is not None,
+                saw_all=look is not None and look.complete and due.everywhere,
             )
         except DatabaseUnavailable as error:
             self._events.database_unavailable("visit", str(error))

@@ -161,7 +161,9 @@ class Schedule:
                 if mailbox is None or not self._leases.owns(mailbox) or not mailbox.state.sends:
                     continue
                 day = self.book.day_of(mailbox, now)
-                if day is None:
+                if day is None and self.book.next_opening(mailbox, now) > now:
+                    self.plan(mailbox.id)
+                elif day is None:
                     unopened.append(mailbox.id)
                 elif not self._held_back(mailbox, now) and (request := self._request(mailbox, day, now)):
                     requests.append(request)
@@ -201,7 +203,7 @@ class Schedule:
         else:
             recipient_id = self.book.choose_recipient(mailbox, day.attempts, now)
             seed = self._rng.getrandbits(62)
-            thread = Thread(topic=self.library.choose_topic(seed), seed=seed)
+            thread = Thread(topic=self.library.choose_topic(seed, mailbox.language), seed=seed)
         if recipient_id is None:
             self._events.no_recipient(mailbox.id)
             self.push(mailbox.id, now + dt.timedelta(seconds=NO_RECIPIENT_WAIT * self._rng.uniform(0.5, 1.5)))

@@ -99,7 +99,7 @@ async def load_engagements(db: Database, *, grace: dt.timedelta) -> Engagements:
     missing: int = await db.fetchval(
         """
         SELECT count(*) FROM warmup_jobs j JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
-        WHERE j.status IN ('SENT', 'REPLIED') AND v.last_visit_at > j.completed_at + $1
+        WHERE j.status IN ('SENT', 'REPLIED') AND v.everywhere_at > j.completed_at + $1
           AND NOT EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id)
         """,
         grace,

@@ -17,7 +17,7 @@ T = TypeVar("T")
 _LOAD = """
     SELECT m.id, m.user_id, m.pool_id, lower(split_part(m.address, '@', 2)) AS domain, m.state, p.priority, p.sends_per_day,
            coalesce(m.timezone, u.timezone) AS zone, m.start_hour, m.end_hour, m.weekdays_only, m.ramp_start, m.ramp_step,
-           m.target_daily, m.min_daily, m.ramp_days, m.own_mail, m.provider_limit, m.smtp_host, m.auth_doubts,
+           m.target_daily, m.min_daily, m.ramp_days, m.own_mail, m.provider_limit, m.smtp_host, m.language, m.auth_doubts,
            c.quota AS user_quota
     FROM mailboxes m
     JOIN users u ON u.id = m.user_id
@@ -249,6 +249,7 @@ def _mailbox(
         ramp_days=row["ramp_days"],
         day_limit=min((limit for limit in ceilings if limit is not None), default=None),
         user_gap=(span.end - span.start) * 3600 / max(1, int(row["user_quota"] or 1)) / 2,
+        language=words.setdefault(row["language"], row["language"]),
         smtp_host=words.setdefault(host, host),
         auth_doubts=row["auth_doubts"],
     )

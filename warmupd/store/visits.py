@@ -8,12 +8,15 @@ from warmupd.core.placement import FolderMark
 from warmupd.store.database import Database
 
 
+EVERYWHERE_EVERY = dt.timedelta(hours=8)  # tabs and filters file mail into other folders than INBOX and Junk
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DueVisit:
     """A mailbox whose visit is due."""
 
     mailbox_id: int
-    everywhere: bool  # look into all folders: a message is missed
+    everywhere: bool  # look into all folders: a message is missed, or it was not done for long
     last_visit_at: dt.datetime | None
 
 
@@ -23,7 +26,8 @@ async def due_visits(
     """Visits that are due in these slots, the longest due first, without those in `skip` (under way)."""
     rows = await db.fetch(
         """
-        SELECT v.mailbox_id, v.everywhere, v.last_visit_at
+        SELECT v.mailbox_id, v.last_visit_at,
+               v.everywhere OR coalesce(v.everywhere_at, '-infinity') <= $1::timestamptz - $5::interval AS everywhere
         FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c
         WHERE v.next_visit_at <= $1 AND m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')
           AND m.slot_hash % c.worker_count = ANY ($2::integer[]) AND v.mailbox_id <> ALL ($3::bigint[])
@@ -33,6 +37,7 @@ async def due_visits(
         slots,
         skip,
         limit,
+        EVERYWHERE_EVERY,
     )
     return [DueVisit(mailbox_id=r["mailbox_id"], everywhere=r["everywhere"], last_visit_at=r["last_visit_at"]) for r in rows]
 
@@ -65,9 +70,11 @@ async def end_visit(
     began: dt.datetime,
     marks: Sequence[FolderMark] = (),
     failed: bool = False,
+    saw_all: bool = False,
 ) -> int:
     """Write down how far the folders were read and when the next visit is. How many visits in a row have failed now.
 
+    `saw_all` says that all folders were looked into and nothing was cut short: what is absent then is missing.
     A visit that was asked for while this one went on is not put off.
     """
     failures: int = await db.fetchval(
@@ -82,7 +89,8 @@ async def end_visit(
         UPDATE mailbox_visits
         SET next_visit_at = CASE WHEN next_visit_at > $3 THEN least(next_visit_at, $2) ELSE $2 END,
             last_visit_at = CASE WHEN $7 THEN last_visit_at ELSE $3 END,
-            everywhere = everywhere AND ($7 OR next_visit_at > $3), failures = CASE WHEN $7 THEN least(failures + 1, 1000) ELSE 0 END
+            everywhere_at = CASE WHEN $8 THEN $3 ELSE everywhere_at END,
+            everywhere = everywhere AND (NOT $8 OR next_visit_at > $3), failures = CASE WHEN $7 THEN least(failures + 1, 1000) ELSE 0 END
         WHERE mailbox_id = $1 RETURNING failures
         """,
         mailbox_id,
@@ -92,6 +100,7 @@ async def end_visit(
         [mark.uidvalidity for mark in marks],
         [mark.last_uid for mark in marks],
         failed,
+        saw_all and not failed,
     )
     return failures
 

@@ -1,0 +1,177 @@
+"""`warmupd explain`: why a mailbox is or is not sending."""
+
+import datetime as dt
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from warmupd.cli.options import AsJson, ConfigPath
+
+if TYPE_CHECKING:
+    from warmupd.cli.session import Session
+    from warmupd.daemon.explain import Explained
+
+EXAMPLE = "Example: warmupd explain anna@example.com"
+FACTORS = {
+    "ramp": "ramp",
+    "variance": "daily variation",
+    "provider_or_plan": "limit of provider or plan",
+    "health": "health",
+}
+CAPS = {"user_minute": "user, a minute", "user_hour": "user, an hour", "global_minute": "all, a minute", "global_hour": "all, an hour"}
+
+Address = Annotated[str, typer.Argument(metavar="MAILBOX", help="Its address.", show_default=False)]
+
+
+def explain(mailbox: Address, config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Say why a mailbox is or is not sending.
+
+    Its state, today's quota and how it came about, what was sent, the next send, the last error and its remedy, and
+    the caps that hold it back.
+    """
+    from warmupd.cli.output import print_json
+    from warmupd.cli.session import work
+    from warmupd.daemon.explain import explain_mailbox
+    from warmupd.store.accounts import find_mailbox
+
+    async def task(session: "Session") -> "Explained":
+        mailbox_id = await find_mailbox(session.db, mailbox)
+        return await explain_mailbox(session.db, session.config, mailbox_id, at=session.clock.now())
+
+    explained = work(config, task, name="explain")
+    if as_json:
+        print_json(explained)
+    else:
+        _print(explained)
+
+
+def _print(explained: "Explained") -> None:
+    from warmupd.cli.output import print_facts, print_wrapped
+
+    row, verdict = explained.mailbox, explained.verdict
+    print_wrapped(f"{row.address}: {verdict.text}.")
+    if verdict.remedy:
+        print_wrapped(f"What to do: {verdict.remedy}.")
+    print()
+    print_facts(_facts(explained))
+
+
+def _facts(explained: "Explained") -> Iterator[tuple[str, str]]:
+    row = explained.mailbox
+    state = f"{row.state}: {row.state_reason}" if row.state_reason else row.state
+    yield "State", state + (f", until {_clock(explained, row.state_until)}" if row.state_until else "")
+    yield "Window", _window(explained)
+    yield "Quota", _quota(explained)
+    yield "Today", _today(explained)
+    yield "Answers", _waiting(explained)
+    yield "Next send", _next(explained)
+    if row.resting_until is not None and row.resting_until > explained.at:
+        yield "Resting", f"until {_clock(explained, row.resting_until)}: {row.resting_reason.replace('_', ' ')}"
+    yield "Recipients", _recipients(explained)
+    yield "Caps", ", ".join(f"{CAPS.get(c.cap, c.cap)}: {c.used:,} of {c.limit:,}" for c in explained.caps)
+    yield "Fleet", "sending is stopped" if explained.fleet_stopped else ""
+    yield "Worker", _worker(explained)
+    yield "Visits", _visits(explained)
+    yield "Proof", _proof(explained)
+    yield "Last error", _last_error(explained)
+
+
+def _window(explained: "Explained") -> str:
+    row, hours = explained.mailbox, explained.hours
+    days = " on weekdays" if hours.weekdays_only else ""
+    state = "open" if explained.window_open else "closed"
+    local = f"{explained.at.astimezone(_zone(explained)):%H:%M}"
+    return f"{hours.start:02}:00 to {hours.end:02}:00{days}, {explained.zone} (of the {row.zone_of}); {state}, it is {local}"
+
+
+def _quota(explained: "Explained") -> str:
+    if explained.today is None:
+        ramp = explained.ramp
+        return f"not set yet today; the ramp starts at {ramp.start}, adds {ramp.step} a day, and ends at {ramp.target}"
+    factors = [f"{FACTORS.get(word, word)} {quota}" for word, quota in explained.today.factors]
+    return f"{explained.today.day.quota} (day {explained.today.ramp_day} of the ramp: {', '.join(factors)})"
+
+
+def _today(explained: "Explained") -> str:
+    if explained.today is None:
+        return ""
+    flying = sum(job.status == "PROCESSING" for job in explained.jobs)
+    lost = sum(job.status == "UNKNOWN" for job in explained.jobs)
+    told = [f"{explained.today.sent} sent", f"{flying} in flight", f"{explained.today.failed} failed"]
+    if lost:
+        told.append(f"{lost} unknown (looked for)")
+    return f"{', '.join(told)}, {explained.left} left; {explained.attempts_left} attempts left"
+
+
+def _waiting(explained: "Explained") -> str:
+    waiting = [job for job in explained.jobs if job.status == "PENDING"]
+    times = [_clock(explained, job.scheduled_for) + (" (retry)" if job.retry_count else "") for job in waiting[:5]]
+    more = f" and {len(waiting) - 5} more" if len(waiting) > 5 else ""
+    return f"{len(waiting)} planned: {', '.join(times)}{more}" if waiting else "none planned"
+
+
+def _next(explained: "Explained") -> str:
+    verdict = explained.verdict
+    if verdict.next_send_at is None:
+        return "none until that changes"
+    about = f"about {_clock(explained, verdict.next_send_at)}"
+    if verdict.not_before is not None and explained.at < verdict.not_before < verdict.next_send_at:
+        about += f", not before {_clock(explained, verdict.not_before)}"
+    return about
+
+
+def _recipients(explained: "Explained") -> str:
+    recipients, row = explained.recipients, explained.mailbox
+    pool = f"the pool {row.pool}" if row.shared_pool else f"the private pool of {row.user}"
+    told = f"{recipients.available} others in {pool}, {recipients.proven} of them proven"
+    if recipients.exhausted:
+        told += f"; {recipients.exhausted} left out, not proven after three messages"
+    if resting := recipients.others - recipients.receiving:
+        told += f"; {resting} not active"
+    return told
+
+
+def _worker(explained: "Explained") -> str:
+    holder = explained.holder
+    if holder is None:
+        return f"none holds slot {explained.mailbox.slot}"
+    at = f", http://{holder.http_address}" if holder.http_address else ""
+    return f"{holder.name} holds slot {explained.mailbox.slot}{at}"
+
+
+def _visits(explained: "Explained") -> str:
+    row = explained.mailbox
+    last = f"last {_clock(explained, row.last_visit_at)}" if row.last_visit_at else "none yet"
+    following = f", next {_clock(explained, row.next_visit_at)}" if row.next_visit_at else ""
+    failed = f"; {row.visit_failures} failed in a row" if row.visit_failures else ""
+    return last + following + failed
+
+
+def _proof(explained: "Explained") -> str:
+    row = explained.mailbox
+    if row.proven_at is not None:
+        return f"its owner reads it: a message was found in it {_clock(explained, row.proven_at)}"
+    return f"not proven yet; {row.unproven_sends} of at most 3 messages were sent to it"
+
+
+def _last_error(explained: "Explained") -> str:
+    from warmupd.cli.output import ago
+
+    row = explained.mailbox
+    if not row.last_error or row.last_error_at is None:
+        return "none"
+    age = ago((explained.at - row.last_error_at).total_seconds())
+    return f"{age} ago: {row.last_error}" + (f". Remedy: {row.last_remedy}" if row.last_remedy else "")
+
+
+def _clock(explained: "Explained", moment: dt.datetime) -> str:
+    """The moment on the mailbox's clock, with the date when it is another day."""
+    local, today = moment.astimezone(_zone(explained)), explained.at.astimezone(_zone(explained))
+    return f"{local:%H:%M}" if local.date() == today.date() else f"{local:%Y-%m-%d %H:%M}"
+
+
+def _zone(explained: "Explained") -> dt.tzinfo:
+    from warmupd.core.window import zone_info
+
+    return zone_info(explained.zone)

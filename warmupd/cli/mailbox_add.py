@@ -1,0 +1,171 @@
+"""`warmupd mailbox add`: checks the logins, then enrols."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from warmupd.cli import mailbox_options as options
+from warmupd.cli.options import ConfigPath, PasswordStdin
+from warmupd.errors import UsageError
+
+if TYPE_CHECKING:
+    from warmupd.cli.session import Session
+    from warmupd.mail.account import Account
+    from warmupd.store.accounts import NewMailbox
+
+EXAMPLE = (
+    "Example: warmupd mailbox add anna@example.com --user owner@example.com "
+    "--smtp-host smtp.example.com --imap-host imap.example.com"
+)
+USUAL = {465: "TLS", 993: "TLS", 587: "STARTTLS", 25: "STARTTLS", 2525: "STARTTLS", 143: "STARTTLS"}
+PORTS = {("smtp", "TLS"): 465, ("smtp", "STARTTLS"): 587, ("imap", "TLS"): 993, ("imap", "STARTTLS"): 143}
+PREFERRED = {"smtp": "STARTTLS", "imap": "TLS"}
+
+Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The mailbox's address.", show_default=False)]
+Owner = Annotated[str, typer.Option("--user", metavar="EMAIL", help="Who owns it.", show_default=False)]
+Labels = Annotated[
+    list[str] | None, typer.Option("--label", metavar="WORD", help="A label; may be repeated.", show_default=False)
+]
+Guess = Annotated[
+    bool,
+    typer.Option("--guess", help="Without hosts, try smtp.DOMAIN and imap.DOMAIN.", rich_help_panel=options.SERVERS),
+]
+
+
+def add(  # noqa: PLR0913, PLR0917  one parameter an option
+    address: Address,
+    user: Owner,
+    config: ConfigPath = None,
+    password_stdin: PasswordStdin = False,
+    label: Labels = None,
+    guess: Guess = False,
+    check: options.Check = True,
+    smtp_host: options.SmtpHost = None,
+    smtp_port: options.SmtpPort = None,
+    smtp_security: options.SmtpSecurity = None,
+    smtp_username: options.SmtpUsername = None,
+    imap_host: options.ImapHost = None,
+    imap_port: options.ImapPort = None,
+    imap_security: options.ImapSecurity = None,
+    imap_username: options.ImapUsername = None,
+    name: options.Name = None,
+    timezone: options.Timezone = None,
+    pool: options.Pool = None,
+    create_pool: options.CreatePool = False,
+) -> None:
+    """Enrol a mailbox. It begins to send as soon as a worker sees it.
+
+    Asks for the password; --password-stdin takes one line for both servers, or two: SMTP's, then IMAP's. Nothing is
+    stored when a server refuses it. Ramp, window and the rest: `warmupd mailbox set`.
+    """
+    given = dict(locals())
+    from warmupd.cli.prompt import known_passwords
+    from warmupd.cli.session import work
+
+    servers = _servers(address, given)
+    settings = options.changes_of({"timezone": timezone}, [])
+    passwords = known_passwords(f"Password of {address}", stdin=password_stdin)
+
+    async def task(session: "Session") -> None:
+        new = await _new_mailbox(session, given, servers, settings)
+        account = _account(new, passwords)
+        if check:
+            await _check(session, account)
+        await _enrol(session, new, account)
+
+    work(config, task, name="mailbox add")
+    print(f"enrolled {address} for {user}" + (", both servers let us in" if check else ", without a check"))
+
+
+def _servers(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Host, port, security and user name of both servers. Raises UsageError when a host is not known."""
+    local, at, domain = address.rpartition("@")
+    if not local or not at or not domain or any(char.isspace() for char in address):
+        raise UsageError(f"{address!r} is not an e-mail address", remedy="give it as name@example.com")
+    servers: dict[str, Any] = {}
+    missing = [] if given["guess"] else [f"--{kind}-host" for kind in PREFERRED if not given[f"{kind}_host"]]
+    if missing:
+        raise UsageError(
+            f"the servers of {domain} are not known: {' and '.join(missing)} missing",
+            remedy=f"give them as your provider names them, or --guess to try smtp.{domain} and imap.{domain}",
+        )
+    for kind in PREFERRED:
+        port, security = given[f"{kind}_port"], given[f"{kind}_security"]
+        if security is None and port not in {None, *USUAL}:
+            raise UsageError(f"port {port} does not say how it is secured", remedy=f"give --{kind}-security")
+        secured = str(security or USUAL.get(port) or PREFERRED[kind])
+        servers[f"{kind}_host"] = given[f"{kind}_host"] or f"{kind}.{domain}"
+        servers[f"{kind}_port"] = port or PORTS[kind, secured]
+        servers[f"{kind}_security"] = secured
+        servers[f"{kind}_username"] = given[f"{kind}_username"] or address
+    return servers
+
+
+async def _new_mailbox(
+    session: "Session", given: Mapping[str, Any], servers: Mapping[str, Any], settings: Mapping[str, Any]
+) -> "NewMailbox":
+    """Looks at the user and the address before anybody's server is bothered."""
+    from warmupd.cli.mailbox_choice import pool_id
+    from warmupd.store.accounts import NewMailbox, find_mailboxes
+    from warmupd.store.enrolment import undo_abandoned
+    from warmupd.store.users import find_user
+
+    owner = await find_user(session.db, given["user"])
+    await undo_abandoned(session.db, given["address"])
+    if await find_mailboxes(session.db, address=given["address"]):
+        raise UsageError(f"{given['address']} is enrolled already", remedy="see `warmupd mailbox show`")
+    return NewMailbox(
+        user_id=owner.id,
+        address=given["address"],
+        display_name=given["name"] or "",
+        pool_id=await pool_id(session.db, given["pool"], create=given["create_pool"]),
+        labels=given["label"] or [],
+        settings=settings,
+        **servers,
+    )
+
+
+def _account(new: "NewMailbox", passwords: tuple[str, str]) -> "Account":
+    from warmupd.mail.account import Account, Endpoint, Security
+
+    smtp, imap = (
+        Endpoint(
+            host=getattr(new, f"{kind}_host"),
+            port=getattr(new, f"{kind}_port"),
+            security=Security(getattr(new, f"{kind}_security")),
+            username=getattr(new, f"{kind}_username"),
+            password=password,
+        )
+        for kind, password in zip(("smtp", "imap"), passwords, strict=True)
+    )
+    return Account(mailbox_id=0, address=new.address, display_name=new.display_name, smtp=smtp, imap=imap)
+
+
+async def _check(session: "Session", account: "Account") -> None:
+    from warmupd.cli.mailbox_state import refused
+    from warmupd.daemon.login_check import LoginCheck
+
+    if refusals := await LoginCheck(session.config).check(account):
+        raise refused(account.address, refusals)
+
+
+async def _enrol(session: "Session", new: "NewMailbox", account: "Account") -> None:
+    """Row, then secrets bound to the row's id, then active; a failure between takes the row back."""
+    from warmupd.mail.vault import Vault
+    from warmupd.store.accounts import add_mailbox, seal_secrets
+    from warmupd.store.enrolment import undo_enrolment
+
+    vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
+    mailbox_id = await add_mailbox(session.db, new, actor="cli", at=session.clock.now())
+    try:
+        await seal_secrets(
+            session.db,
+            mailbox_id,
+            smtp_secret=vault.seal(account.smtp.password, mailbox_id=mailbox_id, purpose="smtp"),
+            imap_secret=vault.seal(account.imap.password, mailbox_id=mailbox_id, purpose="imap"),
+            activate=True,
+        )
+    except BaseException:
+        await undo_enrolment(session.db, mailbox_id)
+        raise

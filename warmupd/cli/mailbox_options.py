@@ -1,0 +1,104 @@
+"""The options that say how a mailbox is reached and how it sends, for `mailbox add` and `mailbox set` alike."""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+from warmupd.errors import UsageError
+
+SERVERS, SENDING = "Servers", "Sending"
+
+
+class Security(StrEnum):
+    """As mail/account.py has it, without its imports."""
+
+    TLS = "TLS"
+    STARTTLS = "STARTTLS"
+
+
+def _option(flag: str, help_text: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
+    return typer.Option(flag, help=help_text, rich_help_panel=panel, metavar=metavar, show_default=False, **more)
+
+
+_security = {"case_sensitive": False}
+SmtpHost = Annotated[str | None, _option("--smtp-host", "Server that mail is handed to.", SERVERS, "HOST")]
+SmtpPort = Annotated[int | None, _option("--smtp-port", "Its port. [default: 587]", SERVERS, "PORT", min=1, max=65535)]
+SmtpSecurity = Annotated[Security | None, _option("--smtp-security", "By port, if usual.", SERVERS, **_security)]
+SmtpUsername = Annotated[str | None, _option("--smtp-username", "Log-in name. [default: ADDRESS]", SERVERS, "NAME")]
+ImapHost = Annotated[str | None, _option("--imap-host", "Server that the mailbox is read on.", SERVERS, "HOST")]
+ImapPort = Annotated[int | None, _option("--imap-port", "Its port. [default: 993]", SERVERS, "PORT", min=1, max=65535)]
+ImapSecurity = Annotated[Security | None, _option("--imap-security", "By port, if usual.", SERVERS, **_security)]
+ImapUsername = Annotated[str | None, _option("--imap-username", "Log-in name. [default: ADDRESS]", SERVERS, "NAME")]
+JunkFolder = Annotated[
+    str | None, _option("--junk-folder", "Its Junk folder, if not found by itself.", SERVERS, "NAME")
+]
+Check = Annotated[bool, _option("--check/--no-check", "Log in to both servers first.", SERVERS)]
+
+Name = Annotated[str | None, _option("--name", "Name that messages come from.", SENDING, "NAME")]
+Language = Annotated[str | None, _option("--language", "It writes in this language, two letters.", SENDING, "xx")]
+Timezone = Annotated[str | None, _option("--timezone", "Such as Europe/Berlin.", SENDING, "ZONE")]
+StartHour = Annotated[
+    int | None, _option("--start-hour", "Sends from this local hour.", SENDING, "HOUR", min=0, max=23)
+]
+EndHour = Annotated[int | None, _option("--end-hour", "Sends up to this local hour.", SENDING, "HOUR", min=1, max=24)]
+Weekdays = Annotated[bool | None, _option("--weekdays-only/--every-day", "Free weekends or not.", SENDING)]
+RampStart = Annotated[int | None, _option("--ramp-start", "Sends on the first day.", SENDING, "N", min=0, max=2000)]
+RampStep = Annotated[int | None, _option("--ramp-step", "More sends each day.", SENDING, "N", min=0, max=2000)]
+Target = Annotated[int | None, _option("--target", "Sends a day at the top.", SENDING, "N", min=0, max=2000)]
+Minimum = Annotated[int | None, _option("--minimum", "Sends a day once ramped.", SENDING, "N", min=0, max=2000)]
+OwnMail = Annotated[int | None, _option("--own-mail", "Its owner's messages a day.", SENDING, "N", min=0, max=100000)]
+ProviderLimit = Annotated[
+    int | None, _option("--provider-limit", "Messages a day that the provider takes.", SENDING, "N", min=0, max=100000)
+]
+Pool = Annotated[str | None, _option("--pool", "Join this shared pool.", SENDING, "NAME")]
+CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.", SENDING)]
+
+COLUMNS: Mapping[str, str] = {  # option to column, where they differ
+    "name": "display_name",
+    "weekdays": "weekdays_only",
+    "target": "target_daily",
+    "minimum": "min_daily",
+}
+RESETTABLE: Mapping[str, str] = {  # word to column: what can go back to the default
+    "timezone": "timezone",
+    "start-hour": "start_hour",
+    "end-hour": "end_hour",
+    "weekdays-only": "weekdays_only",
+    "ramp-start": "ramp_start",
+    "ramp-step": "ramp_step",
+    "target": "target_daily",
+    "minimum": "min_daily",
+    "own-mail": "own_mail",
+    "provider-limit": "provider_limit",
+}
+
+
+def changes_of(given: Mapping[str, Any], reset: list[str]) -> dict[str, Any]:
+    """Options that were used, by column; those named in `reset` as None. Raises UsageError for a word or value."""
+    changes = {COLUMNS.get(name, name): _plain(value) for name, value in given.items() if value is not None}
+    for word in reset:
+        if word not in RESETTABLE:
+            raise UsageError(f"{word} cannot be reset", remedy=f"one of: {', '.join(RESETTABLE)}")
+        changes[RESETTABLE[word]] = None
+    if changes.get("timezone"):
+        time_zone(changes["timezone"])
+    if not re.fullmatch("[a-z]{2}", changes.get("language", "en")):
+        raise UsageError(f"{changes['language']!r} is not a language", remedy="use two letters, such as en")
+    return changes
+
+
+def time_zone(name: str) -> str:
+    """`name`, if there is such a zone; else UsageError."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        raise UsageError(f"there is no time zone {name}", remedy="use an IANA name, such as Europe/Berlin") from None
+    return name
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, StrEnum) else value

@@ -1,0 +1,73 @@
+"""Whether a mailbox's servers let us in: SMTP and IMAP, tried once each, at the same time."""
+
+import asyncio
+from dataclasses import dataclass
+
+from warmupd.config import Config
+from warmupd.core.outcome import classify
+from warmupd.daemon.options import timeouts_of
+from warmupd.errors import WarmupdError
+from warmupd.mail.account import Account
+from warmupd.mail.hosts import HostPolicy
+from warmupd.mail.imap import check_login
+from warmupd.mail.smtp import SmtpSender
+from warmupd.mail.tls import client_context
+
+AT_ONCE = 10  # mailboxes that are checked at the same time
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Refusal:
+    """A server that did not let us in."""
+
+    protocol: str  # SMTP or IMAP
+    host: str
+    port: int
+    message: str
+    remedy: str
+
+
+class LoginCheck:
+    """Checks accounts by the rules of the configuration: verified TLS, permitted hosts, its time-outs."""
+
+    def __init__(self, config: Config) -> None:
+        self._policy = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
+        self._context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
+        self._timeouts = timeouts_of(config)
+        self._source = config.sending.source_address
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    async def check(self, account: Account) -> list[Refusal]:
+        """Log in to both servers and leave; what went wrong, nothing when both let us in."""
+        async with self._turns:
+            answers = await asyncio.gather(self._smtp(account), self._imap(account))
+        return [refusal for refusal in answers if refusal is not None]
+
+    async def _smtp(self, account: Account) -> Refusal | None:
+        sender = SmtpSender(
+            context=self._context, policy=self._policy, timeouts=self._timeouts, source_address=self._source
+        )
+        try:
+            reply = await sender.check_login(account)
+        finally:
+            await sender.close()
+        if reply.accepted:
+            return None
+        outcome = classify(reply)
+        return Refusal(
+            protocol="SMTP",
+            host=account.smtp.host,
+            port=account.smtp.port,
+            message=outcome.message,
+            remedy=outcome.remedy,
+        )
+
+    async def _imap(self, account: Account) -> Refusal | None:
+        try:
+            await check_login(account, self._policy, self._context)
+        except WarmupdError as error:
+            message, remedy = Exception.__str__(error), error.remedy
+            return Refusal(
+                protocol="IMAP", host=account.imap.host, port=account.imap.port, message=message, remedy=remedy
+            )
+        return None
