@@ -391,6 +391,18 @@ async def test_heads_that_a_server_withholds_are_asked_for_again(start: Start, v
     assert (look.complete, look.marks) == (False, [mark])
 
 
+async def test_a_message_that_can_never_be_read_does_not_block_a_folder(start: Start, visit: Open) -> None:
+    server = await start(
+        LIST='* LIST () "/" INBOX\n{tag} OK',
+        EXAMINE=selected(exists=9, uidnext=5011),
+        UID_SEARCH="* SEARCH " + " ".join(str(uid) for uid in range(11, 5011)) + "\n{tag} OK",
+        UID_FETCH="{tag} NO corrupt",
+    )
+    async with visit(server) as here:
+        look = await here.look([FolderMark(folder="INBOX", uidvalidity=7, last_uid=10)], since=SINCE)
+    assert look.marks[0].last_uid == 10 + MOST_MESSAGES
+
+
 async def test_a_monstrous_foreign_header_does_not_end_the_visit(start: Start, visit: Open) -> None:
     monster = fetched(1, "<foreign@x>", extra="References: " + "<a@b> " * 500_000 + "\r\n")
     server = await start(

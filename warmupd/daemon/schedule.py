@@ -203,7 +203,8 @@ class Schedule:
         else:
             recipient_id = self.book.choose_recipient(mailbox, day.attempts, now)
             seed = self._rng.getrandbits(62)
-            thread = Thread(topic=self.library.choose_topic(seed, mailbox.language), seed=seed)
+            spoken = mailbox.language if mailbox.language in self.library.languages else None
+            thread = Thread(topic=self.library.choose_topic(seed, spoken), seed=seed)
         if recipient_id is None:
             self._events.no_recipient(mailbox.id)
             self.push(mailbox.id, now + dt.timedelta(seconds=NO_RECIPIENT_WAIT * self._rng.uniform(0.5, 1.5)))

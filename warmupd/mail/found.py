@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from warmupd.core.placement import FolderRole
-from warmupd.mail.imap_mailbox import FolderMark
+from warmupd.core.placement import FolderMark, FolderRole
 from warmupd.mail.message_id import MessageToken
 
 

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeGuard
 
+from warmupd.core.placement import FolderMark
 from warmupd.mail.account import Account
 from warmupd.mail.imap import ImapDenied, ImapSession
 from warmupd.mail.imap_folders import Folder, Folders, listed_folder
@@ -14,15 +15,6 @@ from warmupd.mail.imap_syntax import Reply, Value
 
 MOST_MESSAGES = 2000  # headers read in one folder by one look
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FolderMark:
-    """How far a folder has been read. Its keeper stores it between visits."""
-
-    folder: str
-    uidvalidity: int
-    last_uid: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,14 +77,12 @@ class Mailbox:
             taken = uids[-MOST_MESSAGES:]
             end = max(await self._highest(opened), *uids[-1:], 0)
         heads, failed = await self._heads(taken)
+        if failed is not None and taken == uids:
+            end = failed - 1  # the next look tries them again, unless so much comes that it would never get past them
         return News(
             opened=opened,
             heads=heads,
-            mark=FolderMark(
-                folder=folder.name,
-                uidvalidity=opened.uidvalidity,
-                last_uid=end if failed is None else failed - 1,  # the next look tries these again
-            ),
+            mark=FolderMark(folder=folder.name, uidvalidity=opened.uidvalidity, last_uid=end),
             whole=taken == uids and failed is None,
         )
 

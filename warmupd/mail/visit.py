@@ -6,13 +6,13 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
-from warmupd.core.placement import FolderRole
+from warmupd.core.placement import FolderMark, FolderRole
 from warmupd.mail.account import Account
 from warmupd.mail.found import Found, Look
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.imap import ImapDenied, ImapSession, ImapTimeouts, Login
 from warmupd.mail.imap_folders import Folder
-from warmupd.mail.imap_mailbox import MOST_MESSAGES, FolderMark, Mailbox
+from warmupd.mail.imap_mailbox import MOST_MESSAGES, Mailbox
 from warmupd.mail.imap_messages import Head, Opened, change_flags, move, read_heads, remove, search
 from warmupd.mail.imap_syntax import address_of, astring, message_ids, plain_text
 from warmupd.mail.message_id import MessageToken

@@ -1,0 +1,42 @@
+"""`warmupd demo` as its user starts it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.acceptance
+
+
+def run_demo(*options: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [Path(sys.executable).with_name("warmupd"), "demo", *options],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+def test_every_mailbox_gets_its_quota_and_no_promise_is_broken(tmp_path: Path) -> None:
+    done = run_demo("--mailboxes", "8", "--speed", "1800", "--json", cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (report["quota"], report["sent"], report["fill_rate"], report["mailboxes_met"]) == (240, 240, 1.0, 8)
+    assert not any(report["violations"].values())
+    assert report["server"]["accepted"] == 240
+    assert report["replies"] > 0
+    assert report["rescued"] > 0
+    assert report["placement"]["INBOX"] > 100
+
+
+def test_the_demo_reads_no_configuration_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "config.toml").write_text("[database]\nurl = 'postgresql://nobody@127.0.0.1:1/production'\n")
+    (tmp_path / ".env").write_text("WARMUP_QUOTA__TARGET_DAILY=1\n")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/production")
+    monkeypatch.setenv("WARMUP_LIMITS__GLOBAL_PER_HOUR", "1")
+    done = run_demo("--mailboxes", "2", "--speed", "5000", "--json", cwd=tmp_path)
+    assert json.loads(done.stdout)["quota"] == 60

@@ -1,0 +1,134 @@
+"""The demo's counting finds every promise that is broken, and none that is kept."""
+
+import datetime as dt
+from dataclasses import replace
+from uuid import UUID
+
+import pytest
+
+from warmupd.core.job import JobKind, JobStatus
+from warmupd.sandbox.record import Taken
+from warmupd.sandbox.violations import Promises, Violations, count_violations
+from warmupd.store.ledger import DayEntry, LedgerEntry
+
+OPENS = dt.datetime(2026, 3, 2, 6, tzinfo=dt.UTC)
+CLOSES = OPENS + dt.timedelta(hours=16)
+OWNERS = {"a@x.test": (1, 1), "b@x.test": (2, 1), "c@y.test": (3, 2)}
+PROMISES = Promises(
+    mailbox_gap=dt.timedelta(minutes=2),
+    user_gap=dt.timedelta(seconds=1),
+    global_per_minute=3,
+    global_per_hour=10,
+    user_per_minute=2,
+    user_per_hour=10,
+    slack=dt.timedelta(seconds=5),
+)
+DAY = DayEntry(mailbox_id=1, address="a@x.test", day=OPENS.date(), quota=5, sent=2, opens_at=OPENS, closes_at=CLOSES)
+
+
+def entry(minutes: float, *, mailbox_id: int = 1, user: int = 1, number: int = 1) -> LedgerEntry:
+    at = OPENS + dt.timedelta(minutes=minutes)
+    return LedgerEntry(
+        job_day=OPENS.date(),
+        job_id=number,
+        kind=JobKind.WARMUP,
+        status=JobStatus.SENT,
+        mailbox_id=mailbox_id,
+        user_id=UUID(int=user),
+        recipient_id=2 if mailbox_id == 1 else 1,
+        pool_id=1,
+        recipient_pool_id=1,
+        picked_at=at,
+        start_at=at,
+        send_by=at + dt.timedelta(seconds=5),
+        opens_at=OPENS,
+        closes_at=CLOSES,
+    )
+
+
+def taken(minutes: float, *, sender: str = "a@x.test", recipient: str = "b@x.test", token: str = "t") -> Taken:
+    at = minutes * 60
+    return Taken(
+        connection=1,
+        user=sender,
+        sender=sender,
+        recipients=(recipient,),
+        message_id=f"<{token}@x.test>",
+        token=token,
+        subject="",
+        size=1,
+        code=250,
+        folder="INBOX",
+        mail_at=at,
+        rcpt_at=at,
+        accepted_at=at,
+    )
+
+
+def count(ledger: list[LedgerEntry], mails: list[Taken], day: DayEntry = DAY) -> Violations:
+    return count_violations(
+        ledger,
+        [day],
+        mails,
+        promises=PROMISES,
+        clock_at=lambda seconds: OPENS + dt.timedelta(seconds=seconds),
+        owners=OWNERS,
+    )
+
+
+def test_a_clean_day_has_no_violation() -> None:
+    found = count([entry(1), entry(4)], [taken(1), taken(4, token="u")])
+    assert found.total == 0
+
+
+def test_sends_closer_than_the_spacing_are_found_in_the_ledger() -> None:
+    assert count([entry(1), entry(2)], []).spacing == 1
+
+
+def test_sends_closer_than_the_spacing_are_found_in_the_servers_record() -> None:
+    assert count([], [taken(1), taken(2, token="u")]).spacing == 1
+
+
+def test_sends_of_one_user_in_the_same_second_are_found() -> None:
+    assert count([entry(1), entry(1.005, mailbox_id=2)], []).spacing == 1
+
+
+@pytest.mark.parametrize("minutes", [-1, 16 * 60, 20 * 60])
+def test_sends_outside_the_window_are_found_in_both_records(minutes: float) -> None:
+    assert count([entry(minutes)], []).window == 1
+    assert count([], [taken(minutes + (1 if minutes > 0 else 0))]).window == 1
+
+
+def test_a_deadline_beyond_the_window_is_found() -> None:
+    assert count([replace(entry(1), send_by=CLOSES + dt.timedelta(seconds=1))], []).window == 1
+
+
+def test_the_fourth_send_in_a_minute_is_found() -> None:
+    ledger = [entry(1 + n / 6, mailbox_id=10 + n, user=n) for n in range(4)]
+    assert count(ledger, []).caps == 1
+
+
+def test_a_users_third_send_in_a_minute_is_found() -> None:
+    ledger = [entry(1 + n / 6, mailbox_id=10 + n) for n in range(3)]
+    assert count(ledger, []).caps == 1
+
+
+def test_the_eleventh_send_in_an_hour_is_found_for_everybody_and_its_user() -> None:
+    ledger = [entry(3 * n, mailbox_id=1) for n in range(11)]
+    assert count(ledger, []).caps == 2
+
+
+def test_more_than_the_quota_is_found_in_rows_and_at_the_server() -> None:
+    assert count([], [], replace(DAY, sent=6)).quota == 1
+    assert count([], [taken(5 * n, token=str(n)) for n in range(6)]).quota == 1
+
+
+def test_a_recipient_in_another_pool_or_nobodys_is_found() -> None:
+    assert count([], [taken(1, recipient="c@y.test")]).outside_pool == 1
+    assert count([], [taken(1, recipient="stranger@z.test")]).outside_pool == 1
+    assert count([], [taken(1, recipient="a@x.test")]).outside_pool == 1
+    assert count([replace(entry(1), recipient_pool_id=2)], []).outside_pool == 1
+
+
+def test_the_same_message_twice_is_found() -> None:
+    assert count([], [taken(1), taken(9)]).twice == 1
