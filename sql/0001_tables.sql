@@ -20,6 +20,11 @@ CREATE FUNCTION mailbox_hash(id bigint) RETURNS bigint
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN ('x' || left(md5(id::text), 8))::bit(32)::bigint;
 
+-- The instant that counts: the one handed in (simulation, demo, tests), else the database's own clock.
+CREATE FUNCTION instant(given timestamptz) RETURNS timestamptz
+    LANGUAGE sql VOLATILE
+    RETURN coalesce(given, clock_timestamp());
+
 CREATE TABLE plans (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     name           text NOT NULL UNIQUE CHECK (name <> ''),

@@ -5,7 +5,7 @@ import heapq
 import time
 from datetime import UTC, datetime, timedelta
 from itertools import count
-from typing import Protocol
+from typing import Any, Protocol
 
 
 class Clock(Protocol):
@@ -89,9 +89,12 @@ class ScaledClock:
 
 
 class VirtualClock:
-    """Time that stands still until `advance` is called: tests and the simulation drive it."""
+    """Time that stands still until `advance` is called: tests and the simulation drive it.
 
-    speed = float("inf")
+    Who drives it waits until everybody is `asleep`, with `lull` to tell when to look again.
+    """
+
+    speed = 1.0  # it stands still while real work is done: nothing has to be stretched to leave room for that
 
     def __init__(self, start: datetime) -> None:
         if start.tzinfo is None:
@@ -126,6 +129,16 @@ class VirtualClock:
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+    def asleep(self, task: asyncio.Task[Any] | None) -> bool:
+        """Whether the task waits for nothing but this clock."""
+        bed = self._beds.get(task)
+        return bed is not None and not bed.done()
+
+    async def lull(self) -> None:
+        """Return when somebody else has gone to sleep."""
+        self._bedtime.clear()
+        await self._bedtime.wait()
 
     @property
     def next_wakeup(self) -> datetime | None:

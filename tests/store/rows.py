@@ -228,8 +228,8 @@ def reasons(answers: Sequence[Job | Denied]) -> list[str]:
     return ["granted" if isinstance(answer, Job) else answer.why for answer in answers]
 
 
-@pytest.fixture
-async def ground(database_url: str) -> AsyncIterator[Ground]:
+@pytest.fixture(name="ground")
+async def laid_ground(database_url: str) -> AsyncIterator[Ground]:
     async with await Database.open(database_url, pool_size=CONNECTIONS, application_name="tests") as db:
         ground = Ground(db)
         await ground.lay()

@@ -8,12 +8,11 @@ import asyncpg
 import pytest
 
 from tests.store.rows import NOON, TODAY, Ground, after, ask, granted, reasons, retry
+from tests.store.rows import laid_ground as laid_ground
 from warmupd.core.job import Job
 from warmupd.core.mailbox import slot_hash
 from warmupd.core.outcome import OutcomeKind
 from warmupd.store.jobs import Denied
-
-pytest_plugins = ["tests.store.rows"]
 
 
 async def test_sound_request_is_granted_and_counted(ground: Ground) -> None:

@@ -19,7 +19,12 @@ FACTORS = {
     "provider_or_plan": "limit of provider or plan",
     "health": "health",
 }
-CAPS = {"user_minute": "user, a minute", "user_hour": "user, an hour", "global_minute": "all, a minute", "global_hour": "all, an hour"}
+CAPS = {
+    "user_minute": "user, a minute",
+    "user_hour": "user, an hour",
+    "global_minute": "all, a minute",
+    "global_hour": "all, an hour",
+}
 
 Address = Annotated[str, typer.Argument(metavar="MAILBOX", help="Its address.", show_default=False)]
 

@@ -118,7 +118,10 @@ def _facts(report: "MailboxReport", settings: Mapping[str, Any]) -> list[tuple[s
         ("Pool", f"{report.pool}, shared" if report.shared_pool else "their private pool"),
         ("Labels", ", ".join(report.labels)),
         ("State", f"{report.state}: {report.state_reason}" if report.state_reason else report.state),
-        ("Enrolled", f"{report.enrolled_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC, {settings['ramp_days']} days of ramp"),
+        (
+            "Enrolled",
+            f"{report.enrolled_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC, {settings['ramp_days']} days of ramp",
+        ),
         ("SMTP", server("smtp")),
         ("IMAP", server("imap")),
         ("Junk", settings["junk_folder"] or "found by itself"),

@@ -1,1 +1,1 @@
-"""The conversation with mail servers: SMTP, IMAP, composing, sealed credentials. aiosmtplib and aioimaplib live only here."""
+"""The conversation with mail servers: SMTP, IMAP, composing, sealed credentials. Their libraries live only here."""

@@ -81,8 +81,8 @@ class NewMailbox:
 
 
 _COLUMNS = (
-    "id AS mailbox_id, address, display_name, language, junk_folder, smtp_host, smtp_port, smtp_security, smtp_username,"
-    " smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret"
+    "id AS mailbox_id, address, display_name, language, junk_folder, smtp_host, smtp_port, smtp_security,"
+    " smtp_username, smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret"
 )
 
 
@@ -126,7 +126,8 @@ async def add_mailbox(db: Database, new: NewMailbox, *, actor: str, at: dt.datet
             )
         except asyncpg.UniqueViolationError as error:
             raise UsageError(
-                f"{new.address} is enrolled already", remedy="an address can be enrolled once; see `warmupd mailbox show`"
+                f"{new.address} is enrolled already",
+                remedy="an address can be enrolled once; see `warmupd mailbox show`",
             ) from error
         except asyncpg.CheckViolationError as error:
             raise UsageError(f"{new.address} cannot be enrolled like that: {error}") from error
@@ -148,7 +149,8 @@ async def seal_secrets(
         """
         UPDATE mailboxes
         SET smtp_secret = coalesce($2, smtp_secret), imap_secret = coalesce($3, imap_secret),
-            state = CASE WHEN $4 THEN 'ACTIVE' ELSE state END, state_reason = CASE WHEN $4 THEN '' ELSE state_reason END,
+            state = CASE WHEN $4 THEN 'ACTIVE' ELSE state END,
+            state_reason = CASE WHEN $4 THEN '' ELSE state_reason END,
             auth_doubts = 0, changed_at = clock_timestamp()
         WHERE id = $1
         """,
@@ -176,7 +178,12 @@ async def change_mailboxes(db: Database, ids: Sequence[int], changes: Mapping[st
 
 
 async def find_mailboxes(
-    db: Database, *, address: str | None = None, user: str | None = None, label: str | None = None, domain: str | None = None
+    db: Database,
+    *,
+    address: str | None = None,
+    user: str | None = None,
+    label: str | None = None,
+    domain: str | None = None,
 ) -> list[int]:
     """The ids of the mailboxes that fit all that is given, in order."""
     rows = await db.fetch(
@@ -205,7 +212,8 @@ async def find_mailbox(db: Database, address: str) -> int:
 
 async def _check_limit(connection: "asyncpg.Connection[asyncpg.Record]", user_id: UUID) -> None:
     row = await connection.fetchrow(
-        "SELECT p.name, p.mailbox_limit FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 FOR UPDATE OF u", user_id
+        "SELECT p.name, p.mailbox_limit FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 FOR UPDATE OF u",
+        user_id,
     )
     if row is None:
         raise NotFound(f"there is no user {user_id}")
@@ -214,7 +222,8 @@ async def _check_limit(connection: "asyncpg.Connection[asyncpg.Record]", user_id
     )
     if row["mailbox_limit"] is not None and count >= row["mailbox_limit"]:
         raise UsageError(
-            f"the plan {row['name']} allows {row['mailbox_limit']} mailboxes", remedy="remove one, or raise the plan's limit"
+            f"the plan {row['name']} allows {row['mailbox_limit']} mailboxes",
+            remedy="remove one, or raise the plan's limit",
         )
 
 

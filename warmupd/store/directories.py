@@ -27,7 +27,8 @@ async def _agree(db: Database, day: dt.date, pools: Mapping[int, Members]) -> di
                 AS a(pool_id bigint, members bigint[], weights integer[])
         ), newest AS (
             SELECT DISTINCT ON (pool_id) pool_id, version, members, weights
-            FROM pool_directories WHERE day = $1 AND pool_id IN (SELECT pool_id FROM asked) ORDER BY pool_id, version DESC
+            FROM pool_directories WHERE day = $1 AND pool_id IN (SELECT pool_id FROM asked)
+            ORDER BY pool_id, version DESC
         ), written AS (
             INSERT INTO pool_directories (pool_id, day, version, members, weights)
             SELECT a.pool_id, $1, coalesce(n.version, 0) + 1, a.members, a.weights

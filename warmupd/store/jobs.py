@@ -17,7 +17,7 @@ TRIES = 4  # a deadlock ends one of the two; by batch id and attempt token it is
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Request:
-    """One wish of a batch: this mailbox to that recipient, charged to `day`; `waiting` when it is a PENDING row's turn."""
+    """One wish of a batch: from this mailbox to that recipient, charged to `day`."""
 
     mailbox_id: int
     day: dt.date  # the mailbox's local date
@@ -25,7 +25,7 @@ class Request:
     gap: float  # seconds until the mailbox's next send, at least
     user_gap: float  # seconds until its user's next send, at least
     thread: Thread
-    waiting: WaitingJob | None = None
+    waiting: WaitingJob | None = None  # the PENDING row whose turn it is
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -122,7 +122,8 @@ async def settle(db: Database, settlements: Sequence[Settlement], *, at: dt.date
 async def load_waiting(db: Database, mailbox_ids: Sequence[int] | None = None) -> list[WaitingJob]:
     """The PENDING jobs of these mailboxes, or of all."""
     waiting = (
-        "SELECT day, id, kind, mailbox_id, recipient_id, scheduled_for, retry_count, topic, thread_seed, thread_depth, thread"
+        "SELECT day, id, kind, mailbox_id, recipient_id, scheduled_for, retry_count, topic, thread_seed,"
+        " thread_depth, thread"
         " FROM warmup_jobs WHERE status = 'PENDING'"
     )
     if mailbox_ids is None:

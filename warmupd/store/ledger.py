@@ -106,7 +106,8 @@ async def load_engagements(db: Database, *, grace: dt.timedelta) -> Engagements:
     )
     row = await db.fetchrow(
         """
-        SELECT count(rescued_at) AS rescued, count(opened_at) AS opened, count(starred_at) AS starred, count(filed_at) AS filed,
+        SELECT count(rescued_at) AS rescued, count(opened_at) AS opened, count(starred_at) AS starred,
+               count(filed_at) AS filed,
                (SELECT count(*) FROM warmup_jobs WHERE kind = 'REPLY' AND status IN ('SENT', 'REPLIED')) AS replies
         FROM sightings
         """

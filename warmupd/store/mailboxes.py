@@ -15,9 +15,10 @@ from warmupd.store.database import Database
 T = TypeVar("T")
 
 _LOAD = """
-    SELECT m.id, m.user_id, m.pool_id, lower(split_part(m.address, '@', 2)) AS domain, m.state, p.priority, p.sends_per_day,
-           coalesce(m.timezone, u.timezone) AS zone, m.start_hour, m.end_hour, m.weekdays_only, m.ramp_start, m.ramp_step,
-           m.target_daily, m.min_daily, m.ramp_days, m.own_mail, m.provider_limit, m.smtp_host, m.language, m.auth_doubts,
+    SELECT m.id, m.user_id, m.pool_id, lower(split_part(m.address, '@', 2)) AS domain, m.state, p.priority,
+           p.sends_per_day, coalesce(m.timezone, u.timezone) AS zone, m.start_hour, m.end_hour, m.weekdays_only,
+           m.ramp_start, m.ramp_step, m.target_daily, m.min_daily, m.ramp_days, m.own_mail, m.provider_limit,
+           m.smtp_host, m.language, m.auth_doubts,
            c.quota AS user_quota
     FROM mailboxes m
     JOIN users u ON u.id = m.user_id
@@ -77,12 +78,13 @@ async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Windo
     rows = await db.fetch(
         """
         WITH asked AS (
-            SELECT * FROM unnest($1::bigint[], $2::date[], $3::timestamptz[], $4::timestamptz[], $5::integer[], $6::integer[],
-                                 $7::integer[], $8::text[])
+            SELECT * FROM unnest($1::bigint[], $2::date[], $3::timestamptz[], $4::timestamptz[], $5::integer[],
+                                 $6::integer[], $7::integer[], $8::text[])
                 AS a(mailbox_id, day, opens_at, closes_at, quota, floor, ramp_day, factors)
         ), opened AS (
             INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, factors)
-            SELECT a.mailbox_id, a.day, m.user_id, a.opens_at, a.closes_at, a.quota, a.floor, a.ramp_day, a.factors::jsonb
+            SELECT a.mailbox_id, a.day, m.user_id, a.opens_at, a.closes_at, a.quota, a.floor, a.ramp_day,
+                   a.factors::jsonb
             FROM asked a JOIN mailboxes m ON m.id = a.mailbox_id ORDER BY a.mailbox_id
             ON CONFLICT DO NOTHING
             RETURNING *
@@ -117,7 +119,8 @@ async def rest_mailbox(
     await db.execute(
         """
         WITH pace AS (
-            UPDATE mailbox_pace SET resting_until = greatest(resting_until, $2), resting_reason = $3 WHERE mailbox_id = $1
+            UPDATE mailbox_pace SET resting_until = greatest(resting_until, $2), resting_reason = $3
+            WHERE mailbox_id = $1
         )
         UPDATE mailboxes SET last_error = $4, last_remedy = $5, last_error_at = $6 WHERE id = $1
         """,
@@ -147,7 +150,8 @@ async def doubt_credentials(db: Database, mailbox_id: int, *, apart: float, at: 
         """
         UPDATE mailboxes
         SET auth_doubts = auth_doubts
-                + (auth_doubt_at IS NULL OR auth_doubts = 0 OR auth_doubt_at <= $2::timestamptz - $3::interval)::integer,
+                + (auth_doubt_at IS NULL OR auth_doubts = 0
+                   OR auth_doubt_at <= $2::timestamptz - $3::interval)::integer,
             auth_doubt_at = CASE WHEN auth_doubt_at IS NULL OR auth_doubts = 0
                 OR auth_doubt_at <= $2::timestamptz - $3::interval THEN $2 ELSE auth_doubt_at END
         WHERE id = $1 RETURNING auth_doubts
@@ -174,7 +178,7 @@ async def change_state(
     at: dt.datetime,
     until: dt.datetime | None = None,
 ) -> MailboxState | None:
-    """Set the state and write who did it, when and why. The state it had; None when it is not there (or has that state)."""
+    """Set the state and write who did it, when and why. The state it had; None when nothing had to change."""
     was = await db.fetchval(
         """
         WITH before AS (SELECT id, state FROM mailboxes WHERE id = $1 AND state <> 'REMOVED' FOR UPDATE),

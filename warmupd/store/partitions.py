@@ -8,7 +8,7 @@ AHEAD = 3  # days; few, since every partition costs planning time
 
 
 async def make_partitions(db: Database, today: dt.date) -> int:
-    """Make the partitions from yesterday to a few days ahead that are missing; how many were made. `today` is in UTC."""
+    """Make the missing partitions from yesterday to a few days ahead; how many were made. `today` is in UTC."""
     made: int = await db.fetchval(
         "SELECT make_partitions($1, $2)", today - dt.timedelta(days=1), today + dt.timedelta(days=AHEAD)
     )
@@ -21,7 +21,8 @@ async def missing_partitions(db: Database, today: dt.date) -> list[str]:
         """
         SELECT name FROM (
             SELECT parent || to_char(d, '_YYYYMMDD') AS name
-            FROM unnest(ARRAY['warmup_jobs', 'sightings']) AS parent, generate_series($1::date, $1::date + 1, '1 day') AS d
+            FROM unnest(ARRAY['warmup_jobs', 'sightings']) AS parent,
+                 generate_series($1::date, $1::date + 1, '1 day') AS d
         ) AS wanted WHERE to_regclass(name) IS NULL ORDER BY name
         """,
         today,

@@ -100,7 +100,8 @@ async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.
         [job_id for _, job_id in keys],
     )
     return [
-        Parent(job_day=r["day"], job_id=r["id"], sender_id=r["mailbox_id"], thread_depth=r["thread_depth"]) for r in rows
+        Parent(job_day=r["day"], job_id=r["id"], sender_id=r["mailbox_id"], thread_depth=r["thread_depth"])
+        for r in rows
     ]
 
 

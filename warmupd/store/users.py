@@ -31,7 +31,7 @@ class User:
     mailboxes: int
 
 
-async def add_user(
+async def add_user(  # noqa: PLR0913  one keyword a column
     db: Database,
     *,
     email: str,
@@ -99,7 +99,9 @@ async def find_user(db: Database, email: str) -> User:
 
 async def shared_pool(db: Database, name: str, *, create: bool = False) -> int:
     """The id of the shared pool with this name; created when asked to, else NotFound."""
-    pool_id: int | None = await db.fetchval("SELECT id FROM pools WHERE owner_id IS NULL AND lower(name) = lower($1)", name)
+    pool_id: int | None = await db.fetchval(
+        "SELECT id FROM pools WHERE owner_id IS NULL AND lower(name) = lower($1)", name
+    )
     if pool_id is None and create:
         await db.execute("INSERT INTO pools (name) VALUES ($1) ON CONFLICT DO NOTHING", name)
         return await shared_pool(db, name)

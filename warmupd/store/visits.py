@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from warmupd.core.placement import FolderMark
 from warmupd.store.database import Database
 
-
 EVERYWHERE_EVERY = dt.timedelta(hours=8)  # tabs and filters file mail into other folders than INBOX and Junk
 
 
@@ -39,14 +38,17 @@ async def due_visits(
         limit,
         EVERYWHERE_EVERY,
     )
-    return [DueVisit(mailbox_id=r["mailbox_id"], everywhere=r["everywhere"], last_visit_at=r["last_visit_at"]) for r in rows]
+    return [
+        DueVisit(mailbox_id=r["mailbox_id"], everywhere=r["everywhere"], last_visit_at=r["last_visit_at"]) for r in rows
+    ]
 
 
 async def unplanned_visits(db: Database, slots: Sequence[int]) -> list[int]:
     """Mailboxes in these slots that have no next visit yet."""
     rows = await db.fetch(
         "SELECT v.mailbox_id FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c"
-        " WHERE v.next_visit_at IS NULL AND m.state <> 'REMOVED' AND m.slot_hash % c.worker_count = ANY ($1::integer[])",
+        " WHERE v.next_visit_at IS NULL AND m.state <> 'REMOVED' "
+        " AND m.slot_hash % c.worker_count = ANY ($1::integer[])",
         slots,
     )
     return [row["mailbox_id"] for row in rows]
@@ -55,7 +57,8 @@ async def unplanned_visits(db: Database, slots: Sequence[int]) -> list[int]:
 async def plan_visits(db: Database, visits: Mapping[int, dt.datetime]) -> None:
     """Set the next visits of mailboxes that have none."""
     await db.execute(
-        "UPDATE mailbox_visits v SET next_visit_at = a.at FROM unnest($1::bigint[], $2::timestamptz[]) AS a(mailbox_id, at)"
+        "UPDATE mailbox_visits v SET next_visit_at = a.at "
+        " FROM unnest($1::bigint[], $2::timestamptz[]) AS a(mailbox_id, at)"
         " WHERE v.mailbox_id = a.mailbox_id AND v.next_visit_at IS NULL",
         list(visits.keys()),
         list(visits.values()),
@@ -90,7 +93,8 @@ async def end_visit(
         SET next_visit_at = CASE WHEN next_visit_at > $3 THEN least(next_visit_at, $2) ELSE $2 END,
             last_visit_at = CASE WHEN $7 THEN last_visit_at ELSE $3 END,
             everywhere_at = CASE WHEN $8 THEN $3 ELSE everywhere_at END,
-            everywhere = everywhere AND (NOT $8 OR next_visit_at > $3), failures = CASE WHEN $7 THEN least(failures + 1, 1000) ELSE 0 END
+            everywhere = everywhere AND (NOT $8 OR next_visit_at > $3),
+            failures = CASE WHEN $7 THEN least(failures + 1, 1000) ELSE 0 END
         WHERE mailbox_id = $1 RETURNING failures
         """,
         mailbox_id,

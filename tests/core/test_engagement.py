@@ -1,0 +1,145 @@
+"""What recipients do with a message: at the rates and in the hours of their policy, and visits that are staggered."""
+
+import datetime as dt
+from collections import Counter
+from random import Random
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from warmupd.core.engagement import Engagement, EngagementPolicy, next_visit_at, plan_engagement
+from warmupd.core.placement import Placement
+from warmupd.core.window import Window
+
+OPENS = dt.datetime(2026, 3, 2, 6, tzinfo=dt.UTC)
+HOUR = dt.timedelta(hours=1)
+TODAY = Window(opens_at=OPENS, closes_at=OPENS + 16 * HOUR)
+TOMORROW = Window(opens_at=OPENS + 24 * HOUR, closes_at=OPENS + 40 * HOUR)
+POLICY = EngagementPolicy()
+ANSWERED = EngagementPolicy(reply_rate=1.0)
+seeds = st.integers(0, 10**6)
+
+
+def plan(
+    placement: Placement = Placement.INBOX,
+    depth: int = 1,
+    hour: float = 4.0,
+    window: Window | None = TODAY,
+    policy: EngagementPolicy = POLICY,
+    seed: int = 1,
+) -> Engagement:
+    return plan_engagement(placement, depth, OPENS + hour * HOUR, window, policy, Random(seed))
+
+
+def shares(placement: Placement, policy: EngagementPolicy) -> tuple[float, float]:
+    """The shares of answers and stars among 10,000 messages."""
+    rng = Random(1)
+    plans = [plan_engagement(placement, 1, OPENS + HOUR, TODAY, policy, rng) for _ in range(10_000)]
+    return sum(p.answer_at is not None for p in plans) / 10_000, sum(p.star for p in plans) / 10_000
+
+
+def test_rates_are_as_asked() -> None:
+    assert shares(Placement.INBOX, POLICY) == (pytest.approx(0.3, abs=0.02), pytest.approx(0.1, abs=0.015))
+    assert shares(Placement.OTHER, EngagementPolicy(reply_rate=0.4, star_rate=0.0)) == (pytest.approx(0.4, abs=0.02), 0)
+
+
+def test_rescued_messages_are_answered_more_often_but_never_more_than_always() -> None:
+    assert shares(Placement.SPAM, POLICY)[0] == pytest.approx(0.45, abs=0.02)
+    assert shares(Placement.SPAM, EngagementPolicy(reply_rate=0.9))[0] == 1.0
+
+
+@given(placement=st.sampled_from(Placement), rescue=st.booleans(), seed=seeds)
+def test_only_spam_is_rescued_and_only_if_asked(placement: Placement, rescue: bool, seed: int) -> None:
+    policy = EngagementPolicy(rescue=rescue)
+    assert plan(placement, policy=policy, seed=seed).rescue == (rescue and placement is Placement.SPAM)
+
+
+@given(depth=st.integers(1, 10), length=st.integers(1, 10), seed=seeds)
+def test_threads_end_at_their_length(depth: int, length: int, seed: int) -> None:
+    policy = EngagementPolicy(reply_rate=1.0, max_thread_length=length)
+    assert (plan(depth=depth, policy=policy, seed=seed).answer_at is not None) == (depth < length)
+
+
+@given(hour=st.floats(-6, 18), soonest=st.floats(1, 300), more=st.floats(0, 600), seed=seeds)
+def test_answers_lie_in_the_window_and_as_late_as_asked_if_there_is_room(
+    hour: float, soonest: float, more: float, seed: int
+) -> None:
+    policy = EngagementPolicy(reply_rate=1.0, reply_after_minutes=(soonest, soonest + more))
+    seen_at = max(OPENS + hour * HOUR, OPENS)  # what came at night is seen in the morning
+    answer_at = plan(hour=hour, policy=policy, seed=seed).answer_at
+    left = (TODAY.closes_at - seen_at).total_seconds() / 60
+    assert (answer_at is not None) == (left >= 20)
+    if answer_at is not None:
+        minutes = (answer_at - seen_at).total_seconds() / 60
+        assert answer_at in TODAY
+        assert minutes <= soonest + more + 0.01
+        assert minutes >= soonest - 0.01 or left < soonest + 10
+
+
+def test_no_answer_is_planned_on_a_day_without_a_window() -> None:
+    assert plan(window=None, policy=ANSWERED).answer_at is None
+
+
+def test_answers_to_what_came_at_night_do_not_all_go_out_at_the_opening() -> None:
+    answers = [plan(hour=-5, policy=ANSWERED, seed=seed).answer_at for seed in range(500)]
+    hours = Counter((answer - OPENS) // HOUR for answer in answers if answer)
+    assert sum(hours.values()) == 500
+    assert max(hours.values()) <= 150  # of the five and a quarter hours that the policy names
+
+
+@given(seed=seeds)
+def test_messages_are_opened_then_filed_then_deleted(seed: int) -> None:
+    one = plan(seed=seed)
+    assert one.open_at == OPENS + 4 * HOUR
+    assert 19.2 * HOUR <= one.file_at - one.open_at <= 28.8 * HOUR
+    assert one.delete_at - one.open_at == dt.timedelta(days=14)
+
+
+def visits(first: dt.datetime, per_day: int, seed: int, days: int = 3) -> list[dt.datetime]:
+    """The visits of some days, each planned at the one before."""
+    rng, found, now = Random(seed), list[dt.datetime](), first
+    windows = [Window(opens_at=OPENS + 24 * n * HOUR, closes_at=OPENS + (24 * n + 16) * HOUR) for n in range(days + 2)]
+    while now < windows[days].opens_at - 8 * HOUR:
+        today = (now - OPENS + 6 * HOUR) // (24 * HOUR)
+        now = next_visit_at(now, windows[today], windows[today + 1], per_day, rng)
+        found.append(now)
+    return [visit for visit in found if visit < windows[days].opens_at]
+
+
+@given(per_day=st.integers(1, 24), seed=seeds)
+def test_visits_lie_in_waking_hours_and_apart(per_day: int, seed: int) -> None:
+    found = visits(OPENS - 3 * HOUR, per_day, seed)
+    assert all((visit - OPENS) % (24 * HOUR) < 16 * HOUR for visit in found)
+    even = 16 * HOUR / per_day
+    for earlier, later in zip(found, found[1:], strict=False):
+        night = (later - OPENS) // (24 * HOUR) != (earlier - OPENS) // (24 * HOUR)
+        assert night or 0.69 * even <= later - earlier <= 1.31 * even
+
+
+@pytest.mark.parametrize("per_day", [1, 3, 6, 12])
+def test_there_are_about_as_many_visits_a_day_as_asked(per_day: int) -> None:
+    counts = [len(visits(OPENS - HOUR, per_day, seed)) / 3 for seed in range(300)]
+    assert sum(counts) / 300 == pytest.approx(per_day, rel=0.06)
+    assert all(abs(count - per_day) <= 1 + 0.2 * per_day for count in counts)
+
+
+def test_a_thousand_mailboxes_are_not_visited_together() -> None:
+    found = [visit for seed in range(1000) for visit in visits(OPENS - HOUR, 6, seed, days=1)]
+    quarters = Counter((visit - OPENS) // dt.timedelta(minutes=15) for visit in found)
+    assert max(quarters.values()) <= 1.4 * 6000 / 64
+
+
+def test_a_day_without_a_window_waits_for_the_next_one() -> None:
+    found = [next_visit_at(OPENS, None, TOMORROW, 4, Random(seed)) for seed in range(200)]
+    assert all(TOMORROW.opens_at <= visit < TOMORROW.opens_at + 4 * HOUR for visit in found)
+    assert max(found) - min(found) > 3.5 * HOUR
+
+
+@given(hour=st.floats(0, 24), seed=seeds)
+def test_late_in_the_day_the_next_visit_is_tomorrows_first(hour: float, seed: int) -> None:
+    now = OPENS + hour * HOUR
+    visit = next_visit_at(now, TODAY, TOMORROW, 6, Random(seed))
+    assume(visit not in TODAY)
+    assert hour > 16 - 1.3 * 16 / 6 - 0.01
+    assert TOMORROW.opens_at <= visit < TOMORROW.opens_at + 16 / 6 * HOUR

@@ -1,0 +1,186 @@
+"""`warmupd run`: the daemon, one worker with its HTTP port."""
+
+import asyncio
+import signal
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from warmupd.cli.options import ConfigPath
+from warmupd.errors import DatabaseUnavailable, UsageError
+
+if TYPE_CHECKING:
+    from warmupd.config import Config
+    from warmupd.daemon.app import Worker
+    from warmupd.http.health import Health
+    from warmupd.store.database import Database
+
+EXAMPLE = "Example: warmupd run --worker-id auto"
+
+WorkerId = Annotated[
+    str | None,
+    typer.Option(
+        "--worker-id",
+        metavar="N|auto",
+        help="Which part of the mailboxes: a slot, or a fair share. [default: worker.id]",
+        show_default=False,
+    ),
+]
+
+
+def run(config: ConfigPath = None, worker_id: WorkerId = None) -> None:
+    """Run the daemon: one worker, with health and metrics on its HTTP port.
+
+    SIGTERM and SIGINT drain: nothing new is begun, what is in flight ends, slots are given back; a second one hurries.
+    SIGHUP reads the configuration anew.
+    """
+    from warmupd.config import load
+    from warmupd.daemon.logs import set_up_logs
+
+    def configuration() -> "Config":
+        return load(config, {"worker.id": worker_id})
+
+    effective = configuration()
+    set_up_logs(level=effective.logging.level, form=effective.logging.format)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_run(effective, configuration))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
+    """Put the parts up in order, work until a signal, and take them down in the other order."""
+    from warmupd.clock import SystemClock
+    from warmupd.daemon.app import Worker
+    from warmupd.daemon.reload import Reload
+
+    async with AsyncExitStack() as stack:
+        db = await _open(config, stack)
+        await _prepare(config, db)
+        worker = Worker(config, db, SystemClock())
+        serving, stop_serving = _serve(config, worker, db)
+        stop = asyncio.Event()
+        working = asyncio.create_task(worker.run(stop), name="worker")
+        reload = Reload(worker, db, load)
+        with _Signals(stop=stop, hurry=working.cancel, reload=reload.reload):
+            await asyncio.wait([working, serving], return_when=asyncio.FIRST_COMPLETED)
+            stop.set()
+            await asyncio.gather(working, return_exceptions=True)
+            stop_serving()
+            await serving
+        if not working.cancelled():
+            working.result()
+
+
+async def _open(config: "Config", stack: AsyncExitStack) -> "Database":
+    from warmupd.store.database import Database
+    from warmupd.store.embedded import embedded_database
+
+    url = config.database.url.get_secret_value()
+    if config.database.embedded:
+        if config.database.data_dir is None:
+            raise DatabaseUnavailable(
+                "database.data_dir is not set", remedy="name a directory for the embedded Postgres"
+            )
+        url = await stack.enter_async_context(embedded_database(config.database.data_dir, keep_up=True))
+    return await stack.enter_async_context(
+        await Database.open(url, pool_size=config.database.pool_size, application_name="warmupd run")
+    )
+
+
+async def _prepare(config: "Config", db: "Database") -> None:
+    """The schema, and the number of slots that the fleet agrees on."""
+    from warmupd.store import migrate
+    from warmupd.store.fleet import adopt_slot_count
+    from warmupd.store.slots import slot_count
+
+    if config.database.auto_migrate:
+        await migrate.migrate(db)
+    else:
+        (await migrate.check(db)).demand()
+    wanted = config.worker.count
+    said = "count" in config.worker.model_fields_set
+    count = await adopt_slot_count(db, wanted) if said else await slot_count(db)
+    if said and count != wanted:
+        raise UsageError(
+            f"worker.count is {wanted}, but this fleet has {count} slots",
+            remedy=f"set worker.count = {count}, or change the fleet with `warmupd fleet resize {wanted}`",
+        )
+
+
+def _serve(config: "Config", worker: "Worker", db: "Database") -> tuple[asyncio.Task[None], Callable[[], None]]:
+    """Listen, write the address down for others to see, and serve until told to stop."""
+    from warmupd.http.server import HttpServer, address_of, create_app, listen
+
+    worker_id = None if config.worker.id == "auto" else int(config.worker.id)
+    listener = listen(config.http.host, config.http.port, worker_id=worker_id)
+    worker.leases.http_address = address_of(listener)
+    app = create_app(health_of(worker, db), scrape_token=config.auth.scrape_token.get_secret_value())
+    server = HttpServer(app, listener)
+    return asyncio.create_task(server.run(), name="http"), server.stop
+
+
+def health_of(worker: "Worker", db: "Database") -> "Health":
+    """What the HTTP server asks of a worker."""
+    from warmupd.store.migrate import check
+
+    class WorkerHealth:
+        @property
+        def trusted(self) -> bool:
+            return worker.leases.trusted
+
+        @property
+        def slots(self) -> int:
+            return len(worker.leases.held)
+
+        async def check_database(self) -> None:
+            (await check(db)).demand()
+
+        def render_metrics(self) -> bytes:
+            return worker.metrics.render()
+
+    return WorkerHealth()
+
+
+class _Signals:
+    """SIGTERM and SIGINT set `stop`, and the second one hurries; SIGHUP reloads. For as long as it is entered."""
+
+    def __init__(
+        self,
+        *,
+        stop: asyncio.Event,
+        hurry: Callable[[], object],
+        reload: Callable[[], Coroutine[Any, Any, object]],
+    ) -> None:
+        self._stop = stop
+        self._hurry = hurry
+        self._reload = reload
+        self._reloads: set[asyncio.Task[object]] = set()
+        self._loop = asyncio.get_running_loop()
+
+    def __enter__(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._end)
+        self._loop.add_signal_handler(signal.SIGHUP, self._hup)
+
+    def __exit__(self, *_: object) -> None:
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            self._loop.remove_signal_handler(number)
+
+    def _end(self) -> None:
+        if self._stop.is_set():
+            self._hurry()
+        self._stop.set()
+
+    def _hup(self) -> None:
+        task = asyncio.create_task(self._reload(), name="reload")
+        self._reloads.add(task)
+        task.add_done_callback(self._reloads.discard)

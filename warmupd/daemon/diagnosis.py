@@ -1,0 +1,191 @@
+"""Everything that must be right for the daemon to work, looked at once: what `doctor` tells."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from warmupd.clock import Clock
+from warmupd.config import Config
+from warmupd.daemon.login_check import LoginCheck
+from warmupd.daemon.options import limits_of
+from warmupd.daemon.post import open_account
+from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
+from warmupd.errors import WarmupdError
+from warmupd.mail.content import Library
+from warmupd.mail.vault import Vault
+from warmupd.store import diagnosis, migrate, partitions
+from warmupd.store.accounts import find_mailbox, load_accounts
+from warmupd.store.database import Database
+
+MOST_SKEW = 1.0  # seconds between this machine's clock and the database's that are worth a word
+SAMPLE = 20  # mailboxes at each end whose credentials are opened
+
+
+class Grade(StrEnum):
+    """How a check ended."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finding:
+    """One line of the doctor's."""
+
+    grade: Grade
+    check: str
+    text: str
+    remedy: str = ""
+
+
+def look_at_config(config: Config) -> list[Finding]:
+    """What can be told without a database."""
+    where = str(config.file) if config.file else "no file: defaults and variables alone"
+    found = [_ok("config", where)]
+    try:
+        Vault([key.get_secret_value() for key in config.secrets.keys])
+    except WarmupdError as error:
+        found.append(_failed("keys", error))
+    else:
+        found.append(_ok("keys", f"{len(config.secrets.keys)} in secrets.keys"))
+    if not config.auth.secret.get_secret_value():
+        remedy = "set auth.secret; `openssl rand -hex 32` makes one"
+        found.append(Finding(grade=Grade.WARN, check="auth", text="auth.secret is not set", remedy=remedy))
+    try:
+        Library.load(config.content.templates_dir, config.content.language)
+    except WarmupdError as error:
+        found.append(_failed("templates", error))
+    else:
+        found.append(_ok("templates", f"load, language {config.content.language}"))
+    return found
+
+
+async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: str | None) -> AsyncIterator[Finding]:
+    """Database, schema, workers, capacity, credentials and one mailbox's login, in order; ends early without a schema."""
+    yield await _server(db)
+    yield await _skew(db, clock)
+    schema = await migrate.check(db)
+    if schema.kind is not migrate.SchemaKind.UP_TO_DATE:
+        yield Finding(grade=Grade.FAIL, check="schema", text=schema.message, remedy=schema.remedy)
+        return
+    yield _ok("schema", f"up to date ({schema.version})")
+    snapshot = await take_snapshot(db, config, at=clock.now())
+    yield _slots(snapshot)
+    yield _limits(snapshot, config, clock)
+    yield await _partitions(db, clock)
+    for finding in _capacity(snapshot, config):
+        yield finding
+    yield await _credentials(db, config)
+    yield await _login(db, config, mailbox)
+
+
+async def _server(db: Database) -> Finding:
+    server = await diagnosis.ask_server(db)
+    text = f"PostgreSQL {server.version}, {server.connections} of {server.most_connections} connections in use"
+    if server.standbys and server.synchronous_commit in {"off", "local"}:
+        remedy = "set synchronous_commit = on: a failover that forgets the last commits forgets reservations"
+        return Finding(grade=Grade.WARN, check="database", text=f"{text}, asynchronous standbys", remedy=remedy)
+    return _ok("database", text)
+
+
+async def _skew(db: Database, clock: Clock) -> Finding:
+    before = clock.now()
+    theirs = (await diagnosis.ask_server(db)).now
+    after = clock.now()
+    skew = max((before - theirs).total_seconds(), (theirs - after).total_seconds(), 0.0)
+    if skew > MOST_SKEW:
+        remedy = "have both machines' clocks set by NTP; sends go by the database's"
+        text = f"this machine's differs from the database's by {skew:.1f} s"
+        return Finding(grade=Grade.WARN, check="clock", text=text, remedy=remedy)
+    return _ok("clock", "agrees with the database's")
+
+
+def _slots(snapshot: Snapshot) -> Finding:
+    settings, workers = snapshot.settings, len(snapshot.workers)
+    text = f"{settings.slots_held} of {settings.slots} slots are held by {workers} workers"
+    if not workers:
+        return Finding(grade=Grade.WARN, check="workers", text="none is alive", remedy="start one with `warmupd run`")
+    if settings.slots_held < settings.slots:
+        remedy = "slots of dead workers move within worker.lease_seconds; start more workers if they stay free"
+        return Finding(grade=Grade.WARN, check="workers", text=text, remedy=remedy)
+    if settings.sending_stopped:
+        return Finding(
+            grade=Grade.WARN, check="workers", text="sending is stopped", remedy="`warmupd fleet start` ends that"
+        )
+    return _ok("workers", text)
+
+
+def _limits(snapshot: Snapshot, config: Config, clock: Clock) -> Finding:
+    """Whether all workers, and the file at hand, want the limits that are in force."""
+    in_force = snapshot.settings.limits
+    others = {w.name: _differing(w.limits, in_force) for w in snapshot.workers}
+    differ = [f"{name} has other {', '.join(keys)}" for name, keys in others.items() if keys]
+    if snapshot.workers and (keys := _differing(limits_of(config, clock), in_force)):
+        differ.append(f"this configuration has other {', '.join(keys)}")
+    if differ:
+        remedy = "give all workers the same configuration, and reload them with SIGHUP"
+        return Finding(grade=Grade.WARN, check="limits", text="; ".join(differ), remedy=remedy)
+    return _ok("limits", "the same everywhere")
+
+
+async def _partitions(db: Database, clock: Clock) -> Finding:
+    missing = await partitions.missing_partitions(db, clock.now().date())
+    if missing:
+        remedy = "a running worker makes them; start one with `warmupd run`"
+        text = f"missing: {', '.join(missing)}"
+        return Finding(grade=Grade.WARN, check="partitions", text=text, remedy=remedy)
+    return _ok("partitions", "made for today and tomorrow")
+
+
+def _capacity(snapshot: Snapshot, config: Config) -> list[Finding]:
+    found = [
+        Finding(grade=Grade.WARN, check="capacity", text=short.text, remedy=short.remedy)
+        for short in shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
+    ]
+    return found or [_ok("capacity", "enough for the quotas of today")]
+
+
+async def _credentials(db: Database, config: Config) -> Finding:
+    try:
+        vault = Vault([key.get_secret_value() for key in config.secrets.keys])
+        sample = await diagnosis.sample_sealed(db, limit=SAMPLE)
+        for sealed in sample:
+            vault.unseal(sealed.secret, mailbox_id=sealed.mailbox_id, purpose=sealed.purpose)
+    except WarmupdError as error:
+        return _failed("credentials", error)
+    return _ok("credentials", f"{len(sample)} tried, all open" if sample else "none is stored yet")
+
+
+async def _login(db: Database, config: Config, address: str | None) -> Finding:
+    try:
+        mailbox_id = await find_mailbox(db, address) if address else await diagnosis.mailbox_to_try(db)
+        if mailbox_id is None:
+            return Finding(
+                grade=Grade.WARN,
+                check="login",
+                text="no mailbox is enrolled",
+                remedy="enrol at least two with `warmupd mailbox add`",
+            )
+        vault = Vault([key.get_secret_value() for key in config.secrets.keys])
+        account = open_account((await load_accounts(db, [mailbox_id]))[mailbox_id], vault)
+        refusals = await LoginCheck(config).check(account)
+    except WarmupdError as error:
+        return _failed("login", error)
+    if not refusals:
+        return _ok("login", f"SMTP and IMAP let {account.address} in")
+    text = "; ".join(f"{one.protocol} of {account.address}: {one.message}" for one in refusals)
+    remedy = "; ".join(dict.fromkeys(one.remedy for one in refusals if one.remedy))
+    return Finding(grade=Grade.FAIL, check="login", text=text, remedy=remedy)
+
+
+def _differing(wanted: Mapping[str, float], in_force: Mapping[str, float]) -> list[str]:
+    return [name for name, value in in_force.items() if name in wanted and wanted[name] != value]
+
+
+def _ok(check: str, text: str) -> Finding:
+    return Finding(grade=Grade.OK, check=check, text=text)
+
+
+def _failed(check: str, error: WarmupdError) -> Finding:
+    return Finding(grade=Grade.FAIL, check=check, text=Exception.__str__(error), remedy=error.remedy)

@@ -1,0 +1,65 @@
+"""What `doctor` asks the database: the server, its clock, sealed credentials, and which mailbox to try."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+from warmupd.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Server:
+    """The Postgres server as it describes itself."""
+
+    version: str
+    now: dt.datetime  # by its own clock
+    synchronous_commit: str
+    standbys: int  # that are connected now
+    connections: int
+    most_connections: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sealed:
+    """A sealed secret of some mailbox."""
+
+    mailbox_id: int
+    purpose: str
+    secret: bytes
+
+
+async def ask_server(db: Database) -> Server:
+    """What it is, and what time it believes it is."""
+    (row,) = await db.fetch(
+        "SELECT current_setting('server_version') AS version, clock_timestamp() AS now,"
+        " current_setting('synchronous_commit') AS synchronous_commit,"
+        " (SELECT count(*) FROM pg_stat_replication) AS standbys,"
+        " (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend') AS connections,"
+        " current_setting('max_connections')::integer AS most_connections"
+    )
+    return Server(**dict(row))
+
+
+async def sample_sealed(db: Database, *, limit: int) -> list[Sealed]:
+    """Sealed secrets, the oldest and the newest mailboxes' first."""
+    rows = await db.fetch(
+        """
+        WITH some AS (
+            (SELECT id, smtp_secret, imap_secret FROM mailboxes WHERE state <> 'REMOVED' ORDER BY id LIMIT $1)
+            UNION (SELECT id, smtp_secret, imap_secret FROM mailboxes WHERE state <> 'REMOVED' ORDER BY id DESC LIMIT $1)
+        )
+        SELECT id AS mailbox_id, 'smtp' AS purpose, smtp_secret AS secret FROM some WHERE smtp_secret IS NOT NULL
+        UNION ALL SELECT id, 'imap', imap_secret FROM some WHERE imap_secret IS NOT NULL ORDER BY 1, 2
+        """,
+        limit,
+    )
+    return [Sealed(**dict(row)) for row in rows]
+
+
+async def mailbox_to_try(db: Database) -> int | None:
+    """The mailbox whose login is most worth trying: that with the last error, else the longest unvisited."""
+    found: int | None = await db.fetchval(
+        "SELECT m.id FROM mailboxes m JOIN mailbox_visits v ON v.mailbox_id = m.id"
+        " WHERE m.state <> 'REMOVED' AND m.smtp_secret IS NOT NULL"
+        " ORDER BY m.last_error_at DESC NULLS LAST, v.last_visit_at NULLS FIRST, m.id LIMIT 1"
+    )
+    return found
