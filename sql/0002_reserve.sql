@@ -167,7 +167,7 @@ BEGIN
                    WHEN a.job_id IS NOT NULL AND (j.id IS NULL OR j.status <> 'PENDING' OR j.mailbox_id <> a.mailbox_id
                                                   OR j.recipient_id <> a.recipient_id) THEN 'job_gone'
                    WHEN j.scheduled_for > v_now THEN 'scheduled'
-                   WHEN NOT (m.state = 'ACTIVE' OR (m.state = 'RECEIVE_ONLY' AND j.kind = 'REPLY')) THEN 'mailbox_state'
+                   WHEN NOT (m.state = 'ACTIVE' OR (m.state = 'RECEIVE_ONLY' AND coalesce(j.kind = 'REPLY', false))) THEN 'mailbox_state'
                    WHEN d.mailbox_id IS NULL THEN 'no_day'
                    WHEN v_now < d.opens_at OR v_now >= d.closes_at THEN 'window'
                    WHEN d.taken >= d.quota THEN 'quota'

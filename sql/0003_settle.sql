@@ -115,7 +115,8 @@ CREATE FUNCTION hasten_visits(ids bigint[], everywhere_ids bigint[], before time
 BEGIN
     PERFORM 1 FROM mailbox_visits v WHERE v.mailbox_id = ANY (ids) ORDER BY v.mailbox_id FOR UPDATE;
     UPDATE mailbox_visits v
-    SET next_visit_at = least(v.next_visit_at, before), everywhere = v.everywhere OR v.mailbox_id = ANY (everywhere_ids)
+    SET next_visit_at = least(v.next_visit_at, before), asked_by = greatest(v.asked_by, before),
+        everywhere = v.everywhere OR v.mailbox_id = ANY (everywhere_ids)
     WHERE v.mailbox_id = ANY (ids);
 END $$;
 

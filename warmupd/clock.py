@@ -103,6 +103,8 @@ class VirtualClock:
         self._elapsed = 0.0
         self._sleepers: list[tuple[datetime, int, asyncio.Future[None]]] = []
         self._order = count()
+        self._beds: dict[asyncio.Task[Any] | None, asyncio.Future[None]] = {}
+        self._bedtime = asyncio.Event()
         self._cancelled = 0  # sleepers that were cancelled since the heap was last cleared of them
 
     def now(self) -> datetime:
@@ -120,12 +122,17 @@ class VirtualClock:
             return
         waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), next(self._order), waiting))
+        task = asyncio.current_task()
+        self._beds[task] = waiting
+        self._bedtime.set()
         try:
             await waiting
         except asyncio.CancelledError:
             self._cancelled += 1
             self._forget_cancelled()
             raise
+        finally:
+            del self._beds[task]
 
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

@@ -2,10 +2,11 @@
 
 import datetime as dt
 from collections import Counter
+from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from warmupd.core.engagement import Engagement, EngagementPolicy, next_visit_at, plan_engagement
@@ -40,8 +41,12 @@ def shares(placement: Placement, policy: EngagementPolicy) -> tuple[float, float
 
 
 def test_rates_are_as_asked() -> None:
-    assert shares(Placement.INBOX, POLICY) == (pytest.approx(0.3, abs=0.02), pytest.approx(0.1, abs=0.015))
-    assert shares(Placement.OTHER, EngagementPolicy(reply_rate=0.4, star_rate=0.0)) == (pytest.approx(0.4, abs=0.02), 0)
+    answered, starred = shares(Placement.INBOX, POLICY)
+    assert answered == pytest.approx(0.3, abs=0.02)
+    assert starred == pytest.approx(0.1, abs=0.015)
+    answered, starred = shares(Placement.OTHER, EngagementPolicy(reply_rate=0.4, star_rate=0.0))
+    assert answered == pytest.approx(0.4, abs=0.02)
+    assert starred == 0
 
 
 def test_rescued_messages_are_answered_more_often_but_never_more_than_always() -> None:
@@ -61,7 +66,8 @@ def test_threads_end_at_their_length(depth: int, length: int, seed: int) -> None
     assert (plan(depth=depth, policy=policy, seed=seed).answer_at is not None) == (depth < length)
 
 
-@given(hour=st.floats(-6, 18), soonest=st.floats(1, 300), more=st.floats(0, 600), seed=seeds)
+@settings(max_examples=300)
+@given(hour=st.floats(-6, 18) | st.floats(8, 16), soonest=st.floats(1, 300), more=st.floats(0, 600), seed=seeds)
 def test_answers_lie_in_the_window_and_as_late_as_asked_if_there_is_room(
     hour: float, soonest: float, more: float, seed: int
 ) -> None:
@@ -112,7 +118,7 @@ def test_visits_lie_in_waking_hours_and_apart(per_day: int, seed: int) -> None:
     found = visits(OPENS - 3 * HOUR, per_day, seed)
     assert all((visit - OPENS) % (24 * HOUR) < 16 * HOUR for visit in found)
     even = 16 * HOUR / per_day
-    for earlier, later in zip(found, found[1:], strict=False):
+    for earlier, later in pairwise(found):
         night = (later - OPENS) // (24 * HOUR) != (earlier - OPENS) // (24 * HOUR)
         assert night or 0.69 * even <= later - earlier <= 1.31 * even
 
@@ -120,7 +126,7 @@ def test_visits_lie_in_waking_hours_and_apart(per_day: int, seed: int) -> None:
 @pytest.mark.parametrize("per_day", [1, 3, 6, 12])
 def test_there_are_about_as_many_visits_a_day_as_asked(per_day: int) -> None:
     counts = [len(visits(OPENS - HOUR, per_day, seed)) / 3 for seed in range(300)]
-    assert sum(counts) / 300 == pytest.approx(per_day, rel=0.06)
+    assert sum(counts) / 300 == pytest.approx(per_day, rel=0.08)
     assert all(abs(count - per_day) <= 1 + 0.2 * per_day for count in counts)
 
 

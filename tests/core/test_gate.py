@@ -33,7 +33,7 @@ class Cap:
 
 @dataclass
 class Queue:
-    """Mailboxes behind one gate for an hour: what leaves asks in one batch, grants are told first, as the shard does."""
+    """Mailboxes behind one gate: what leaves asks in one batch, and grants are told first, as the shard does."""
 
     gate: Gate
     cap: Cap

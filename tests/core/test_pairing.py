@@ -3,10 +3,11 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Mapping
+from functools import partial
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from warmupd.core.pairing import NEIGHBOURS, PREFERENCE, STEPS, Directory, Fit, choose_recipient
@@ -36,7 +37,7 @@ def send(weights: Mapping[int, int], day: int = 0, suits: Suits = anybody) -> li
     sent = []
     for sender, weight in weights.items():
         for turn in range(weight):
-            recipient = choose_recipient(directory, sender, turn, lambda other, sender=sender: suits(sender, other))
+            recipient = choose_recipient(directory, sender, turn, partial(suits, sender))
             assert recipient is not None
             sent.append((sender, recipient))
     return sent
@@ -46,20 +47,39 @@ def received(sent: list[tuple[int, int]]) -> Counter[int]:
     return Counter(recipient for _, recipient in sent)
 
 
+@settings(deadline=None)  # whole days on a busy machine
 @given(size=st.integers(2, 60), weight=st.integers(1, 40), day=st.integers(0, 400))
 def test_equal_members_receive_exactly_what_they_send(size: int, weight: int, day: int) -> None:
     weights = pool(size, weight)
     assert received(send(weights, day)) == weights
 
 
-@given(weights=st.lists(st.integers(1, 50), min_size=20, max_size=60), day=st.integers(0, 400))
-def test_members_receive_their_weight_but_for_sends_that_came_back_to_their_sender(weights: list[int], day: int) -> None:
-    members = dict(enumerate(weights, start=1))
-    sent = send(members, day)
-    assert all(sender != recipient for sender, recipient in sent)
-    amiss = sum(abs(count - members[member]) for member, count in received(sent).items())
-    assert amiss <= 0.15 * len(sent)  # of all messages together, those that went to another than they should
+@settings(deadline=None)  # whole days on a busy machine
+@given(weights=st.lists(st.integers(20, 50), min_size=2, max_size=60), day=st.integers(0, 400))
+def test_all_but_the_sends_that_came_back_are_spread_exactly(weights: list[int], day: int) -> None:
+    members, leaps = dict(enumerate(weights, start=1)), 0
+
+    def leap(directory: Directory, *args: int) -> int:
+        nonlocal leaps
+        leaps += 1
+        return original(directory, *args)
+
+    original = Directory._leap
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Directory, "_leap", leap)
+        sent = send(members, day)
     got = received(sent)
+    assert all(sender != recipient for sender, recipient in sent)
+    assert sum(abs(got[member] - weight) for member, weight in members.items()) <= 2 * leaps
+    assert leaps <= len(sent) * (2.5 / len(members) if len(members) > 5 else 1)
+
+
+@settings(deadline=None)  # whole days on a busy machine
+@given(weights=st.lists(st.integers(1, 50), min_size=20, max_size=60), day=st.integers(0, 400))
+def test_whatever_their_weights_members_receive_about_as_much_in_a_day(weights: list[int], day: int) -> None:
+    assume(max(weights) <= sum(weights) / 8)  # nobody can write to oneself: who is most of a pool receives less
+    members = dict(enumerate(weights, start=1))
+    got = received(send(members, day))
     assert all(abs(got[member] - weight) <= 3 + 0.3 * weight for member, weight in members.items())
 
 
@@ -110,7 +130,7 @@ def test_quotas_that_vary_a_little_move_little() -> None:
 def test_in_a_small_pool_everybody_takes_turns(size: int) -> None:
     weights = pool(size, 30)
     pairs = Counter(send(weights))
-    assert len(pairs) == size * (size - 1) if size <= 31 else True
+    assert len(pairs) == size * (size - 1)
     assert max(pairs.values()) <= -(-30 // (size - 1))
 
 
@@ -152,6 +172,7 @@ def test_nobody_writes_to_oneself_not_even_alone(size: int, turn: int) -> None:
     assert (7 in directory) == bool(size)
 
 
+@settings(deadline=None)  # whole days on a busy machine
 @given(size=st.integers(2, NEIGHBOURS), the_one=st.integers(0, 999), turn=st.integers(0, 50))
 def test_the_only_one_who_fits_is_found_in_a_pool_of_up_to_a_thousand(size: int, the_one: int, turn: int) -> None:
     directory = Directory(1, MONDAY, ((member, 1 + member % 40) for member in range(size)))
@@ -161,8 +182,11 @@ def test_the_only_one_who_fits_is_found_in_a_pool_of_up_to_a_thousand(size: int,
     assert choose_recipient(directory, sender, turn, lambda other: fit.get(other, Fit.NO)) == the_one
 
 
-@pytest.mark.parametrize(("fit", "most"), [(Fit.PREFERRED, 1), (Fit.POSSIBLE, PREFERENCE), (Fit.NO, STEPS + NEIGHBOURS)])
-def test_a_choice_looks_at_few_members_of_a_large_pool(fit: Fit, most: int) -> None:
+LOOKS = {Fit.PREFERRED: 1, Fit.POSSIBLE: PREFERENCE, Fit.NO: STEPS + NEIGHBOURS}
+
+
+@pytest.mark.parametrize("fit", LOOKS)
+def test_a_choice_looks_at_few_members_of_a_large_pool(fit: Fit) -> None:
     directory = Directory(1, MONDAY, ((member, 30) for member in range(20_000)))
     looks = 0
 
@@ -174,7 +198,7 @@ def test_a_choice_looks_at_few_members_of_a_large_pool(fit: Fit, most: int) -> N
     for sender in range(100):
         looks = 0
         choose_recipient(directory, sender, 3, look)
-        assert looks <= most
+        assert looks <= LOOKS[fit]
 
 
 def test_every_worker_chooses_alike_whatever_order_its_rows_came_in() -> None:

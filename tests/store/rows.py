@@ -19,6 +19,8 @@ from warmupd.store.jobs import Batch, Denied, Request, Settlement
 NOON = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
 TODAY = NOON.date()
 CONNECTIONS = 10
+OPENS = NOON - dt.timedelta(hours=6)
+CLOSES = NOON + dt.timedelta(hours=10)
 WIDE = 1_000_000  # a cap that never binds
 
 
@@ -72,17 +74,16 @@ class Ground:
         state: str = "ACTIVE",
         proven: bool = True,
         pool: str = "shared",
-        opens: dt.datetime = after(-6 * 3600),
-        closes: dt.datetime = after(10 * 3600),
-        ids: Sequence[int] | None = None,
+        opens: dt.datetime = OPENS,
+        closes: dt.datetime = CLOSES,
     ) -> list[int]:
         """Enrol mailboxes (of a user of their own unless named) and open their day."""
         user_id = user_id or await self.user()
         rows = await self.db.fetch(
-            "INSERT INTO mailboxes (user_id, pool_id, address, state, smtp_host, smtp_port, smtp_security, smtp_username,"
-            " imap_host, imap_port, imap_security, imap_username)"
-            " SELECT $1, (SELECT id FROM pools WHERE name = $2), 'm' || n || '@example.test', $3, 'h', 1, 'TLS', 'u', 'h', 1,"
-            " 'TLS', 'u' FROM unnest($4::int[]) AS n RETURNING id",
+            "INSERT INTO mailboxes (user_id, pool_id, address, state, smtp_host, smtp_port, smtp_security,"
+            " smtp_username, imap_host, imap_port, imap_security, imap_username)"
+            " SELECT $1, (SELECT id FROM pools WHERE name = $2), 'm' || n || '@example.test', $3, 'h', 1, 'TLS',"
+            " 'u', 'h', 1, 'TLS', 'u' FROM unnest($4::int[]) AS n RETURNING id",
             user_id,
             pool,
             state,
@@ -186,7 +187,9 @@ class Ground:
     async def day(self, mailbox_id: int) -> tuple[int, int, int, int]:
         """Places taken, attempts, sent and failed of today."""
         row = await self.db.fetchrow(
-            "SELECT taken, attempts, sent, failed FROM mailbox_days WHERE mailbox_id = $1 AND day = $2", mailbox_id, TODAY
+            "SELECT taken, attempts, sent, failed FROM mailbox_days WHERE mailbox_id = $1 AND day = $2",
+            mailbox_id,
+            TODAY,
         )
         assert row is not None
         return tuple(row)

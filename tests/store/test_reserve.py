@@ -7,8 +7,17 @@ from uuid import uuid4
 import asyncpg
 import pytest
 
-from tests.store.rows import NOON, TODAY, Ground, after, ask, granted, reasons, retry
-from tests.store.rows import laid_ground as laid_ground
+from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
+    NOON,
+    TODAY,
+    Ground,
+    after,
+    ask,
+    granted,
+    laid_ground,
+    reasons,
+    retry,
+)
 from warmupd.core.job import Job
 from warmupd.core.mailbox import slot_hash
 from warmupd.core.outcome import OutcomeKind
@@ -230,8 +239,9 @@ async def test_stranger_and_oneself_are_refused(ground: Ground) -> None:
 async def test_receive_only_mailbox_answers(ground: Ground) -> None:
     (a,), (b,) = await ground.mailboxes(1, state="RECEIVE_ONLY"), await ground.mailboxes(1)
     await ground.db.execute(
-        "INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, scheduled_for, thread_seed, parent_day,"
-        " parent_id, created_at) SELECT $1, 'REPLY', 'PENDING', $2, user_id, $3, $4, 1, $1, 0, $4 FROM mailboxes WHERE id = $2",
+        "INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, scheduled_for, thread_seed,"
+        " parent_day, parent_id, created_at)"
+        " SELECT $1, 'REPLY', 'PENDING', $2, user_id, $3, $4, 1, $1, 0, $4 FROM mailboxes WHERE id = $2",
         TODAY,
         a,
         b,

@@ -19,12 +19,6 @@ FACTORS = {
     "provider_or_plan": "limit of provider or plan",
     "health": "health",
 }
-CAPS = {
-    "user_minute": "user, a minute",
-    "user_hour": "user, an hour",
-    "global_minute": "all, a minute",
-    "global_hour": "all, an hour",
-}
 
 Address = Annotated[str, typer.Argument(metavar="MAILBOX", help="Its address.", show_default=False)]
 
@@ -74,7 +68,7 @@ def _facts(explained: "Explained") -> Iterator[tuple[str, str]]:
     if row.resting_until is not None and row.resting_until > explained.at:
         yield "Resting", f"until {_clock(explained, row.resting_until)}: {row.resting_reason.replace('_', ' ')}"
     yield "Recipients", _recipients(explained)
-    yield "Caps", ", ".join(f"{CAPS.get(c.cap, c.cap)}: {c.used:,} of {c.limit:,}" for c in explained.caps)
+    yield "Caps", _caps(explained)
     yield "Fleet", "sending is stopped" if explained.fleet_stopped else ""
     yield "Worker", _worker(explained)
     yield "Visits", _visits(explained)
@@ -87,7 +81,8 @@ def _window(explained: "Explained") -> str:
     days = " on weekdays" if hours.weekdays_only else ""
     state = "open" if explained.window_open else "closed"
     local = f"{explained.at.astimezone(_zone(explained)):%H:%M}"
-    return f"{hours.start:02}:00 to {hours.end:02}:00{days}, {explained.zone} (of the {row.zone_of}); {state}, it is {local}"
+    zone = f"{explained.zone} (of the {row.zone_of})"
+    return f"{hours.start:02}:00 to {hours.end:02}:00{days}, {zone}; {state}, it is {local}"
 
 
 def _quota(explained: "Explained") -> str:
@@ -127,14 +122,24 @@ def _next(explained: "Explained") -> str:
 
 
 def _recipients(explained: "Explained") -> str:
+    from warmupd.cli.output import count
+
     recipients, row = explained.recipients, explained.mailbox
     pool = f"the pool {row.pool}" if row.shared_pool else f"the private pool of {row.user}"
-    told = f"{recipients.available} others in {pool}, {recipients.proven} of them proven"
+    told = f"{count(recipients.available, 'other mailbox')} in {pool}, {recipients.proven} proven"
     if recipients.exhausted:
         told += f"; {recipients.exhausted} left out, not proven after three messages"
     if resting := recipients.others - recipients.receiving:
         told += f"; {resting} not active"
     return told
+
+
+def _caps(explained: "Explained") -> str:
+    used = {cap.cap: f"{cap.used:,} of {cap.limit:,}" for cap in explained.caps}
+    whose = (("user", explained.mailbox.user), ("global", "all users"))
+    return "; ".join(
+        f"{used[f'{who}_hour']} an hour and {used[f'{who}_minute']} a minute, {name}" for who, name in whose
+    )
 
 
 def _worker(explained: "Explained") -> str:

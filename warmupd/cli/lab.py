@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from warmupd.cli.run import loop_factory
+
 if TYPE_CHECKING:
     from warmupd.daemon.app import Worker
     from warmupd.sandbox.demo import DemoReport, Progress
+    from warmupd.store.database import Database
+
+EXAMPLE = "Example: warmupd demo --mailboxes 48 --speed 600"
 
 VIOLATIONS = {
     "spacing": "sends of a mailbox, or of a user, too close together",
@@ -37,11 +42,10 @@ def demo(
 
     Nothing leaves the machine, and no configuration of yours is read. Promises that were broken are counted from
     what the mail server and the ledger saw; the command ends 1 if there is any.
-
-    Example:  warmupd demo --mailboxes 48 --speed 600
     """
     _quiet(verbose)
-    report = asyncio.run(_demo(mailboxes, days, speed, seed, keep_open=keep_open, as_json=as_json))
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        report = runner.run(_demo(mailboxes, days, speed, seed, keep_open=keep_open, as_json=as_json))
     if as_json:
         sys.stdout.write(json.dumps(report.as_dict()) + "\n")
     elif not keep_open:
@@ -66,11 +70,12 @@ async def _demo(mailboxes: int, days: int, speed: float, seed: int, *, keep_open
 
 
 @asynccontextmanager
-async def _serve(worker: "Worker") -> AsyncIterator[None]:
+async def _serve(worker: "Worker", db: "Database") -> AsyncIterator[None]:
     """The worker's metrics and health on a free port, while the demo is kept open."""
+    from warmupd.http.health import WorkerHealth
     from warmupd.http.server import HttpServer
 
-    async with HttpServer(worker, host="127.0.0.1", port=0) as server:
+    async with HttpServer(WorkerHealth(worker, db), host="127.0.0.1", port=0) as server:
         sys.stderr.write(f"metrics and health of the demo's worker: {server.url}\n")
         yield
 

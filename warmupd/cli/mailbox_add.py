@@ -90,11 +90,11 @@ def _servers(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
             f"the servers of {domain} are not known: {' and '.join(missing)} missing",
             remedy=f"give them as your provider names them, or --guess to try smtp.{domain} and imap.{domain}",
         )
-    for kind in PREFERRED:
+    for kind, preferred in PREFERRED.items():
         port, security = given[f"{kind}_port"], given[f"{kind}_security"]
         if security is None and port not in {None, *USUAL}:
             raise UsageError(f"port {port} does not say how it is secured", remedy=f"give --{kind}-security")
-        secured = str(security or USUAL.get(port) or PREFERRED[kind])
+        secured = str(security or USUAL.get(port) or preferred)
         servers[f"{kind}_host"] = given[f"{kind}_host"] or f"{kind}.{domain}"
         servers[f"{kind}_port"] = port or PORTS[kind, secured]
         servers[f"{kind}_security"] = secured

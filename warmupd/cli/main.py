@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from warmupd.cli import doctor, explain, init, mailbox, migrate, run, status, user
+from warmupd.cli import doctor, explain, init, lab, mailbox, migrate, run, status, user
 from warmupd.errors import WarmupdError
 
 app = typer.Typer(
@@ -21,6 +21,7 @@ app.command(epilog=run.EXAMPLE)(run.run)
 app.command(epilog=status.EXAMPLE)(status.status)
 app.command(epilog=explain.EXAMPLE)(explain.explain)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
+app.command(epilog=lab.EXAMPLE)(lab.demo)
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(user.app, name="user")
 

@@ -14,7 +14,7 @@ from warmupd.errors import DatabaseUnavailable, UsageError
 if TYPE_CHECKING:
     from warmupd.config import Config
     from warmupd.daemon.app import Worker
-    from warmupd.http.health import Health
+    from warmupd.http.server import HttpServer
     from warmupd.store.database import Database
 
 EXAMPLE = "Example: warmupd run --worker-id auto"
@@ -44,11 +44,12 @@ def run(config: ConfigPath = None, worker_id: WorkerId = None) -> None:
 
     effective = configuration()
     set_up_logs(level=effective.logging.level, form=effective.logging.format)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run(effective, configuration))
 
 
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop where it is installed; else what asyncio brings (None)."""
     try:
         import uvloop
     except ImportError:
@@ -66,16 +67,15 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
         db = await _open(config, stack)
         await _prepare(config, db)
         worker = Worker(config, db, SystemClock())
-        serving, stop_serving = _serve(config, worker, db)
+        server = await stack.enter_async_context(_http_server(config, worker, db))
         stop = asyncio.Event()
         working = asyncio.create_task(worker.run(stop), name="worker")
-        reload = Reload(worker, db, load)
-        with _Signals(stop=stop, hurry=working.cancel, reload=reload.reload):
-            await asyncio.wait([working, serving], return_when=asyncio.FIRST_COMPLETED)
+        with _Signals(stop=stop, hurry=working.cancel, reload=Reload(worker, db, load).reload):
+            await asyncio.wait([working, server.serving], return_when=asyncio.FIRST_COMPLETED)
             stop.set()
-            await asyncio.gather(working, return_exceptions=True)
-            stop_serving()
-            await serving
+            await asyncio.wait([working])
+        if server.serving.done():
+            server.serving.result()
         if not working.cancelled():
             working.result()
 
@@ -116,38 +116,20 @@ async def _prepare(config: "Config", db: "Database") -> None:
         )
 
 
-def _serve(config: "Config", worker: "Worker", db: "Database") -> tuple[asyncio.Task[None], Callable[[], None]]:
-    """Listen, write the address down for others to see, and serve until told to stop."""
-    from warmupd.http.server import HttpServer, address_of, create_app, listen
+def _http_server(config: "Config", worker: "Worker", db: "Database") -> "HttpServer":
+    """It listens; the worker's row will tell where."""
+    from warmupd.http.health import WorkerHealth
+    from warmupd.http.server import HttpServer
 
-    worker_id = None if config.worker.id == "auto" else int(config.worker.id)
-    listener = listen(config.http.host, config.http.port, worker_id=worker_id)
-    worker.leases.http_address = address_of(listener)
-    app = create_app(health_of(worker, db), scrape_token=config.auth.scrape_token.get_secret_value())
-    server = HttpServer(app, listener)
-    return asyncio.create_task(server.run(), name="http"), server.stop
-
-
-def health_of(worker: "Worker", db: "Database") -> "Health":
-    """What the HTTP server asks of a worker."""
-    from warmupd.store.migrate import check
-
-    class WorkerHealth:
-        @property
-        def trusted(self) -> bool:
-            return worker.leases.trusted
-
-        @property
-        def slots(self) -> int:
-            return len(worker.leases.held)
-
-        async def check_database(self) -> None:
-            (await check(db)).demand()
-
-        def render_metrics(self) -> bytes:
-            return worker.metrics.render()
-
-    return WorkerHealth()
+    server = HttpServer(
+        WorkerHealth(worker, db),
+        host=config.http.host,
+        port=config.http.port,
+        worker_id=None if config.worker.id == "auto" else int(config.worker.id),
+        scrape_token=config.auth.scrape_token.get_secret_value(),
+    )
+    worker.leases.http_address = server.address
+    return server
 
 
 class _Signals:

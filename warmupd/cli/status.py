@@ -116,11 +116,8 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
     from warmupd.cli.output import ago
 
     today, progress = overview.today, overview.progress
-    yield (
-        "Today",
-        f"{today.sent:,} of {today.quota:,} sent{_percent(today.fill_rate)}, {today.in_flight} in flight, "
-        f"{today.failed} failed, {today.unknown} unknown",
-    )
+    sent = f"{today.sent:,} of {today.quota:,} sent{_percent(today.fill_rate)}"
+    yield "Today", f"{sent}, {today.in_flight} in flight, {today.failed} failed, {today.unknown} unknown"
     yield "Mailboxes", ", ".join(f"{number:,} {state}" for state, number in overview.mailboxes.items()) or "none"
     yield "Progress", ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in progress.items() if number)
     waiting = (f"{job.count:,} {job.status} (oldest {ago(job.oldest_seconds)})" for job in overview.jobs)

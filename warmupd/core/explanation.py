@@ -53,6 +53,7 @@ class Situation:
     state_reason: str
     state_until: dt.datetime | None
     day: DayRow | None  # today's, if it is open
+    opens_at: dt.datetime  # when its next day is opened; now, or earlier, when that is due
     answers_due: tuple[dt.datetime, ...]  # PENDING answers and retries, in order
     next_ok_at: dt.datetime | None  # spacing since the last reservation
     resting_until: dt.datetime | None
@@ -128,10 +129,13 @@ def _by_fleet(situation: Situation) -> Verdict | None:
 def _by_day(situation: Situation, spacing: Spacing, now: dt.datetime) -> Verdict:
     mailbox, day = situation.mailbox, situation.day
     if day is None:
-        opens = _opening(mailbox, now)
-        if opens > now:
-            return _later(Why.WINDOW, "its window is closed", opens)
-        return _later(Why.NO_DAY, "its window is open, and a worker opens its day within a minute", now)
+        if situation.opens_at <= now:
+            return _later(Why.NO_DAY, "its window is open, and a worker opens its day within a minute", now)
+        window = window_of(local_day(now, mailbox.zone), mailbox.zone, mailbox.hours)
+        if window is not None and now in window:
+            text = "it was enrolled too late for what is left of today's window, and begins with the next"
+            return _later(Why.WINDOW, text, situation.opens_at)
+        return _later(Why.WINDOW, "its window is closed", situation.opens_at)
     tomorrow = next_opening(day.day, mailbox.zone, mailbox.hours)[1].opens_at
     if not day.left:
         return _later(Why.QUOTA_MET, f"its quota of {day.quota} is used up for today", tomorrow)
@@ -208,14 +212,6 @@ def _estimate(situation: Situation, day: DayRow, spacing: Spacing, now: dt.datet
             last = situation.next_ok_at - dt.timedelta(seconds=spacing.mailbox_min) if situation.next_ok_at else start
             moments.append(max(now, last + dt.timedelta(seconds=gap)))
     return min(moments, default=day.closes_at)
-
-
-def _opening(mailbox: Mailbox, now: dt.datetime) -> dt.datetime:
-    today = local_day(now, mailbox.zone)
-    window = window_of(today, mailbox.zone, mailbox.hours)
-    if window is not None and now < window.closes_at:
-        return max(now, window.opens_at)
-    return next_opening(today, mailbox.zone, mailbox.hours)[1].opens_at
 
 
 def _later(why: Why, text: str, at: dt.datetime) -> Verdict:

@@ -80,12 +80,14 @@ class Directory:
 
         That happens to the square of the weight; the third power makes up for what nobody can send to oneself.
         """
+        found = (home + 1) % len(self._members)
         for again in range(STEPS):
             spot = draw_lot(self.day.toordinal(), *lot, again) * len(self._members)
-            index = int(spot)
-            if index != home and self._weights[index] ** 3 > (spot - index) * self._floors**3:
-                return index
-        return (home + 1) % len(self._members)
+            if (index := int(spot)) != home:
+                found = index
+                if self._weights[index] ** 3 > (spot - index) * self._floors**3:
+                    break
+        return found  # the last one, where all weigh little beside the sender
 
     def neighbours(self, mailbox_id: int, turn: int) -> Iterator[int]:
         """Members one after the other, from somewhere that differs with the turn."""

@@ -16,6 +16,7 @@ DOUBTS = 2  # refused logins, apart from each other, that make a mailbox AUTH_FA
 DOUBT_APART = 300.0  # seconds: refusals closer together are one
 DOUBT_REST = 900.0  # seconds until the second try
 BACK_OFF = 60.0  # seconds that a mailbox rests when neither its server nor the rule said how long
+NOT_REACHED = frozenset({"returned", "removed", "secrets", "not_composed", "forbidden_host"})  # no server had a say
 SPARED = 3600.0  # seconds that a recipient whose server asked for it is spared
 CHECKED_WITHIN = 60.0  # seconds in which a recipient whose address was refused is visited
 
@@ -33,20 +34,26 @@ class Aftermath:
     async def follow(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
         """Do what the outcome asks for, beyond settling its job."""
         self._tell(mailbox, job, outcome)
-        reached = outcome.action is not Action.BACK_OFF_HOST and outcome.kind is not OutcomeKind.RETURNED
-        if reached:
+        if outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED:
             self._holds.host_answered(mailbox.smtp_host)
         try:
             await self._act(mailbox, job, outcome)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("aftermath", str(error))
 
-    async def doubt_credentials(self, mailbox: Mailbox, message: str, remedy: str) -> None:
-        """A login was refused. The first time the mailbox rests; a second one later makes it AUTH_FAILED."""
+    async def doubt_credentials(self, mailbox: Mailbox, message: str, remedy: str, *, visits: int = 0) -> None:
+        """A login was refused. The first time the mailbox rests; a second one later makes it AUTH_FAILED.
+
+        `visits` is how many visits in a row were refused, when it was one: an SMTP login that works meanwhile says
+        nothing about the IMAP login, and a mailbox that cannot be visited goes on sending until it is sure.
+        """
         now = self._clock.now()
         mailbox.auth_doubts = await mailboxes.doubt_credentials(self._db, mailbox.id, apart=DOUBT_APART, at=now)
-        await self._rest(mailbox, DOUBT_REST, "credentials", message, remedy)
-        if mailbox.auth_doubts >= DOUBTS:
+        if visits:
+            await mailboxes.note_error(self._db, mailbox.id, message=message, remedy=remedy, at=now)
+        else:
+            await self._rest(mailbox, DOUBT_REST, "credentials", message, remedy)
+        if max(mailbox.auth_doubts, visits) >= DOUBTS:
             await self._change_state(mailbox, MailboxState.AUTH_FAILED, message)
 
     def _tell(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
@@ -126,6 +133,8 @@ class Aftermath:
         was = await mailboxes.change_state(
             self._db, mailbox.id, state, actor="daemon", reason=reason, until=until, at=self._clock.now()
         )
-        mailbox.state = state
+        for known in (mailbox, self._book.mailboxes.get(mailbox.id)):  # it may have been read anew since
+            if known is not None:
+                known.state = state
         if was is not None:
             self._events.state_changed(mailbox=mailbox.id, state=state, reason=reason)

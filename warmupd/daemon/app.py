@@ -10,7 +10,7 @@ from ssl import SSLContext
 from typing import Any
 
 from warmupd import __version__
-from warmupd.clock import Clock
+from warmupd.clock import Clock, VirtualClock
 from warmupd.config import Config
 from warmupd.core.job import JobStatus
 from warmupd.core.reply import Phase
@@ -28,6 +28,7 @@ from warmupd.daemon.options import defaults_of, engagement_of, limits_of, pace_o
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Sender
+from warmupd.daemon.sends import Sends
 from warmupd.daemon.settler import Settler
 from warmupd.daemon.shard import Shard
 from warmupd.mail.content import Library
@@ -42,15 +43,30 @@ from warmupd.store.jobs import Settlement
 from warmupd.store.partitions import make_partitions
 
 WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes
+STOP_PATIENCE = 10.0  # real seconds
+TIMEKEEPERS = frozenset({"leases", "housekeeping"})  # parts that do nothing but sleep on the clock between rounds
 
 
 class Worker:
     """One process's share of the fleet. `run` it until `stop` is set; its parts are there to be looked at."""
 
-    def __init__(self, config: Config, db: Database, clock: Clock, *, rng: Random | None = None) -> None:
-        """Raises SecretsError or ContentError when keys or templates cannot be used. Nothing is started yet."""
+    def __init__(
+        self,
+        config: Config,
+        db: Database,
+        clock: Clock,
+        *,
+        rng: Random | None = None,
+        stop_patience: float = STOP_PATIENCE,
+    ) -> None:
+        """Raises SecretsError or ContentError when keys or templates cannot be used. Nothing is started yet.
+
+        `stop_patience` is how many real seconds a stop waits for Postgres to take each of what is left to write.
+        """
         self.config = config
         self.clock = clock
+        self._stop_patience = stop_patience
+        self._timekeepers: list[asyncio.Task[None]] = []
         self.metrics = Metrics(clock)
         self.events = Events(self.metrics)
         self._ground = Ground(db=db, clock=clock, events=self.events, rng=rng or Random())
@@ -92,6 +108,7 @@ class Worker:
             stack.push_async_callback(self.leases.release)
             behind = _start({"settler": self.settler.run(), "leases": self.leases.run()})
             stack.push_async_callback(_end, behind)
+            await self.housekeeping.note_changes()
             tasks = _start(
                 {
                     "shard": self.shard.run(),
@@ -100,25 +117,50 @@ class Worker:
                     "changes": self.housekeeping.watch_changes(WATCH_EVERY),
                 }
             )
+            self._timekeepers = [task for task in (*behind, *tasks) if task.get_name() in TIMEKEEPERS]
             stack.push_async_callback(_end, tasks)
+            stack.push_async_callback(self._cut)
             self.events.started(worker=self.leases.name, slots=len(self.leases.held))
             if started:
                 started.set()
-            await self._until_stopped(stop, [*tasks, *behind])
+            failure = await self._until_stopped(stop, [*tasks, *behind])
             self.events.draining(self.shard.in_flight)
-            await asyncio.gather(self.shard.drain(), self.engager.drain())
+            await asyncio.gather(self.shard.drain(self._stop_patience), self.engager.drain(self._stop_patience))
+            if failure:
+                raise failure
         self.events.stopped()
 
-    async def _until_stopped(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
+    async def calm(self, clock: VirtualClock) -> None:
+        """Return when nothing is under way and only time can bring on more: who drives the clock moves it on then."""
+        while True:
+            if visits := self.engager.under_way:
+                await asyncio.wait(visits)
+            elif self._is_calm(clock):
+                return
+            else:
+                await clock.lull()
+
+    def _is_calm(self, clock: VirtualClock) -> bool:
+        at_rest = self.shard.is_calm(clock) and self.engager.is_calm(clock)
+        return at_rest and all(clock.asleep(task) for task in self._timekeepers)
+
+    async def _cut(self) -> None:
+        """Break off what a drain has not ended, or what nobody has drained: this worker was cancelled."""
+        await asyncio.gather(self.shard.cut(), self.engager.cut())
+
+    async def _until_stopped(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> BaseException | None:
+        """Return when `stop` is set, or a part has ended: its error."""
         stopping = asyncio.create_task(stop.wait(), name="stop")
         try:
             await asyncio.wait([stopping, *tasks], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
+        failure: BaseException | None = None
         for task in (task for task in tasks if task.done()):
             error = task.exception() or RuntimeError(f"{task.get_name()} ended by itself")
             self.events.part_failed(task.get_name(), error)
-            raise error
+            failure = failure or error
+        return failure
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
@@ -153,9 +195,15 @@ class Worker:
             leases=self.leases,
             schedule=schedule,
             denials=Denials(self._ground, schedule),
-            sender=sender,
+            sends=Sends(
+                self._ground,
+                leases=self.leases,
+                holds=holds,
+                sender=sender,
+                settler=self.settler,
+                aftermath=aftermath,
+            ),
             settler=self.settler,
-            aftermath=aftermath,
         )
 
     def _build_engager(self, book: Book, aftermath: Aftermath) -> Engager:

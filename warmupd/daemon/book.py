@@ -4,15 +4,18 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from warmupd.core.job import WaitingJob
+from warmupd.core.job import Job, JobKind, JobStatus, WaitingJob
 from warmupd.core.mailbox import DayRow, Defaults, Mailbox
+from warmupd.core.outcome import OutcomeKind
 from warmupd.core.pairing import Directory, Fit, choose_recipient
 from warmupd.core.ramp import resolve_budget
 from warmupd.core.window import Window, local_day, next_opening, window_of
 from warmupd.store import directories, jobs, mailboxes
 from warmupd.store.database import Database
+from warmupd.store.jobs import Settlement
 
 OPEN_AT_ONCE = 1000  # day rows a statement
+FIRST_DAY_GAP = 240.0  # seconds a send that must be left of the window on the day of enrolling
 
 
 class Book:
@@ -56,16 +59,21 @@ class Book:
             self.waiting.pop(mailbox_id, None)
         self._add_waiting(await jobs.load_waiting(self._db, list(ids)))
 
-    async def agree_directories(self, now: dt.datetime) -> None:
-        """Have the pools' directories for this UTC day, the same as every other worker's."""
+    def pools_of(self, ids: Iterable[int]) -> set[int]:
+        """The pools of these mailboxes, as far as they are known."""
+        return {self.mailboxes[mailbox_id].pool_id for mailbox_id in ids if mailbox_id in self.mailboxes}
+
+    async def agree_directories(self, now: dt.datetime, only: set[int] | None = None) -> None:
+        """Have the directories of all pools, or of `only` these, for this UTC day, the same as every other worker's."""
         day = now.astimezone(dt.UTC).date()
-        pools: dict[int, list[tuple[int, int]]] = defaultdict(list)
+        pools: dict[int, list[tuple[int, int]]] = {} if only is None else {pool: [] for pool in only}
         for mailbox in self.mailboxes.values():
-            if mailbox.state.receives:
+            if mailbox.state.receives and (only is None or mailbox.pool_id in only):
                 row = self.days.get(mailbox.id)
                 quota = row.quota if row else resolve_budget(mailbox, day, variance=0.0).quota
-                pools[mailbox.pool_id].append((mailbox.id, max(1, quota)))
-        self.directories = await directories.agree_directories(self._db, day, pools)
+                pools.setdefault(mailbox.pool_id, []).append((mailbox.id, max(1, quota)))
+        agreed = await directories.agree_directories(self._db, day, pools)
+        self.directories = agreed if only is None else self.directories | agreed
 
     async def open_days(self, ids: Iterable[int], now: dt.datetime) -> int:
         """Open the day rows that these mailboxes need now; how many were asked for."""
@@ -73,11 +81,9 @@ class Book:
         for mailbox_id in ids:
             mailbox = self.mailboxes[mailbox_id]
             today = local_day(now, mailbox.zone)
-            window = window_of(today, mailbox.zone, mailbox.hours)
+            window = _window(mailbox, today, now)
             if window is None or now not in window:
                 continue
-            if mailbox.ramp_days == 0:  # enrolled just now: its first day begins now, without a backlog
-                window = Window(opens_at=max(window.opens_at, now), closes_at=window.closes_at)
             wanted.append((mailbox, today, window, resolve_budget(mailbox, today, variance=self._variance)))
         for start in range(0, len(wanted), OPEN_AT_ONCE):
             part = wanted[start : start + OPEN_AT_ONCE]
@@ -95,7 +101,7 @@ class Book:
     def next_opening(self, mailbox: Mailbox, now: dt.datetime) -> dt.datetime:
         """When the mailbox's day row is to be opened: at once inside its window, else when the next one opens."""
         today = local_day(now, mailbox.zone)
-        window = window_of(today, mailbox.zone, mailbox.hours)
+        window = _window(mailbox, today, now)
         if window is not None and now < window.closes_at and self.day_of(mailbox, now) is None:
             return max(now, window.opens_at)
         return next_opening(today, mailbox.zone, mailbox.hours)[1].opens_at
@@ -105,8 +111,14 @@ class Book:
         return sum(job.scheduled_for < day.closes_at for job in self.waiting.get(day.mailbox_id, ()))
 
     def next_waiting(self, mailbox_id: int) -> WaitingJob | None:
-        """The waiting job of the mailbox that is due first."""
-        return min(self.waiting.get(mailbox_id, ()), key=lambda job: job.scheduled_for, default=None)
+        """The waiting job of the mailbox that is due first; of one that only receives, an answer."""
+        mailbox = self.mailboxes.get(mailbox_id)
+        jobs_of = (
+            job
+            for job in self.waiting.get(mailbox_id, ())
+            if job.kind is JobKind.REPLY or (mailbox is not None and mailbox.state.starts)
+        )
+        return min(jobs_of, key=lambda job: job.scheduled_for, default=None)
 
     def forget_waiting(self, job_id: int, mailbox_id: int) -> None:
         """The job does not wait any more."""
@@ -120,6 +132,33 @@ class Book:
         """The job waits (again)."""
         self.forget_waiting(job.id, job.mailbox_id)
         self.waiting[job.mailbox_id].append(job)
+
+    def count_reserved(self, job: Job) -> None:
+        """The job took a place of its mailbox's day, and does not wait any more."""
+        if day := self.days.get(job.mailbox_id):
+            day.taken += 1
+            day.attempts += 1
+        self.forget_waiting(job.id, job.mailbox_id)
+
+    def count_given_back(self, settlement: Settlement, status: JobStatus) -> None:
+        """The job ended PENDING or FAILED: its place of the day is free again."""
+        job = settlement.job
+        if day := self.days.get(job.mailbox_id):
+            day.taken = max(0, day.taken - 1)
+            day.attempts -= settlement.kind is OutcomeKind.RETURNED
+        if status is JobStatus.PENDING and settlement.retry_at is not None:
+            self.keep_waiting(
+                WaitingJob(
+                    id=job.id,
+                    day=job.day,
+                    kind=job.kind,
+                    mailbox_id=job.mailbox_id,
+                    recipient_id=job.recipient_id,
+                    scheduled_for=settlement.retry_at,
+                    retry_count=job.retry_count + (settlement.kind is OutcomeKind.DEFERRED),
+                    thread=job.thread,
+                )
+            )
 
     def spare(self, recipient_id: int, until: dt.datetime) -> None:
         """Choose this recipient for nobody until then."""
@@ -146,4 +185,17 @@ class Book:
     def _add_waiting(self, found: Iterable[WaitingJob]) -> None:
         for job in found:
             if job.mailbox_id in self.mailboxes:
-                self.waiting[job.mailbox_id].append(job)
+                self.keep_waiting(job)
+
+
+def _window(mailbox: Mailbox, today: dt.date, now: dt.datetime) -> Window | None:
+    """The window of the mailbox's day. The first day of one that was enrolled just now begins now, without a backlog;
+    when the evening has no room for it any more, it begins tomorrow."""
+    window = window_of(today, mailbox.zone, mailbox.hours)
+    if window is None or mailbox.ramp_days:
+        return window
+    opens_at = max(window.opens_at, now)
+    needed = resolve_budget(mailbox, today, variance=0.0).quota * FIRST_DAY_GAP
+    if (window.closes_at - opens_at).total_seconds() < needed:
+        return None
+    return Window(opens_at=opens_at, closes_at=window.closes_at)

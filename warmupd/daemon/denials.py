@@ -9,6 +9,7 @@ from warmupd.store.jobs import Denied
 
 SPARED = 600.0  # seconds that a recipient who cannot take more is left out
 SOON = 5.0  # seconds until a mailbox whose copy in memory was wrong looks again
+NO_RECIPIENT = frozenset({"recipient", "unproven"})  # it cannot receive, or has had its messages without proof
 STALE = frozenset({"quota", "attempts", "no_day", "mailbox_state", "mailbox_gone"})  # our copy of the rows was wrong
 
 
@@ -42,18 +43,20 @@ class Denials:
         elif why == "job_gone" and request.waiting:
             self._schedule.book.forget_waiting(request.waiting.id, mailbox.id)
             self._schedule.plan(mailbox.id)
-        elif why in {"recipient", "unproven"}:
+        elif why in NO_RECIPIENT:
             await self._other_recipient(denied, now)
         else:  # spacing, user_spacing, resting, scheduled, window, not_owner: a matter of time
             self._schedule.push(mailbox.id, again)
 
     async def _other_recipient(self, denied: Denied, now: dt.datetime) -> None:
-        request = denied.request
-        self._schedule.book.spare(request.recipient_id, now + dt.timedelta(seconds=SPARED))
+        """Spare the recipient for a while. A job that waits for it holds up no other: it waits until all is read anew."""
+        request, book = denied.request, self._schedule.book
+        book.spare(request.recipient_id, now + dt.timedelta(seconds=SPARED))
         if denied.why == "recipient":
-            await self._schedule.book.reload([request.recipient_id], now)
-        wait = SPARED if request.waiting else SOON
-        self._schedule.push(request.mailbox_id, now + dt.timedelta(seconds=wait * self._rng.uniform(0.5, 1.5)))
+            await book.reload([request.recipient_id], now)
+        if request.waiting:
+            book.forget_waiting(request.waiting.id, request.mailbox_id)
+        self._schedule.push(request.mailbox_id, now + dt.timedelta(seconds=SOON * self._rng.uniform(0.5, 1.5)))
 
     def _again(self, denied: Denied, now: dt.datetime) -> dt.datetime:
         """When to ask again: as the answer says, and a little later, each a little differently."""

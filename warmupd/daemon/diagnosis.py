@@ -62,7 +62,7 @@ def look_at_config(config: Config) -> list[Finding]:
 
 
 async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: str | None) -> AsyncIterator[Finding]:
-    """Database, schema, workers, capacity, credentials and one mailbox's login, in order; ends early without a schema."""
+    """Database, schema, workers, capacity, credentials and one login, in order; ends early without a schema."""
     yield await _server(db)
     yield await _skew(db, clock)
     schema = await migrate.check(db)

@@ -6,33 +6,32 @@ import ssl
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
-from warmupd.core.engagement import next_visit_at
+from warmupd.clock import VirtualClock
 from warmupd.core.mailbox import Mailbox
-from warmupd.core.window import Window, local_day, next_opening, window_of
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
+from warmupd.daemon.patience import within
 from warmupd.daemon.post import open_account
 from warmupd.daemon.recorder import Recorder
+from warmupd.daemon.revisits import Revisits
 from warmupd.daemon.treatment import treat
-from warmupd.errors import DatabaseUnavailable, LeaseLost, WarmupdError
+from warmupd.errors import DatabaseUnavailable, LeaseLost, NotFound
 from warmupd.mail.hosts import HostPolicy
-from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled, ImapTimeouts
+from warmupd.mail.imap import ImapTimeouts
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
 from warmupd.mail.visit import Look, open_visit
 from warmupd.store import visits
 from warmupd.store.accounts import load_accounts
-from warmupd.store.mailboxes import note_error
 from warmupd.store.visits import DueVisit
 
 POLL = 15.0  # seconds of the clock between looks for due visits
 POLL_LEAST = 0.25  # real seconds between them, however fast the clock runs
 LOOK_BACK = dt.timedelta(days=14)  # how far a folder is read that has never been read
-FAILED_AGAIN = 900.0  # seconds after a failed visit; doubled with each failure in a row
-FAILED_MOST = 6 * 3600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,89 +63,127 @@ class Engager:
         visiting: Visiting,
     ) -> None:
         self.visiting = visiting
+        self._ground = ground
         self._db = ground.db
         self._clock = ground.clock
         self._events = ground.events
-        self._rng = ground.rng
         self._leases = leases
         self._book = book
         self._recorder = recorder
-        self._aftermath = aftermath
+        self._revisits = Revisits(ground, aftermath, per_day=visiting.per_day)
         self._vault = vault
         self._message_key = message_key
-        self._under_way: dict[int, asyncio.Task[None]] = {}
+        self._under_way: dict[int, asyncio.Task[bool]] = {}
         self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(visiting.per_host_concurrent)
         )
+        self._room = asyncio.Event()  # half of the visits at once have ended
+        self._for_room = False
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+        self._sleeping: asyncio.Task[None] | None = None
         self._draining = False
 
     async def run(self) -> None:
         """Start the visits that are due, a bounded number at a time, until drained."""
         while not self._draining:
+            self._room.clear()
+            more = False
             if self._leases.trusted:
                 try:
-                    await self._start_due()
+                    more = await self._start_due()
                 except DatabaseUnavailable as error:
                     self._events.database_unavailable("visits", str(error))
                     await self._clock.pause(1.0)
-            await self._clock.sleep(max(POLL, POLL_LEAST * self._clock.speed))
+            await self._wait(for_room=more)
 
-    async def drain(self) -> None:
-        """Begin no more visits; return when those under way have ended."""
+    async def drain(self, patience: float) -> None:
+        """Begin no more visits; return when those under way have ended, or were broken off after `patience` seconds.
+
+        A visit can be broken off anywhere: the next one goes on from what is written down.
+        """
         self._draining = True
-        while self._under_way:
-            await asyncio.wait(list(self._under_way.values()))
+        await within(self._ground, patience, self._nobody)
+        await self.cut()
 
-    async def _start_due(self) -> None:
-        slots = list(self._leases.held)
+    async def cut(self) -> None:
+        """Break off what is under way."""
+        tasks = self.under_way
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def is_calm(self, clock: VirtualClock) -> bool:
+        """Whether nothing is under way and only time can bring on more."""
+        at_rest = clock.asleep(self._sleeping) and not self._under_way
+        return at_rest and not (self._for_room and self._room.is_set())
+
+    @property
+    def under_way(self) -> list[asyncio.Task[bool]]:
+        """The visits that are under way."""
+        return list(self._under_way.values())
+
+    async def _wait(self, *, for_room: bool) -> None:
+        """Until the next look, or, when more visits are due than may be made at once, until there is room."""
+        seconds = max(POLL, POLL_LEAST * self._clock.speed)
+        sleeping = self._sleeping = asyncio.create_task(self._clock.sleep(seconds), name="engager sleeps")
+        waits: set[asyncio.Task[Any]] = {sleeping}
+        self._for_room = for_room
+        if for_room:
+            waits.add(asyncio.create_task(self._room.wait(), name="engager waits for room"))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+
+    async def _start_due(self) -> bool:
+        """Start visits; whether more are due than there was room for."""
+        slots, known = list(self._leases.held), self._book.mailboxes
         unplanned = await visits.unplanned_visits(self._db, slots)
         if unplanned:
-            await visits.plan_visits(
-                self._db, {m: self._next(self._book.mailboxes[m]) for m in unplanned if m in self._book.mailboxes}
-            )
+            await visits.plan_visits(self._db, {m: self._revisits.planned(known[m]) for m in unplanned if m in known})
         free = self.visiting.concurrent - len(self._under_way)
         if free <= 0:
-            return
-        for due in await visits.due_visits(
+            return True
+        found = await visits.due_visits(
             self._db, slots=slots, skip=list(self._under_way), limit=free, at=self._clock.now()
-        ):
-            if due.mailbox_id in self._book.mailboxes:
-                task = asyncio.create_task(self._visit(due), name=f"visit {due.mailbox_id}")
+        )
+        for due in found:
+            if (mailbox := known.get(due.mailbox_id)) is not None:
+                task = asyncio.create_task(self._visit(mailbox, due), name=f"visit {due.mailbox_id}")
                 self._under_way[due.mailbox_id] = task
+                self._nobody.clear()
                 task.add_done_callback(partial(self._ended, due.mailbox_id))
+        return len(found) == free
 
-    def _ended(self, mailbox_id: int, _: asyncio.Task[None]) -> None:
+    def _ended(self, mailbox_id: int, task: asyncio.Task[bool]) -> None:
         self._under_way.pop(mailbox_id, None)
+        if len(self._under_way) <= self.visiting.concurrent // 2 and not task.cancelled() and task.result():
+            self._room.set()
+        if not self._under_way:
+            self._nobody.set()
 
-    async def _visit(self, due: DueVisit) -> None:
-        mailbox = self._book.mailboxes[due.mailbox_id]
+    async def _visit(self, mailbox: Mailbox, due: DueVisit) -> bool:
+        """Visit the mailbox; whether it was, well or not: else it is still due."""
         began = self._clock.now()
-        look: Look | None = None
-        again: float | None = None  # seconds until the next try, after a failure
         try:
             look = await self._look_and_treat(mailbox, due, began)
+            await self._revisits.after(mailbox, due, look, began)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("visit", str(error))
-            return  # still due
+            return False
         except LeaseLost:
-            return  # another worker's now
-        except ImapRefusedLogin as error:
-            again = await self._refused(mailbox, error)
-        except ImapThrottled as error:
-            again = error.retry_after
-            await self._failed(mailbox, error)
-        except WarmupdError as error:
-            again = FAILED_AGAIN
-            await self._failed(mailbox, error)
+            return False  # another worker's now
         except Exception as error:  # noqa: BLE001  one mailbox's oddity must not end the visits of all others
-            again = FAILED_MOST
-            self._events.part_failed("visit", error)
-        await self._end(mailbox, due, look, again, began)
+            await self._revisits.after_failure(mailbox, error, began)
+        return True
 
-    async def _look_and_treat(self, mailbox: Mailbox, due: DueVisit, began: dt.datetime) -> Look | None:
+    async def _look_and_treat(self, mailbox: Mailbox, due: DueVisit, began: dt.datetime) -> Look:
         sealed = (await load_accounts(self._db, [mailbox.id])).get(mailbox.id)
         if sealed is None:
-            return None
+            raise NotFound("the mailbox was removed meanwhile")
         account = open_account(sealed, self._vault, warmup_folder=self.visiting.warmup_folder)
         known = await visits.folder_marks(self._db, mailbox.id)
         async with (
@@ -165,48 +202,3 @@ class Engager:
         seconds = (self._clock.now() - began).total_seconds()
         self._events.visited(mailbox=mailbox.id, found=len(found), engaged=engaged, seconds=seconds)
         return look
-
-    # -- what comes after -------------------------------------------------------------------------------------------
-
-    async def _refused(self, mailbox: Mailbox, error: ImapRefusedLogin) -> float:
-        self._events.visit_failed(mailbox=mailbox.id, why=f"{type(error).__name__}: {error}")
-        try:
-            await self._aftermath.doubt_credentials(mailbox, f"IMAP: {error}", error.remedy)
-        except DatabaseUnavailable as away:
-            self._events.database_unavailable("visit", str(away))
-        return FAILED_AGAIN
-
-    async def _failed(self, mailbox: Mailbox, error: WarmupdError) -> None:
-        self._events.visit_failed(mailbox=mailbox.id, why=f"{type(error).__name__}: {error}")
-        try:
-            now = self._clock.now()
-            await note_error(self._db, mailbox.id, message=f"IMAP: {error}", remedy=error.remedy, at=now)
-        except DatabaseUnavailable as away:
-            self._events.database_unavailable("visit", str(away))
-
-    async def _end(
-        self, mailbox: Mailbox, due: DueVisit, look: Look | None, again: float | None, began: dt.datetime
-    ) -> None:
-        next_at = self._next(mailbox)
-        if again is not None:
-            wait = min(again, FAILED_MOST) * self._rng.uniform(1.0, 1.5)
-            next_at = self._clock.now() + dt.timedelta(seconds=wait)
-        try:
-            await visits.end_visit(
-                self._db,
-                mailbox.id,
-                next_visit_at=next_at,
-                began=began,
-                marks=look.marks if look else (),
-                failed=again is not None,
-                saw_all=look is not None and look.complete and due.everywhere,
-            )
-        except DatabaseUnavailable as error:
-            self._events.database_unavailable("visit", str(error))
-
-    def _next(self, mailbox: Mailbox) -> dt.datetime:
-        now = self._clock.now()
-        today = local_day(now, mailbox.zone)
-        _, following = next_opening(today, mailbox.zone, mailbox.hours)
-        window: Window | None = window_of(today, mailbox.zone, mailbox.hours)
-        return next_visit_at(now, window, following, self.visiting.per_day, self._rng)

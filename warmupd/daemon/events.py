@@ -66,6 +66,9 @@ class Events:
         self.metrics.stale_settlements.inc()
         self._log.warning("settle.stale", job=job)
 
+    def settlements_lost(self, count: int) -> None:
+        self._log.error("settle.lost", outcomes=count)
+
     def reaped(self, count: int) -> None:
         self.metrics.sends_unknown.inc(count)
         self._log.warning("job.reaped", jobs=count)

@@ -11,6 +11,7 @@ from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import Hours, Mailbox, Ramp
 from warmupd.core.pacing import Spacing
 from warmupd.core.window import local_day, window_of
+from warmupd.daemon.book import Book
 from warmupd.daemon.options import defaults_of
 from warmupd.errors import NotFound
 from warmupd.store import fleet, mailbox_report, reports
@@ -58,6 +59,7 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         state_reason=row.state_reason,
         state_until=row.state_until,
         day=None if today is None else today.day,
+        opens_at=Book(db, defaults_of(config), variance=config.quota.variance).next_opening(mailbox, at),
         answers_due=tuple(job.scheduled_for for job in jobs if job.status == JobStatus.PENDING),
         next_ok_at=row.next_ok_at,
         resting_until=row.resting_until,

@@ -1,6 +1,8 @@
-"""What holds mailboxes back for a while: gates of caps that are spent, and mail servers that cannot be reached."""
+"""What holds mailboxes back for a while: gates of caps that are spent, and mail servers that are busy or away."""
 
 import datetime as dt
+from collections import Counter, deque
+from uuid import UUID
 
 from warmupd.clock import Clock
 from warmupd.core.gate import Gates
@@ -8,7 +10,7 @@ from warmupd.core.mailbox import Mailbox
 
 GLOBAL_CAPS = frozenset({"global_minute", "global_hour", "fleet_stopped"})
 USER_CAPS = frozenset({"user_minute", "user_hour"})
-HOST_WAITS = (60.0, 300.0, 900.0, 1800.0)  # seconds that a mail server is left alone, by failures in a row
+HOST_WAITS = (60.0, 300.0, 900.0, 1800.0)  # seconds that a mail server is left alone, time after time
 HOST_FAILURES = 3  # connection failures in a row before a server is left alone
 
 
@@ -20,18 +22,31 @@ class Holds:
         self._everybody_until = float("-inf")  # epoch seconds
         self._users = Gates()
         self._through: set[int] = set()  # mailboxes that a gate let out and that have not been answered yet
-        self._host_failures: dict[str, int] = {}
-        self._host_shut: dict[str, float] = {}  # host -> boottime
+        self._behind: dict[int, UUID | str] = {}  # mailbox -> the user's gate or the mail server that it waits behind
+        self._busy: Counter[str] = Counter()  # sends under way to each mail server
+        self._queues: dict[str, deque[int]] = {}  # who waits for a mail server; some have gone elsewhere since
+        self._failures: dict[str, int] = {}  # connection failures in a row, those while the server was left alone once
+        self._shut: dict[str, float] = {}  # mail server -> boottime until which it is left alone
 
-    def forget(self) -> None:
-        """Start anew; hosts stay as they are known."""
-        self._users = Gates()
-        self._through.clear()
+    def waits(self, mailbox_id: int) -> bool:
+        """Whether the mailbox waits behind a gate or for its mail server, and so is in no heap."""
+        return mailbox_id in self._behind
 
     def discard(self, mailbox_id: int) -> None:
-        """The mailbox is planned anew: it does not wait behind a gate any more."""
-        self._users.discard(mailbox_id)
+        """The mailbox is planned anew: it waits behind nothing any more."""
+        if self._behind.pop(mailbox_id, None) is not None:
+            self._users.discard(mailbox_id)
         self._through.discard(mailbox_id)
+
+    def release(self, now: dt.datetime, per_host: int) -> list[int]:
+        """The mailboxes that may ask now."""
+        freed = self._users.release(now.timestamp())
+        self._through.update(freed)
+        for host in list(self._queues):
+            freed += self._next_in_queue(host, per_host - self._busy[host])
+        for mailbox_id in freed:
+            self._behind.pop(mailbox_id, None)
+        return freed
 
     # -- caps ---------------------------------------------------------------------------------------------------
 
@@ -49,21 +64,16 @@ class Holds:
         """A cap of the mailbox's user is spent; the mailbox waits behind it."""
         self._users.shut(mailbox.user_id, until.timestamp())
         self._through.discard(mailbox.id)
-        self.park(mailbox, now)
+        self.park(mailbox, now, now)
 
-    def park(self, mailbox: Mailbox, now: dt.datetime) -> bool:
-        """Whether the mailbox now waits behind its user's gate."""
+    def park(self, mailbox: Mailbox, due_at: dt.datetime, now: dt.datetime) -> bool:
+        """Whether the mailbox, due since `due_at`, now waits behind its user's gate."""
         gate = self._users.get(mailbox.user_id)
         if gate is None or mailbox.id in self._through or gate.is_open(now.timestamp()):
             return False
-        gate.park(mailbox.id, now.timestamp())
+        gate.park(mailbox.id, due_at.timestamp())
+        self._behind[mailbox.id] = mailbox.user_id
         return True
-
-    def release(self, now: dt.datetime) -> list[int]:
-        """The mailboxes that their gates let out now."""
-        freed = self._users.release(now.timestamp())
-        self._through.update(freed)
-        return freed
 
     def answered(self, mailbox: Mailbox, *, granted: bool) -> None:
         """The mailbox's request was answered, and not by its gate."""
@@ -77,25 +87,62 @@ class Holds:
         moment = self._users.next_opening()
         return None if moment is None else dt.datetime.fromtimestamp(moment, dt.UTC)
 
-    # -- mail servers -------------------------------------------------------------------------------------------
+    # -- busy mail servers --------------------------------------------------------------------------------------
+
+    def enter_host(self, host: str) -> None:
+        """A send to this mail server begins."""
+        self._busy[host] += 1
+
+    def leave_host(self, host: str) -> None:
+        """A send to this mail server has ended."""
+        self._busy[host] -= 1
+        if not self._busy[host]:
+            del self._busy[host]
+
+    def busy(self, host: str) -> int:
+        """Sends under way to the mail server."""
+        return self._busy[host]
+
+    def queue_for_host(self, mailbox: Mailbox) -> None:
+        """The mailbox waits until its mail server is less busy."""
+        self._queues.setdefault(mailbox.smtp_host, deque()).append(mailbox.id)
+        self._behind[mailbox.id] = mailbox.smtp_host
+
+    def _next_in_queue(self, host: str, room: int) -> list[int]:
+        queue = self._queues[host]
+        freed: list[int] = []
+        while queue and len(freed) < room:
+            mailbox_id = queue.popleft()
+            if self._behind.get(mailbox_id) == host:
+                freed.append(mailbox_id)
+        if not queue:
+            del self._queues[host]
+        return freed
+
+    # -- mail servers that are away -----------------------------------------------------------------------------
 
     def host_failed(self, host: str, seconds: float | None) -> float | None:
-        """The server could not be reached. For how many seconds it is left alone from now on; None: not yet."""
-        failures = self._host_failures[host] = self._host_failures.get(host, 0) + 1
+        """The server could not be reached. For how many seconds it is left alone from now on; None: nothing new.
+
+        Sends that were under way when it was found to be away tell nothing new, unless it names the `seconds` itself.
+        """
+        if seconds is None and self.host_wait(host) is not None:
+            return None
+        failures = self._failures[host] = self._failures.get(host, 0) + 1
         if failures < HOST_FAILURES and seconds is None:
             return None
         wait = max(seconds or 0.0, HOST_WAITS[min(max(0, failures - HOST_FAILURES), len(HOST_WAITS) - 1)])
-        self._host_shut[host] = self._clock.boottime() + wait
+        self._shut[host] = self._clock.boottime() + wait
         return wait
 
     def host_answered(self, host: str) -> None:
         """The server was reached: what it was held for is over."""
-        self._host_failures.pop(host, None)
-        self._host_shut.pop(host, None)
+        self._failures.pop(host, None)
+        self._shut.pop(host, None)
 
     def host_wait(self, host: str) -> float | None:
         """Seconds that the server is still left alone; None when it may be asked."""
-        until = self._host_shut.get(host)
+        until = self._shut.get(host)
         if until is None or until <= self._clock.boottime():
             return None
         return until - self._clock.boottime()

@@ -57,20 +57,23 @@ class Housekeeping:
             self._shard.knock(everything=True)
         self._gauge(now)
 
+    async def note_changes(self) -> None:
+        """Remember what has changed so far: to be called before the mailboxes are read, so that none is missed."""
+        self._changes_since = await mailboxes.latest_change(self._db)
+        self._changes_told = await mailboxes.changed_since(self._db, self._changes_since)
+
     async def watch_changes(self, every: float) -> None:
         """Look every `every` real seconds for mailboxes that somebody added or changed, until cancelled."""
         while True:
+            await self._clock.pause(every)
             try:
                 await self._look_for_changes()
             except DatabaseUnavailable as error:
                 self._events.database_unavailable("changes", str(error))
-            await self._clock.pause(every)
 
     async def _look_for_changes(self) -> None:
         if self._changes_since is None:
-            self._changes_since = await mailboxes.latest_change(self._db)
-            self._changes_told = await mailboxes.changed_since(self._db, self._changes_since)
-            return
+            raise RuntimeError("note_changes comes first")
         changes = await mailboxes.changed_since(self._db, self._changes_since)
         fresh = [mailbox_id for mailbox_id, at in changes.items() if self._changes_told.get(mailbox_id) != at]
         self._changes_since = max(changes.values(), default=self._changes_since)
@@ -93,7 +96,9 @@ class Housekeeping:
         metrics.slots_held.set(len(self._leases.held))
         metrics.queue_depth.set(schedule.depth())
         metrics.utilization.set(self._shard.in_flight / schedule.pace.max_concurrent)
-        days = [day for day in schedule.book.days.values() if day.opens_at <= now]
+        book = schedule.book
+        ours = (day for day in book.days.values() if day.opens_at <= now and day.mailbox_id in book.mailboxes)
+        days = [day for day in ours if self._leases.owns(book.mailboxes[day.mailbox_id])]
         expected = sum(day.quota * elapsed(day, now) for day in days)
         metrics.expected_sends.set(expected)
         metrics.completion.set(min(1.0, sum(day.taken for day in days) / expected) if expected else 1.0)

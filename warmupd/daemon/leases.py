@@ -93,7 +93,8 @@ class Leases:
         asked_at = self._clock.boottime()
         at = self._clock.stamp()
         kept = await slots.renew_slots(self._db, self.worker_id, ttl=self._ttl, demand=self._demand(), at=at)
-        lost = {slot for slot, epoch in self.held.items() if kept.get(slot) != epoch}
+        before = self.held
+        lost = {slot for slot, epoch in before.items() if kept.get(slot) != epoch}
         self.slot_count = await slots.slot_count(self._db)
         missing = self.slot_count - len(kept)
         gained: dict[int, int] = {}
@@ -106,5 +107,5 @@ class Leases:
             self._events.slots_lost(sorted(lost))
         if gained:
             self._events.slots_claimed(len(gained))
-        if lost or gained:
+        if self.held != before:  # also when the answer to an earlier claim was lost
             self.changed.set()

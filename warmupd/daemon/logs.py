@@ -14,7 +14,10 @@ def set_up_logs(*, level: str, form: str, stream: TextIO | None = None) -> None:
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
     last: Any = (
-        structlog.dev.ConsoleRenderer(colors=stream.isatty()) if console else structlog.processors.JSONRenderer()
+        # Not its own choice of tracebacks: those show the variables, and with them addresses, messages and secrets.
+        structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
+        if console
+        else structlog.processors.JSONRenderer()
     )
     traces = [] if console else [structlog.processors.format_exc_info]
     structlog.configure(

@@ -1,7 +1,8 @@
 """Going on while Postgres is away: nothing is decided without it, and everything resumes by itself."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from warmupd.daemon.ground import Ground
 from warmupd.errors import DatabaseUnavailable
@@ -26,3 +27,18 @@ async def patiently(ground: Ground, part: str, action: Callable[[], Awaitable[T]
             if away:
                 ground.events.database_back(part)
             return result
+
+
+async def within(ground: Ground, seconds: float, event: asyncio.Event) -> bool:
+    """Whether the event came within so many real seconds: how a stop waits for what may never come."""
+    waits: list[asyncio.Future[Any]] = [
+        asyncio.ensure_future(event.wait()),
+        asyncio.ensure_future(ground.clock.pause(seconds)),
+    ]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+    return event.is_set()

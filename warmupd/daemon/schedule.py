@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from warmupd.core.heap import HeapEntry, Need, SendHeap
@@ -13,10 +13,12 @@ from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.leases import Leases
+from warmupd.errors import DatabaseUnavailable
 from warmupd.mail.content import Library
 from warmupd.store.jobs import Request
 
 NO_RECIPIENT_WAIT = 600.0  # seconds until a mailbox that found nobody to write to looks again
+NOT_OPENED_WAIT = 60.0  # seconds until a mailbox whose day could not be opened (its row is gone) tries again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,7 +48,6 @@ class Schedule:
         self.pace = pace
         self.library = library
         self.holds = holds
-        self.busy_hosts: Counter[str] = Counter()  # sends under way to each mail server
         self._clock = ground.clock
         self._events = ground.events
         self._rng = ground.rng
@@ -72,24 +73,32 @@ class Schedule:
     async def rebuild(self) -> None:
         """Fill the heap from rows: at the start, when slots come or go, and now and then.
 
-        What was planned before keeps its time: planned anew each time, it would be put off each time.
+        What was planned before keeps its time, and what waits behind a gate its place: planned anew each time, it
+        would be put off each time.
         """
-        before = self._heap
         await self.book.load(self._clock.now())
-        self.holds.forget()
+        before = self._heap
+        ready = {entry.mailbox_id: entry.due_at for entry in before.pop_ready(self._clock.now(), len(before))}
         self._heap = SendHeap(self._need)
         for mailbox_id, mailbox in self.book.mailboxes.items():
-            due_at = before.due_of(mailbox_id)
-            if due_at is None or not mailbox.state.sends or not self._leases.owns(mailbox):
-                self.plan(mailbox_id)
-            else:
+            due_at = ready.get(mailbox_id) or before.due_of(mailbox_id)
+            if not mailbox.state.sends or not self._leases.owns(mailbox):
+                self.holds.discard(mailbox_id)
+            elif due_at is not None:
                 self.push(mailbox_id, due_at)
                 self._hasten(mailbox_id)
+            elif not self.holds.waits(mailbox_id):
+                self.plan(mailbox_id)
 
     async def look_again(self, mailbox_ids: Sequence[int]) -> None:
         """These mailboxes were added or changed: read them anew and plan them."""
+        pools = self.book.pools_of(mailbox_ids)
+        await self.count_again(mailbox_ids)
+        await self.book.agree_directories(self._clock.now(), pools | self.book.pools_of(mailbox_ids))
+
+    async def count_again(self, mailbox_ids: Sequence[int]) -> None:
+        """The copy in memory may be wrong for these mailboxes: read them anew and plan them."""
         await self.book.reload(mailbox_ids, self._clock.now())
-        await self.book.agree_directories(self._clock.now())
         for mailbox_id in mailbox_ids:
             self.holds.discard(mailbox_id)
             self.plan(mailbox_id)
@@ -128,7 +137,7 @@ class Schedule:
             if at := next_send_at(day, now, self.pace.spacing, self._rng, reserved=reserved):
                 moments.append(at)
         waiting = self.book.next_waiting(mailbox.id)
-        if waiting is not None and day.left and waiting.scheduled_for < day.closes_at:
+        if waiting is not None and _has_room(day) and waiting.scheduled_for < day.closes_at:
             moments.append(max(waiting.scheduled_for, now))
         return min(moments) if moments else self.book.next_opening(mailbox, now)
 
@@ -148,55 +157,70 @@ class Schedule:
         now = self._clock.now()
         requests: list[Request] = []
         unopened: list[int] = []
+        hosts: Counter[str] = Counter()  # of this batch
         if self.holds.everybody_waits(now) is not None:
             return requests
-        for mailbox_id in self.holds.release(now):
+        for mailbox_id in self.holds.release(now, self.pace.per_host_concurrent):
             self.push(mailbox_id, now)
-        while len(requests) < permits:
-            entries = self._heap.pop_ready(now, permits - len(requests))
-            if not entries:
-                break
+        while len(requests) < permits and (entries := self._heap.pop_ready(now, permits - len(requests))):
             for entry in entries:
                 mailbox = self.book.mailboxes.get(entry.mailbox_id)
                 if mailbox is None or not self._leases.owns(mailbox) or not mailbox.state.sends:
                     continue
-                day = self.book.day_of(mailbox, now)
-                if day is None and self.book.next_opening(mailbox, now) > now:
-                    self.plan(mailbox.id)
-                elif day is None:
-                    unopened.append(mailbox.id)
-                elif not self._held_back(mailbox, now) and (request := self._request(mailbox, day, now)):
-                    requests.append(request)
-        if unopened:
+                if (day := self.book.day_of(mailbox, now)) is None:
+                    self._note_unopened(mailbox, now, unopened)
+                elif not self._held_back(mailbox, entry.due_at, now, hosts):
+                    asked = self._request(mailbox, day, now)
+                    requests += asked
+                    hosts[mailbox.smtp_host] += len(asked)
+        try:
             await self._open_days(unopened)
+        except DatabaseUnavailable:
+            for mailbox_id in (*unopened, *(request.mailbox_id for request in requests)):
+                self.push(mailbox_id, now)  # else they would be in no heap
+            raise
         return requests
 
+    def _note_unopened(self, mailbox: Mailbox, now: dt.datetime, unopened: list[int]) -> None:
+        if self.book.next_opening(mailbox, now) > now:
+            self.plan(mailbox.id)
+        else:
+            unopened.append(mailbox.id)
+
     async def _open_days(self, mailbox_ids: Sequence[int]) -> None:
-        self._events.days_opened(await self.book.open_days(mailbox_ids, self._clock.now()))
+        if not mailbox_ids:
+            return
+        now = self._clock.now()
+        self._events.days_opened(await self.book.open_days(mailbox_ids, now))
         for mailbox_id in mailbox_ids:
-            self.plan(mailbox_id)
+            mailbox = self.book.mailboxes.get(mailbox_id)
+            opened = mailbox is not None and self.book.day_of(mailbox, now) is not None
+            self.plan(mailbox_id, not_before=None if opened else _after(now, NOT_OPENED_WAIT))
 
-    def _held_back(self, mailbox: Mailbox, now: dt.datetime) -> bool:
-        """Whether a gate or its mail server keeps the mailbox for now; then it is parked, or planned for later."""
-        if self.holds.park(mailbox, now):
+    def _held_back(self, mailbox: Mailbox, due_at: dt.datetime, now: dt.datetime, hosts: Mapping[str, int]) -> bool:
+        """Whether a gate or its mail server keeps the mailbox for now; then it is parked, or planned for later.
+
+        `hosts` counts what this batch asks for already.
+        """
+        if self.holds.park(mailbox, due_at, now):
             return True
-        wait = self.holds.host_wait(mailbox.smtp_host)
-        if wait is None and self.busy_hosts[mailbox.smtp_host] >= self.pace.per_host_concurrent:
-            wait = 1.0
-        if wait is None:
-            return False
-        self.push(mailbox.id, now + dt.timedelta(seconds=wait * self._rng.uniform(1.0, 1.5)))
-        return True
+        if (wait := self.holds.host_wait(mailbox.smtp_host)) is not None:
+            self.push(mailbox.id, _after(now, wait * self._rng.uniform(1.0, 1.5)))
+            return True
+        if self.holds.busy(mailbox.smtp_host) + hosts[mailbox.smtp_host] >= self.pace.per_host_concurrent:
+            self.holds.queue_for_host(mailbox)
+            return True
+        return False
 
-    def _request(self, mailbox: Mailbox, day: DayRow, now: dt.datetime) -> Request | None:
-        """What the mailbox asks for now: its waiting job that is due, else a first send; None when neither is."""
+    def _request(self, mailbox: Mailbox, day: DayRow, now: dt.datetime) -> list[Request]:
+        """What the mailbox asks for now: its waiting job that is due, else a first send; nothing when neither is."""
         waiting = self.book.next_waiting(mailbox.id)
         if waiting is not None and waiting.scheduled_for > now:
             waiting = None
         first = mailbox.state.starts and day.left > self.book.answers_today(day)
-        if now >= day.closes_at or not day.left or not (waiting or first):
+        if now >= day.closes_at or not _has_room(day) or not (waiting or first):
             self.plan(mailbox.id)
-            return None
+            return []
         if waiting:
             recipient_id: int | None = waiting.recipient_id
             thread = waiting.thread
@@ -207,9 +231,9 @@ class Schedule:
             thread = Thread(topic=self.library.choose_topic(seed, spoken), seed=seed)
         if recipient_id is None:
             self._events.no_recipient(mailbox.id)
-            self.push(mailbox.id, now + dt.timedelta(seconds=NO_RECIPIENT_WAIT * self._rng.uniform(0.5, 1.5)))
-            return None
-        return Request(
+            self.push(mailbox.id, _after(now, NO_RECIPIENT_WAIT * self._rng.uniform(0.5, 1.5)))
+            return []
+        request = Request(
             mailbox_id=mailbox.id,
             day=day.day,
             recipient_id=recipient_id,
@@ -218,3 +242,13 @@ class Schedule:
             thread=thread,
             waiting=waiting,
         )
+        return [request]
+
+
+def _has_room(day: DayRow) -> bool:
+    """Whether the day has both a place and an attempt left: retries and answers need them, too."""
+    return day.left > 0 and day.attempts < day.most_attempts
+
+
+def _after(moment: dt.datetime, seconds: float) -> dt.datetime:
+    return moment + dt.timedelta(seconds=seconds)

@@ -1,13 +1,12 @@
 """One send: from a reserved job to the settlement of what its server answered."""
 
-import asyncio
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from warmupd.core.job import Job
 from warmupd.core.mailbox import Mailbox
-from warmupd.core.outcome import Outcome, OutcomeKind, backoff, classify
+from warmupd.core.outcome import Action, Outcome, OutcomeKind, backoff, classify
 from warmupd.core.reply import Trouble
 from warmupd.core.window import zone_info
 from warmupd.daemon.ground import Ground
@@ -21,6 +20,9 @@ from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount
 from warmupd.store.jobs import Settlement
+
+FAIR_CHANCE = 2.5  # real seconds from connecting to the deadline for MAIL within which a server should log us in
+SLOW = "the server took longer to let us log in than a send may wait"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,10 +63,10 @@ class Sender:
         began = self._clock.boottime()
         try:
             outcome = await self._deliver(job, mailbox, accounts, trusted)
-        except asyncio.CancelledError:
-            raise
         except WarmupdError as error:
             outcome = _not_sendable(error)
+        if outcome.kind is OutcomeKind.RETURNED and self._clock.boottime() >= job.deadline:
+            outcome = self._late(outcome, allowed=job.deadline - began)
         if outcome.kind is OutcomeKind.SENT:
             self._events.sent(kind=job.kind, job=job.id, seconds=self._clock.boottime() - began)
         return Sent(settlement=self._settlement(job, outcome), outcome=outcome)
@@ -93,6 +95,12 @@ class Sender:
 
         return classify(await self._smtp.deliver(account, message, may_proceed=may_proceed))
 
+    def _late(self, outcome: Outcome, *, allowed: float) -> Outcome:
+        """Time was up. When we began in time it is the server that is slow, and asking at once again would not help."""
+        if allowed < FAIR_CHANCE * self._clock.speed:
+            return outcome
+        return replace(outcome, kind=OutcomeKind.DEFERRED, reason="slow_server", message=SLOW)
+
     def _settlement(self, job: Job, outcome: Outcome) -> Settlement:
         kind, reason, retry_at = outcome.kind, outcome.reason, None
         if kind is OutcomeKind.DEFERRED and job.retry_count >= self._max_retries:
@@ -115,6 +123,7 @@ def _not_sendable(error: WarmupdError) -> Outcome:
     return Outcome(
         kind=OutcomeKind.DEFERRED,
         reason="secrets" if secrets else "not_composed",
+        action=Action.BACK_OFF_MAILBOX if secrets else Action.NONE,
         retry_after=3600.0,
         message=str(error),
         remedy=error.remedy,

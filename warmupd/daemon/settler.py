@@ -7,7 +7,7 @@ from functools import partial
 from warmupd.core.job import JobStatus
 from warmupd.core.outcome import OutcomeKind
 from warmupd.daemon.ground import Ground
-from warmupd.daemon.patience import patiently
+from warmupd.daemon.patience import patiently, within
 from warmupd.store.jobs import Settlement, settle
 
 MOST = 500  # outcomes a statement
@@ -50,9 +50,13 @@ class Settler:
         """Whether all outcomes so far are written."""
         return self._idle.is_set()
 
-    async def drained(self) -> None:
-        """Return once all outcomes so far are written."""
-        await self._idle.wait()
+    async def drained(self, patience: float) -> None:
+        """Return once all outcomes so far are written, or after so many real seconds without.
+
+        What is not written by then is lost with this process: its jobs are reaped as UNKNOWN, and looked up.
+        """
+        if not await within(self._ground, patience, self._idle):
+            self._ground.events.settlements_lost(len(self._open))
 
     async def _write(self, batch: Sequence[Settlement]) -> list[JobStatus | None]:
         return await settle(self._ground.db, batch, at=self._ground.clock.stamp())

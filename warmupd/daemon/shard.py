@@ -10,19 +10,22 @@ first half, up to the request, lives in `schedule.py`, composing to outcome in `
 
 import asyncio
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 from uuid import uuid4
 
-from warmupd.core.job import Job, JobStatus, WaitingJob
+from warmupd.clock import VirtualClock
+from warmupd.core.job import Job, JobStatus
+from warmupd.core.mailbox import Mailbox
 from warmupd.core.outcome import OutcomeKind
-from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.denials import Denials
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
-from warmupd.daemon.patience import patiently
+from warmupd.daemon.options import SLACK
+from warmupd.daemon.patience import patiently, within
 from warmupd.daemon.schedule import Schedule
-from warmupd.daemon.sender import Sender
+from warmupd.daemon.sends import Sends
 from warmupd.daemon.settler import Settler
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store.accounts import SealedAccount, load_accounts
@@ -30,6 +33,8 @@ from warmupd.store.jobs import Batch, Denied, Request, Settlement, reserve
 
 LONGEST_WAIT = 60.0  # seconds of the clock: a hint that was lost costs at most this
 UNTRUSTED_WAIT = 1.0  # seconds of the clock between looks at a lease that is in doubt
+
+T = TypeVar("T")
 
 
 class Shard:
@@ -42,9 +47,8 @@ class Shard:
         leases: Leases,
         schedule: Schedule,
         denials: Denials,
-        sender: Sender,
+        sends: Sends,
         settler: Settler,
-        aftermath: Aftermath,
     ) -> None:
         self.schedule = schedule
         self._ground = ground
@@ -52,15 +56,16 @@ class Shard:
         self._events = ground.events
         self._leases = leases
         self._denials = denials
-        self._sender = sender
+        self._sends = sends
         self._settler = settler
-        self._aftermath = aftermath
-        self._sends: set[asyncio.Task[None]] = set()
         self._changed: set[int] = set()
         self._answered: set[int] = set()
+        self._miscounted: set[int] = set()
         self._wake = asyncio.Event()
-        self._calm = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._sleeping: asyncio.Task[None] | None = None
         self._stale = True
+        self._reading = False
         self._draining = False
 
     @property
@@ -77,26 +82,45 @@ class Shard:
 
     async def run(self) -> None:
         """Walk the path until drained."""
-        while not self._draining:
-            self._wake.clear()
-            await patiently(self._ground, "shard", self._read_changes)
-            requests = await patiently(self._ground, "shard", self._take)
-            if requests:
-                await self._send_granted(requests, await self._reserve(requests))
-            else:
-                await self._wait()
+        try:
+            while not self._draining:
+                self._wake.clear()
+                await self._read(self._read_changes)
+                requests = await self._read(self._take)
+                if requests:
+                    await self._send_granted(requests, await self._reserve(requests))
+                else:
+                    await self._wait()
+        finally:
+            self._ended.set()
 
-    async def drain(self) -> None:
-        """Reserve nothing more; return when what is in flight has ended and is settled."""
+    async def drain(self, patience: float) -> None:
+        """Reserve nothing more; return when what is in flight has ended and is settled.
+
+        Postgres is waited for, each time, `patience` real seconds at most; mail servers as long as each phase may last.
+        """
         self._draining = True
         self._wake.set()
-        while self._sends:
-            await asyncio.wait(self._sends)
-        await self._settler.drained()
+        await within(self._ground, patience, self._ended)  # a reserve under way may grant jobs
+        await self._sends.ended()
+        await self._settler.drained(patience)
 
-    async def calm(self) -> None:
-        """Return when nothing is under way and only time can bring on more: who drives a clock moves it on then."""
-        await self._calm.wait()
+    async def cut(self) -> None:
+        """Break off the sends that are under way."""
+        await self._sends.cut()
+
+    def is_calm(self, clock: VirtualClock) -> bool:
+        """Whether nothing is under way and only time can bring on more."""
+        at_rest = clock.asleep(self._sleeping) and not self._wake.is_set()
+        return at_rest and self._settler.idle and self._sends.asleep(clock)
+
+    async def _read(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Do what reads rows, as soon as Postgres answers."""
+        self._reading = True
+        try:
+            return await patiently(self._ground, "shard", action)
+        finally:
+            self._reading = False
 
     async def _read_changes(self) -> None:
         if self._leases.changed.is_set() or self._stale:
@@ -108,6 +132,10 @@ class Shard:
             changed = list(self._changed)
             await self.schedule.look_again(changed)
             self._changed.difference_update(changed)
+        if self._miscounted:
+            miscounted = list(self._miscounted)
+            await self.schedule.count_again(miscounted)
+            self._miscounted.difference_update(miscounted)
         while self._answered:
             mailbox_id = next(iter(self._answered))
             await self.schedule.hear_answers(mailbox_id)
@@ -145,33 +173,30 @@ class Shard:
     # -- reserved job -> composed message -> SMTP reply -> outcome ------------------------------------------------
 
     async def _send_granted(self, requests: Sequence[Request], answers: Sequence[Job | Denied]) -> None:
-        jobs = []
-        for request, answer in zip(requests, answers, strict=True):
-            if isinstance(answer, Job):
-                self._count(request, answer)
-                jobs.append(answer)
-        accounts = await self._accounts(jobs)
-        for job in jobs:
+        granted = [
+            (answer, self._count(request, answer))
+            for request, answer in zip(requests, answers, strict=True)
+            if isinstance(answer, Job)
+        ]
+        accounts = await self._accounts([job for job, _ in granted])
+        for job, mailbox in granted:
             if accounts is None:
                 self._settler.add(_returned(job, self._clock.now()))
-                continue
-            task = asyncio.create_task(self._send(job, accounts), name=f"send {job.id}")
-            self._sends.add(task)
-            task.add_done_callback(self._sends.discard)
+            else:
+                self._sends.start(job, mailbox, accounts, on_end=self._wake.set)
         for answer in answers:
             if isinstance(answer, Denied):
-                await patiently(self._ground, "shard", partial(self._denials.heed, answer))
+                await self._read(partial(self._denials.heed, answer))
 
-    def _count(self, request: Request, job: Job) -> None:
+    def _count(self, request: Request, job: Job) -> Mailbox:
         """The job took a place of its day; the mailbox's next entry is planned behind its spacing."""
-        book = self.schedule.book
-        self.schedule.holds.answered(book.mailboxes[job.mailbox_id], granted=True)
-        if day := book.days.get(job.mailbox_id):
-            day.taken += 1
-            day.attempts += 1
-        if request.waiting:
-            book.forget_waiting(request.waiting.id, job.mailbox_id)
-        self.schedule.plan(job.mailbox_id, not_before=self._clock.now() + dt.timedelta(seconds=request.gap))
+        book, now = self.schedule.book, self._clock.now()
+        mailbox = book.mailboxes[job.mailbox_id]
+        self.schedule.holds.answered(mailbox, granted=True)
+        book.count_reserved(job)
+        spaced = max(0.0, job.not_before - self._clock.boottime()) + request.gap + SLACK
+        self.schedule.plan(job.mailbox_id, not_before=now + dt.timedelta(seconds=spaced))
+        return mailbox
 
     async def _accounts(self, jobs: Sequence[Job]) -> Mapping[int, SealedAccount] | None:
         """The accounts of both ends of these jobs; None when they cannot be had now."""
@@ -185,39 +210,18 @@ class Shard:
             self._events.database_unavailable("accounts", str(error))
             return None
 
-    async def _send(self, job: Job, accounts: Mapping[int, SealedAccount]) -> None:
-        mailbox = self.schedule.book.mailboxes[job.mailbox_id]
-        slot = self._leases.slot_of(mailbox)
-        epoch = self._leases.held.get(slot)
-        self.schedule.busy_hosts[mailbox.smtp_host] += 1
-        try:
-            sent = await self._sender.send(
-                job, mailbox, accounts, trusted=lambda: self._leases.trusted and self._leases.held.get(slot) == epoch
-            )
-            self._settler.add(sent.settlement)
-            await self._aftermath.follow(mailbox, job, sent.outcome)
-        except Exception as error:  # noqa: BLE001  one send's fault must not end the worker; its job is reaped as UNKNOWN
-            self._events.part_failed("send", error)
-        finally:
-            self.schedule.busy_hosts[mailbox.smtp_host] -= 1
-            self._wake.set()
-
     # -- outcome -> settled job -> next heap entry ------------------------------------------------------------------
 
     async def hear_settled(self, settled: Sequence[tuple[Settlement, JobStatus | None]]) -> None:
         """Outcomes are written: what became of the jobs shapes the rest of their mailboxes' days."""
-        book = self.schedule.book
+        spaced = self._clock.now() + dt.timedelta(seconds=self.schedule.pace.spacing.mailbox_min + SLACK)
         for settlement, status in settled:
-            job, day = settlement.job, book.days.get(settlement.job.mailbox_id)
-            if status not in {JobStatus.PENDING, JobStatus.FAILED}:
-                continue
-            if day is not None:
-                day.taken = max(0, day.taken - 1)
-                day.attempts -= settlement.kind is OutcomeKind.RETURNED
-            if status is JobStatus.PENDING and settlement.retry_at is not None:
-                book.keep_waiting(_waiting(settlement, settlement.retry_at))
-            gap = dt.timedelta(seconds=self.schedule.pace.spacing.mailbox_min)
-            self.schedule.plan(job.mailbox_id, not_before=self._clock.now() + gap)
+            if status in {JobStatus.PENDING, JobStatus.FAILED}:
+                mailbox_id = settlement.job.mailbox_id
+                self.schedule.book.count_given_back(settlement, status)
+                self.schedule.plan(mailbox_id, not_before=spaced)
+                if self._reading:  # what is being read may be older than this, or newer
+                    self._miscounted.add(mailbox_id)
         self._wake.set()
 
     # -- waiting ------------------------------------------------------------------------------------------------------
@@ -229,37 +233,18 @@ class Shard:
             delay = UNTRUSTED_WAIT
         elif len(self._sends) < self.schedule.pace.max_concurrent and (look := self.schedule.next_look()):
             delay = min(delay, max(0.0, (look - self._clock.now()).total_seconds()))
-        sleeping = asyncio.ensure_future(self._clock.sleep(delay))
-        knocking = asyncio.ensure_future(self._wake.wait())
-        self._note_calm(waiting=True)
+        sleeping = self._sleeping = asyncio.create_task(self._clock.sleep(delay), name="shard sleeps")
+        knocking = asyncio.create_task(self._knocked(), name="shard listens")
         try:
             await asyncio.wait({sleeping, knocking}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._note_calm(waiting=False)
             sleeping.cancel()
             knocking.cancel()
             await asyncio.gather(sleeping, knocking, return_exceptions=True)
 
-    def _note_calm(self, *, waiting: bool) -> None:
-        if waiting and not self._wake.is_set() and not self._sends and self._settler.idle:
-            self._calm.set()
-        else:
-            self._calm.clear()
+    async def _knocked(self) -> None:
+        await self._wake.wait()
 
 
 def _returned(job: Job, now: dt.datetime) -> Settlement:
     return Settlement(job=job, kind=OutcomeKind.RETURNED, reason="database", retry_at=now)
-
-
-def _waiting(settlement: Settlement, retry_at: dt.datetime) -> WaitingJob:
-    job = settlement.job
-    return WaitingJob(
-        id=job.id,
-        day=job.day,
-        kind=job.kind,
-        mailbox_id=job.mailbox_id,
-        recipient_id=job.recipient_id,
-        scheduled_for=retry_at,
-        retry_count=job.retry_count + (settlement.kind is OutcomeKind.DEFERRED),
-        thread=job.thread,
-    )

@@ -19,6 +19,7 @@ from warmupd.core.capacity import (
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.ramp import resolve_budget
 from warmupd.core.window import local_day, window_of
+from warmupd.daemon.book import Book
 from warmupd.daemon.options import defaults_of
 from warmupd.store import fleet, reports
 from warmupd.store.database import Database
@@ -34,6 +35,7 @@ class Snapshot:
     at: dt.datetime
     mailboxes: Sequence[Mailbox]
     days: Mapping[int, reports.DayCounts]  # of today, those that are open
+    openings: Mapping[int, dt.datetime]  # when the days of the others are opened
     settings: fleet.FleetSettings
     workers: Sequence[fleet.WorkerRow]
     users: Sequence[fleet.UserCaps]
@@ -43,11 +45,15 @@ class Snapshot:
 
 async def take_snapshot(db: Database, config: Config, *, at: dt.datetime) -> Snapshot:
     """Read all that reports need of the whole fleet."""
-    mailboxes = await load_mailboxes(db, defaults_of(config))
+    defaults = defaults_of(config)
+    mailboxes = await load_mailboxes(db, defaults)
+    days = await reports.days_of(db, {mailbox.id: local_day(at, mailbox.zone) for mailbox in mailboxes})
+    book = Book(db, defaults, variance=config.quota.variance)
     return Snapshot(
         at=at,
         mailboxes=mailboxes,
-        days=await reports.days_of(db, {mailbox.id: local_day(at, mailbox.zone) for mailbox in mailboxes}),
+        days=days,
+        openings={m.id: book.next_opening(m, at) for m in mailboxes if m.id not in days},
         settings=await fleet.fleet_settings(db, at=at),
         workers=await fleet.live_workers(db, at=at),
         users=await fleet.user_caps(db, at=at),
@@ -87,10 +93,10 @@ def _demands(snapshot: Snapshot) -> Iterator[Demand]:
         else:
             today = local_day(snapshot.at, mailbox.zone)
             window = window_of(today, mailbox.zone, mailbox.hours)
-            if window is None or snapshot.at >= window.closes_at:
+            opens_at = snapshot.openings[mailbox.id]
+            if window is None or opens_at >= window.closes_at:
                 continue
-            quota = resolve_budget(mailbox, today, variance=0.0).quota
-            opens_at, closes_at = window.opens_at, window.closes_at
+            quota, closes_at = resolve_budget(mailbox, today, variance=0.0).quota, window.closes_at
         if mailbox.state.starts and quota:
             yield Demand(
                 mailbox_id=mailbox.id, user_id=mailbox.user_id, quota=quota, opens_at=opens_at, closes_at=closes_at

@@ -12,6 +12,8 @@ from warmupd.store.database import Database
 from warmupd.store.sightings import DueEngagement, Engaged, due_engagements, note_engaged
 
 LEEWAY = dt.timedelta(minutes=1)  # between the database's clock and ours: what was planned "now" is due now
+AGAIN = dt.timedelta(hours=3)  # until what could not be done is tried again
+LET_GO = dt.timedelta(days=2)  # after its retention a message that cannot be deleted is let be
 
 Key = tuple[dt.date, int]
 
@@ -27,52 +29,83 @@ async def treat(
     due = await due_engagements(db, mailbox_id, at=clock.now() + LEEWAY)
     for one in due:
         place = found.get((one.job_day, one.job_id)) or _remembered(one)
-        engaged = await _treat_one(visit, one, place, clock.now() + LEEWAY, events)
-        await note_engaged(db, mailbox_id, [engaged], at=clock.now())
+        treatment = _Treatment(visit, one, place, events)
+        await treatment.carry_out(clock.now() + LEEWAY)
+        await note_engaged(db, mailbox_id, [treatment.told(clock.now() + LEEWAY)], at=clock.now())
     return len(due)
 
 
-async def _treat_one(visit: Visit, due: DueEngagement, place: Found, now: dt.datetime, events: Events) -> Engaged:
-    here: Found | None = place
-    opened, starred, rescued, filed, deleted = due.opened, due.starred, due.rescued, due.filed, False
-    if not opened:
-        opened = await visit.mark_read(place)
-        here = place if opened else await visit.find(due.message_id, place.folder)
-        _tell(events, "open", opened)
-    if here is not None and due.rescue and not rescued and here.role is FolderRole.JUNK:
-        here = await visit.rescue(here)
-        rescued = here is not None
-        _tell(events, "rescue", rescued)
-    if here is not None and due.star and not starred:
-        starred = await visit.star(here)
-        _tell(events, "star", starred)
-    if here is not None and due.file_at <= now and not filed and here.role is not FolderRole.WARMUP:
-        here = await visit.file_away(here)
-        filed = here is not None
-        _tell(events, "file", filed)
-    if here is not None and due.delete_at <= now:
-        deleted = await visit.delete(here)
-        _tell(events, "delete", deleted)
-    last = here or place
-    gone = here is None
-    return Engaged(
-        job_day=due.job_day,
-        job_id=due.job_id,
-        folder=last.folder,
-        uidvalidity=last.uidvalidity,
-        uid=last.uid,
-        opened=opened,
-        starred=starred,
-        rescued=rescued,
-        filed=filed,
-        deleted=deleted,
-        next_at=None if gone or deleted else due.delete_at if filed else max(due.file_at, now),
-    )
+class _Treatment:
+    """Of one message. `here` is where it lies; None once its owner has moved or deleted it: then it is let be."""
 
+    def __init__(self, visit: Visit, due: DueEngagement, place: Found, events: Events) -> None:
+        self._visit = visit
+        self._due = due
+        self._events = events
+        self._last = place
+        self.here: Found | None = place
+        self.opened, self.starred, self.rescued = due.opened, due.starred, due.rescued
+        self.filed = due.filed or place.role is FolderRole.WARMUP
+        self.deleted = False
 
-def _tell(events: Events, action: str, done: bool) -> None:
-    if done:
-        events.engaged(action)
+    async def carry_out(self, now: dt.datetime) -> None:
+        """Everything that is due by `now`, in the order in which a reader would do it."""
+        due = self._due
+        if not self.opened:
+            self.opened = await self._open()
+        if due.rescue and not self.rescued and self.here and self.here.role is FolderRole.JUNK:
+            self.rescued = self._moved("rescue", await self._visit.rescue(self.here))
+        if due.star and not self.starred and self.here:
+            self.starred = self._done("star", await self._visit.star(self.here))
+        if due.file_at <= now and not self.filed and self.here:
+            place = await self._visit.file_away(self.here)
+            if place is not None or await self._visit.find(due.message_id, self.here.folder) is None:
+                self.filed = self._moved("file", place)
+        if due.delete_at <= now and self.here:
+            self.deleted = self._done("delete", await self._visit.delete(self.here))
+
+    def told(self, now: dt.datetime) -> Engaged:
+        """What was done, and when something is due again."""
+        due, last = self._due, self.here or self._last
+        return Engaged(
+            job_day=due.job_day,
+            job_id=due.job_id,
+            folder=last.folder,
+            uidvalidity=last.uidvalidity,
+            uid=last.uid,
+            opened=self.opened,
+            starred=self.starred,
+            rescued=self.rescued,
+            filed=self.filed,
+            deleted=self.deleted,
+            next_at=None if self.here is None or self.deleted else self._next(now),
+        )
+
+    def _next(self, now: dt.datetime) -> dt.datetime | None:
+        """The next date; what is overdue could not be done, and is tried again for a while."""
+        upcoming = self._due.delete_at if self.filed else self._due.file_at
+        if upcoming > now:
+            return upcoming
+        return now + AGAIN if now < self._due.delete_at + LET_GO else None
+
+    async def _open(self) -> bool:
+        """Mark it as read, where it lies or where it is found again."""
+        place = self._last
+        opened = await self._visit.mark_read(place)
+        if not opened:
+            self.here = await self._visit.find(self._due.message_id, place.folder)
+            opened = self.here is not None and await self._visit.mark_read(self.here)
+        return self._done("open", opened)
+
+    def _moved(self, action: str, place: Found | None) -> bool:
+        self._last = self.here or self._last
+        self.here = place
+        return self._done(action, place is not None)
+
+    def _done(self, action: str, done: bool) -> bool:
+        if done:
+            self._events.engaged(action)
+        return done
 
 
 def _remembered(due: DueEngagement) -> Found:

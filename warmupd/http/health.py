@@ -8,7 +8,10 @@ from typing import Protocol
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from warmupd.daemon.app import Worker
 from warmupd.errors import WarmupdError
+from warmupd.store.database import Database
+from warmupd.store.migrate import check
 
 PATIENCE = 1.0  # seconds that the database may take to answer before this worker does not count as ready
 EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"  # Prometheus text format
@@ -35,6 +38,28 @@ class Health(Protocol):
     def render_metrics(self) -> bytes:
         """The Prometheus exposition text."""
         ...
+
+
+class WorkerHealth:
+    """A worker and its database, as `Health` asks of them."""
+
+    def __init__(self, worker: Worker, db: Database) -> None:
+        self._worker = worker
+        self._db = db
+
+    @property
+    def trusted(self) -> bool:
+        return self._worker.leases.trusted
+
+    @property
+    def slots(self) -> int:
+        return len(self._worker.leases.held)
+
+    async def check_database(self) -> None:
+        (await check(self._db)).demand()
+
+    def render_metrics(self) -> bytes:
+        return self._worker.metrics.render()
 
 
 def add_health(app: FastAPI, health: Health) -> None:

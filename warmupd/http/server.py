@@ -1,9 +1,11 @@
-"""The HTTP server of a worker: an application served in the daemon's own loop, on a socket that was bound before."""
+"""The HTTP server of a worker: served in the daemon's own loop, on a socket that listens before anybody is told."""
 
+import asyncio
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
+from typing import Self
 
 import uvicorn
 from fastapi import FastAPI
@@ -52,13 +54,20 @@ def address_of(listener: socket.socket) -> str:
 
 
 class HttpServer:
-    """Serves `app` on `listener` until `stop` is called; requests under way may end."""
+    """Serves a worker's HTTP face while it is entered; at the end requests under way may finish.
 
-    def __init__(self, app: FastAPI, listener: socket.socket) -> None:
-        self._listener = listener
+    `worker_id` and `port` as `listen` takes them. `address` and `url` are there at once, the socket listens already;
+    raises WarmupdError when it cannot.
+    """
+
+    def __init__(
+        self, health: Health, *, host: str, port: int, worker_id: int | None = None, scrape_token: str = ""
+    ) -> None:
+        self._listener = listen(host, port, worker_id=worker_id)
+        self.address = address_of(self._listener)
         self._server = _Server(
             uvicorn.Config(
-                app,
+                create_app(health, scrape_token=scrape_token),
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -67,14 +76,20 @@ class HttpServer:
                 timeout_graceful_shutdown=STOP_SECONDS,
             )
         )
+        self.serving: asyncio.Task[None]  # ends early only when something is wrong
 
-    async def run(self) -> None:
-        """Serve until stopped."""
-        await self._server.serve(sockets=[self._listener])
+    @property
+    def url(self) -> str:
+        return f"http://{self.address}"
 
-    def stop(self) -> None:
-        """Take no more requests; `run` returns when those under way have ended."""
+    async def __aenter__(self) -> Self:
+        self.serving = asyncio.create_task(self._server.serve(sockets=[self._listener]), name="http")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
         self._server.should_exit = True
+        await asyncio.gather(self.serving, return_exceptions=True)
+        self._listener.close()
 
 
 class _Server(uvicorn.Server):

@@ -76,7 +76,7 @@ class DemoReport:
         return asdict(self)
 
 
-Serve = Callable[[Worker], AbstractAsyncContextManager[Any]]
+Serve = Callable[[Worker, Database], AbstractAsyncContextManager[Any]]
 
 
 async def run_demo(
@@ -117,7 +117,7 @@ async def run_demo(
         )
         clock = ScaledClock(first, options.speed)
         worker = Worker(config, db, clock, rng=Random(options.seed))
-        async with serve(worker) if serve else nullcontext():
+        async with serve(worker, db) if serve else nullcontext():
             await _live(worker, db, clock, until=last, begin=first, on_progress=on_progress)
             record = server.record()
             snapshot = await server.snapshot()

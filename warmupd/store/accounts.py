@@ -130,7 +130,7 @@ async def add_mailbox(db: Database, new: NewMailbox, *, actor: str, at: dt.datet
                 remedy="an address can be enrolled once; see `warmupd mailbox show`",
             ) from error
         except asyncpg.CheckViolationError as error:
-            raise UsageError(f"{new.address} cannot be enrolled like that: {error}") from error
+            raise UsageError(f"{new.address} cannot be enrolled like that: {error.args[0]}") from error
         await connection.execute(
             "INSERT INTO state_changes (at, actor, subject, subject_id, became, reason)"
             " VALUES ($1, $2, 'mailbox', $3, 'ACTIVE', 'enrolled')",
@@ -174,7 +174,7 @@ async def change_mailboxes(db: Database, ids: Sequence[int], changes: Mapping[st
             *values.values(),
         )
     except asyncpg.CheckViolationError as error:
-        raise UsageError(f"a value is out of range: {error}", remedy="see `warmupd mailbox set --help`") from error
+        raise UsageError(f"a value is out of range: {error.args[0]}", remedy="see `warmupd mailbox set --help`") from error
 
 
 async def find_mailboxes(

@@ -43,12 +43,13 @@ async def sample_sealed(db: Database, *, limit: int) -> list[Sealed]:
     """Sealed secrets, the oldest and the newest mailboxes' first."""
     rows = await db.fetch(
         """
-        WITH some AS (
+        WITH ends AS (
             (SELECT id, smtp_secret, imap_secret FROM mailboxes WHERE state <> 'REMOVED' ORDER BY id LIMIT $1)
-            UNION (SELECT id, smtp_secret, imap_secret FROM mailboxes WHERE state <> 'REMOVED' ORDER BY id DESC LIMIT $1)
+            UNION
+            (SELECT id, smtp_secret, imap_secret FROM mailboxes WHERE state <> 'REMOVED' ORDER BY id DESC LIMIT $1)
         )
-        SELECT id AS mailbox_id, 'smtp' AS purpose, smtp_secret AS secret FROM some WHERE smtp_secret IS NOT NULL
-        UNION ALL SELECT id, 'imap', imap_secret FROM some WHERE imap_secret IS NOT NULL ORDER BY 1, 2
+        SELECT id AS mailbox_id, 'smtp' AS purpose, smtp_secret AS secret FROM ends WHERE smtp_secret IS NOT NULL
+        UNION ALL SELECT id, 'imap', imap_secret FROM ends WHERE imap_secret IS NOT NULL ORDER BY 1, 2
         """,
         limit,
     )

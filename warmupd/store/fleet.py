@@ -107,14 +107,18 @@ async def fleet_settings(db: Database, *, at: dt.datetime) -> FleetSettings:
 
 # The rings as of $1, with the caps that hold for each. What reserve would count now, it counts here.
 _RINGS = """
-    SELECT c.scope, c.ref, w.*, r.*, l.*, ring_sum(r.seconds, w.span_s) AS used_minute,
-           ring_sum(r.halves, w.span_h) AS used_hour
-    FROM cap_rings c LEFT JOIN users u ON c.scope = 'USER' AND u.id = c.ref LEFT JOIN plans p ON p.id = u.plan_id,
+    SELECT c.scope, c.ref, c.seconds, c.halves, w.*, l.*, ring_used(c.seconds, w.steps_s, w.span_s) AS used_minute,
+           ring_used(c.halves, w.steps_h, w.span_h) AS used_hour
+    FROM (SELECT scope, ref, head_s, seconds, halves FROM cap_rings
+          UNION ALL
+          SELECT 'USER', id, 0, array_fill(0, ARRAY[122]), array_fill(0, ARRAY[124]) FROM users  -- has not sent yet
+          WHERE NOT EXISTS (SELECT FROM cap_rings r WHERE r.scope = 'USER' AND r.ref = users.id)) AS c
+    LEFT JOIN users u ON c.scope = 'USER' AND u.id = c.ref LEFT JOIN plans p ON p.id = u.plan_id,
     settings s,
-    LATERAL (SELECT 61 + ceil(s.slack_seconds)::integer AS span_s,
+    LATERAL (SELECT floor(extract(epoch FROM $1::timestamptz))::bigint AS now_s) AS t,
+    LATERAL (SELECT t.now_s, t.now_s - c.head_s AS steps_s, t.now_s / 30 - c.head_s / 30 AS steps_h,
+                    61 + ceil(s.slack_seconds)::integer AS span_s,
                     1 + ceil((3600 + s.slack_seconds) / 30)::integer AS span_h) AS w,
-    LATERAL (SELECT ring_at(c.seconds, bucket($1, 1) - bucket(c.head, 1)) AS seconds,
-                    ring_at(c.halves, bucket($1, 30) - bucket(c.head, 30)) AS halves) AS r,
     LATERAL (SELECT CASE WHEN c.scope = 'GLOBAL' THEN s.global_per_minute
                          ELSE coalesce(p.per_minute, s.user_per_minute) END AS per_minute,
                     CASE WHEN c.scope = 'GLOBAL' THEN s.global_per_hour
@@ -129,12 +133,13 @@ async def cap_use(db: Database, *, at: dt.datetime, user_id: UUID | None = None)
         WITH rings AS MATERIALIZED ({_RINGS} WHERE c.scope = 'GLOBAL' OR (c.scope = 'USER' AND c.ref = $2))
         SELECT lower(scope::text) || '_hour' AS cap, per_hour AS "limit", used_hour AS used,
                CASE WHEN used_hour >= per_hour
-                    THEN to_timestamp(30 * (bucket($1, 30) + ring_wait(halves, span_h, per_hour))) END AS free_at
+                    THEN to_timestamp((now_s / 30 + ring_wait(halves, steps_h, span_h, 0, per_hour)) * 30) END
+                    AS free_at
         FROM rings
         UNION ALL
         SELECT lower(scope::text) || '_minute', per_minute, used_minute,
                CASE WHEN used_minute >= per_minute
-                    THEN to_timestamp(bucket($1, 1) + ring_wait(seconds, span_s, per_minute)) END
+                    THEN to_timestamp(now_s + ring_wait(seconds, steps_s, span_s, 0, per_minute)) END
         FROM rings ORDER BY 1
         """,  # noqa: S608  made of constants
         at,
@@ -148,11 +153,9 @@ async def user_caps(db: Database, *, at: dt.datetime) -> list[UserCaps]:
     rows = await db.fetch(
         f"""
         WITH rings AS MATERIALIZED ({_RINGS} WHERE c.scope = 'USER')
-        SELECT u.id AS user_id, u.email, coalesce(p.per_hour, s.user_per_hour) AS per_hour,
-               coalesce(p.per_minute, s.user_per_minute) AS per_minute,
-               p.per_hour IS NOT NULL OR p.per_minute IS NOT NULL AS by_plan,
-               coalesce(r.used_hour, 0) AS used_hour, coalesce(r.used_minute, 0) AS used_minute
-        FROM users u JOIN plans p ON p.id = u.plan_id LEFT JOIN rings r ON r.ref = u.id, settings s
+        SELECT u.id AS user_id, u.email, r.per_hour, r.per_minute, r.used_hour, r.used_minute,
+               p.per_hour IS NOT NULL OR p.per_minute IS NOT NULL AS by_plan
+        FROM users u JOIN plans p ON p.id = u.plan_id JOIN rings r ON r.ref = u.id
         WHERE EXISTS (SELECT FROM mailboxes m WHERE m.user_id = u.id AND m.state <> 'REMOVED') ORDER BY u.email
         """,  # noqa: S608  made of constants
         at,

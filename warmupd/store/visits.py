@@ -90,10 +90,11 @@ async def end_visit(
                 WHERE (folder_marks.uidvalidity, folder_marks.last_uid) <> (excluded.uidvalidity, excluded.last_uid)
         )
         UPDATE mailbox_visits
-        SET next_visit_at = CASE WHEN next_visit_at > $3 THEN least(next_visit_at, $2) ELSE $2 END,
+        SET next_visit_at = CASE WHEN asked_by > $3 THEN least(asked_by, $2) ELSE $2 END,
+            asked_by = CASE WHEN asked_by > $3 THEN asked_by END,
             last_visit_at = CASE WHEN $7 THEN last_visit_at ELSE $3 END,
             everywhere_at = CASE WHEN $8 THEN $3 ELSE everywhere_at END,
-            everywhere = everywhere AND (NOT $8 OR next_visit_at > $3),
+            everywhere = everywhere AND (NOT $8 OR coalesce(asked_by > $3, false)),
             failures = CASE WHEN $7 THEN least(failures + 1, 1000) ELSE 0 END
         WHERE mailbox_id = $1 RETURNING failures
         """,
@@ -117,6 +118,4 @@ async def folder_marks(db: Database, mailbox_id: int) -> list[FolderMark]:
 
 async def hasten_visit(db: Database, mailbox_id: int, *, before: dt.datetime) -> None:
     """Have the mailbox visited no later than `before`."""
-    await db.execute(
-        "UPDATE mailbox_visits SET next_visit_at = least(next_visit_at, $2) WHERE mailbox_id = $1", mailbox_id, before
-    )
+    await db.execute("SELECT hasten_visits(ARRAY[$1::bigint], '{}', $2)", mailbox_id, before)

@@ -1,0 +1,191 @@
+"""The program as people run it: a process, in a directory of its own, with a database of its own."""
+
+import asyncio
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from warmupd.sandbox.mailserver import SandboxProcess
+from warmupd.store.database import Database
+from warmupd.store.embedded import embedded_database
+
+PASSWORD = "a password of some length"
+COMMAND = [sys.executable, "-m", "warmupd.cli.main"]
+PATIENCE = 60.0  # seconds until a test that waits gives up
+
+
+class Program:
+    """Runs `warmupd` in `directory`; nothing of this machine's environment reaches it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "COLUMNS": "100", "TERM": "dumb"}
+
+    def __call__(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [*COMMAND, *arguments],
+            cwd=self.directory,
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        """What a command prints with --json."""
+        done = self(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def init(self, **settings: str) -> None:
+        """A fresh installation; `settings` are lines to be added to the sections of the file."""
+        done = self(
+            *(
+                "init",
+                "--admin-email",
+                "admin@example.com",
+                "--password-stdin",
+                "--data-dir",
+                str(self.directory / "db"),
+            ),
+            stdin=PASSWORD,
+        )
+        assert done.returncode == 0, done.stderr
+        for section, lines in settings.items():
+            self.set(section, lines)
+
+    def execute(self, statement: str) -> None:
+        """A statement in the embedded database."""
+
+        async def run() -> None:
+            async with embedded_database(self.directory / "db") as url:
+                async with await Database.open(url, pool_size=1, application_name="tests") as db:
+                    await db.execute(statement)
+
+        asyncio.run(run())
+
+    def set(self, section: str, lines: str) -> None:
+        """Add lines to a section of config.toml."""
+        file = self.directory / "config.toml"
+        text = file.read_text() if file.exists() else ""
+        head, found, tail = text.partition(f"[{section}]\n")
+        file.write_text(f"{head}{found or f'[{section}]{chr(10)}'}{lines}\n{tail}")
+
+
+class Daemon:
+    """`warmupd run`, and its log line by line."""
+
+    def __init__(self, program: Program) -> None:
+        self._process = subprocess.Popen(
+            [*COMMAND, "run"],
+            cwd=program.directory,
+            env=program.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self.log: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def wait_for(self, event: str) -> dict[str, Any]:
+        """The next log line of this event."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                line = None
+            assert line is not None, f"no {event} in\n" + "\n".join(self.log[-20:])
+            self.log.append(line)
+            if f'"event": "{event}"' in line:
+                told: dict[str, Any] = json.loads(line)
+                return told
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    def end(self) -> int:
+        """The exit code, once it has ended by itself."""
+        code = self._process.wait(PATIENCE)
+        self._reader.join()
+        return code
+
+    def close(self) -> None:
+        """End it in order, so that its database has ended as well."""
+        self._process.terminate()
+        try:
+            self.end()
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
+        if self._process.stderr is not None:
+            self._process.stderr.close()
+
+    def _read(self) -> None:
+        for line in self._process.stderr or ():
+            self._lines.put(line.rstrip())
+        self._lines.put(None)
+
+
+@pytest.fixture
+def program(data_dir: Path) -> Program:
+    return Program(data_dir)
+
+
+@pytest.fixture
+def start(program: Program) -> Iterator[Callable[[], Daemon]]:
+    """Starts daemons, and sees to it that none outlives the test."""
+    started: list[Daemon] = []
+
+    def begin() -> Daemon:
+        started.append(Daemon(program))
+        return started[-1]
+
+    yield begin
+    for daemon in started:
+        daemon.close()
+
+
+@pytest.fixture
+async def mail_server() -> AsyncIterator[SandboxProcess]:
+    """A mail server with anna@north.test and bert@south.test; their passwords are pw-anna and pw-bert."""
+    accounts = {"anna@north.test": "pw-anna", "bert@south.test": "pw-bert"}
+    async with SandboxProcess(accounts=accounts) as server:
+        yield server
+
+
+@pytest.fixture
+def servers(mail_server: SandboxProcess) -> list[str]:
+    """The options of `mailbox add` that lead to the mail server."""
+    smtp = ["--smtp-host", "127.0.0.1", "--smtp-port", str(mail_server.smtp_port), "--smtp-security", "STARTTLS"]
+    imap = ["--imap-host", "127.0.0.1", "--imap-port", str(mail_server.imap_port), "--imap-security", "TLS"]
+    return smtp + imap
+
+
+@pytest.fixture
+async def installed(program: Program, mail_server: SandboxProcess) -> Program:
+    """Set up so that it may talk to the mail server and sends at once, by the second."""
+    await asyncio.to_thread(
+        program.init,
+        security=f'allow_hosts = ["127.0.0.1"]\nca_file = "{mail_server.ca_file}"',
+        window="start_hour = 0\nend_hour = 24",
+        quota="ramp_start = 2000\ntarget_daily = 2000",
+        spacing="same_mailbox_min_minutes = 0.01\nsame_mailbox_max_minutes = 0.02",
+        http='listen = "127.0.0.1:0"',
+        logging='format = "json"',
+    )
+    return program

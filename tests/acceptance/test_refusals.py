@@ -1,0 +1,117 @@
+"""What cannot be done is refused in a line that says why, with the exit code that scripts rely on."""
+
+import asyncio
+import os
+import signal
+import socket
+import stat
+from collections.abc import Callable
+
+import pytest
+
+from tests.acceptance.conftest import Daemon, Program
+
+pytestmark = pytest.mark.acceptance
+
+
+def test_database_that_cannot_be_reached_ends_3_in_one_line(program: Program, free_port: int) -> None:
+    program.set("database", f'url = "postgresql://warmupd@127.0.0.1:{free_port}/warmupd"')
+    program.set("secrets", f'keys = ["{"A" * 43}"]')
+    for command in ("run", "status", "migrate"):
+        done = program(command)
+        assert done.returncode == 3
+        assert done.stderr.startswith("error: Postgres cannot be reached")
+        assert len(done.stderr.splitlines()) == 2
+        assert done.stdout == ""
+
+
+def test_check_says_unknown_when_the_database_is_away(program: Program, free_port: int) -> None:
+    program.set("database", f'url = "postgresql://warmupd@127.0.0.1:{free_port}/warmupd"')
+    done = program("status", "--check")
+    assert done.returncode == 3
+    assert done.stdout.startswith("UNKNOWN - ")
+
+
+def test_wrong_key_ends_2_and_names_the_nearest(program: Program) -> None:
+    program.set("limits", "global_per_hours = 5")
+    done = program("run")
+    assert done.returncode == 2
+    assert "limits.global_per_hours" in done.stderr
+    assert "did you mean limits.global_per_hour?" in done.stderr
+
+
+def test_wrong_option_ends_2(program: Program) -> None:
+    assert program("status", "--jsno").returncode == 2
+
+
+def test_init_writes_for_its_owner_alone_and_never_twice(program: Program) -> None:
+    program.init()
+    file = program.directory / "config.toml"
+    before = file.read_text()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    again = program("init", "--admin-email", "other@example.com", "--password-stdin", stdin="another password")
+    assert again.returncode == 2
+    assert "is there already" in again.stderr
+    assert file.read_text() == before
+
+
+def test_init_refuses_a_database_in_use_and_takes_its_file_back(program: Program) -> None:
+    program.init()
+    other = program.directory / "other"
+    other.mkdir()
+    options = ("--directory", str(other), "--data-dir", str(program.directory / "db"))
+    done = program("init", "--admin-email", "other@example.com", "--password-stdin", *options, stdin="another password")
+    assert done.returncode == 2
+    assert "in use already, by admin@example.com" in done.stderr
+    assert os.listdir(other) == []
+
+
+def test_init_without_terminal_and_password_writes_nothing(program: Program) -> None:
+    done = program("init", "--admin-email", "admin@example.com")
+    assert done.returncode == 2
+    assert "--password-stdin" in done.stderr
+    assert os.listdir(program.directory) == []
+
+
+async def test_refused_password_is_told_and_nothing_is_enrolled(installed: Program, servers: list[str]) -> None:
+    add = ("mailbox", "add", "anna@north.test", "--user", "admin@example.com", "--password-stdin", *servers)
+    done = await asyncio.to_thread(lambda: installed(*add, stdin="not-annas-word"))
+    assert done.returncode == 1
+    assert "anna@north.test was not let in by SMTP" in done.stderr
+    assert "check the SMTP user name and password" in done.stderr
+    assert "not-annas-word" not in done.stdout + done.stderr
+    assert await asyncio.to_thread(installed.json, "mailbox", "list") == []
+
+
+def test_hosts_that_are_not_given_are_asked_for(program: Program) -> None:
+    program.init()
+    done = program("mailbox", "add", "anna@north.test", "--user", "admin@example.com", "--password-stdin", stdin="pw")
+    assert done.returncode == 2
+    assert "--smtp-host and --imap-host missing" in done.stderr
+
+
+def test_first_worker_sets_the_slots_and_one_with_another_count_is_refused(
+    program: Program, start: Callable[[], Daemon]
+) -> None:
+    program.init(worker="id = 1\ncount = 2", http='listen = "127.0.0.1:0"', logging='format = "json"')
+    daemon = start()
+    assert daemon.wait_for("worker.started")["slots"] == 1
+    assert program.json("status")["slots"] == 2
+    daemon.send(signal.SIGTERM)
+    assert daemon.end() == 0
+
+    file = program.directory / "config.toml"
+    file.write_text(file.read_text().replace("count = 2", "count = 3"))
+    done = program("run")
+    assert done.returncode == 2
+    assert "worker.count is 3, but this fleet has 2 slots" in done.stderr
+    assert "warmupd fleet resize 3" in done.stderr
+
+
+def test_busy_port_is_a_clear_error(program: Program) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        program.init(worker="id = 0\ncount = 1", http=f'listen = "127.0.0.1:{port}"')
+        done = program("run")
+    assert done.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{port}" in done.stderr

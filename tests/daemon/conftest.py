@@ -1,0 +1,45 @@
+"""A rig for every test, and the log of its worker."""
+
+from collections.abc import AsyncIterator, Iterator, MutableMapping
+from typing import Any
+
+import pytest
+import structlog
+
+from tests.daemon.rig import BEGIN, Rig
+from warmupd.clock import VirtualClock
+from warmupd.daemon import app, housekeeping, patience, shard
+from warmupd.store.database import Database
+
+Log = list[dict[str, Any]]
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What passes in real time passes quickly, and what is done every minute of a virtual day, every half hour."""
+    monkeypatch.setattr(patience, "PAUSE", 0.01)
+    monkeypatch.setattr(app, "WATCH_EVERY", 3600.0)  # the tests look themselves
+    monkeypatch.setattr(housekeeping, "EVERY", 1800.0)
+    monkeypatch.setattr(shard, "LONGEST_WAIT", 1800.0)
+
+
+@pytest.fixture(autouse=True)
+def log() -> Iterator[Log]:
+    """Every event that was told, with its values."""
+    told: Log = []
+
+    def keep(logger: Any, level: str, event: MutableMapping[str, Any]) -> str:
+        told.append({"level": level, **event})
+        return f"{event.pop('event')} {event}"
+
+    before = structlog.get_config()
+    structlog.configure(processors=[keep])
+    yield told
+    structlog.configure(**before)
+
+
+@pytest.fixture
+async def rig(db: Database) -> AsyncIterator[Rig]:
+    rig = Rig(db, VirtualClock(BEGIN))
+    yield rig
+    await rig.halt()

@@ -1,0 +1,129 @@
+"""A mail server that exists in virtual time only: it answers as it is told, and remembers what it took."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from warmupd.clock import VirtualClock
+from warmupd.core.reply import Phase, SmtpReply, Trouble
+from warmupd.mail.account import Account
+from warmupd.mail.message import Message
+from warmupd.mail.smtp import MayProceed
+from warmupd.sandbox.record import Taken
+
+ORDER = list(Phase)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What one delivery comes to. Seconds are virtual: until MAIL, from there to the body, and to its answer."""
+
+    reply: SmtpReply
+    login_takes: float = 0.0
+    rcpt_takes: float = 0.0
+    body_takes: float = 0.0
+    lost: bool = False  # taken, but nobody is told: the connection breaks after the final dot
+    gate: asyncio.Event | None = None  # the body is not answered before this is set
+
+
+OK = Answer(reply=SmtpReply(phase=Phase.BODY, code=250, text="taken"))
+LOST = Answer(reply=SmtpReply(phase=Phase.BODY, code=None, trouble=Trouble.LOST), lost=True)
+
+
+def says(code: int, text: str = "no", *, phase: Phase = Phase.RCPT, enhanced: str = "") -> Answer:
+    """The server answers this in that phase."""
+    return Answer(reply=SmtpReply(phase=phase, code=code, enhanced=enhanced, text=text))
+
+
+def fails(trouble: Trouble, phase: Phase = Phase.CONNECT) -> Answer:
+    """There is no answer."""
+    return Answer(reply=SmtpReply(phase=phase, code=None, trouble=trouble))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Try:
+    """One delivery that was begun, and what it was answered."""
+
+    at: float  # seconds of the clock's boottime
+    address: str
+    recipient: str
+    message_id: str
+    answer: Answer
+
+
+Rule = Callable[[Account, Message], Answer]
+
+
+class ModelServer:
+    """Stands in for SmtpSender. `rule` decides each delivery; all are taken as long as nobody sets it."""
+
+    def __init__(self, clock: VirtualClock) -> None:
+        self._clock = clock
+        self.rule: Rule = lambda account, message: OK
+        self.tries: list[Try] = []
+        self.taken: list[Taken] = []
+        self.at_once = 0
+        self.most_at_once: dict[str, int] = {}  # by host
+        self._now_at: dict[str, int] = {}
+
+    async def deliver(self, account: Account, message: Message, *, may_proceed: MayProceed) -> SmtpReply:
+        answer = self.rule(account, message)
+        host = account.smtp.host
+        self._now_at[host] = self._now_at.get(host, 0) + 1
+        self.most_at_once[host] = max(self.most_at_once.get(host, 0), self._now_at[host])
+        at = self._clock.boottime()
+        self.tries.append(
+            Try(
+                at=at,
+                address=account.address,
+                recipient=message.recipient,
+                message_id=message.message_id,
+                answer=answer,
+            )
+        )
+        try:
+            return await self._converse(account, message, may_proceed, answer)
+        finally:
+            self._now_at[host] -= 1
+
+    async def close(self) -> None:
+        """Nothing is kept open."""
+
+    async def _converse(self, account: Account, message: Message, may_proceed: MayProceed, answer: Answer) -> SmtpReply:
+        phase = ORDER.index(answer.reply.phase)
+        await self._clock.sleep(answer.login_takes)
+        if phase < ORDER.index(Phase.MAIL):
+            return answer.reply
+        if trouble := may_proceed():
+            return SmtpReply(phase=Phase.MAIL, code=None, trouble=trouble)
+        mail_at = self._clock.boottime()
+        await self._clock.sleep(answer.rcpt_takes)
+        if phase < ORDER.index(Phase.BODY):
+            return answer.reply
+        if trouble := may_proceed():
+            return SmtpReply(phase=Phase.DATA, code=None, trouble=trouble)
+        await self._clock.sleep(answer.body_takes)
+        if answer.gate is not None:
+            await answer.gate.wait()
+        if answer.reply.accepted or answer.lost:
+            self._take(account, message, mail_at)
+        return answer.reply
+
+    def _take(self, account: Account, message: Message, mail_at: float) -> None:
+        self.taken.append(
+            Taken(
+                connection=len(self.tries),
+                user=account.address,
+                sender=message.sender,
+                recipients=(message.recipient,),
+                message_id=message.message_id,
+                token=message.message_id.strip("<>").partition("@")[0],
+                subject="",
+                size=len(message.content),
+                code=250,
+                folder="INBOX",
+                mail_at=mail_at,
+                rcpt_at=mail_at,
+                accepted_at=self._clock.boottime(),
+            )
+        )

@@ -1,0 +1,78 @@
+"""The invariants of the coordination core as queries: each finds the rows that break it, and finds none."""
+
+import datetime as dt
+
+from warmupd.store.database import Database
+
+# Jobs as they occupy a place of their day, as they were accepted, and as they ended without.
+_PLACES = "j.status IN ('PROCESSING', 'SENT', 'REPLIED', 'UNKNOWN') OR (j.status = 'FAILED' AND j.outcome = 'unverified')"
+_ACCEPTED = "j.status IN ('SENT', 'REPLIED')"
+
+QUERIES = {
+    "I3 a window of a minute and the slack holds more reservations than its caps": """
+        SELECT j.id FROM warmup_jobs j, settings c,
+        LATERAL (SELECT count(*) AS n, count(*) FILTER (WHERE o.user_id = j.user_id) AS own FROM warmup_jobs o
+                 WHERE o.picked_at >= j.picked_at
+                   AND o.picked_at < j.picked_at + make_interval(secs => 60 + c.slack_seconds)) AS w
+        WHERE w.n > c.global_per_minute OR w.own > c.user_per_minute""",
+    "I3 a window of an hour and the slack holds more reservations than its caps": """
+        SELECT j.id FROM warmup_jobs j, settings c,
+        LATERAL (SELECT count(*) AS n, count(*) FILTER (WHERE o.user_id = j.user_id) AS own FROM warmup_jobs o
+                 WHERE o.picked_at >= j.picked_at
+                   AND o.picked_at < j.picked_at + make_interval(secs => 3600 + c.slack_seconds)) AS w
+        WHERE w.n > c.global_per_hour OR w.own > c.user_per_hour""",
+    "I5 an older epoch of a slot reserved after a newer one": """
+        SELECT id FROM (SELECT j.id, j.epoch < max(j.epoch) OVER earlier AS late
+                        FROM warmup_jobs j, settings c WHERE j.epoch IS NOT NULL
+                        WINDOW earlier AS (PARTITION BY mailbox_hash(j.mailbox_id) % c.worker_count
+                                           ORDER BY j.picked_at RANGE UNBOUNDED PRECEDING EXCLUDE GROUP)) AS j
+        WHERE late""",
+    "I6 a day row does not say what its jobs say": f"""
+        SELECT d.mailbox_id FROM mailbox_days d LEFT JOIN (
+            SELECT j.mailbox_id, j.local_day AS day, count(*) FILTER (WHERE {_PLACES}) AS taken,
+                   count(*) FILTER (WHERE {_ACCEPTED}) AS sent, count(*) FILTER (WHERE j.status = 'FAILED') AS failed
+            FROM warmup_jobs j GROUP BY 1, 2) AS j USING (mailbox_id, day)
+        WHERE (d.taken, d.sent, d.failed) <> (coalesce(j.taken, 0), coalesce(j.sent, 0), coalesce(j.failed, 0))
+           OR d.attempts < d.taken""",
+    "I7 a mailbox and day has more accepted messages or attempts than it may": f"""
+        SELECT d.mailbox_id FROM mailbox_days d LEFT JOIN warmup_jobs j
+            ON j.mailbox_id = d.mailbox_id AND j.local_day = d.day AND ({_ACCEPTED})
+        GROUP BY d.mailbox_id, d.day
+        HAVING count(j.id) > d.quota OR d.attempts > d.quota + greatest(3, ceil(d.quota * 0.2))""",
+    "I8 a mailbox sends again before its spacing is over": """
+        SELECT id FROM (SELECT j.id, j.picked_at - lag(j.start_at) OVER (PARTITION BY j.mailbox_id ORDER BY j.picked_at)
+                            < make_interval(secs => c.mailbox_gap_seconds + c.slack_seconds) AS close
+                        FROM warmup_jobs j, settings c WHERE j.picked_at IS NOT NULL) AS j
+        WHERE close""",
+    "a send lies outside its window": """
+        SELECT j.id FROM warmup_jobs j JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
+        WHERE j.start_at < d.opens_at OR j.picked_at < d.opens_at OR j.send_by > d.closes_at OR j.start_at > j.send_by""",
+    "I9 a recipient is a stranger, oneself, or of another pool": """
+        SELECT j.id FROM warmup_jobs j LEFT JOIN mailboxes m ON m.id = j.mailbox_id
+        LEFT JOIN mailboxes r ON r.id = j.recipient_id
+        WHERE r.id IS NULL OR r.id = m.id OR r.pool_id <> m.pool_id""",
+    "I9 more than three messages went to an address that is not proven": f"""
+        SELECT f.mailbox_id FROM proofs f LEFT JOIN warmup_jobs j ON j.recipient_id = f.mailbox_id AND ({_PLACES})
+        WHERE f.proven_at IS NULL GROUP BY f.mailbox_id
+        HAVING count(j.id) > 3 OR count(j.id) <> f.unproven_sends""",
+}
+
+AT_REST = """
+    SELECT id FROM warmup_jobs
+    WHERE (status = 'PROCESSING' AND send_by < $1::timestamptz - interval '5 minutes')
+       OR (status = 'UNKNOWN' AND picked_at < $1 - interval '49 hours') OR (status = 'PENDING' AND created_at < $1 - interval '3 days')
+"""
+
+
+async def broken(db: Database) -> list[str]:
+    """What does not hold now: a sentence and some ids each; empty when all is well."""
+    together = " UNION ALL ".join(
+        f"SELECT {number}, (SELECT array_agg(x) FROM ({query}) AS f(x))" for number, query in enumerate(QUERIES.values())
+    )
+    sentences = list(QUERIES)
+    return [f"{sentences[number]}: {ids[:5]}" for number, ids in await db.fetch(together) if ids]
+
+
+async def unfinished(db: Database, now: dt.datetime) -> list[int]:
+    """I2: the jobs that have not ended though their time is over."""
+    return [row["id"] for row in await db.fetch(AT_REST, now)]

@@ -1,0 +1,181 @@
+"""Accounts and users: an address is enrolled once, by its owner, within the plan; secrets are shown sealed only."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from tests.store.rows import NOON, Ground, laid_ground  # noqa: F401  laid_ground is a fixture
+from warmupd.errors import NotFound, UsageError
+from warmupd.store import accounts, users
+from warmupd.store.accounts import NewMailbox
+from warmupd.store.users import Role
+
+
+async def test_mailbox_is_enrolled_paused_until_its_secrets_are_sealed(ground: Ground) -> None:
+    mailbox = await _add(ground, await _user(ground))
+    assert await _state(ground, mailbox) == "PAUSED"
+    await accounts.seal_secrets(ground.db, mailbox, smtp_secret=b"s1", imap_secret=b"i1", activate=True)
+    assert await _state(ground, mailbox) == "ACTIVE"
+    account = (await accounts.load_accounts(ground.db, [mailbox, 10**9]))[mailbox]
+    assert (account.address, account.smtp_secret, account.imap_secret) == ("a@example.test", b"s1", b"i1")
+    assert (account.smtp_host, account.smtp_port, account.smtp_security) == ("smtp.example.test", 465, "TLS")
+
+
+async def test_new_secret_leaves_the_other_one(ground: Ground) -> None:
+    mailbox = await _add(ground, await _user(ground))
+    await accounts.seal_secrets(ground.db, mailbox, smtp_secret=b"s1", imap_secret=b"i1")
+    await accounts.seal_secrets(ground.db, mailbox, smtp_secret=b"s2", imap_secret=None)
+    account = (await accounts.load_accounts(ground.db, [mailbox]))[mailbox]
+    assert (account.smtp_secret, account.imap_secret) == (b"s2", b"i1")
+
+
+async def test_sealed_secrets_are_not_printed(ground: Ground) -> None:
+    mailbox = await _add(ground, await _user(ground))
+    await accounts.seal_secrets(ground.db, mailbox, smtp_secret=b"sealed-one", imap_secret=b"sealed-two")
+    assert "sealed" not in repr(await accounts.load_accounts(ground.db, [mailbox]))
+
+
+async def test_address_is_enrolled_once_whatever_its_case(ground: Ground) -> None:
+    await _add(ground, await _user(ground))
+    with pytest.raises(UsageError, match="enrolled already"):
+        await _add(ground, await _user(ground, "other@example.test"), address="A@EXAMPLE.TEST")
+
+
+async def test_address_enrolled_twice_at_once_is_enrolled_once(ground: Ground) -> None:
+    owner = await _user(ground)
+    added = await asyncio.gather(*(_add(ground, owner) for _ in range(5)), return_exceptions=True)
+    assert sorted(type(one).__name__ for one in added) == ["UsageError"] * 4 + ["int"]
+
+
+async def test_removed_address_can_be_enrolled_again(ground: Ground) -> None:
+    owner = await _user(ground)
+    first = await _add(ground, owner)
+    await ground.db.execute("UPDATE mailboxes SET state = 'REMOVED'")
+    assert await _add(ground, owner) != first
+    assert await accounts.load_accounts(ground.db, [first]) == {}
+
+
+async def test_plans_limit_holds_for_enrolments_at_once(ground: Ground) -> None:
+    owner = await _user(ground)
+    await ground.db.execute("UPDATE plans SET mailbox_limit = 2")
+    wishes = (_add(ground, owner, address=f"m{n}@example.test") for n in range(6))
+    added = await asyncio.gather(*wishes, return_exceptions=True)
+    assert sorted(type(one).__name__ for one in added) == ["UsageError"] * 4 + ["int"] * 2
+    assert await ground.db.fetchval("SELECT count(*) FROM mailboxes") == 2
+
+
+async def test_nobody_gets_into_another_users_private_pool(ground: Ground) -> None:
+    owner, other = await _user(ground), await _user(ground, "other@example.test")
+    private = await ground.db.fetchval("SELECT id FROM pools WHERE owner_id = $1", owner)
+    with pytest.raises(UsageError, match="private"):
+        await _add(ground, other, pool_id=private)
+    mailbox = await _add(ground, other)
+    with pytest.raises(UsageError, match="private"):
+        await accounts.change_mailboxes(ground.db, [mailbox], {"pool_id": private})
+    shared = await users.shared_pool(ground.db, "shared")
+    await accounts.change_mailboxes(ground.db, [mailbox], {"pool_id": shared})
+
+
+@pytest.mark.parametrize("address", ["nobody", "a@b@c", "with space@example.test"])
+async def test_what_is_no_address_is_refused(ground: Ground, address: str) -> None:
+    with pytest.raises(UsageError):
+        await _add(ground, await _user(ground), address=address)
+
+
+async def test_many_are_changed_at_once_and_watchers_see_it(ground: Ground) -> None:
+    boxes = await ground.mailboxes(3)
+    await ground.db.execute("UPDATE mailboxes SET changed_at = 'epoch'")
+    await accounts.change_mailboxes(ground.db, boxes[:2], {"target_daily": 50, "labels": ["north"]})
+    rows = await ground.db.fetch("SELECT target_daily, labels, changed_at > 'epoch' FROM mailboxes ORDER BY id")
+    assert [tuple(row) for row in rows] == [(50, ["north"], True)] * 2 + [(None, [], False)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [({"smtp_secret": b"x"}, "cannot be"), ({"state = 'ACTIVE' --": 1}, "cannot be"), ({"start_hour": 24}, "range")],
+)
+async def test_change_that_is_not_allowed_is_refused(ground: Ground, changes: dict[str, Any], said: str) -> None:
+    boxes = await ground.mailboxes(1)
+    with pytest.raises(UsageError, match=said) as raised:
+        await accounts.change_mailboxes(ground.db, boxes, changes)
+    assert "Failing row" not in str(raised.value)  # the row has secrets, if sealed ones
+
+
+async def test_mailboxes_are_found_by_all_that_is_given(ground: Ground) -> None:
+    owner, other = await _user(ground), await _user(ground, "other@example.test")
+    a = await _add(ground, owner, labels=["north"])
+    b = await _add(ground, other, address="b@elsewhere.test", labels=["north"])
+    assert await accounts.find_mailboxes(ground.db, label="north") == [a, b]
+    assert await accounts.find_mailboxes(ground.db, label="north", user="OTHER@example.test") == [b]
+    assert await accounts.find_mailboxes(ground.db, domain="Example.Test") == [a]
+    assert await accounts.find_mailbox(ground.db, "A@example.test") == a
+    assert await accounts.find_mailbox(ground.db, str(b)) == b
+    with pytest.raises(NotFound):
+        await accounts.find_mailbox(ground.db, "c@example.test")
+
+
+# -- users ----------------------------------------------------------------------------------------------------------
+
+
+async def test_user_is_created_with_a_private_pool(ground: Ground) -> None:
+    user_id = await _user(ground, "Me@example.test")
+    await _add(ground, user_id)
+    found = await users.find_user(ground.db, "me@EXAMPLE.test")
+    assert (found.id, found.role, found.plan, found.mailboxes) == (user_id, Role.USER, "default", 1)
+    assert await ground.db.fetchval("SELECT count(*) FROM pools WHERE owner_id = $1", user_id) == 1
+
+
+async def test_users_address_is_taken_once(ground: Ground) -> None:
+    await _user(ground)
+    with pytest.raises(UsageError, match="already"):
+        await _user(ground, "OWNER@example.test")
+
+
+@pytest.mark.parametrize("options", [{"email": "nobody"}, {"plan": "none"}])
+async def test_user_without_address_or_plan_is_refused(ground: Ground, options: dict[str, str]) -> None:
+    with pytest.raises(UsageError):
+        await users.add_user(
+            ground.db, **{"email": "x@example.test", **options}, role=Role.USER, actor="cli", at=NOON
+        )
+
+
+async def test_unknown_user_cannot_enrol(ground: Ground) -> None:
+    with pytest.raises(NotFound):
+        await _add(ground, uuid4())
+
+
+async def test_shared_pool_is_created_once_and_on_purpose(ground: Ground) -> None:
+    with pytest.raises(NotFound):
+        await users.shared_pool(ground.db, "agency")
+    made = await asyncio.gather(*(users.shared_pool(ground.db, "agency", create=True) for _ in range(5)))
+    assert len(set(made)) == 1
+    assert await users.shared_pool(ground.db, "AGENCY") == made[0]
+
+
+async def _user(ground: Ground, email: str = "owner@example.test") -> UUID:
+    return await users.add_user(ground.db, email=email, role=Role.USER, actor="cli", at=NOON)
+
+
+async def _add(ground: Ground, user_id: UUID, **other: Any) -> int:
+    new = NewMailbox(
+        user_id=user_id,
+        address="a@example.test",
+        display_name="A",
+        smtp_host="smtp.example.test",
+        smtp_port=465,
+        smtp_security="TLS",
+        smtp_username="a",
+        imap_host="imap.example.test",
+        imap_port=993,
+        imap_security="TLS",
+        imap_username="a",
+    )
+    return await accounts.add_mailbox(ground.db, replace(new, **other), actor="cli", at=NOON)
+
+
+async def _state(ground: Ground, mailbox: int) -> str:
+    state: str = await ground.db.fetchval("SELECT state FROM mailboxes WHERE id = $1", mailbox)
+    return state

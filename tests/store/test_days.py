@@ -1,0 +1,226 @@
+"""Mailboxes as the scheduler loads them, the days it opens, and what pools and partitions agree on."""
+
+import asyncio
+import datetime as dt
+
+from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
+    CLOSES,
+    NOON,
+    OPENS,
+    TODAY,
+    Ground,
+    after,
+    laid_ground,
+)
+from warmupd.core.mailbox import Defaults, Hours, Mailbox, MailboxState, Ramp
+from warmupd.core.pairing import Fit, choose_recipient
+from warmupd.core.ramp import Budget
+from warmupd.core.window import Window
+from warmupd.store import directories, mailboxes, partitions
+
+DEFAULTS = Defaults(
+    zone="Europe/Paris", hours=Hours(start=6, end=22), ramp=Ramp(start=5, step=3, target=40, floor=30), own_mail=2
+)
+TOMORROW = TODAY + dt.timedelta(days=1)
+BUDGET = Budget(quota=8, floor=5, ramp_day=2, factors=(("ramp", 8),))
+WINDOW = Window(opens_at=OPENS, closes_at=CLOSES)
+
+
+async def test_mailbox_without_settings_has_the_defaults(ground: Ground) -> None:
+    (mailbox_id,) = await ground.mailboxes(1)
+    (mailbox,) = await mailboxes.load_mailboxes(ground.db, DEFAULTS)
+    assert (mailbox.id, mailbox.domain, mailbox.state) == (mailbox_id, "example.test", MailboxState.ACTIVE)
+    assert (mailbox.zone, mailbox.hours, mailbox.ramp) == (DEFAULTS.zone, DEFAULTS.hours, DEFAULTS.ramp)
+    assert (mailbox.day_limit, mailbox.ramp_days) == (None, 0)
+
+
+async def test_own_settings_override_the_users_and_the_defaults(ground: Ground) -> None:
+    await ground.mailboxes(2)
+    await ground.db.execute("UPDATE users SET timezone = 'Asia/Tokyo'")
+    await ground.db.execute(
+        "UPDATE mailboxes SET timezone = 'America/Lima', start_hour = 8, weekdays_only = true, target_daily = 0"
+        " WHERE id = 1"
+    )
+    first, second = await mailboxes.load_mailboxes(ground.db, DEFAULTS)
+    assert (first.zone, first.hours) == ("America/Lima", Hours(start=8, end=22, weekdays_only=True))
+    assert (first.ramp.target, first.ramp.start) == (0, 5)
+    assert (second.zone, second.hours) == ("Asia/Tokyo", DEFAULTS.hours)
+
+
+async def test_day_limit_is_the_lower_of_plan_and_provider(ground: Ground) -> None:
+    await ground.mailboxes(1)
+    await ground.db.execute("UPDATE mailboxes SET provider_limit = 20, own_mail = 5")
+    assert (await _only(ground)).day_limit == 15
+    await ground.db.execute("UPDATE plans SET sends_per_day = 12, priority = 3")
+    mailbox = await _only(ground)
+    assert (mailbox.day_limit, mailbox.priority) == (12, 3)
+
+
+async def test_users_gap_is_half_of_what_its_quotas_leave(ground: Ground) -> None:
+    await ground.mailboxes(4)
+    await ground.db.execute("UPDATE mailboxes SET state = 'PAUSED' WHERE id = 4")
+    loaded = await mailboxes.load_mailboxes(ground.db, DEFAULTS, [1])
+    assert [mailbox.user_gap for mailbox in loaded] == [16 * 3600 / 120 / 2]
+
+
+async def test_all_but_removed_mailboxes_are_loaded(ground: Ground) -> None:
+    await ground.mailboxes(1, state="PAUSED")  # of a user who has no active one
+    await ground.mailboxes(1, state="REMOVED")
+    assert (await _only(ground)).state is MailboxState.PAUSED
+    assert await mailboxes.load_mailboxes(ground.db, DEFAULTS, [2]) == []
+
+
+async def test_changes_are_told(ground: Ground) -> None:
+    first, _ = await ground.pair()
+    await ground.db.execute("UPDATE mailboxes SET changed_at = now() - interval '1 hour'")
+    since = await mailboxes.latest_change(ground.db)
+    await ground.db.execute("UPDATE mailboxes SET changed_at = now() WHERE id = $1", first)
+    assert list(await mailboxes.changed_since(ground.db, since + dt.timedelta(minutes=1))) == [first]
+
+
+# -- days -----------------------------------------------------------------------------------------------------------
+
+
+async def test_day_is_opened_once_and_advances_the_ramp_once(ground: Ground) -> None:
+    await ground.mailboxes(1)
+    mailbox = await _only(ground)
+    (opened,) = await mailboxes.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, BUDGET)])
+    again = Budget(quota=40, floor=30, ramp_day=3, factors=())
+    assert await mailboxes.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, again)]) == [opened]
+    assert (opened.quota, opened.floor, opened.opens_at) == (8, 5, OPENS)
+    assert (await _only(ground)).ramp_days == 2
+    assert await ground.db.fetchval("SELECT factors FROM mailbox_days WHERE day = $1", TOMORROW) == [["ramp", 8]]
+
+
+async def test_all_who_open_a_day_at_once_get_its_row(ground: Ground) -> None:
+    await ground.mailboxes(30)
+    loaded = await mailboxes.load_mailboxes(ground.db, DEFAULTS)
+    wanted = [(mailbox, TOMORROW, WINDOW, BUDGET) for mailbox in loaded]
+    opened = await asyncio.gather(*(mailboxes.open_days(ground.db, wanted) for _ in range(6)))
+    assert [len({day.mailbox_id for day in days}) for days in opened] == [30] * 6
+    assert all(day.day == TOMORROW for days in opened for day in days)
+
+
+async def test_ramp_never_goes_back(ground: Ground) -> None:
+    await ground.mailboxes(1)
+    await ground.db.execute("UPDATE mailboxes SET ramp_days = 9")
+    await mailboxes.open_days(ground.db, [(await _only(ground), TOMORROW, WINDOW, BUDGET)])
+    assert (await _only(ground)).ramp_days == 9
+
+
+async def test_open_days_are_loaded_by_their_date(ground: Ground) -> None:
+    first, second = await ground.pair(quota=7)
+    loaded = await mailboxes.load_days(ground.db, {first: TODAY, second: TOMORROW})
+    assert [(day.mailbox_id, day.day, day.quota, day.taken) for day in loaded] == [(first, TODAY, 7, 0)]
+
+
+# -- states ---------------------------------------------------------------------------------------------------------
+
+
+async def test_change_of_state_is_written_down(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    assert await _state(ground, mailbox, MailboxState.PAUSED) is MailboxState.ACTIVE
+    assert await _state(ground, mailbox, MailboxState.PAUSED) is None
+    row = await ground.db.fetchrow("SELECT at, actor, subject, subject_id, was, became, reason FROM state_changes")
+    assert row is not None
+    assert tuple(row) == (NOON, "cli", "mailbox", str(mailbox), "ACTIVE", "PAUSED", "why")
+
+
+async def test_removed_mailbox_keeps_its_state(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1, state="REMOVED")
+    assert await _state(ground, mailbox, MailboxState.ACTIVE) is None
+    assert await ground.db.fetchval("SELECT state FROM mailboxes") == "REMOVED"
+
+
+async def test_suspension_ends_by_itself_and_touches_nobody_else(ground: Ground) -> None:
+    over, lasting, unbounded = await ground.mailboxes(3)
+    for mailbox, until in ((over, after(60)), (lasting, after(61)), (unbounded, None)):
+        await mailboxes.change_state(
+            ground.db, mailbox, MailboxState.SUSPENDED, actor="daemon", reason="why", at=NOON, until=until
+        )
+    assert await mailboxes.end_suspensions(ground.db, at=after(60)) == [over]
+    states = await ground.db.fetch("SELECT state FROM mailboxes ORDER BY id")
+    assert [row["state"] for row in states] == ["ACTIVE", "SUSPENDED", "SUSPENDED"]
+    assert await ground.db.fetchval("SELECT count(*) FROM state_changes WHERE became = 'ACTIVE'") == 1
+
+
+async def test_refusals_close_together_are_one_doubt(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    doubts = [
+        await mailboxes.doubt_credentials(ground.db, mailbox, apart=300, at=after(at)) for at in (0, 299, 300, 301, 601)
+    ]
+    assert doubts == [1, 1, 2, 2, 3]
+    await mailboxes.trust_credentials(ground.db, mailbox)
+    assert await mailboxes.doubt_credentials(ground.db, mailbox, apart=300, at=after(602)) == 1
+
+
+async def test_rest_is_never_cut_short(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    for until in (after(900), after(60)):
+        await mailboxes.rest_mailbox(
+            ground.db, mailbox, until=until, reason="rate", message="450 slower", remedy="", at=NOON
+        )
+    assert await ground.db.fetchval("SELECT resting_until FROM mailbox_pace") == after(900)
+    assert await ground.db.fetchval("SELECT last_error FROM mailboxes") == "450 slower"
+
+
+# -- pools and partitions -------------------------------------------------------------------------------------------
+
+
+async def test_directories_agree_between_callers_at_once(ground: Ground) -> None:
+    views = [{1: [(n, 1 + turn) for n in range(1, 50)], 2: [(99, 1)]} for turn in range(6)]
+    agreed = await asyncio.gather(*(directories.agree_directories(ground.db, TODAY, view) for view in views))
+    chosen = {
+        tuple(choose_recipient(found[1], n, turn, lambda _: Fit.PREFERRED) for n in range(1, 50) for turn in range(6))
+        for found in agreed
+    }
+    assert len(chosen) == 1
+    assert await ground.db.fetchval("SELECT count(*) FROM pool_directories") == 2
+
+
+async def test_directory_gets_a_version_when_its_members_change(ground: Ground) -> None:
+    await directories.agree_directories(ground.db, TODAY, {1: [(1, 5), (2, 5)]})
+    await directories.agree_directories(ground.db, TODAY, {1: [(2, 9), (1, 9)]})
+    assert await ground.db.fetchval("SELECT array_agg(weights) FROM pool_directories") == [[5, 5]]
+    more = (await directories.agree_directories(ground.db, TODAY, {1: [(1, 5), (2, 5), (3, 5)]}))[1]
+    assert (len(more), 3 in more) == (3, True)
+    await directories.drop_directories(ground.db, TOMORROW)
+    assert await ground.db.fetchval("SELECT count(*) FROM pool_directories") == 0
+
+
+async def test_partitions_are_made_ahead_once_by_many(ground: Ground) -> None:
+    later = TODAY + dt.timedelta(days=10)
+    assert await partitions.missing_partitions(ground.db, later) == [
+        f"{parent}_202606{day}" for parent in ("sightings", "warmup_jobs") for day in (11, 12)
+    ]
+    made = await asyncio.gather(*(partitions.make_partitions(ground.db, later) for _ in range(4)))
+    assert sorted(made) == [0, 0, 0, 10]
+    assert await partitions.missing_partitions(ground.db, later) == []
+
+
+async def test_partitions_are_made_while_others_write(ground: Ground) -> None:
+    async with ground.db.acquire() as connection, connection.transaction():
+        await connection.execute("UPDATE warmup_jobs SET topic = 'held' WHERE false")
+        await connection.execute("SELECT FROM sightings")
+        async with asyncio.timeout(5):
+            assert await partitions.make_partitions(ground.db, TODAY + dt.timedelta(days=10)) == 10
+
+
+async def test_partition_has_the_tables_constraints(ground: Ground) -> None:
+    rows = await ground.db.fetch(
+        "SELECT conrelid::regclass::text AS part, array_agg(contype::text || pg_get_constraintdef(oid)"
+        " ORDER BY contype, pg_get_constraintdef(oid)) AS rules FROM pg_constraint"
+        " WHERE conrelid IN ('warmup_jobs'::regclass, 'warmup_jobs_20260601'::regclass) AND contype IN ('c', 'p')"
+        " GROUP BY 1"
+    )
+    assert len(rows) == 2
+    assert rows[0]["rules"] == rows[1]["rules"]
+
+
+async def _only(ground: Ground) -> Mailbox:
+    (mailbox,) = await mailboxes.load_mailboxes(ground.db, DEFAULTS)
+    return mailbox
+
+
+async def _state(ground: Ground, mailbox: int, state: MailboxState) -> MailboxState | None:
+    return await mailboxes.change_state(ground.db, mailbox, state, actor="cli", reason="why", at=NOON)

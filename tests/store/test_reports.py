@@ -1,0 +1,222 @@
+"""Reports read what is there: days, caps, workers, and the mailboxes that need somebody."""
+
+import datetime as dt
+from uuid import UUID, uuid4
+
+import pytest
+
+from warmupd.core.mailbox import Defaults, Hours, MailboxState, Ramp
+from warmupd.core.ramp import resolve_budget
+from warmupd.core.window import window_of
+from warmupd.errors import UsageError
+from warmupd.store import diagnosis, enrolment, fleet, mailbox_report, reports, slots, users
+from warmupd.store.accounts import NewMailbox, add_mailbox, seal_secrets
+from warmupd.store.database import Database
+from warmupd.store.mailboxes import change_state, load_mailboxes, open_days, rest_mailbox
+
+NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
+DEFAULTS = Defaults(zone="UTC", hours=Hours(start=0, end=24), ramp=Ramp(start=40, step=1, target=40, floor=30))
+
+
+async def user(db: Database, email: str = "owner@example.com") -> UUID:
+    return await users.add_user(db, email=email, role=users.Role.USER, actor="test", at=NOW)
+
+
+async def mailbox(db: Database, owner: UUID, address: str, *, sealed: bool = True) -> int:
+    new = NewMailbox(
+        user_id=owner,
+        address=address,
+        display_name="",
+        smtp_host="smtp.example.com",
+        smtp_port=587,
+        smtp_security="STARTTLS",
+        smtp_username=address,
+        imap_host="imap.example.com",
+        imap_port=993,
+        imap_security="TLS",
+        imap_username=address,
+    )
+    mailbox_id = await add_mailbox(db, new, actor="test", at=NOW)
+    if sealed:
+        await seal_secrets(db, mailbox_id, smtp_secret=b"smtp", imap_secret=b"imap", activate=True)
+    return mailbox_id
+
+
+async def open_today(db: Database, mailbox_id: int) -> None:
+    (found,) = await load_mailboxes(db, DEFAULTS, [mailbox_id])
+    window = window_of(NOW.date(), found.zone, found.hours)
+    assert window is not None
+    await open_days(db, [(found, NOW.date(), window, resolve_budget(found, NOW.date(), variance=0.1))])
+
+
+async def use_cap(db: Database, scope: str, ref: UUID, sends: int, head: dt.datetime) -> None:
+    """As if `sends` had been granted in the second of `head`."""
+    ring = "array_fill(0, ARRAY[{0} - 1]) || $4::integer"
+    await db.execute(
+        "INSERT INTO cap_rings (scope, ref, head, head_s, seconds, halves)"
+        f" VALUES ($1, $2, $3, floor(extract(epoch FROM $3::timestamptz)), {ring.format(122)}, {ring.format(124)})"
+        " ON CONFLICT (scope, ref) DO UPDATE SET head = excluded.head, head_s = excluded.head_s,"
+        " seconds = excluded.seconds, halves = excluded.halves",
+        scope,
+        ref,
+        head,
+        sends,
+    )
+
+
+async def test_open_day_is_reported_with_what_made_its_quota(db: Database) -> None:
+    anna = await mailbox(db, await user(db), "anna@example.com")
+    await open_today(db, anna)
+    counts = (await reports.days_of(db, {anna: NOW.date()}))[anna]
+    assert counts.factors[0] == ("ramp", 40)
+    assert counts.day.quota == counts.factors[-1][1]
+    assert (counts.sent, counts.failed, counts.ramp_day) == (0, 0, 1)
+
+
+async def test_other_days_are_not_todays(db: Database) -> None:
+    anna = await mailbox(db, await user(db), "anna@example.com")
+    await open_today(db, anna)
+    assert await reports.days_of(db, {anna: NOW.date() + dt.timedelta(days=1)}) == {}
+
+
+async def test_states_are_counted_without_removed_mailboxes(db: Database) -> None:
+    owner = await user(db)
+    anna = await mailbox(db, owner, "anna@example.com")
+    await mailbox(db, owner, "bert@example.com")
+    await change_state(db, anna, MailboxState.REMOVED, actor="test", reason="", at=NOW)
+    assert await reports.state_counts(db) == {"ACTIVE": 1}
+
+
+async def test_rest_is_reported_until_it_ends(db: Database) -> None:
+    anna = await mailbox(db, await user(db), "anna@example.com")
+    until = NOW + dt.timedelta(hours=1)
+    await rest_mailbox(db, anna, until=until, reason="rate", message="450", remedy="", at=NOW)
+    assert await reports.resting(db, at=NOW) == {anna: until}
+    assert await reports.resting(db, at=until) == {}
+
+
+async def test_worst_mailboxes_come_first(db: Database) -> None:
+    owner = await user(db)
+    well, resting, suspended, refused = [await mailbox(db, owner, f"{name}@example.com") for name in "wrsf"]
+    await rest_mailbox(
+        db, resting, until=NOW + dt.timedelta(hours=1), reason="rate", message="450 slow", remedy="wait", at=NOW
+    )
+    await change_state(db, suspended, MailboxState.SUSPENDED, actor="daemon", reason="550 spam", at=NOW)
+    await change_state(db, refused, MailboxState.AUTH_FAILED, actor="daemon", reason="535 no", at=NOW)
+    found = await reports.attention(db, at=NOW, limit=10)
+    assert [(one.address[0], one.what) for one in found] == [("f", "535 no"), ("s", "550 spam"), ("r", "450 slow")]
+    assert well
+
+
+async def test_pool_with_one_mailbox_is_narrow_and_one_with_two_is_not(db: Database) -> None:
+    alone, pair = await user(db, "alone@example.com"), await user(db, "pair@example.com")
+    await mailbox(db, alone, "a@example.com")
+    for name in "bc":
+        await mailbox(db, pair, f"{name}@example.com")
+    (narrow,) = await reports.narrow_pools(db)
+    assert narrow.pool == "the private pool of alone@example.com"
+
+
+async def test_unproven_mailboxes_with_three_messages_do_not_count_as_recipients(db: Database) -> None:
+    owner = await user(db)
+    anna, bert, carl = [await mailbox(db, owner, f"{name}@example.com") for name in "abc"]
+    await db.execute("UPDATE proofs SET unproven_sends = 3 WHERE mailbox_id = ANY ($1)", [bert, carl])
+    recipients = await mailbox_report.recipients_of(db, anna)
+    assert (recipients.others, recipients.receiving, recipients.available) == (2, 2, 0)
+    (narrow,) = await reports.narrow_pools(db)
+    assert (narrow.receiving, narrow.exhausted) == (3, 2)
+
+
+@pytest.mark.parametrize(("age", "used_minute", "used_hour"), [(0, 8, 8), (30, 8, 8), (90, 0, 8), (3700, 0, 0)])
+async def test_caps_are_counted_over_sliding_windows(db: Database, age: int, used_minute: int, used_hour: int) -> None:
+    owner = await user(db)
+    await use_cap(db, "USER", owner, 8, NOW - dt.timedelta(seconds=age))
+    use = {cap.cap: cap for cap in await fleet.cap_use(db, at=NOW, user_id=owner)}
+    assert (use["user_minute"].used, use["user_hour"].used) == (used_minute, used_hour)
+    assert (use["user_minute"].limit, use["global_minute"].used) == (8, 0)
+    free_at = use["user_minute"].free_at
+    assert free_at is None if used_minute < 8 else free_at is not None and free_at > NOW
+
+
+async def test_user_who_never_sent_has_used_nothing(db: Database) -> None:
+    owner = await user(db)
+    await mailbox(db, owner, "anna@example.com")
+    (caps,) = await fleet.user_caps(db, at=NOW)
+    assert (caps.email, caps.used_hour, caps.per_hour, caps.by_plan) == ("owner@example.com", 0, 300, False)
+
+
+async def test_plan_overrules_the_settings(db: Database) -> None:
+    await mailbox(db, await user(db), "anna@example.com")
+    await db.execute("UPDATE plans SET per_hour = 50")
+    (caps,) = await fleet.user_caps(db, at=NOW)
+    assert (caps.per_hour, caps.per_minute, caps.by_plan) == (50, 8, True)
+
+
+async def test_live_worker_is_listed_with_its_slots_until_it_stops(db: Database) -> None:
+    worker = uuid4()
+    limits = {"global_per_hour": 5}
+    await slots.register_worker(
+        db, worker, name="host:1", http_address="127.0.0.1:3000", version="1", limits=limits, at=NOW
+    )
+    await slots.claim_slots(db, worker, ttl=30.0, most=10, at=NOW)
+    (listed,) = await fleet.live_workers(db, at=NOW)
+    assert (listed.name, listed.slots, listed.limits) == ("host:1", 10, limits)
+    assert (await fleet.fleet_settings(db, at=NOW)).slots_held == 10
+    await slots.release_slots(db, worker, at=NOW)
+    assert await fleet.live_workers(db, at=NOW) == []
+
+
+async def test_slot_count_is_adopted_only_before_the_first_claim(db: Database) -> None:
+    assert await fleet.adopt_slot_count(db, 4) == 4
+    worker = uuid4()
+    await slots.register_worker(db, worker, name="host:1", http_address="", version="1", limits={}, at=NOW)
+    assert len(await slots.claim_slots(db, worker, ttl=30.0, most=10, at=NOW)) == 4
+    assert await fleet.adopt_slot_count(db, 8) == 4
+
+
+async def test_more_slots_than_a_fleet_can_have_are_refused(db: Database) -> None:
+    with pytest.raises(UsageError, match="more than a fleet can have"):
+        await fleet.adopt_slot_count(db, 5000)
+    assert await slots.slot_count(db) == 64
+
+
+async def test_enrolling_that_broke_off_leaves_nothing(db: Database) -> None:
+    owner = await user(db)
+    half = await mailbox(db, owner, "anna@example.com", sealed=False)
+    whole = await mailbox(db, owner, "bert@example.com")
+    assert await enrolment.undo_enrolment(db, half)
+    assert not await enrolment.undo_enrolment(db, whole)
+    assert await db.fetchval("SELECT array_agg(address) FROM mailboxes") == ["bert@example.com"]
+    assert await db.fetchval("SELECT count(*) FROM state_changes WHERE subject = 'mailbox'") == 1
+
+
+async def test_enrolling_under_way_is_not_taken_for_abandoned(db: Database) -> None:
+    half = await mailbox(db, await user(db), "anna@example.com", sealed=False)
+    assert not await enrolment.undo_abandoned(db, "anna@example.com")
+    await db.execute("UPDATE mailboxes SET created_at = now() - interval '1 hour' WHERE id = $1", half)
+    assert await enrolment.undo_abandoned(db, "Anna@example.com")
+
+
+@pytest.mark.parametrize(("reason", "rests"), [("bad_credentials", False), ("daily_limit", True)])
+async def test_only_a_rest_that_its_owner_can_mend_ends(db: Database, reason: str, rests: bool) -> None:
+    anna = await mailbox(db, await user(db), "anna@example.com")
+    until = NOW + dt.timedelta(hours=1)
+    await rest_mailbox(db, anna, until=until, reason=reason, message="", remedy="", at=NOW)
+    await enrolment.end_rest(db, [anna])
+    assert (anna in await reports.resting(db, at=NOW)) is rests
+
+
+async def test_doctor_tries_the_mailbox_with_the_last_error(db: Database) -> None:
+    owner = await user(db)
+    anna, bert = [await mailbox(db, owner, f"{name}@example.com") for name in "ab"]
+    assert await diagnosis.mailbox_to_try(db) == anna
+    await rest_mailbox(db, bert, until=NOW, reason="rate", message="450", remedy="", at=NOW)
+    assert await diagnosis.mailbox_to_try(db) == bert
+    sample = await diagnosis.sample_sealed(db, limit=5)
+    assert [(one.mailbox_id, one.purpose) for one in sample] == [
+        (anna, "imap"),
+        (anna, "smtp"),
+        (bert, "imap"),
+        (bert, "smtp"),
+    ]
+    assert (await diagnosis.ask_server(db)).most_connections > 0

@@ -1,0 +1,87 @@
+"""When a mailbox is visited again: after a good visit, a failed one, or a login that was refused."""
+
+import datetime as dt
+from collections import Counter
+
+from warmupd.core.engagement import next_visit_at
+from warmupd.core.mailbox import Mailbox
+from warmupd.core.window import local_day, next_opening, window_of
+from warmupd.daemon.aftermath import Aftermath
+from warmupd.daemon.ground import Ground
+from warmupd.errors import DatabaseUnavailable, WarmupdError
+from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
+from warmupd.mail.visit import Look
+from warmupd.store import visits
+from warmupd.store.mailboxes import note_error
+from warmupd.store.visits import DueVisit
+
+FAILED_AGAIN = 900.0  # seconds after a failed visit; doubled with each failure in a row
+FAILED_MOST = 6 * 3600.0
+GO_ON = 60.0  # seconds until what was cut short is read on
+
+
+class Revisits:
+    """Ends visits and plans the next ones. How many failed in a row is kept in memory only."""
+
+    def __init__(self, ground: Ground, aftermath: Aftermath, *, per_day: int) -> None:
+        self._db = ground.db
+        self._clock = ground.clock
+        self._events = ground.events
+        self._rng = ground.rng
+        self._aftermath = aftermath
+        self._per_day = per_day
+        self._failures: Counter[int] = Counter()
+        self._refusals: Counter[int] = Counter()  # of these, refused logins
+
+    def planned(self, mailbox: Mailbox) -> dt.datetime:
+        """The next visit in the mailbox's waking hours."""
+        now = self._clock.now()
+        today = local_day(now, mailbox.zone)
+        _, following = next_opening(today, mailbox.zone, mailbox.hours)
+        return next_visit_at(now, window_of(today, mailbox.zone, mailbox.hours), following, self._per_day, self._rng)
+
+    async def after(self, mailbox: Mailbox, due: DueVisit, look: Look, began: dt.datetime) -> None:
+        """The visit that began then was good."""
+        self._failures.pop(mailbox.id, None)
+        self._refusals.pop(mailbox.id, None)
+        next_at = self.planned(mailbox)
+        if not look.complete:
+            next_at = min(next_at, self._clock.now() + dt.timedelta(seconds=GO_ON * self._rng.uniform(1.0, 1.5)))
+        await visits.end_visit(
+            self._db,
+            mailbox.id,
+            next_visit_at=next_at,
+            began=began,
+            marks=look.marks,
+            saw_all=look.complete and due.everywhere,
+        )
+
+    async def after_failure(self, mailbox: Mailbox, error: Exception, began: dt.datetime) -> None:
+        """The visit that began then failed: tell it, and try again the later, the more have failed in a row."""
+        wait = min(FAILED_MOST, FAILED_AGAIN * 2 ** min(self._failures[mailbox.id], 10))
+        self._failures[mailbox.id] += 1
+        try:
+            if isinstance(error, ImapRefusedLogin):
+                wait = FAILED_AGAIN  # soon, to be sure of it: the second time it is told to the owner
+                await self._refused(mailbox, error)
+            elif isinstance(error, WarmupdError):
+                await self._failed(mailbox, error)
+            else:
+                self._events.part_failed("visit", error)
+            if isinstance(error, ImapThrottled) and error.retry_after:
+                wait = max(wait, error.retry_after)
+            next_at = self._clock.now() + dt.timedelta(seconds=wait * self._rng.uniform(1.0, 1.5))
+            await visits.end_visit(self._db, mailbox.id, next_visit_at=next_at, began=began, failed=True)
+        except DatabaseUnavailable as away:
+            self._events.database_unavailable("visit", str(away))
+
+    async def _refused(self, mailbox: Mailbox, error: ImapRefusedLogin) -> None:
+        self._refusals[mailbox.id] += 1
+        self._events.visit_failed(mailbox=mailbox.id, why=f"{type(error).__name__}: {error}")
+        await self._aftermath.doubt_credentials(
+            mailbox, f"IMAP: {error}", error.remedy, visits=self._refusals[mailbox.id]
+        )
+
+    async def _failed(self, mailbox: Mailbox, error: WarmupdError) -> None:
+        self._events.visit_failed(mailbox=mailbox.id, why=f"{type(error).__name__}: {error}")
+        await note_error(self._db, mailbox.id, message=f"IMAP: {error}", remedy=error.remedy, at=self._clock.now())
