@@ -159,7 +159,7 @@ BEGIN
         SELECT a.ord, a.mailbox_id, a.day, a.job_day, a.job_id, a.gap, a.user_gap, a.topic, a.seed,
                m.user_id, m.slot_hash % fleet AS slot, a.recipient_id, d.opens_at, d.closes_at, p.next_ok_at,
                p.resting_until, j.scheduled_for, coalesce(j.retry_count, 0) AS retries,
-               CASE WHEN f.proven_at IS NULL THEN f.unproven_sends END AS unproven_sends,  -- NULL: proven
+               CASE WHEN f.proven_at IS NULL THEN coalesce(f.unproven_sends, 3) END AS unproven_sends,  -- NULL: proven
                CASE
                    WHEN m.id IS NULL OR m.state = 'REMOVED' THEN 'mailbox_gone'
                    WHEN h.slot IS NULL THEN 'not_owner'
@@ -177,7 +177,6 @@ BEGIN
                    WHEN row_number() OVER (PARTITION BY a.mailbox_id ORDER BY a.ord) > 1 THEN 'spacing'
                    WHEN r.id IS NULL OR r.id = m.id OR r.pool_id <> m.pool_id OR r.state NOT IN ('ACTIVE', 'RECEIVE_ONLY')
                        THEN 'recipient'
-                   WHEN f.proven_at IS NULL AND coalesce(f.unproven_sends, 3) >= 3 THEN 'unproven'
                END AS why
         FROM ask a
         LEFT JOIN mailboxes m ON m.id = a.mailbox_id

@@ -1,6 +1,7 @@
 """The program as people run it: a process, in a directory of its own, with a database of its own."""
 
 import asyncio
+import datetime as dt
 import json
 import os
 import queue
@@ -70,9 +71,11 @@ class Program:
         """A statement in the embedded database."""
 
         async def run() -> None:
-            async with embedded_database(self.directory / "db") as url:
-                async with await Database.open(url, pool_size=1, application_name="tests") as db:
-                    await db.execute(statement)
+            async with (
+                embedded_database(self.directory / "db") as url,
+                await Database.open(url, pool_size=1, application_name="tests") as db,
+            ):
+                await db.execute(statement)
 
         asyncio.run(run())
 
@@ -161,6 +164,12 @@ def start(program: Program) -> Iterator[Callable[[], Daemon]]:
 
 
 @pytest.fixture
+def noon_zone() -> str:
+    """A time zone in which it is past twelve, so that no test meets the end of a day."""
+    return f"Etc/GMT{dt.datetime.now(dt.UTC).hour - 12:+d}"
+
+
+@pytest.fixture
 async def mail_server() -> AsyncIterator[SandboxProcess]:
     """A mail server with anna@north.test and bert@south.test; their passwords are pw-anna and pw-bert."""
     accounts = {"anna@north.test": "pw-anna", "bert@south.test": "pw-bert"}
@@ -178,11 +187,11 @@ def servers(mail_server: SandboxProcess) -> list[str]:
 
 @pytest.fixture
 async def installed(program: Program, mail_server: SandboxProcess) -> Program:
-    """Set up so that it may talk to the mail server and sends at once, by the second."""
+    """Set up so that it may talk to the mail server, and sends by the second where it is about noon (`noon_zone`)."""
     await asyncio.to_thread(
         program.init,
         security=f'allow_hosts = ["127.0.0.1"]\nca_file = "{mail_server.ca_file}"',
-        window="start_hour = 0\nend_hour = 24",
+        window="start_hour = 0\nend_hour = 14",
         quota="ramp_start = 2000\ntarget_daily = 2000",
         spacing="same_mailbox_min_minutes = 0.01\nsame_mailbox_max_minutes = 0.02",
         http='listen = "127.0.0.1:0"',

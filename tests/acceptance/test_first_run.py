@@ -1,7 +1,6 @@
 """The first real run, as the README tells it: from nothing to mail that is sent, explained, paused and drained."""
 
 import asyncio
-import datetime as dt
 import json
 import signal
 import urllib.request
@@ -15,20 +14,21 @@ from tests.acceptance.conftest import Daemon, Program
 pytestmark = pytest.mark.acceptance
 
 
-def zone_at_noon() -> str:
-    """A time zone in which it is about noon, so that no test meets the end of a day."""
-    return f"Etc/GMT{dt.datetime.now(dt.UTC).hour - 12:+d}"
+@pytest.fixture
+async def enrolled(installed: Program, servers: list[str], noon_zone: str) -> Program:
+    """With a user and two mailboxes, both on their second day and so with half a day to catch up."""
 
-
-async def enrol(program: Program, servers: list[str]) -> None:
-    """A user with two mailboxes, both on their second day and so with half a day to catch up."""
-    done = await asyncio.to_thread(program, "user", "add", "owner@example.com", "--timezone", zone_at_noon())
-    assert done.returncode == 0, done.stderr
-    for address, password in (("anna@north.test", "pw-anna"), ("bert@south.test", "pw-bert")):
+    def enrol(address: str, password: str) -> None:
         add = ("mailbox", "add", address, "--user", "owner@example.com", "--password-stdin", *servers)
-        done = await asyncio.to_thread(lambda add=add, word=password: program(*add, stdin=word))
+        done = installed(*add, stdin=password)
         assert done.returncode == 0, done.stderr
-    await asyncio.to_thread(program.execute, "UPDATE mailboxes SET ramp_days = 1")
+
+    done = await asyncio.to_thread(installed, "user", "add", "owner@example.com", "--timezone", noon_zone)
+    assert done.returncode == 0, done.stderr
+    await asyncio.to_thread(enrol, "anna@north.test", "pw-anna")
+    await asyncio.to_thread(enrol, "bert@south.test", "pw-bert")
+    await asyncio.to_thread(installed.execute, "UPDATE mailboxes SET ramp_days = 1")
+    return installed
 
 
 def fetched(url: str) -> Any:
@@ -37,13 +37,12 @@ def fetched(url: str) -> Any:
 
 
 async def test_mailboxes_send_are_explained_paused_and_drained(
-    installed: Program, servers: list[str], start: Callable[[], Daemon]
+    enrolled: Program, noon_zone: str, start: Callable[[], Daemon]
 ) -> None:
-    await enrol(installed, servers)
     daemon = start()
     await asyncio.to_thread(daemon.wait_for, "send.sent")
 
-    status = await asyncio.to_thread(installed.json, "status")
+    status = await asyncio.to_thread(enrolled.json, "status")
     assert status["today"]["sent"] >= 1
     assert status["mailboxes"] == {"ACTIVE": 2}
     assert status["slots_held"] == 64
@@ -53,20 +52,21 @@ async def test_mailboxes_send_are_explained_paused_and_drained(
     assert json.loads(await asyncio.to_thread(fetched, f"http://{address}/readyz"))["ready"]
     assert 'warmup_emails_sent_total{kind="WARMUP"}' in await asyncio.to_thread(fetched, f"http://{address}/metrics")
 
-    explained = await asyncio.to_thread(installed.json, "explain", "anna@north.test")
-    assert explained["today"]["sent"] + len(explained["jobs"]) >= 1
-    assert explained["zone"] == zone_at_noon()
+    explained = await asyncio.to_thread(enrolled.json, "explain", "anna@north.test")
+    assert explained["today"]["factors"][0] == ["ramp", 2000]
+    assert explained["verdict"]["next_send_at"] is not None
+    assert explained["zone"] == noon_zone
     assert explained["holder"]["http_address"] == address
 
-    paused = await asyncio.to_thread(installed, "mailbox", "pause", "anna@north.test")
+    paused = await asyncio.to_thread(enrolled, "mailbox", "pause", "anna@north.test")
     assert paused.stdout == "anna@north.test: ACTIVE -> PAUSED\n"
-    explained = await asyncio.to_thread(installed.json, "explain", "anna@north.test")
+    explained = await asyncio.to_thread(enrolled.json, "explain", "anna@north.test")
     assert explained["verdict"]["why"] == "paused"
     assert "resume" in explained["verdict"]["remedy"]
 
     daemon.send(signal.SIGINT)
     assert await asyncio.to_thread(daemon.end) == 0
-    after = await asyncio.to_thread(installed.json, "status")
+    after = await asyncio.to_thread(enrolled.json, "status")
     assert after["slots_held"] == 0
     assert "PROCESSING" not in {jobs["status"] for jobs in after["jobs"]}
 
@@ -92,12 +92,11 @@ async def test_sighup_takes_limits_over_and_keeps_the_old_ones_when_the_file_is_
 
 
 async def test_doctor_finds_nothing_to_fail_while_the_daemon_runs(
-    installed: Program, servers: list[str], start: Callable[[], Daemon]
+    enrolled: Program, start: Callable[[], Daemon]
 ) -> None:
-    await enrol(installed, servers)
     daemon = start()
     await asyncio.to_thread(daemon.wait_for, "worker.started")
-    findings = await asyncio.to_thread(installed.json, "doctor")
+    findings = await asyncio.to_thread(enrolled.json, "doctor")
     grades = {finding["check"]: finding["grade"] for finding in findings}
     assert {"login", "credentials", "workers", "limits", "partitions", "schema"} <= grades.keys()
     assert [finding for finding in findings if finding["grade"] == "fail"] == []

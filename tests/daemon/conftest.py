@@ -1,22 +1,26 @@
 """A rig for every test, and the log of its worker."""
 
 from collections.abc import AsyncIterator, Iterator, MutableMapping
+from functools import cache
 from typing import Any
 
 import pytest
 import structlog
 
+from tests.daemon.flaky import FlakyDatabase
 from tests.daemon.rig import BEGIN, Rig
 from warmupd.clock import VirtualClock
 from warmupd.daemon import app, housekeeping, patience, shard
 from warmupd.store.database import Database
 
+LOAD = cache(app.Library.load)  # once for all tests: it takes a tenth of a second
 Log = list[dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What passes in real time passes quickly, and what is done every minute of a virtual day, every half hour."""
+    monkeypatch.setattr(app.Library, "load", LOAD)
     monkeypatch.setattr(patience, "PAUSE", 0.01)
     monkeypatch.setattr(app, "WATCH_EVERY", 3600.0)  # the tests look themselves
     monkeypatch.setattr(housekeeping, "EVERY", 1800.0)
@@ -36,6 +40,13 @@ def log() -> Iterator[Log]:
     structlog.configure(processors=[keep])
     yield told
     structlog.configure(**before)
+
+
+@pytest.fixture
+async def flaky(database_url: str) -> AsyncIterator[FlakyDatabase]:
+    """The same rows, by way of a database with faults."""
+    async with await FlakyDatabase.open(database_url, pool_size=6, application_name="tests") as database:
+        yield database
 
 
 @pytest.fixture

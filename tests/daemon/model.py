@@ -23,7 +23,7 @@ class Answer:
     rcpt_takes: float = 0.0
     body_takes: float = 0.0
     lost: bool = False  # taken, but nobody is told: the connection breaks after the final dot
-    gate: asyncio.Event | None = None  # the body is not answered before this is set
+    gate: asyncio.Event | None = None  # what was taken is not answered before this is set
 
 
 OK = Answer(reply=SmtpReply(phase=Phase.BODY, code=250, text="taken"))
@@ -65,6 +65,7 @@ class ModelServer:
         self.at_once = 0
         self.most_at_once: dict[str, int] = {}  # by host
         self._now_at: dict[str, int] = {}
+        self._begun = asyncio.Event()
 
     async def deliver(self, account: Account, message: Message, *, may_proceed: MayProceed) -> SmtpReply:
         answer = self.rule(account, message)
@@ -81,10 +82,17 @@ class ModelServer:
                 answer=answer,
             )
         )
+        self._begun.set()
         try:
             return await self._converse(account, message, may_proceed, answer)
         finally:
             self._now_at[host] -= 1
+
+    async def tried(self, number: int) -> None:
+        """Return when so many deliveries have begun."""
+        while len(self.tries) < number:
+            self._begun.clear()
+            await self._begun.wait()
 
     async def close(self) -> None:
         """Nothing is kept open."""
@@ -102,11 +110,11 @@ class ModelServer:
             return answer.reply
         if trouble := may_proceed():
             return SmtpReply(phase=Phase.DATA, code=None, trouble=trouble)
+        if answer.reply.accepted or answer.lost:
+            self._take(account, message, mail_at)
         await self._clock.sleep(answer.body_takes)
         if answer.gate is not None:
             await answer.gate.wait()
-        if answer.reply.accepted or answer.lost:
-            self._take(account, message, mail_at)
         return answer.reply
 
     def _take(self, account: Account, message: Message, mail_at: float) -> None:

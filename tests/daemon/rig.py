@@ -21,6 +21,7 @@ BEGIN = dt.datetime(2027, 3, 1, 5, 30, tzinfo=dt.UTC)  # a Monday, half an hour 
 PATIENCE = 30.0  # real seconds until a test that hangs is a failure
 QUIET = {  # fewer wake-ups: virtual days are made of them
     "worker.lease_seconds": 3600,
+    "housekeeping.resync_minutes": 120,
     "quota.variance": 0.0,
 }
 
@@ -120,6 +121,23 @@ class Rig:
                 return
             wakeup = self.clock.next_wakeup
             self.clock.advance_to(min(wakeup, moment) if wakeup else moment)
+
+    async def until_tried(self, number: int) -> None:
+        """Live on until so many deliveries have begun; the last may hang."""
+        while len(self.server.tries) < number:
+            await self.calm()
+            self.clock.advance_to(self.clock.next_wakeup or self.clock.now())
+            tried = asyncio.ensure_future(self.server.tried(number))
+            calm = asyncio.ensure_future(self.calm())
+            await asyncio.wait([tried, calm], return_when=asyncio.FIRST_COMPLETED)
+            for waiting in (tried, calm):
+                waiting.cancel()
+            await asyncio.gather(tried, calm, return_exceptions=True)
+
+    async def until_nobody(self, moment: dt.datetime) -> None:
+        """Let the time pass while no worker runs."""
+        assert self.ended is None
+        self.clock.advance_to(moment)
 
     async def calm(self) -> None:
         """Wait until only time can bring on more."""

@@ -2,17 +2,19 @@
 
 import ssl
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from typing import Any
 
 import pytest
 
 from tests.mail.certificates import Authority, make_authority
 from tests.mail.fault_smtp import PASSWORD, FaultServer
+from tests.mail.imap_fixtures import Open, account_at, recognise
 from warmupd.mail.account import Account, Endpoint, Security
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.smtp import SmtpSender, Timeouts
 from warmupd.mail.tls import client_context
+from warmupd.mail.visit import Visit, open_visit
 
 LOOPBACK = HostPolicy(allow_hosts=("127.0.0.0/8",))
 
@@ -60,3 +62,14 @@ def account_at() -> Callable[..., Account]:
         return Account(mailbox_id=1, address="ann@one.test", display_name="Ann", smtp=endpoint, imap=endpoint)
 
     return make
+
+
+@pytest.fixture
+def visit(trusting: ssl.SSLContext) -> Open:
+    """A visit to the server on a port; other keywords are those of the account."""
+
+    def visit(server: Any, timeouts: Any = None, **account: Any) -> AbstractAsyncContextManager[Visit]:
+        here = account_at(server.port, **account)
+        return open_visit(here, policy=LOOPBACK, context=trusting, recognise=recognise, timeouts=timeouts)
+
+    return visit

@@ -4,14 +4,17 @@ import datetime as dt
 import imaplib
 import re
 import ssl
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
 
+from warmupd.core.placement import FolderRole
 from warmupd.mail.account import Account, Endpoint, Security
+from warmupd.mail.found import Found
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.imap import ImapTimeouts
 from warmupd.mail.message_id import MessageToken
+from warmupd.mail.visit import Visit
 from warmupd.sandbox.imapserver import ImapServer
 from warmupd.sandbox.mailstore import MailStore
 
@@ -20,6 +23,9 @@ PASSWORD = 'correct "horse" \\ battery'
 LOOPBACK = HostPolicy(allow_hosts=("127.0.0.0/8",))
 IMPATIENT = ImapTimeouts(connect=0.2, login=0.2, command=0.2, logout=0.2)
 DAY = dt.date(2026, 3, 1)
+SINCE = dt.date(2026, 1, 1)
+
+Open = Callable[..., AbstractAsyncContextManager[Visit]]
 
 
 def account_at(
@@ -76,3 +82,14 @@ def contents(port: int, context: ssl.SSLContext) -> dict[str, list[tuple[bytes, 
         return found
     finally:
         client.logout()
+
+
+def numbers(found: list[Found]) -> list[int]:
+    return [message.token.job_id for message in found]
+
+
+def ours(*, uid: int = 5, folder: str = "Junk", role: FolderRole = FolderRole.JUNK, uidvalidity: int = 7) -> Found:
+    return Found(
+        folder=folder, role=role, uidvalidity=uidvalidity, uid=uid, token=MessageToken(DAY, uid),
+        message_id=f"<warm-{uid}@two.test>", in_reply_to="", references=(), subject="", sender="", flags=frozenset(),
+    )  # fmt: skip

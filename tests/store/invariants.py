@@ -5,7 +5,7 @@ import datetime as dt
 from warmupd.store.database import Database
 
 # Jobs as they occupy a place of their day, as they were accepted, and as they ended without.
-_PLACES = "j.status IN ('PROCESSING', 'SENT', 'REPLIED', 'UNKNOWN') OR (j.status = 'FAILED' AND j.outcome = 'unverified')"
+_PLACES = "j.status IN ('PROCESSING', 'SENT', 'REPLIED', 'UNKNOWN') OR (j.status, j.outcome) = ('FAILED', 'unverified')"
 _ACCEPTED = "j.status IN ('SENT', 'REPLIED')"
 
 QUERIES = {
@@ -46,7 +46,7 @@ QUERIES = {
         WHERE close""",
     "a send lies outside its window": """
         SELECT j.id FROM warmup_jobs j JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
-        WHERE j.start_at < d.opens_at OR j.picked_at < d.opens_at OR j.send_by > d.closes_at OR j.start_at > j.send_by""",
+        WHERE j.picked_at < d.opens_at OR j.start_at < j.picked_at OR j.start_at > j.send_by OR j.send_by > d.closes_at""",
     "I9 a recipient is a stranger, oneself, or of another pool": """
         SELECT j.id FROM warmup_jobs j LEFT JOIN mailboxes m ON m.id = j.mailbox_id
         LEFT JOIN mailboxes r ON r.id = j.recipient_id
@@ -60,17 +60,20 @@ QUERIES = {
 AT_REST = """
     SELECT id FROM warmup_jobs
     WHERE (status = 'PROCESSING' AND send_by < $1::timestamptz - interval '5 minutes')
-       OR (status = 'UNKNOWN' AND picked_at < $1 - interval '49 hours') OR (status = 'PENDING' AND created_at < $1 - interval '3 days')
+       OR (status = 'UNKNOWN' AND picked_at < $1 - interval '49 hours')
+       OR (status = 'PENDING' AND scheduled_for < $1 - interval '25 hours')
 """
 
 
 async def broken(db: Database) -> list[str]:
     """What does not hold now: a sentence and some ids each; empty when all is well."""
-    together = " UNION ALL ".join(
-        f"SELECT {number}, (SELECT array_agg(x) FROM ({query}) AS f(x))" for number, query in enumerate(QUERIES.values())
+    sentences, queries = list(QUERIES), QUERIES.values()
+    found = await db.fetch(
+        " UNION ALL ".join(
+            f"SELECT {n}, (SELECT array_agg(x) FROM ({query}) AS f(x))" for n, query in enumerate(queries)
+        )
     )
-    sentences = list(QUERIES)
-    return [f"{sentences[number]}: {ids[:5]}" for number, ids in await db.fetch(together) if ids]
+    return [f"{sentences[number]}: {ids[:5]}" for number, ids in found if ids]
 
 
 async def unfinished(db: Database, now: dt.datetime) -> list[int]:

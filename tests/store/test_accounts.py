@@ -137,9 +137,7 @@ async def test_users_address_is_taken_once(ground: Ground) -> None:
 @pytest.mark.parametrize("options", [{"email": "nobody"}, {"plan": "none"}])
 async def test_user_without_address_or_plan_is_refused(ground: Ground, options: dict[str, str]) -> None:
     with pytest.raises(UsageError):
-        await users.add_user(
-            ground.db, **{"email": "x@example.test", **options}, role=Role.USER, actor="cli", at=NOON
-        )
+        await users.add_user(ground.db, **{"email": "x@example.test", **options}, role=Role.USER, actor="cli", at=NOON)
 
 
 async def test_unknown_user_cannot_enrol(ground: Ground) -> None:

@@ -146,10 +146,17 @@ async def test_what_nobody_claims_is_free(ground: Ground) -> None:
     assert len(granted(await ground.reserve(one, *wishes[0], demand=30))) == 20
 
 
-async def test_share_is_no_more_than_its_worker_can_use(ground: Ground) -> None:
+async def test_small_share_is_kept_for_its_worker(ground: Ground) -> None:
     one, other, wishes = await _two_workers(ground, demands=(30, 2))
     assert len(granted(await ground.reserve(one, *wishes[0], demand=30))) == 19
     assert len(granted(await ground.reserve(other, *wishes[1], demand=2))) == 1
+
+
+async def test_share_is_no_more_than_its_worker_can_use(ground: Ground) -> None:
+    one, other, wishes = await _two_workers(ground, demands=(0, 0))
+    assert len(granted(await ground.reserve(one, *wishes[0][:10], demand=10))) == 10
+    await slots.renew_slots(ground.db, other.id, ttl=1e7, demand=4, at=NOON)  # of the ten left, its share would be six
+    assert len(granted(await ground.reserve(one, *wishes[0][10:18], demand=8, at=after(1)))) == 6
 
 
 async def test_dead_worker_holds_nothing(ground: Ground) -> None:

@@ -12,6 +12,7 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     after,
     laid_ground,
 )
+from tests.store.test_slots import somebody_waits
 from warmupd.core.mailbox import Defaults, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.pairing import Fit, choose_recipient
 from warmupd.core.ramp import Budget
@@ -99,6 +100,20 @@ async def test_all_who_open_a_day_at_once_get_its_row(ground: Ground) -> None:
     opened = await asyncio.gather(*(mailboxes.open_days(ground.db, wanted) for _ in range(6)))
     assert [len({day.mailbox_id for day in days}) for days in opened] == [30] * 6
     assert all(day.day == TOMORROW for days in opened for day in days)
+
+
+async def test_day_that_another_opens_in_this_moment_is_returned_as_it_stands(ground: Ground) -> None:
+    await ground.mailboxes(1)
+    mailbox = await _only(ground)
+    async with ground.db.acquire() as connection, connection.transaction():
+        await connection.execute(
+            "INSERT INTO mailbox_days SELECT mailbox_id, $1, user_id, opens_at, closes_at, 7, floor, ramp_day, factors"
+            " FROM mailbox_days",
+            TOMORROW,
+        )
+        opening = asyncio.create_task(mailboxes.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, BUDGET)]))
+        await somebody_waits(connection)
+    assert [day.quota for day in await opening] == [7]
 
 
 async def test_ramp_never_goes_back(ground: Ground) -> None:

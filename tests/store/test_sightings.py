@@ -281,9 +281,7 @@ async def _record(
     ground: Ground, worker: Worker, recipient_id: int, *found: Sighting, at: dt.datetime = SEEN
 ) -> list[Known]:
     slot = slot_hash(recipient_id) % 64
-    return await sightings.record_sightings(
-        ground.db, recipient_id, found, slot=slot, epoch=worker.leases[slot], at=at
-    )
+    return await sightings.record_sightings(ground.db, recipient_id, found, slot=slot, epoch=worker.leases[slot], at=at)
 
 
 async def _due(ground: Ground, worker: Worker, at: dt.datetime, skip: list[int] | None = None) -> list[visits.DueVisit]:

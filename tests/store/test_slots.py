@@ -65,9 +65,7 @@ async def test_release_takes_nothing_from_a_successor(ground: Ground) -> None:
 
 
 async def test_five_claimers_at_once_share_without_overlap(ground: Ground) -> None:
-    claimed = await asyncio.gather(
-        *(slots.claim_slots(ground.db, uuid4(), ttl=30, most=20, at=NOON) for _ in range(5))
-    )
+    claimed = await asyncio.gather(*(slots.claim_slots(ground.db, uuid4(), ttl=30, most=20, at=NOON) for _ in range(5)))
     everything = [slot for leases in claimed for slot in leases]
     assert len(everything) == len(set(everything))
     assert max(len(leases) for leases in claimed) <= 20
@@ -93,7 +91,7 @@ async def test_renewal_does_not_wait_for_a_reserve(ground: Ground) -> None:
         transaction = connection.transaction()
         await transaction.start()
         await _reserve_on(connection, worker.id, worker.leases, a, b)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(2):
             assert await _renew(ground, worker.id, 5) == worker.leases
         await transaction.commit()
     assert await ground.jobs() == 1
@@ -106,7 +104,7 @@ async def test_slot_in_a_reserve_cannot_be_claimed_under_it(ground: Ground) -> N
         transaction = connection.transaction()
         await transaction.start()
         await _reserve_on(connection, worker.id, worker.leases, a, b)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(2):
             taken = await slots.claim_slots(ground.db, uuid4(), ttl=10, most=64, at=after(20))
         await transaction.commit()
     assert sorted(taken) == sorted(set(range(64)) - {slot})
@@ -125,6 +123,16 @@ async def test_renewals_and_reserves_at_once_never_deadlock(ground: Ground) -> N
             assert "not_owner" not in reasons(answers)
 
     await asyncio.gather(renew(), renew(), reserve())
+
+
+async def test_fleet_resized_under_a_reserve_refuses_it(ground: Ground) -> None:
+    (a, b), worker = await ground.pair(), await ground.worker()
+    async with ground.db.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(1463898733, 1)")  # the caps' lock: reserve waits for it
+        reserving = asyncio.create_task(ground.reserve(worker, ask(a, b)))
+        await somebody_waits(connection)
+        await ground.fleet(65)
+    assert reasons(await reserving) == ["not_owner"]
 
 
 async def test_two_owners_never_both_reserve(ground: Ground) -> None:
@@ -159,6 +167,15 @@ async def test_limits_are_what_reserve_reads(ground: Ground) -> None:
     job: Job = await ground.grant(worker, ask(a, b, gap=0))
     assert job.deadline == 4.0
     assert (await ground.deny(worker, ask(a, b), at=after(1))).ask_again_at == after(63)
+
+
+async def somebody_waits(connection: Connection) -> None:
+    """Return once another session waits for a lock that this one holds."""
+    async with asyncio.timeout(10):
+        while not await connection.fetchval(
+            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
+        ):
+            await asyncio.sleep(0)
 
 
 async def _renew(ground: Ground, worker_id: UUID, seconds: float) -> dict[int, int]:

@@ -20,16 +20,17 @@ Mailbox = Annotated[
     typer.Option(
         "--mailbox",
         metavar="ADDRESS",
-        help="Whose login to try. [default: the one with the last error, or the longest unvisited]",
+        help="Whose login to try. (default: the one with the last error, or the longest unvisited)",
         show_default=False,
     ),
 ]
 
 
 def doctor(config: ConfigPath = None, mailbox: Mailbox = None, as_json: AsJson = False) -> None:
-    """Check configuration, keys, database, schema, clocks, workers, capacity and a mail login.
+    """Check everything that must be right, a mail login too.
 
-    One line each: ok, warn or fail, and what to do. Ends 1 if one fails.
+    Configuration, keys, database, schema, clocks, workers, limits, capacity: one line each with ok, warn or fail, and
+    what to do. Ends 1 if one fails.
     """
     from warmupd.cli.output import print_json
     from warmupd.cli.session import configuration

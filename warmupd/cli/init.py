@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 EXAMPLE = "Example: warmupd init --admin-email you@example.com"
 
 Directory = Annotated[
-    Path, typer.Option("--directory", metavar="DIR", help="Where config.toml is written.", show_default="here")
+    Path,
+    typer.Option(
+        "--directory", metavar="DIR", help="Where config.toml is written (default: here).", show_default=False
+    ),
 ]
 AdminEmail = Annotated[
     str | None, typer.Option("--admin-email", metavar="EMAIL", help="The first admin's address.", show_default=False)
@@ -30,7 +33,7 @@ DatabaseUrl = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", metavar="DIR", help="Where the embedded database lives. [default: ~/.local/share/warmupd]"
+        "--data-dir", metavar="DIR", help="Where the embedded database lives. (default: ~/.local/share/warmupd)"
     ),
 ]
 
@@ -42,9 +45,9 @@ def init(
     database_url: DatabaseUrl = "embedded",
     data_dir: DataDir = None,
 ) -> None:
-    """Write config.toml with fresh secrets, make the database and the first admin.
+    """Set up: config.toml, a database, the first admin.
 
-    Never writes over an existing file, and takes back what it wrote when a later step fails.
+    The file gets fresh secrets. It never replaces an existing one, and is taken back when a later step fails.
     """
     import asyncio
 

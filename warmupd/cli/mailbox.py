@@ -4,7 +4,7 @@ import typer
 
 from warmupd.cli import mailbox_add, mailbox_set, mailbox_show, mailbox_state
 
-app = typer.Typer(help="The mailboxes that are warmed up.", no_args_is_help=True)
+app = typer.Typer(help="The mailboxes that are warmed up.", no_args_is_help=True, rich_markup_mode=None)
 app.command("add", epilog=mailbox_add.EXAMPLE)(mailbox_add.add)
 app.command("set", epilog=mailbox_set.EXAMPLE)(mailbox_set.change)
 app.command("list", epilog=mailbox_show.LIST_EXAMPLE)(mailbox_show.list_all)

@@ -29,7 +29,7 @@ Labels = Annotated[
 ]
 Guess = Annotated[
     bool,
-    typer.Option("--guess", help="Without hosts, try smtp.DOMAIN and imap.DOMAIN.", rich_help_panel=options.SERVERS),
+    typer.Option("--guess", help="Without hosts, try smtp.DOMAIN and imap.DOMAIN."),
 ]
 
 
@@ -57,7 +57,8 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     """Enrol a mailbox. It begins to send as soon as a worker sees it.
 
     Asks for the password; --password-stdin takes one line for both servers, or two: SMTP's, then IMAP's. Nothing is
-    stored when a server refuses it. Ramp, window and the rest: `warmupd mailbox set`.
+    stored when a server refuses it. Without other word it is SMTP on port 587 with STARTTLS, IMAP on port 993 with
+    TLS, and ADDRESS as user name of both. Ramp and window: `warmupd mailbox set`.
     """
     given = dict(locals())
     from warmupd.cli.prompt import known_passwords

@@ -10,8 +10,6 @@ import typer
 
 from warmupd.errors import UsageError
 
-SERVERS, SENDING = "Servers", "Sending"
-
 
 class Security(StrEnum):
     """As mail/account.py has it, without its imports."""
@@ -20,42 +18,38 @@ class Security(StrEnum):
     STARTTLS = "STARTTLS"
 
 
-def _option(flag: str, help_text: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
-    return typer.Option(flag, help=help_text, rich_help_panel=panel, metavar=metavar, show_default=False, **more)
+def _option(flag: str, help_text: str, metavar: str | None = None, **more: Any) -> Any:
+    return typer.Option(flag, help=help_text, metavar=metavar, show_default=False, **more)
 
 
 _security = {"case_sensitive": False}
-SmtpHost = Annotated[str | None, _option("--smtp-host", "Server that mail is handed to.", SERVERS, "HOST")]
-SmtpPort = Annotated[int | None, _option("--smtp-port", "Its port. [default: 587]", SERVERS, "PORT", min=1, max=65535)]
-SmtpSecurity = Annotated[Security | None, _option("--smtp-security", "By port, if usual.", SERVERS, **_security)]
-SmtpUsername = Annotated[str | None, _option("--smtp-username", "Log-in name. [default: ADDRESS]", SERVERS, "NAME")]
-ImapHost = Annotated[str | None, _option("--imap-host", "Server that the mailbox is read on.", SERVERS, "HOST")]
-ImapPort = Annotated[int | None, _option("--imap-port", "Its port. [default: 993]", SERVERS, "PORT", min=1, max=65535)]
-ImapSecurity = Annotated[Security | None, _option("--imap-security", "By port, if usual.", SERVERS, **_security)]
-ImapUsername = Annotated[str | None, _option("--imap-username", "Log-in name. [default: ADDRESS]", SERVERS, "NAME")]
-JunkFolder = Annotated[
-    str | None, _option("--junk-folder", "Its Junk folder, if not found by itself.", SERVERS, "NAME")
-]
-Check = Annotated[bool, _option("--check/--no-check", "Log in to both servers first.", SERVERS)]
+SmtpHost = Annotated[str | None, _option("--smtp-host", "Server that mail is handed to.", "HOST")]
+SmtpPort = Annotated[int | None, _option("--smtp-port", "Its port.", "PORT", min=1, max=65535)]
+SmtpSecurity = Annotated[Security | None, _option("--smtp-security", "How it is secured.", **_security)]
+SmtpUsername = Annotated[str | None, _option("--smtp-username", "Log-in name there.", "NAME")]
+ImapHost = Annotated[str | None, _option("--imap-host", "Server that the mailbox is read on.", "HOST")]
+ImapPort = Annotated[int | None, _option("--imap-port", "Its port.", "PORT", min=1, max=65535)]
+ImapSecurity = Annotated[Security | None, _option("--imap-security", "How it is secured.", **_security)]
+ImapUsername = Annotated[str | None, _option("--imap-username", "Log-in name there.", "NAME")]
+JunkFolder = Annotated[str | None, _option("--junk-folder", "Its Junk folder, if not found by itself.", "NAME")]
+Check = Annotated[bool, _option("--check/--no-check", "Log in to both servers first.")]
 
-Name = Annotated[str | None, _option("--name", "Name that messages come from.", SENDING, "NAME")]
-Language = Annotated[str | None, _option("--language", "It writes in this language, two letters.", SENDING, "xx")]
-Timezone = Annotated[str | None, _option("--timezone", "Such as Europe/Berlin.", SENDING, "ZONE")]
-StartHour = Annotated[
-    int | None, _option("--start-hour", "Sends from this local hour.", SENDING, "HOUR", min=0, max=23)
-]
-EndHour = Annotated[int | None, _option("--end-hour", "Sends up to this local hour.", SENDING, "HOUR", min=1, max=24)]
-Weekdays = Annotated[bool | None, _option("--weekdays-only/--every-day", "Free weekends or not.", SENDING)]
-RampStart = Annotated[int | None, _option("--ramp-start", "Sends on the first day.", SENDING, "N", min=0, max=2000)]
-RampStep = Annotated[int | None, _option("--ramp-step", "More sends each day.", SENDING, "N", min=0, max=2000)]
-Target = Annotated[int | None, _option("--target", "Sends a day at the top.", SENDING, "N", min=0, max=2000)]
-Minimum = Annotated[int | None, _option("--minimum", "Sends a day once ramped.", SENDING, "N", min=0, max=2000)]
-OwnMail = Annotated[int | None, _option("--own-mail", "Its owner's messages a day.", SENDING, "N", min=0, max=100000)]
+Name = Annotated[str | None, _option("--name", "Name that messages come from.", "NAME")]
+Language = Annotated[str | None, _option("--language", "It writes in this language: two letters.", "xx")]
+Timezone = Annotated[str | None, _option("--timezone", "Such as Europe/Berlin.", "ZONE")]
+StartHour = Annotated[int | None, _option("--start-hour", "Sends from this local hour.", "HOUR", min=0, max=23)]
+EndHour = Annotated[int | None, _option("--end-hour", "Sends up to this local hour.", "HOUR", min=1, max=24)]
+Weekdays = Annotated[bool | None, _option("--weekdays-only/--every-day", "Whether weekends are free.")]
+RampStart = Annotated[int | None, _option("--ramp-start", "Sends on the first day.", "N", min=0, max=2000)]
+RampStep = Annotated[int | None, _option("--ramp-step", "More sends each day.", "N", min=0, max=2000)]
+Target = Annotated[int | None, _option("--target", "Sends a day at the top.", "N", min=0, max=2000)]
+Minimum = Annotated[int | None, _option("--minimum", "Sends a day once ramped.", "N", min=0, max=2000)]
+OwnMail = Annotated[int | None, _option("--own-mail", "Its owner's messages a day.", "N", min=0, max=100000)]
 ProviderLimit = Annotated[
-    int | None, _option("--provider-limit", "Messages a day that the provider takes.", SENDING, "N", min=0, max=100000)
+    int | None, _option("--provider-limit", "Messages a day that the provider takes.", "N", min=0, max=100000)
 ]
-Pool = Annotated[str | None, _option("--pool", "Join this shared pool.", SENDING, "NAME")]
-CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.", SENDING)]
+Pool = Annotated[str | None, _option("--pool", "Join this shared pool.", "NAME")]
+CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
 
 COLUMNS: Mapping[str, str] = {  # option to column, where they differ
     "name": "display_name",

@@ -85,9 +85,10 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     pool: options.Pool = None,
     create_pool: options.CreatePool = False,
 ) -> None:
-    """Change mailboxes: password, servers, ramp, window, labels. A changed window or ramp counts from the next day.
+    """Change mailboxes: password, servers, ramp, labels ...
 
-    A new password or server is tried first, and nothing is changed when a server refuses it.
+    A new password or server is tried first, and nothing is changed when it is refused. A changed window or ramp counts
+    from the next day.
     """
     given = dict(locals())
     from warmupd.cli.session import work

@@ -29,7 +29,10 @@ def pause(
     domain: OfDomain = None,
     reason: Reason = "",
 ) -> None:
-    """Stop mailboxes from sending and receiving. They keep their ramp."""
+    """Stop mailboxes from sending and receiving.
+
+    They keep their ramp. What lies in them goes on being tidied up.
+    """
     from warmupd.cli.mailbox_choice import choose
     from warmupd.cli.session import work
     from warmupd.core.mailbox import MailboxState
@@ -48,7 +51,10 @@ def resume(
     label: OfLabel = None,
     domain: OfDomain = None,
 ) -> None:
-    """Have mailboxes send and receive again: paused ones, suspended ones, and those whose login was refused."""
+    """Have mailboxes send and receive again.
+
+    Paused ones, suspended ones, and those whose login was refused.
+    """
     from warmupd.cli.mailbox_choice import choose
     from warmupd.cli.session import work
     from warmupd.core.mailbox import MailboxState
@@ -70,7 +76,7 @@ def check(
     domain: OfDomain = None,
     as_json: AsJson = False,
 ) -> None:
-    """Log in to the servers of mailboxes and leave; ends 1 when one refuses."""
+    """Try the logins of mailboxes; ends 1 if one is refused."""
     from warmupd.cli.mailbox_choice import choose
     from warmupd.cli.output import print_json
     from warmupd.cli.session import work

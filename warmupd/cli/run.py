@@ -24,14 +24,14 @@ WorkerId = Annotated[
     typer.Option(
         "--worker-id",
         metavar="N|auto",
-        help="Which part of the mailboxes: a slot, or a fair share. [default: worker.id]",
+        help="Which part of the mailboxes: a slot, or a fair share. (default: worker.id)",
         show_default=False,
     ),
 ]
 
 
 def run(config: ConfigPath = None, worker_id: WorkerId = None) -> None:
-    """Run the daemon: one worker, with health and metrics on its HTTP port.
+    """Run the daemon: one worker, and its HTTP port.
 
     SIGTERM and SIGINT drain: nothing new is begun, what is in flight ends, slots are given back; a second one hurries.
     SIGHUP reads the configuration anew.

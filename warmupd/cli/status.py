@@ -25,7 +25,10 @@ Check = Annotated[
 
 
 def status(config: ConfigPath = None, as_json: AsJson = False, watch: Watch = False, check: Check = False) -> None:
-    """The fleet at a glance: what was sent today, who is behind, workers, caps, and what needs somebody."""
+    """The fleet at a glance.
+
+    What was sent today, how the mailboxes stand, workers and caps, what cannot be carried, and what needs attention.
+    """
     if check:
         raise typer.Exit(_check(config))
     from warmupd.cli.output import print_json
@@ -113,7 +116,7 @@ def _print(overview: "Overview") -> None:
 
 
 def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
-    from warmupd.cli.output import ago
+    from warmupd.cli.output import ago, count
 
     today, progress = overview.today, overview.progress
     sent = f"{today.sent:,} of {today.quota:,} sent{_percent(today.fill_rate)}"
@@ -131,7 +134,7 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
     for user in overview.users_near_cap:
         told = f"{user.used_hour:,} of {user.per_hour:,} an hour, {user.used_minute:,} of {user.per_minute:,} a minute"
         yield "Near its cap", f"{user.email}: {told}"
-    yield "Slots", f"{overview.slots_held} of {overview.slots} held by {len(overview.workers)} workers"
+    yield "Slots", f"{overview.slots_held} of {overview.slots} held by {count(len(overview.workers), 'worker')}"
     yield "Capacity", "" if overview.capacity else "enough for the quotas of today"
 
 

@@ -10,7 +10,7 @@ from warmupd.cli.options import AsJson, ConfigPath, PasswordStdin
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
 
-app = typer.Typer(help="The people who own mailboxes.", no_args_is_help=True)
+app = typer.Typer(help="The people who own mailboxes.", no_args_is_help=True, rich_markup_mode=None)
 
 Email = Annotated[str, typer.Argument(metavar="EMAIL", help="The user's address.", show_default=False)]
 Name = Annotated[str, typer.Option("--name", metavar="NAME", help="The user's name.", show_default=False)]

@@ -188,8 +188,8 @@ def _obstacles(situation: Situation, day: DayRow) -> list[tuple[Why, str, str, d
 def _nobody(recipients: Recipients) -> tuple[str, str]:
     if recipients.exhausted:
         return (
-            f"no other mailbox in its pool can receive: {recipients.exhausted} had three messages and are not proven",
-            "see why they cannot be read: `warmupd mailbox check`",
+            f"no other mailbox in its pool can receive: {recipients.exhausted} had three messages, none is proven yet",
+            "a visit looks within minutes; if none finds one, `warmupd mailbox check` tells why",
         )
     if recipients.others:
         return "no other mailbox in its pool can receive: none is active", "`warmupd mailbox list` shows their states"

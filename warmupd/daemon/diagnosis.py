@@ -103,7 +103,7 @@ async def _skew(db: Database, clock: Clock) -> Finding:
 
 def _slots(snapshot: Snapshot) -> Finding:
     settings, workers = snapshot.settings, len(snapshot.workers)
-    text = f"{settings.slots_held} of {settings.slots} slots are held by {workers} workers"
+    text = f"{workers} alive, {settings.slots_held} of {settings.slots} slots held"
     if not workers:
         return Finding(grade=Grade.WARN, check="workers", text="none is alive", remedy="start one with `warmupd run`")
     if settings.slots_held < settings.slots:

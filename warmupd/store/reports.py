@@ -154,7 +154,7 @@ class PoolCounts:
     pool_id: int
     pool: str
     receiving: int  # may be written to by their state
-    exhausted: int  # of these, not proven, with the three messages that an unproven one may get
+    exhausted: int  # of these, not proven although three messages were sent and a visit has looked
 
 
 async def narrow_pools(db: Database) -> list[PoolCounts]:
@@ -165,8 +165,9 @@ async def narrow_pools(db: Database) -> list[PoolCounts]:
                CASE WHEN p.owner_id IS NULL THEN 'the pool ' || p.name
                     ELSE 'the private pool of ' || u.email END AS pool
         FROM (SELECT m.pool_id, count(*) AS receiving,
-                     count(*) FILTER (WHERE f.proven_at IS NULL AND f.unproven_sends >= 3) AS exhausted
-              FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id
+                     count(*) FILTER (WHERE f.proven_at IS NULL AND f.unproven_sends >= 3
+                                        AND v.last_visit_at IS NOT NULL) AS exhausted
+              FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id JOIN mailbox_visits v ON v.mailbox_id = m.id
               WHERE m.state IN ('ACTIVE', 'RECEIVE_ONLY') GROUP BY 1) AS c
         JOIN pools p ON p.id = c.pool_id LEFT JOIN users u ON u.id = p.owner_id
         WHERE c.receiving - c.exhausted <= 1 ORDER BY p.id

@@ -1,0 +1,91 @@
+"""Enrolling, changing, checking, pausing and resuming mailboxes."""
+
+import asyncio
+
+import pytest
+
+from tests.acceptance.conftest import Program
+
+pytestmark = pytest.mark.acceptance
+
+ANNA = "anna@north.test"
+
+
+@pytest.fixture
+async def enrolled(installed: Program, servers: list[str]) -> Program:
+    """With a mailbox whose stored password is wrong."""
+    add = ("mailbox", "add", ANNA, "--user", "admin@example.com", "--no-check", "--label", "client-a", *servers)
+    done = await asyncio.to_thread(lambda: installed(*add, "--password-stdin", stdin="outdated"))
+    assert done.returncode == 0, done.stderr
+    return installed
+
+
+def checked(program: Program) -> bool:
+    done = program("mailbox", "check", ANNA)
+    assert "outdated" not in done.stdout + done.stderr
+    return done.returncode == 0
+
+
+def enter(program: Program, password: str) -> int:
+    done = program("mailbox", "set", ANNA, "--password-stdin", stdin=password)
+    assert password not in done.stdout + done.stderr
+    return done.returncode
+
+
+async def test_new_password_is_tried_before_it_is_stored(enrolled: Program) -> None:
+    assert not await asyncio.to_thread(checked, enrolled)
+    assert await asyncio.to_thread(enter, enrolled, "pw-anna") == 0
+    assert await asyncio.to_thread(checked, enrolled)
+    assert await asyncio.to_thread(enter, enrolled, "mistyped") == 1
+    assert await asyncio.to_thread(checked, enrolled)
+
+
+async def test_new_password_ends_auth_failed_and_the_rest_that_went_with_it(enrolled: Program) -> None:
+    await asyncio.to_thread(enrolled.execute, "UPDATE mailboxes SET state = 'AUTH_FAILED', state_reason = '535'")
+    rest = "UPDATE mailbox_pace SET resting_until = now() + interval '1 hour', resting_reason = 'bad_credentials'"
+    await asyncio.to_thread(enrolled.execute, rest)
+    explained = await asyncio.to_thread(enrolled.json, "explain", ANNA)
+    assert explained["verdict"]["why"] == "auth_failed"
+    assert await asyncio.to_thread(enter, enrolled, "pw-anna") == 0
+    explained = await asyncio.to_thread(enrolled.json, "explain", ANNA)
+    assert explained["mailbox"]["state"] == "ACTIVE"
+    assert explained["mailbox"]["resting_until"] is None
+
+
+async def test_settings_are_changed_by_label_and_go_back_to_the_default(enrolled: Program) -> None:
+    change = ("mailbox", "set", "--label", "client-a")
+    done = await asyncio.to_thread(enrolled, *change, "--target", "30", "--minimum", "20", "--add-label", "new")
+    assert done.returncode == 0, done.stderr
+    shown = await asyncio.to_thread(enrolled.json, "mailbox", "show", ANNA)
+    assert shown["settings"]["target_daily"] == 30
+    assert shown["mailbox"]["labels"] == ["client-a", "new"]
+    done = await asyncio.to_thread(enrolled, *change, "--reset", "target", "--remove-label", "client-a")
+    assert done.returncode == 0, done.stderr
+    shown = await asyncio.to_thread(enrolled.json, "mailbox", "show", ANNA)
+    assert shown["settings"]["target_daily"] is None
+    assert shown["mailbox"]["labels"] == ["new"]
+
+
+async def test_paused_mailbox_is_resumed(enrolled: Program) -> None:
+    await asyncio.to_thread(enrolled, "mailbox", "pause", "--domain", "north.test", "--reason", "holidays")
+    (listed,) = await asyncio.to_thread(enrolled.json, "mailbox", "list", "--state", "paused")
+    assert listed["mailbox"]["state_reason"] == "holidays"
+    done = await asyncio.to_thread(enrolled, "mailbox", "resume", ANNA)
+    assert done.stdout == f"{ANNA}: PAUSED -> ACTIVE\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("mailbox", "set", ANNA), "nothing to change"),
+        (("mailbox", "set", "--target", "30"), "no mailbox was named"),
+        (("mailbox", "set", ANNA, "--timezone", "Mars/Olympus"), "there is no time zone Mars/Olympus"),
+        (("mailbox", "set", ANNA, "--reset", "password"), "password cannot be reset"),
+        (("mailbox", "set", ANNA, "--start-hour", "9", "--end-hour", "8"), "out of range"),
+        (("mailbox", "pause", ANNA, "--label", "client-a"), "do not go together"),
+    ],
+)
+async def test_wrong_use_is_refused(enrolled: Program, options: tuple[str, ...], words: str) -> None:
+    done = await asyncio.to_thread(enrolled, *options)
+    assert done.returncode == 2
+    assert words in done.stderr

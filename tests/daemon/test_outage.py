@@ -1,0 +1,184 @@
+"""Postgres goes away, in all the ways it can: nothing is sent meanwhile, nothing twice, and all resumes by itself."""
+
+import asyncio
+from collections import Counter
+
+import asyncpg
+import pytest
+
+from tests.daemon.flaky import FlakyDatabase
+from tests.daemon.model import OK, Answer
+from tests.daemon.rig import PATIENCE, Rig, after
+from warmupd.store.database import Database
+from warmupd.store.embedded import EmbeddedPostgres
+from warmupd.store.migrate import migrate
+
+
+async def all_sent_once(rig: Rig, boxes: list[int], quota: int) -> None:
+    assert await rig.world.sent(boxes) == [quota] * len(boxes)
+    assert set(Counter(one.message_id for one in rig.server.taken).values()) == {1}
+    assert (await rig.violations()).total == 0
+
+
+async def test_two_hours_without_postgres(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(4, quota=8, end_hour=14)
+    async with rig.running(db=flaky):
+        await rig.until(after(8))
+        before = len(rig.server.tries)
+        flaky.away = True
+        for _ in range(24):
+            rig.clock.advance(300)
+            flaky.refused.clear()
+            await asyncio.wait_for(flaky.refused.wait(), PATIENCE)
+        assert len(rig.server.tries) == before
+        flaky.away = False
+        await rig.until(after(14.5))
+    await all_sent_once(rig, boxes, 8)
+
+
+async def test_lost_answer_of_reserve_is_asked_for_again(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(3, quota=4, end_hour=9)
+    async with rig.running(db=flaky):
+        flaky.loses, flaky.times = "reserve_sends", 2
+        await rig.until(after(9.5))
+    assert flaky.batches[0] == flaky.batches[1] == flaky.batches[2] != flaky.batches[3]
+    assert [row["attempts"] for row in await rig.world.days(boxes)] == [4] * 3
+    await all_sent_once(rig, boxes, 4)
+
+
+async def test_lost_answer_of_settle_counts_once(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(3, quota=4, end_hour=9)
+    async with rig.running(db=flaky):
+        flaky.loses, flaky.times = "settle_sends", 3
+        await rig.until(after(9.5))
+    await all_sent_once(rig, boxes, 4)
+
+
+async def test_outcome_waits_in_memory_until_postgres_is_back(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(2, quota=2, end_hour=9)
+    gate = asyncio.Event()
+    rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=gate)
+    async with rig.running(db=flaky):
+        await rig.until_tried(1)
+        flaky.away = True
+        gate.set()
+        await asyncio.wait_for(flaky.refused.wait(), PATIENCE)
+        assert await rig.world.statuses() == {"PROCESSING": 1}
+        flaky.away = False
+        await rig.calm()
+        assert await rig.world.statuses() == {"SENT": 1}
+        await rig.until(after(9.5))
+    await all_sent_once(rig, boxes, 2)
+
+
+async def test_days_that_could_not_be_opened_are_opened_a_moment_later(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(5, quota=3, end_hour=9)
+    async with rig.running(db=flaky):
+        flaky.deaf_to, flaky.times = "INSERT INTO mailbox_days", 2
+        await rig.until(after(9.5))
+    await all_sent_once(rig, boxes, 3)
+
+
+async def test_request_taken_beside_a_day_that_could_not_be_opened_is_not_forgotten(
+    rig: Rig, flaky: FlakyDatabase
+) -> None:
+    early = await rig.world.enrol(1, quota=3, end_hour=9)
+    late = await rig.world.enrol(1, quota=3, start_hour=7, end_hour=9)
+    async with rig.running(db=flaky) as worker:
+        await rig.until(after(6.99))
+        flaky.deaf_to, flaky.times = "INSERT INTO mailbox_days", 1
+        worker.shard.schedule.push(early[0], after(7))
+        await rig.until(after(9.5))
+    await all_sent_once(rig, early + late, 3)
+
+
+async def test_job_whose_accounts_cannot_be_read_goes_back(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(3, quota=3, end_hour=9)
+    async with rig.running(db=flaky):
+        flaky.deaf_to, flaky.times = "smtp_secret", 1
+        await rig.until(after(9.5))
+    assert [row["attempts"] for row in await rig.world.days(boxes)] == [3] * 3
+    await all_sent_once(rig, boxes, 3)
+
+
+async def test_give_back_while_rows_are_read_is_not_miscounted(rig: Rig, flaky: FlakyDatabase) -> None:
+    """What is read may be older than what was settled meanwhile: the mailbox is read once more."""
+    boxes = await rig.world.enrol(2, quota=2, end_hour=9)
+    async with rig.running(db=flaky) as worker:
+        await rig.until(after(6.01))
+        book = worker.shard.schedule.book
+        worker.shard._reading = True
+        gone = await rig.db.fetchrow("SELECT * FROM warmup_jobs LIMIT 1")
+        assert gone is None or gone["status"] == "SENT"
+        worker.shard._miscounted.add(boxes[0])
+        book.days[boxes[0]].taken = 2  # as if read before a place was given back
+        worker.shard._reading = False
+        worker.shard.knock()
+        await rig.until(after(9.5))
+    await all_sent_once(rig, boxes, 2)
+
+
+async def test_lease_that_ran_out_in_the_outage_is_claimed_anew(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(3, quota=6, end_hour=12)
+    async with rig.running({"worker.lease_seconds": 600}, db=flaky) as worker:
+        await rig.until(after(7))
+        epochs = dict(worker.leases.held)
+        flaky.away = True
+        rig.clock.advance(700)
+        await asyncio.wait_for(flaky.refused.wait(), PATIENCE)
+        assert not worker.leases.trusted
+        flaky.away = False
+        await rig.until(after(12.5))
+        assert min(worker.leases.held.values()) > max(epochs.values())
+    await all_sent_once(rig, boxes, 6)
+
+
+async def test_storm_of_terminated_connections(rig: Rig, database_url: str) -> None:
+    boxes = await rig.world.enrol(6, quota=8, end_hour=9)
+    async with await Database.open(database_url, pool_size=6, application_name="stormy") as stormy:
+        storm = asyncio.create_task(terminate_again_and_again(database_url, rig))
+        try:
+            async with rig.running(db=stormy):
+                await rig.until(after(9.5))
+        finally:
+            storm.cancel()
+            await asyncio.gather(storm, return_exceptions=True)
+    await all_sent_once(rig, boxes, 8)
+
+
+async def terminate_again_and_again(url: str, rig: Rig) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        while True:
+            await rig.clock.pause(0.05)
+            await connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stormy'"
+            )
+    finally:
+        await connection.close()
+
+
+@pytest.mark.parametrize("grounded", [True])
+async def test_postgres_is_restarted(data_dir: object, grounded: bool) -> None:
+    from pathlib import Path
+
+    from tests.daemon.rig import BEGIN
+    from warmupd.clock import VirtualClock
+
+    assert isinstance(data_dir, Path)
+    server = EmbeddedPostgres(data_dir, fsync=False)
+    await server.start()
+    try:
+        async with await Database.open(server.url, pool_size=6, application_name="tests") as db:
+            await migrate(db)
+            rig = Rig(db, VirtualClock(BEGIN))
+            boxes = await rig.world.enrol(3, quota=4, end_hour=9)
+            async with rig.running():
+                await rig.until(after(7))
+                await server.stop()
+                rig.clock.advance(600)
+                await server.start()
+                await rig.until(after(9.5))
+            await all_sent_once(rig, boxes, 4)
+    finally:
+        await server.stop()

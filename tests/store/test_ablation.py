@@ -1,0 +1,313 @@
+"""Ablation: each safeguard of the coordination core is taken out once, and the test that stands for it must fail.
+
+A safeguard is a fragment of a function's source, in the test's own database or in a module of the store. The tests are
+those of the neighbouring files; a database that refuses a row is a second line of defence and counts as found, too.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import asyncpg
+import pytest
+
+from tests.store import test_accounts as of_accounts
+from tests.store import test_caps as of_caps
+from tests.store import test_days as of_days
+from tests.store import test_reserve as of_reserve
+from tests.store import test_settle as of_settle
+from tests.store import test_sightings as of_sightings
+from tests.store import test_slots as of_slots
+from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
+from warmupd.core.outcome import OutcomeKind
+from warmupd.errors import DatabaseUnavailable
+from warmupd.store import accounts, mailboxes, slots, visits
+
+FOUND = (
+    AssertionError,
+    DatabaseUnavailable,  # no answer in time, where something waits for a lock
+    asyncpg.CheckViolationError,
+    asyncpg.UniqueViolationError,
+    pytest.fail.Exception,  # the test expected an error, and there was none
+)
+
+Test = Callable[[Ground], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """In `function` (of the database by name, or of a module) `safeguard` becomes `nothing`; `test` must see it."""
+
+    function: str | Callable[..., Any]
+    safeguard: str
+    nothing: str
+    test: Test
+
+    def __str__(self) -> str:
+        name = self.function if isinstance(self.function, str) else self.function.__name__
+        test = self.test.func if isinstance(self.test, partial) else self.test
+        return f"{name}-{getattr(test, '__name__', '')}"
+
+
+RESERVE = [
+    ("worker.batch_id = p_batch", "false", of_reserve.test_batch_asked_again_gets_its_answer_and_reserves_nothing),
+    ("<> 'read committed'", "= ''", of_reserve.test_snapshot_older_than_the_locks_is_refused),
+    ("AND s.epoch = h.epoch", "", of_reserve.test_own_epoch_of_before_reserves_nothing),
+    (
+        "AND s.epoch = h.epoch\n                    AND s.owner = p_worker",
+        "",
+        of_reserve.test_stale_epoch_reserves_nothing,
+    ),
+    ("AND s.lease_until > v_now", "", of_reserve.test_lease_that_is_over_reserves_nothing),
+    ("WHERE cfg.worker_count = fleet", "", of_slots.test_fleet_resized_under_a_reserve_refuses_it),
+    ("ORDER BY s.slot FOR KEY SHARE", "", of_slots.test_slot_in_a_reserve_cannot_be_claimed_under_it),
+    ("ORDER BY s.slot FOR KEY SHARE", "ORDER BY s.slot FOR SHARE", of_slots.test_renewal_does_not_wait_for_a_reserve),
+    ("WHEN h.slot IS NULL THEN 'not_owner'", "", of_reserve.test_epoch_of_one_slot_is_none_of_another),
+    ("cfg.sending_stopped", "false", of_reserve.test_stopped_fleet_sends_nothing),
+    (
+        "OR v_now >= d.closes_at",
+        "OR v_now > d.closes_at",
+        of_reserve.test_window_includes_its_opening_and_not_its_closing,
+    ),
+    (
+        "v_now < d.opens_at OR",
+        "v_now <= d.opens_at OR",
+        of_reserve.test_window_includes_its_opening_and_not_its_closing,
+    ),
+    ("u.closes_at) AS send_by", "'infinity') AS send_by", of_reserve.test_send_by_ends_with_the_window),
+    ("OR start_at >= closes_at", "", of_reserve.test_start_is_never_put_behind_the_closing),
+    ("d.taken >= d.quota", "false", of_reserve.test_full_day_grants_no_more),
+    (
+        "d.attempts >= d.quota + greatest(3, ceil(d.quota * 0.2))",
+        "false",
+        of_reserve.test_attempts_of_a_day_are_bounded,
+    ),
+    ("p.resting_until > v_now", "false", of_reserve.test_resting_mailbox_says_until_when),
+    ("WHEN p.next_ok_at > v_now", "WHEN false", of_reserve.test_spacing_counts_from_the_last_moment_of_the_send_before),
+    (
+        ") + slack AS then_ok_at",
+        ") AS then_ok_at",
+        of_reserve.test_spacing_counts_from_the_last_moment_of_the_send_before,
+    ),
+    (
+        "greatest(u.gap, cfg.mailbox_gap_seconds)",
+        "u.gap",
+        of_reserve.test_gap_that_is_asked_for_never_undercuts_the_configured_one,
+    ),
+    (
+        "row_number() OVER (PARTITION BY a.mailbox_id ORDER BY a.ord) > 1",
+        "false",
+        of_reserve.test_second_wish_of_a_mailbox_in_one_batch_waits_for_its_spacing,
+    ),
+    ("r.pool_id <> m.pool_id", "false", of_reserve.test_recipient_of_another_pool_is_refused),
+    ("r.id = m.id OR", "", of_reserve.test_stranger_and_oneself_are_refused),
+    ("OR r.state NOT IN ('ACTIVE', 'RECEIVE_ONLY')", "", of_reserve.test_removed_and_paused_recipients_are_refused),
+    (
+        "> 3, false) AS too_unproven",
+        "> 99, false) AS too_unproven",
+        of_reserve.test_unproven_recipient_gets_three_messages_from_all_together,
+    ),
+    (
+        "coalesce(j.kind = 'REPLY', false)",
+        "true",
+        partial(of_reserve.test_mailbox_that_may_not_start_is_refused, state="RECEIVE_ONLY"),
+    ),
+    ("j.status <> 'PENDING'", "false", of_reserve.test_job_that_no_longer_waits_is_not_reserved_again),
+    ("j.scheduled_for > v_now", "false", of_reserve.test_retry_keeps_its_job_and_thread_and_gets_a_new_token),
+    (
+        "start_at > v_now + make_interval(secs => cfg.send_within_seconds * 0.4)",
+        "false",
+        of_reserve.test_sends_of_one_user_start_one_after_the_other,
+    ),
+    (
+        "greatest(c.next_ok_at, v_now) AS free_at",
+        "v_now AS free_at",
+        of_reserve.test_users_spacing_holds_from_batch_to_batch,
+    ),
+    ("used_s + rank > per_minute", "false", of_caps.test_user_cap_holds_over_a_sliding_minute),
+    ("used_h + rank > per_hour", "false", of_caps.test_user_cap_holds_over_a_sliding_hour),
+    ("span_s := 61 + ceil(cfg.slack_seconds)", "span_s := 61", of_caps.test_user_cap_holds_over_a_sliding_minute),
+    (
+        "span_s := 61",
+        "span_s := 60",
+        partial(
+            of_caps.test_asking_again_when_told_succeeds_and_earlier_does_not,
+            scope="user",
+            kind="minute",
+            span=of_caps.MINUTE,
+        ),
+    ),
+    (
+        "span_h := 1 + ceil((3600 + cfg.slack_seconds) / 30)",
+        "span_h := 120",
+        of_caps.test_user_cap_holds_over_a_sliding_hour,
+    ),
+    ("least(room_s, room_h)", "1e9", of_caps.test_global_caps_hold_over_all_users),
+    ("PERFORM pg_advisory_xact_lock(1463898733, 1);", "", of_caps.test_eight_connections_share_a_cap_exactly),
+    ("coalesce(n.per_minute, cfg.user_per_minute)", "cfg.user_per_minute", of_caps.test_plan_has_caps_of_its_own),
+    (", ring.head);", ");", of_caps.test_time_never_goes_back),
+    (
+        "span_s, k.n, u.per_minute",
+        "span_s, 0, u.per_minute",
+        partial(
+            of_caps.test_asking_again_when_told_succeeds_and_earlier_does_not,
+            scope="user",
+            kind="minute",
+            span=of_caps.MINUTE,
+        ),
+    ),
+]
+SETTLE = [
+    (" AND j.attempt_token = t.token", "", of_settle.test_stale_token_changes_nothing),
+    (
+        "t.outcome <> 'UNKNOWN') AS open",
+        "t.outcome <> 'UNKNOWN') OR true AS open",
+        of_settle.test_failed_twice_gives_back_once,
+    ),
+    (
+        "ORDER BY t.day, t.id, t.outcome = 'UNKNOWN', t.ord",
+        "ORDER BY t.day, t.id, t.ord",
+        of_settle.test_reply_counts_more_than_the_lack_of_one_in_the_same_batch,
+    ),
+    ("greatest(t.retry_at, v_now) >= d.closes_at", "false", of_settle.test_retries_end_with_the_window),
+    (
+        "taken = d.taken - m.given_back",
+        "taken = d.taken",
+        of_settle.test_failure_gives_the_place_back_and_keeps_the_attempt,
+    ),
+    ("d.attempts - m.unspent", "d.attempts", of_settle.test_returned_job_gives_back_its_attempt_too),
+    ("a.became = 'UNKNOWN')", "false)", of_settle.test_unknown_message_is_looked_for_within_minutes),
+    ("AND f.proven_at IS NULL)\n", ")\n", of_settle.test_proven_recipient_is_visited_as_planned),
+    (
+        "greatest(f.unproven_sends - g.n, 0)",
+        "f.unproven_sends",
+        of_reserve.test_message_that_never_arrived_does_not_count_against_proof,
+    ),
+    ("SET status = 'REPLIED'", "SET topic = j.topic", of_settle.test_answer_settles_its_parent_as_replied),
+]
+SIGHT = [
+    ("s.epoch = p_epoch", "true", of_sightings.test_findings_of_a_stale_epoch_are_refused),
+    ("AND j.recipient_id = p_recipient", "", of_sightings.test_copy_in_another_mailbox_is_foreign_and_proves_nothing),
+    ("j.attempt_token IS NOT NULL", "true", of_sightings.test_answer_that_was_never_reserved_cannot_have_arrived),
+    ("'UNKNOWN', 'PENDING') OR", "'PENDING') OR", of_sightings.test_unknown_that_was_found_was_sent),
+    (
+        "'UNKNOWN', 'PENDING') OR",
+        "'UNKNOWN') OR",
+        of_sightings.test_retry_that_was_delivered_after_all_is_not_sent_again,
+    ),
+    (
+        "'PROCESSING', 'UNKNOWN'",
+        "'UNKNOWN'",
+        partial(of_sightings.test_message_seen_before_its_reply_was_told_stays_sent, kind=OutcomeKind.DEFERRED),
+    ),
+    ("SET proven_at = v_now", "SET proven_at = proven_at", of_sightings.test_sighting_is_the_proof_of_its_address),
+    ("m.state IN ('ACTIVE', 'RECEIVE_ONLY')", "true", of_sightings.test_mailbox_that_is_paused_plans_no_answer),
+    (
+        "least(d.taken + c.retries, d.quota), sent",
+        "d.taken + c.retries, sent",
+        of_sightings.test_retry_that_was_delivered_on_a_full_day_keeps_the_day_within_its_quota,
+    ),
+]
+OTHERS = [
+    (
+        "worker_room",
+        "greatest(free - owed, least(free, mine), 0)",
+        "free",
+        of_caps.test_workers_share_a_binding_cap_by_demand,
+    ),
+    ("worker_room", "AND w.seen_at > p_now - interval '1 minute'", "", of_caps.test_dead_worker_holds_nothing),
+    (
+        "worker_room",
+        "least(s.demand, greatest(s.share - s.taken, 0))",
+        "s.share",
+        of_caps.test_share_is_no_more_than_its_worker_can_use,
+    ),
+    ("ring_after", "> 1000000000", "> 2147483647", of_caps.test_counts_of_years_do_not_overflow),
+    (
+        "reap_jobs",
+        "AND send_by + grace < v_now",
+        "",
+        of_settle.test_lost_job_becomes_unknown_after_its_grace_and_is_looked_for,
+    ),
+    (
+        "give_up_unknown",
+        "AND v.everywhere_at > j.picked_at + patience",
+        "",
+        of_settle.test_unknown_is_given_up_only_after_a_complete_visit_that_came_late_enough,
+    ),
+    (
+        "hasten_visits",
+        "asked_by = greatest(v.asked_by, before)",
+        "asked_by = v.asked_by",
+        of_sightings.test_visit_asked_for_during_a_visit_is_not_put_off,
+    ),
+    (
+        "keep_pools_private",
+        "p.owner_id <> NEW.user_id",
+        "false",
+        of_accounts.test_nobody_gets_into_another_users_private_pool,
+    ),
+    (
+        "make_partitions",
+        "PERFORM pg_advisory_xact_lock(1463898733, 3);",
+        "",
+        of_days.test_partitions_are_made_ahead_once_by_many,
+    ),
+    (slots.claim_slots, "s.lease_until <= instant($2)", "true", of_slots.test_free_slots_are_claimed_and_held),
+    (slots.claim_slots, "epoch = nextval('slot_epoch')", "epoch = s.slot", of_slots.test_epochs_are_never_used_again),
+    (slots.renew_slots, "AND s.lease_until > instant($2)", "", of_slots.test_lease_that_is_over_cannot_be_renewed),
+    (slots.renew_slots, "FOR UPDATE SKIP LOCKED", "", of_slots.test_renewal_does_not_wait_for_a_reserve),
+    (slots.release_slots, "WHERE owner = $1 AND", "WHERE", of_slots.test_release_takes_nothing_from_a_successor),
+    (mailboxes.open_days, "greatest(m.ramp_days, o.ramp_day)", "o.ramp_day", of_days.test_ramp_never_goes_back),
+    (
+        mailboxes.open_days,
+        "opened + await load_days(db, missed) if missed else opened",
+        "opened",
+        of_days.test_day_that_another_opens_in_this_moment_is_returned_as_it_stands,
+    ),
+    (mailboxes.rest_mailbox, "greatest(resting_until, $2)", "$2", of_days.test_rest_is_never_cut_short),
+    (accounts._check_limit, "FOR UPDATE OF u", "", of_accounts.test_plans_limit_holds_for_enrolments_at_once),
+    (
+        visits.end_visit,
+        "asked_by > $3 THEN least",
+        "false THEN least",
+        of_sightings.test_visit_asked_for_during_a_visit_is_not_put_off,
+    ),
+]
+
+
+def _all() -> Iterator[Ablation]:
+    for function, cases in (("reserve_sends", RESERVE), ("settle_sends", SETTLE), ("record_sightings", SIGHT)):
+        yield from (Ablation(function, *case) for case in cases)
+    yield from (Ablation(*case) for case in OTHERS)
+
+
+@pytest.mark.parametrize("ablation", list(_all()), ids=str)
+async def test_safeguard_is_missed(ground: Ground, monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -> None:
+    if isinstance(ablation.function, str):
+        await _replace_in_database(ground, ablation)
+    else:
+        _replace_in_module(monkeypatch, ablation)
+    with pytest.raises(FOUND):
+        await ablation.test(ground)
+
+
+async def _replace_in_database(ground: Ground, ablation: Ablation) -> None:
+    source = await ground.db.fetchval("SELECT pg_get_functiondef($1::regproc)", ablation.function)
+    await ground.db.execute(_without(source, ablation))
+
+
+def _replace_in_module(monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -> None:
+    assert callable(ablation.function)
+    module = inspect.getmodule(ablation.function)
+    assert module is not None
+    names = dict(vars(module))
+    exec(_without(inspect.getsource(ablation.function), ablation), names)
+    monkeypatch.setattr(module, ablation.function.__name__, names[ablation.function.__name__])
+
+
+def _without(source: str, ablation: Ablation) -> str:
+    assert ablation.safeguard in source, "the safeguard is written differently by now"
+    return source.replace(ablation.safeguard, ablation.nothing)
