@@ -173,7 +173,8 @@ class Rig:
         finally:
             task.cancel()
         if self.ended in done:
-            self.ended.result()
+            ended, self.ended = self.ended, None
+            ended.result()
         assert task in done, "the worker did not come to rest"
 
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
+from tests.mail import imap_fixtures
 from tests.mail.certificates import Authority, make_authority
 from tests.mail.fault_smtp import PASSWORD, FaultServer
-from tests.mail.imap_fixtures import Open, account_at, recognise
+from tests.mail.imap_fixtures import Open, recognise
 from warmupd.mail.account import Account, Endpoint, Security
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.smtp import SmtpSender, Timeouts
@@ -69,7 +70,7 @@ def visit(trusting: ssl.SSLContext) -> Open:
     """A visit to the server on a port; other keywords are those of the account."""
 
     def visit(server: Any, timeouts: Any = None, **account: Any) -> AbstractAsyncContextManager[Visit]:
-        here = account_at(server.port, **account)
-        return open_visit(here, policy=LOOPBACK, context=trusting, recognise=recognise, timeouts=timeouts)
+        here = imap_fixtures.account_at(server.port, **account)
+        return open_visit(here, policy=imap_fixtures.LOOPBACK, context=trusting, recognise=recognise, timeouts=timeouts)
 
     return visit

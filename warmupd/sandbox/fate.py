@@ -76,6 +76,10 @@ class Shares:
         return self.other_folder if place < self.spam_share + self.other_share else "INBOX"
 
     def _chance(self, what: str, about: str) -> float:
-        """A number in [0, 1) that is the same for the same question and seed, on every machine."""
-        digest = blake2b(f"{self.seed}\n{what}\n{about}".encode(errors="surrogateescape"), digest_size=8).digest()
-        return int.from_bytes(digest) / 2**64
+        return chance(self.seed, what, about)
+
+
+def chance(seed: int, what: str, about: str) -> float:
+    """A number in [0, 1) that is the same for the same question and seed, on every machine."""
+    digest = blake2b(f"{seed}\n{what}\n{about}".encode(errors="surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest) / 2**64

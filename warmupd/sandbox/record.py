@@ -31,6 +31,7 @@ class Taken:
     mail_at: float  # MAIL FROM came
     rcpt_at: float  # the first RCPT TO came
     accepted_at: float  # the final dot came
+    event: str = ""  # what the weather calls it when the connection was cut
 
     @property
     def recipient(self) -> str:
@@ -40,12 +41,12 @@ class Taken:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Refused:
-    """One MAIL, RCPT or content that the server refused, for good (5xx) or for now (4xx)."""
+    """One login, MAIL, RCPT, DATA or content that was refused, for good (5xx) or for now (4xx), or cut off."""
 
     connection: int
     user: str
-    phase: Phase  # MAIL, RCPT or BODY
-    code: int
+    phase: Phase  # AUTH (on purpose: a wrong password is a `Login` alone), MAIL, RCPT, DATA or BODY
+    code: int | None  # None when the connection was cut instead
     text: str  # the whole reply
     sender: str
     recipients: tuple[str, ...]  # the refused one at RCPT, all of them at BODY, none at MAIL
@@ -53,13 +54,14 @@ class Refused:
     token: str = ""
     subject: str = ""
     size: int = 0
-    mail_at: float
+    event: str = ""  # what the weather calls it; "" when it was not the weather
+    mail_at: float | None  # MAIL FROM came; None when it was refused before
     refused_at: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Login:
-    """One attempt to log in."""
+    """One attempt to log in. An SMTP login with the right password is an attempt to send."""
 
     connection: int
     protocol: Literal["SMTP", "IMAP"]
@@ -68,7 +70,15 @@ class Login:
     at: float
 
 
-Entry = Taken | Refused | Login
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outage:
+    """A time in which nobody answered: connections were refused, and those that were open were cut."""
+
+    began_at: float
+    ended_at: float
+
+
+Entry = Taken | Refused | Login | Outage
 
 
 class Record(list[Entry]):
@@ -85,6 +95,10 @@ class Record(list[Entry]):
     @property
     def logins(self) -> list[Login]:
         return [entry for entry in self if isinstance(entry, Login)]
+
+    @property
+    def outages(self) -> list[Outage]:
+        return [entry for entry in self if isinstance(entry, Outage)]
 
 
 class Journal:
@@ -143,5 +157,7 @@ def _entry(data: dict[str, Any]) -> Entry:
     kind = data.pop("kind")
     if kind == "Login":
         return Login(**data)
+    if kind == "Outage":
+        return Outage(**data)
     data["recipients"] = tuple(data["recipients"])
     return Taken(**data) if kind == "Taken" else Refused(**{**data, "phase": Phase(data["phase"])})
