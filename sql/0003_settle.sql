@@ -15,6 +15,9 @@ CREATE FUNCTION settle_sends(
     LANGUAGE plpgsql VOLATILE
     SET jit = off
     SET plan_cache_mode = force_generic_plan  -- planning costs more than running
+    SET enable_hashjoin = off  -- all joins here are by key: a plan that was made when a new day's partition was known to
+    SET enable_mergejoin = off  -- be empty must not scan it when it is full
+    SET enable_seqscan = off
 AS $$
 DECLARE
     v_now timestamptz;
@@ -41,18 +44,20 @@ BEGIN
             WITH ORDINALITY AS a(day, id, token, outcome, reason, message, retry_at, ord)
     ), known AS MATERIALIZED (
         -- Of several reports of one attempt the first counts, and a reply counts more than the lack of one.
-        SELECT DISTINCT ON (t.day, t.id) t.*, j.mailbox_id, j.local_day, j.recipient_id, j.parent_day, j.parent_id,
-               j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN') AS open,
-               CASE
+        SELECT t.*, j.mailbox_id, j.local_day, j.recipient_id, j.parent_day, j.parent_id,
+               j.id IS NOT NULL AND row_number() OVER attempt = 1
+               AND (j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) AS open,
+               first_value(CASE
+                   WHEN j.id IS NULL THEN NULL
                    WHEN NOT (j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) THEN j.status
                    WHEN t.outcome NOT IN ('DEFERRED', 'RETURNED') THEN t.outcome::job_status
                    WHEN greatest(t.retry_at, v_now) >= d.closes_at THEN 'FAILED'  -- retries end with the window
                    ELSE 'PENDING'
-               END AS becomes
+               END) OVER attempt AS becomes
         FROM told t
-        JOIN warmup_jobs j ON j.day = t.day AND j.id = t.id AND j.attempt_token = t.token
-        JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
-        ORDER BY t.day, t.id, t.outcome = 'UNKNOWN', t.ord
+        LEFT JOIN warmup_jobs j ON j.day = t.day AND j.id = t.id AND j.attempt_token = t.token
+        LEFT JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
+        WINDOW attempt AS (PARTITION BY j.day, j.id ORDER BY t.outcome = 'UNKNOWN', t.ord)
     ), matched AS MATERIALIZED (
         SELECT * FROM known WHERE open
     ), settled AS (
@@ -74,12 +79,12 @@ BEGIN
               FROM matched GROUP BY 1, 2) AS m
         WHERE d.mailbox_id = m.mailbox_id AND d.day = m.local_day
     )
-    SELECT array_agg(k.becomes::text ORDER BY a.ord), array_agg(k.recipient_id ORDER BY a.ord),
-           array_agg(CASE WHEN k.open AND k.ord = a.ord THEN k.becomes::text END ORDER BY a.ord),
+    SELECT array_agg(k.becomes::text ORDER BY k.ord), array_agg(k.recipient_id ORDER BY k.ord),
+           array_agg(CASE WHEN k.open THEN k.becomes::text END ORDER BY k.ord),
            array_agg(k.parent_day) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL),
            array_agg(k.parent_id) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL)
     INTO result, recipients, changed, parent_days, parent_ids
-    FROM told a LEFT JOIN known k ON k.day = a.day AND k.id = a.id AND k.token = a.token;
+    FROM known k;
 
     IF parent_ids IS NOT NULL THEN
         UPDATE warmup_jobs j SET status = 'REPLIED'

@@ -5,9 +5,11 @@ import datetime as dt
 import json
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -22,6 +24,7 @@ from warmupd.store.embedded import embedded_database
 
 PASSWORD = "a password of some length"
 COMMAND = [sys.executable, "-m", "warmupd.cli.main"]
+DATABASE = ".local/share/warmupd"  # in the home directory
 PATIENCE = 60.0  # seconds until a test that waits gives up
 
 
@@ -50,29 +53,17 @@ class Program:
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    def init(self, **settings: str) -> None:
-        """A fresh installation; `settings` are lines to be added to the sections of the file."""
-        done = self(
-            *(
-                "init",
-                "--admin-email",
-                "admin@example.com",
-                "--password-stdin",
-                "--data-dir",
-                str(self.directory / "db"),
-            ),
-            stdin=PASSWORD,
-        )
+    def init(self) -> None:
+        """A fresh installation."""
+        done = self("init", "--admin-email", "admin@example.com", "--password-stdin", stdin=PASSWORD)
         assert done.returncode == 0, done.stderr
-        for section, lines in settings.items():
-            self.set(section, lines)
 
     def execute(self, statement: str) -> None:
         """A statement in the embedded database."""
 
         async def run() -> None:
             async with (
-                embedded_database(self.directory / "db") as url,
+                embedded_database(self.directory / DATABASE) as url,
                 await Database.open(url, pool_size=1, application_name="tests") as db,
             ):
                 await db.execute(statement)
@@ -144,6 +135,15 @@ class Daemon:
         self._lines.put(None)
 
 
+@pytest.fixture(scope="session")
+def made_once(clean_environment: None) -> Iterator[Path]:
+    """The directory of a fresh installation, to be copied."""
+    directory = Path(tempfile.mkdtemp(prefix="warmupd-test-"))
+    Program(directory).init()
+    yield directory
+    shutil.rmtree(directory)
+
+
 @pytest.fixture
 def program(data_dir: Path) -> Program:
     return Program(data_dir)
@@ -186,15 +186,19 @@ def servers(mail_server: SandboxProcess) -> list[str]:
 
 
 @pytest.fixture
-async def installed(program: Program, mail_server: SandboxProcess) -> Program:
-    """Set up so that it may talk to the mail server, and sends by the second where it is about noon (`noon_zone`)."""
-    await asyncio.to_thread(
-        program.init,
-        security=f'allow_hosts = ["127.0.0.1"]\nca_file = "{mail_server.ca_file}"',
-        window="start_hour = 0\nend_hour = 14",
-        quota="ramp_start = 2000\ntarget_daily = 2000",
-        spacing="same_mailbox_min_minutes = 0.01\nsame_mailbox_max_minutes = 0.02",
-        http='listen = "127.0.0.1:0"',
-        logging='format = "json"',
-    )
+def initialised(program: Program, made_once: Path) -> Program:
+    """As after `warmupd init`."""
+    shutil.copytree(made_once, program.directory, dirs_exist_ok=True)
     return program
+
+
+@pytest.fixture
+async def installed(initialised: Program, mail_server: SandboxProcess) -> Program:
+    """Set up so that it may talk to the mail server, and sends by the second where it is about noon (`noon_zone`)."""
+    initialised.set("security", f'allow_hosts = ["127.0.0.1"]\nca_file = "{mail_server.ca_file}"')
+    initialised.set("window", "start_hour = 0\nend_hour = 14")
+    initialised.set("quota", "ramp_start = 2000\ntarget_daily = 2000")
+    initialised.set("spacing", "same_mailbox_min_minutes = 0.01\nsame_mailbox_max_minutes = 0.02")
+    initialised.set("http", 'listen = "127.0.0.1:0"')
+    initialised.set("logging", 'format = "json"')
+    return initialised

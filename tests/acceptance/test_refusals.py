@@ -55,12 +55,11 @@ def test_init_writes_for_its_owner_alone_and_never_twice(program: Program) -> No
     assert file.read_text() == before
 
 
-def test_init_refuses_a_database_in_use_and_takes_its_file_back(program: Program) -> None:
-    program.init()
-    other = program.directory / "other"
+def test_init_refuses_a_database_in_use_and_takes_its_file_back(initialised: Program) -> None:
+    other = initialised.directory / "other"
     other.mkdir()
-    options = ("--directory", str(other), "--data-dir", str(program.directory / "db"))
-    done = program("init", "--admin-email", "other@example.com", "--password-stdin", *options, stdin="another password")
+    init = ("init", "--directory", str(other), "--admin-email", "other@example.com", "--password-stdin")
+    done = initialised(*init, stdin="another password")
     assert done.returncode == 2
     assert "in use already, by admin@example.com" in done.stderr
     assert os.listdir(other) == []
@@ -83,35 +82,39 @@ async def test_refused_password_is_told_and_nothing_is_enrolled(installed: Progr
     assert await asyncio.to_thread(installed.json, "mailbox", "list") == []
 
 
-def test_hosts_that_are_not_given_are_asked_for(program: Program) -> None:
-    program.init()
-    done = program("mailbox", "add", "anna@north.test", "--user", "admin@example.com", "--password-stdin", stdin="pw")
+def test_hosts_that_are_not_given_are_asked_for(initialised: Program) -> None:
+    done = initialised(
+        "mailbox", "add", "anna@north.test", "--user", "admin@example.com", "--password-stdin", stdin="pw"
+    )
     assert done.returncode == 2
     assert "--smtp-host and --imap-host missing" in done.stderr
 
 
 def test_first_worker_sets_the_slots_and_one_with_another_count_is_refused(
-    program: Program, start: Callable[[], Daemon]
+    initialised: Program, start: Callable[[], Daemon]
 ) -> None:
-    program.init(worker="id = 1\ncount = 2", http='listen = "127.0.0.1:0"', logging='format = "json"')
+    initialised.set("worker", "id = 1\ncount = 2")
+    initialised.set("http", 'listen = "127.0.0.1:0"')
+    initialised.set("logging", 'format = "json"')
     daemon = start()
     assert daemon.wait_for("worker.started")["slots"] == 1
-    assert program.json("status")["slots"] == 2
+    assert initialised.json("status")["slots"] == 2
     daemon.send(signal.SIGTERM)
     assert daemon.end() == 0
 
-    file = program.directory / "config.toml"
+    file = initialised.directory / "config.toml"
     file.write_text(file.read_text().replace("count = 2", "count = 3"))
-    done = program("run")
+    done = initialised("run")
     assert done.returncode == 2
     assert "worker.count is 3, but this fleet has 2 slots" in done.stderr
     assert "warmupd fleet resize 3" in done.stderr
 
 
-def test_busy_port_is_a_clear_error(program: Program) -> None:
+def test_busy_port_is_a_clear_error(initialised: Program) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        program.init(worker="id = 0\ncount = 1", http=f'listen = "127.0.0.1:{port}"')
-        done = program("run")
+        initialised.set("worker", "id = 0\ncount = 1")
+        initialised.set("http", f'listen = "127.0.0.1:{port}"')
+        done = initialised("run")
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr

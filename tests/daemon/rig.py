@@ -127,12 +127,15 @@ class Rig:
         while len(self.server.tries) < number:
             await self.calm()
             self.clock.advance_to(self.clock.next_wakeup or self.clock.now())
-            tried = asyncio.ensure_future(self.server.tried(number))
-            calm = asyncio.ensure_future(self.calm())
-            await asyncio.wait([tried, calm], return_when=asyncio.FIRST_COMPLETED)
-            for waiting in (tried, calm):
-                waiting.cancel()
-            await asyncio.gather(tried, calm, return_exceptions=True)
+            await self.either_calm_or(self.server.tried(number))
+
+    async def either_calm_or(self, waiting: Any) -> None:
+        """Wait for this, or until only time can bring on more."""
+        tasks = [asyncio.ensure_future(waiting), asyncio.ensure_future(self.calm())]
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def until_nobody(self, moment: dt.datetime) -> None:
         """Let the time pass while no worker runs."""

@@ -46,7 +46,8 @@ QUERIES = {
         WHERE close""",
     "a send lies outside its window": """
         SELECT j.id FROM warmup_jobs j JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
-        WHERE j.picked_at < d.opens_at OR j.start_at < j.picked_at OR j.start_at > j.send_by OR j.send_by > d.closes_at""",
+        WHERE j.picked_at < d.opens_at OR j.start_at < j.picked_at
+           OR j.start_at > j.send_by OR j.send_by > d.closes_at""",
     "I9 a recipient is a stranger, oneself, or of another pool": """
         SELECT j.id FROM warmup_jobs j LEFT JOIN mailboxes m ON m.id = j.mailbox_id
         LEFT JOIN mailboxes r ON r.id = j.recipient_id

@@ -51,7 +51,7 @@ class Ablation:
         return f"{name}-{getattr(test, '__name__', '')}"
 
 
-RESERVE = [
+RESERVE: list[tuple[str, str, Test]] = [
     ("worker.batch_id = p_batch", "false", of_reserve.test_batch_asked_again_gets_its_answer_and_reserves_nothing),
     ("<> 'read committed'", "= ''", of_reserve.test_snapshot_older_than_the_locks_is_refused),
     ("AND s.epoch = h.epoch", "", of_reserve.test_own_epoch_of_before_reserves_nothing),
@@ -159,16 +159,17 @@ RESERVE = [
         ),
     ),
 ]
-SETTLE = [
+SETTLE: list[tuple[str, str, Test]] = [
     (" AND j.attempt_token = t.token", "", of_settle.test_stale_token_changes_nothing),
     (
-        "t.outcome <> 'UNKNOWN') AS open",
-        "t.outcome <> 'UNKNOWN') OR true AS open",
+        "(j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) AS open",
+        "true AS open",
         of_settle.test_failed_twice_gives_back_once,
     ),
+    ("AND row_number() OVER attempt = 1", "", of_settle.test_sent_twice_counts_once),
     (
-        "ORDER BY t.day, t.id, t.outcome = 'UNKNOWN', t.ord",
-        "ORDER BY t.day, t.id, t.ord",
+        "ORDER BY t.outcome = 'UNKNOWN', t.ord",
+        "ORDER BY t.ord",
         of_settle.test_reply_counts_more_than_the_lack_of_one_in_the_same_batch,
     ),
     ("greatest(t.retry_at, v_now) >= d.closes_at", "false", of_settle.test_retries_end_with_the_window),
@@ -187,7 +188,7 @@ SETTLE = [
     ),
     ("SET status = 'REPLIED'", "SET topic = j.topic", of_settle.test_answer_settles_its_parent_as_replied),
 ]
-SIGHT = [
+SIGHT: list[tuple[str, str, Test]] = [
     ("s.epoch = p_epoch", "true", of_sightings.test_findings_of_a_stale_epoch_are_refused),
     ("AND j.recipient_id = p_recipient", "", of_sightings.test_copy_in_another_mailbox_is_foreign_and_proves_nothing),
     ("j.attempt_token IS NOT NULL", "true", of_sightings.test_answer_that_was_never_reserved_cannot_have_arrived),
@@ -210,7 +211,7 @@ SIGHT = [
         of_sightings.test_retry_that_was_delivered_on_a_full_day_keeps_the_day_within_its_quota,
     ),
 ]
-OTHERS = [
+OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     (
         "worker_room",
         "greatest(free - owed, least(free, mine), 0)",

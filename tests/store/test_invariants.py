@@ -23,6 +23,7 @@ from tests.store.test_sightings import found_of
 from warmupd.core.job import Job, JobStatus
 from warmupd.core.mailbox import slot_hash
 from warmupd.core.outcome import OutcomeKind
+from warmupd.errors import LeaseLost
 from warmupd.store import jobs, sightings, slots
 from warmupd.store.jobs import Request, Settlement
 
@@ -118,7 +119,7 @@ class Campaign:
                     epoch=worker.leases[slot],
                     at=self.now,
                 )
-            except sightings.LeaseLost:
+            except LeaseLost:
                 self.done["lease lost"] += 1
 
     async def keep_house(self) -> None:

@@ -172,10 +172,9 @@ async def test_limits_are_what_reserve_reads(ground: Ground) -> None:
 async def somebody_waits(connection: Connection) -> None:
     """Return once another session waits for a lock that this one holds."""
     async with asyncio.timeout(10):
-        while not await connection.fetchval(
-            "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pg_backend_pid() = ANY (pg_blocking_pids(pid)))"
-        ):
-            await asyncio.sleep(0)
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+        while not await connection.fetchval(waits):
+            pass
 
 
 async def _renew(ground: Ground, worker_id: UUID, seconds: float) -> dict[int, int]:

@@ -6,6 +6,7 @@ import logging
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,8 +14,11 @@ import typer
 from warmupd.cli.run import loop_factory
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from warmupd.daemon.app import Worker
-    from warmupd.sandbox.demo import DemoReport, Progress
+    from warmupd.sandbox.demo import Progress
+    from warmupd.sandbox.report import DemoReport
     from warmupd.store.database import Database
 
 EXAMPLE = "Example: warmupd demo --mailboxes 48 --speed 600"
@@ -26,7 +30,18 @@ VIOLATIONS = {
     "quota": "sends above a mailbox's quota",
     "outside_pool": "messages to somebody outside the pool",
     "twice": "messages sent twice",
+    "lost": "messages called sent that the mail server never took",
+    "unexplained": "mailboxes short of their quota without a reason",
 }
+MOST_SHORTFALLS = 20  # shown; --json lists all
+
+
+class WeatherName(StrEnum):
+    """How the mail server behaves."""
+
+    CALM = "calm"
+    FAIR = "fair"
+    STORM = "storm"
 
 
 def demo(
@@ -34,6 +49,13 @@ def demo(
     days: Annotated[int, typer.Option(min=1, max=30, help="How many days they live through.")] = 1,
     speed: Annotated[float, typer.Option(min=1, max=5000, help="Seconds that pass in one real second.")] = 600,
     seed: Annotated[int, typer.Option(help="Same seed, same chance (server's whims, wording, jitter).")] = 1,
+    weather: Annotated[
+        WeatherName,
+        typer.Option(
+            help="How the mail server behaves. calm: all goes well; fair: some spam, few refusals;"
+            " storm: a tenth of the sends is refused or cut off, and it is away for an hour."
+        ),
+    ] = WeatherName.FAIR,
     keep_open: Annotated[bool, typer.Option("--keep-open", help="Leave everything running until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the daemon's log on stderr.")] = False,
@@ -45,7 +67,8 @@ def demo(
     """
     _quiet(verbose)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        report = runner.run(_demo(mailboxes, days, speed, seed, keep_open=keep_open, as_json=as_json))
+        options = {"mailboxes": mailboxes, "days": days, "speed": speed, "seed": seed, "weather": weather.value}
+        report = runner.run(_demo(options, keep_open=keep_open, as_json=as_json))
     if as_json:
         sys.stdout.write(json.dumps(report.as_dict()) + "\n")
     elif not keep_open:
@@ -53,10 +76,10 @@ def demo(
     raise typer.Exit(1 if report.violations.total else 0)
 
 
-async def _demo(mailboxes: int, days: int, speed: float, seed: int, *, keep_open: bool, as_json: bool) -> "DemoReport":
+async def _demo(chosen: dict[str, Any], *, keep_open: bool, as_json: bool) -> "DemoReport":
     from warmupd.sandbox.demo import DemoOptions, run_demo
 
-    options = DemoOptions(mailboxes=mailboxes, days=days, speed=speed, seed=seed)
+    options = DemoOptions(**chosen)
     with _progress(shown=not as_json) as on_progress:
         if not keep_open:
             return await run_demo(options, on_progress=on_progress)
@@ -139,35 +162,68 @@ class _Lines:
 def show_report(report: "DemoReport") -> None:
     """The result as a person reads it."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
-    table = Table(title=f"{report.mailboxes} mailboxes, {report.days} day(s)", title_justify="left", show_header=False)
-    table.add_column(justify="left")
-    table.add_column(justify="right")
+    console.print(_results(report))
+    if report.answers:
+        console.print(_answers(report))
+    if report.shortfalls:
+        console.print(_shortfalls(report))
+    broken = _table("violations, counted from the server's record and the ledger", "promise broken", "times")
+    for key, words in VIOLATIONS.items():
+        count = getattr(report.violations, key)
+        broken.add_row(words, str(count), style="bold red" if count else None)
+    console.print(broken)
+    console.print(f"{report.wall_seconds:.0f} s in all")
+
+
+def _results(report: "DemoReport") -> "Table":
+    table = _table(f"{report.mailboxes} mailboxes, {report.days} day(s), {report.weather} weather")
     rows = [
         ("quota of all mailboxes", report.quota),
         ("sent", report.sent),
         ("fill rate", f"{report.fill_rate:.1%}"),
         ("mailboxes that met their quota", f"{report.mailboxes_met} of {report.mailboxes}"),
         ("of these sends, answers", report.replies),
-        ("refused by a server", report.failed),
-        ("outcome unknown", report.unknown),
+        ("failed for good", report.failed),
+        ("outcome unknown, then seen by the recipient", report.unknowns_resolved),
+        ("outcome still unknown", report.unknown),
         *((f"found in {_PLACES[place]}", count) for place, count in report.placement.items()),
         ("rescued from spam", report.rescued),
-        ("taken by the mail server, by its own record", report.server.get("accepted", 0)),
+        ("attempts, by the mail server's own record", report.server["attempts"]),
+        ("of these taken", report.server["accepted"]),
     ]
     for name, value in rows:
         table.add_row(name, str(value))
-    console.print(table)
-    broken = Table(title="violations, counted from the server's record and the ledger", title_justify="left")
-    broken.add_column("promise broken")
-    broken.add_column("times", justify="right")
-    for key, words in VIOLATIONS.items():
-        count = getattr(report.violations, key)
-        broken.add_row(words, str(count), style="bold red" if count else None)
-    console.print(broken)
-    console.print(f"{report.wall_seconds:.0f} s in all")
+    return table
+
+
+def _answers(report: "DemoReport") -> "Table":
+    title = f"the weather: {sum(report.answers.values())} of {report.server['attempts']} attempts"
+    if away := report.server["away_minutes"]:
+        title += f", and nobody there for {away} minutes"
+    table = _table(title, "on purpose", "times")
+    for name, count in report.answers.items():
+        table.add_row(name.replace("_", " "), str(count))
+    return table
+
+
+def _shortfalls(report: "DemoReport") -> "Table":
+    table = _table("short of their quota, and why", "mailbox", "sent", "reasons")
+    for short in report.shortfalls[:MOST_SHORTFALLS]:
+        table.add_row(short.mailbox, f"{short.sent} of {short.quota}", "\n".join(short.reasons) or "not known")
+    if (more := len(report.shortfalls) - MOST_SHORTFALLS) > 0:
+        table.add_row(f"and {more} more", "", "--json lists all")
+    return table
+
+
+def _table(title: str, *columns: str) -> "Table":
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=bool(columns))
+    for column in columns or ("", ""):
+        table.add_column(column, justify="right" if column in {"times", ""} and table.columns else "left")
+    return table
 
 
 _PLACES = {"INBOX": "the inbox", "SPAM": "spam", "OTHER": "another folder", "MISSING": "no folder"}

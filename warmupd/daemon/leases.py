@@ -8,6 +8,7 @@ from uuid import UUID, uuid4
 
 from warmupd.core.mailbox import Mailbox
 from warmupd.daemon.ground import Ground
+from warmupd.daemon.patience import patiently
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store import slots
 
@@ -35,6 +36,7 @@ class Leases:
         self.held: dict[int, int] = {}
         self.slot_count = 0
         self.changed = asyncio.Event()  # slots were gained or lost
+        self._ground = ground
         self._db = ground.db
         self._clock = ground.clock
         self._events = ground.events
@@ -77,10 +79,7 @@ class Leases:
         """Renew every third of the lease, and claim what became free, until cancelled."""
         while True:
             await self._clock.sleep(self._ttl / RENEWALS)
-            try:
-                await self._renew()
-            except DatabaseUnavailable as error:
-                self._events.database_unavailable("lease", str(error))
+            await patiently(self._ground, "lease", self._renew)
 
     async def release(self) -> None:
         """Give everything back, so that a successor need not wait; without a database it just lapses."""

@@ -3,6 +3,7 @@
 import asyncio
 import hmac
 import logging
+import socket
 import ssl
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ from pysasl.creds.server import ServerCredentials
 from pysasl.hashing import Cleartext
 
 from warmupd.clock import SystemClock
+from warmupd.sandbox.listener import Listener
 from warmupd.sandbox.mailstore import MailStore
 from warmupd.sandbox.record import Entry
 from warmupd.sandbox.record import Login as LoginEntry
@@ -53,20 +55,37 @@ class ImapServer:
         self._tls = tls
         self._connections = connections
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
-        self._listener: asyncio.Server | None = None
-        self.port = 0  # known once started
+        self._listener = Listener(self._serve)
+        self._away = False
+
+    @property
+    def port(self) -> int:
+        """Known once started."""
+        return self._listener.port
 
     async def start(self) -> None:
-        """Begin to listen, on a free port."""
+        """Begin to listen, on a free port; after `leave`, on the same one again."""
         for address, folders in self._store.folders.items():
             self._config.set_cache[address] = (folders, FilterSet())
-        self._listener = await asyncio.start_server(self._admit, "127.0.0.1", 0, ssl=self._tls)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self._away = False
+        await self._listener.open()
+
+    async def leave(self) -> None:
+        """Refuse connections and cut what is open, until started again."""
+        self._away = True
+        await self._listener.leave()
+        await self._cut()
 
     async def stop(self) -> None:
         """Stop listening and cut what is open."""
-        if self._listener is not None:
-            self._listener.close()
+        self._away = True
+        self._listener.close()
+        await self._cut()
+
+    async def _serve(self, bound: socket.socket) -> asyncio.Server:
+        return await asyncio.start_server(self._admit, sock=bound, ssl=self._tls)
+
+    async def _cut(self) -> None:
         visits, writers = list(self._open), list(self._open.values())
         for visit in visits:
             visit.cancel()
@@ -76,6 +95,9 @@ class ImapServer:
         await asyncio.sleep(0)  # for connection_lost
 
     def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self._away:  # its handshake had begun before
+            writer.transport.abort()
+            return
         visit = asyncio.create_task(self._visit(reader, writer), name="sandbox imap visit")
         self._open[visit] = writer
         visit.add_done_callback(self._open.pop)

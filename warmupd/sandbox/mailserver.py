@@ -1,8 +1,8 @@
 """The sandbox mail server: SMTP and IMAP on loopback over one mail store, in this process or as a process of its own.
 
 As a program (`python -m warmupd.sandbox.mailserver [--config FILE.json]`) it reads its options, one JSON object with
-`accounts` and `shares`, from the file or from the first line of stdin; writes its ports and `ca_file` as one JSON line
-to stdout; then answers each JSON line with one. It ends when stdin does, so it never outlives its parent.
+`accounts`, `shares` and `weather`, from the file or from the first line of stdin; writes its ports and `ca_file` as one
+JSON line to stdout; then answers each JSON line with one. It ends when stdin does, so it never outlives its parent.
 """
 
 import argparse
@@ -27,10 +27,12 @@ from typing import Any, Protocol, Self, Unpack
 from warmupd.clock import SystemClock
 from warmupd.errors import UsageError, WarmupdError
 from warmupd.sandbox.certificates import issue_certificates
+from warmupd.sandbox.days import Days
 from warmupd.sandbox.fate import ShareOptions, Shares
 from warmupd.sandbox.process import JOURNAL, SandboxProcess, require_extra
 from warmupd.sandbox.record import Entry, Journal, Record, Snapshot
 from warmupd.sandbox.submission import Submission
+from warmupd.sandbox.weather import CALM, Weather
 
 __all__ = ["SandboxMailServer", "SandboxProcess", "require_extra"]
 
@@ -39,7 +41,7 @@ class SandboxMailServer:
     """The server in this process, on free ports of 127.0.0.1; an async context manager.
 
     `accounts` maps address to password. Addresses are compared in lower case; a password changed in `self.accounts`
-    counts from the next login on. The shares are those of `Shares`, all 0 when left out.
+    counts from the next login on. The shares are those of `Shares`; the weather's where they are left out.
     """
 
     smtp_port: int  # submission, STARTTLS demanded
@@ -47,10 +49,11 @@ class SandboxMailServer:
     imap_port: int  # TLS from the first byte
     ca_file: Path
 
-    def __init__(self, *, accounts: Mapping[str, str], **shares: Unpack[ShareOptions]) -> None:
+    def __init__(self, *, accounts: Mapping[str, str], weather: Weather = CALM, **shares: Unpack[ShareOptions]) -> None:
         self.accounts = {address.lower(): password for address, password in accounts.items()}
         self.record = Record()
-        self._shares = Shares(**shares)
+        self._weather = weather
+        self._shares = Shares(**(weather.shares | shares))
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -76,13 +79,23 @@ class SandboxMailServer:
         note = sink.append
         self._store = store = MailStore()
         await store.open(self.accounts)
-        submission = Submission(accounts=self.accounts, shares=self._shares, deliver=store.append, note=note)
+        submission = Submission(
+            accounts=self.accounts, shares=self._shares, weather=self._weather, deliver=store.append, note=note
+        )
         smtp = SmtpServer(submission, tls=tls, connections=connections)
         imap = ImapServer(store, accounts=self.accounts, tls=tls, note=note, connections=connections)
         for part in (imap, smtp):
             stack.push_async_callback(part.stop)
             await part.start()
         self.smtp_port, self.smtps_port, self.imap_port = smtp.port, smtp.tls_port, imap.port
+        self._days = Days(submission, (smtp, imap), note)
+        stack.push_async_callback(self._days.end)
+
+    async def begin(self, *, day_seconds: float, away_after: float = 0.0, away_for: float = 0.0) -> None:
+        """Now the first day begins. Each lasts `day_seconds` of real time, and on each nobody answers for `away_for`
+        seconds, from `away_after` seconds on.
+        """
+        self._days.begin(day_seconds, away_after, away_for)
 
     async def append(self, address: str, folder: str, content: bytes, flags: Iterable[str] = ()) -> None:
         """Plant a message (CRLF lines) in a folder; it is not recorded. `flags` such as "\\\\Seen"."""
@@ -134,7 +147,8 @@ def _loop_factory() -> Any:
 async def _run(config: Path | None) -> None:
     lines = _stdin_lines()
     options = json.loads(config.read_bytes() if config else await anext(lines, b"{}"))
-    server = SandboxMailServer(accounts=options["accounts"], **options.get("shares", {}))
+    weather = Weather.from_json(options["weather"]) if "weather" in options else CALM
+    server = SandboxMailServer(accounts=options["accounts"], weather=weather, **options.get("shares", {}))
     async with AsyncExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="warmupd-sandbox-"))
         removal = stack.enter_context(ExitStack())
@@ -168,6 +182,9 @@ async def _stdin_lines() -> AsyncIterator[bytes]:
 
 async def _answer(server: SandboxMailServer, request: dict[str, Any]) -> dict[str, Any]:
     try:
+        if request["ask"] == "begin":
+            await server.begin(**request["day"])
+            return {"answer": None}
         if request["ask"] == "append":
             content = base64.b64decode(request["content"])
             await server.append(request["address"], request["folder"], content, request["flags"])

@@ -15,6 +15,7 @@ from typing import IO, Any, Self, Unpack
 from warmupd.errors import UsageError, WarmupdError
 from warmupd.sandbox.fate import ShareOptions, Shares
 from warmupd.sandbox.record import FolderState, JournalReader, Record, Snapshot
+from warmupd.sandbox.weather import CALM, Weather
 
 JOURNAL = "record.jsonl"  # in the server's folder
 
@@ -36,9 +37,9 @@ class SandboxProcess:
     ca_file: Path
     pid: int
 
-    def __init__(self, *, accounts: Mapping[str, str], **shares: Unpack[ShareOptions]) -> None:
+    def __init__(self, *, accounts: Mapping[str, str], weather: Weather = CALM, **shares: Unpack[ShareOptions]) -> None:
         Shares(**shares)  # raises ValueError here rather than in the child
-        self._options = {"accounts": dict(accounts), "shares": shares}
+        self._options = {"accounts": dict(accounts), "shares": shares, "weather": weather.as_json()}
         self._turn = asyncio.Lock()
         self._folder: Path | None = None
         self._journal: JournalReader | None = None
@@ -81,6 +82,13 @@ class SandboxProcess:
     def record(self) -> Record:
         """All that was taken, refused and logged in up to now."""
         return self._journal.read() if self._journal is not None else Record()
+
+    async def begin(self, *, day_seconds: float, away_after: float = 0.0, away_for: float = 0.0) -> None:
+        """Now the first day begins. Each lasts `day_seconds` of real time, and on each nobody answers for `away_for`
+        seconds, from `away_after` seconds on.
+        """
+        day = {"day_seconds": day_seconds, "away_after": away_after, "away_for": away_for}
+        await self._ask({"ask": "begin", "day": day})
 
     async def snapshot(self) -> Snapshot:
         """What every folder of every account holds at the moment."""

@@ -6,11 +6,13 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 
-from warmupd.sandbox.record import Taken
+from warmupd.core.job import JobStatus
+from warmupd.sandbox.record import Refused, Taken
 from warmupd.store.ledger import DayEntry, LedgerEntry
 
 MINUTE = dt.timedelta(minutes=1)
 HOUR = dt.timedelta(hours=1)
+JobKey = tuple[dt.date, int]
 EPSILON = dt.timedelta(milliseconds=1)  # rounding of instants on their way through JSON
 
 
@@ -37,6 +39,8 @@ class Violations:
     quota: int
     outside_pool: int
     twice: int
+    lost: int = 0  # SENT by the ledger, and the mail server has not taken it
+    unexplained: int = 0  # days that fell short, and the rows do not say why
 
     @property
     def total(self) -> int:
@@ -51,30 +55,40 @@ def count_violations(
     promises: Promises,
     clock_at: Callable[[float], dt.datetime],
     owners: Mapping[str, tuple[int, Hashable]],
+    refused: Sequence[Refused] = (),
+    job_of: Callable[[Taken], JobKey | None] | None = None,
 ) -> Violations:
     """Compare the ledger's reservations and the server's record with the promises.
 
     `clock_at` maps the record's CLOCK_BOOTTIME to the run's time; `owners` maps each enrolled address to its mailbox
-    and pool. The ledger is held to the promise itself; the server's record may lag by the slack.
+    and pool. The ledger is held to the promise itself; the server's record may lag by the slack. Pace is kept by every
+    MAIL FROM, those of messages that were `refused` as well. `job_of` reads the job that a message names: without it
+    `lost` is not counted. Nor is `unexplained`, about which neither record nor ledger know anything.
     """
-    mails = sorted((clock_at(entry.mail_at), entry) for entry in taken)
+    accepted = _in_time(taken, clock_at)
+    mails = _in_time([*taken, *refused], clock_at)
     return Violations(
         spacing=_spacing(ledger, mails, promises),
         window=_window(ledger, days, mails, owners, promises.slack),
         caps=_caps(ledger, mails, promises),
-        quota=_quota(days, mails, owners),
+        quota=_quota(days, accepted, owners),
         outside_pool=_outside(ledger, taken, owners),
         twice=sum(count - 1 for count in Counter(entry.token for entry in taken if entry.token).values()),
+        lost=_lost(ledger, taken, job_of) if job_of else 0,
     )
 
 
-Mails = Sequence[tuple[dt.datetime, Taken]]
+Mails = Sequence[tuple[dt.datetime, str]]  # moment of MAIL FROM, and the account that was logged in
+
+
+def _in_time(entries: Iterable[Taken | Refused], clock_at: Callable[[float], dt.datetime]) -> Mails:
+    return sorted((clock_at(entry.mail_at), entry.user) for entry in entries if entry.mail_at is not None)
 
 
 def _spacing(ledger: Sequence[LedgerEntry], mails: Mails, promises: Promises) -> int:
     by_mailbox = _group((entry.mailbox_id, entry.start_at) for entry in ledger)
     by_user = _group((entry.user_id, entry.start_at) for entry in ledger)
-    on_server = _group((entry.user, at) for at, entry in mails)
+    on_server = _group((user, at) for at, user in mails)
     return (
         sum(_too_close(moments, promises.mailbox_gap) for moments in by_mailbox.values())
         + sum(_too_close(moments, promises.user_gap) for moments in by_user.values())
@@ -99,8 +113,8 @@ def _window(
     for day in days:
         windows[day.mailbox_id].append(day)
     outside = 0
-    for at, entry in mails:
-        mailbox_id, _ = owners.get(entry.user, (0, None))
+    for at, user in mails:
+        mailbox_id, _ = owners.get(user, (0, None))
         outside += not any(day.opens_at <= at <= day.closes_at + slack for day in windows[mailbox_id])
     return reserved + outside
 
@@ -120,10 +134,10 @@ def _caps(ledger: Sequence[LedgerEntry], mails: Mails, promises: Promises) -> in
     return count
 
 
-def _quota(days: Sequence[DayEntry], mails: Mails, owners: Mapping[str, tuple[int, Hashable]]) -> int:
+def _quota(days: Sequence[DayEntry], accepted: Mails, owners: Mapping[str, tuple[int, Hashable]]) -> int:
     """Sends above the quota: by the rows, and by what the server took of each mailbox between two windows' openings."""
     count = sum(max(0, day.sent - day.quota) for day in days)
-    moments = _group((owners.get(entry.user, (0, None))[0], at) for at, entry in mails)
+    moments = _group((owners.get(user, (0, None))[0], at) for at, user in accepted)
     by_mailbox: defaultdict[int, list[DayEntry]] = defaultdict(list)
     for day in days:
         by_mailbox[day.mailbox_id].append(day)
@@ -147,6 +161,12 @@ def _outside(ledger: Sequence[LedgerEntry], taken: Iterable[Taken], owners: Mapp
             recipient = owners.get(address)
             outside += sender is None or recipient is None or recipient[1] != sender[1] or recipient[0] == sender[0]
     return reserved + outside
+
+
+def _lost(ledger: Sequence[LedgerEntry], taken: Iterable[Taken], job_of: Callable[[Taken], JobKey | None]) -> int:
+    there = {job_of(entry) for entry in taken}
+    said = [entry for entry in ledger if entry.status in {JobStatus.SENT, JobStatus.REPLIED}]
+    return sum((entry.job_day, entry.job_id) not in there for entry in said)
 
 
 def _too_close(moments: Sequence[dt.datetime], gap: dt.timedelta) -> int:

@@ -51,7 +51,7 @@ class Weather:
         return cls(**{**data, "events": events})
 
 
-# Parts in a thousand of the attempts, about a hundred in all. Each provider's text stands with the daemon's word for it.
+# Parts in a thousand of the attempts, about a hundred in all.
 _STORM = (
     ("auth_rate", Phase.AUTH, 8, "454 4.7.0 Too many login attempts, please try again later."),
     ("connections", Phase.MAIL, 8, "432 4.3.2 STOREDRV.ClientSubmit; sender thread limit exceeded"),
@@ -60,31 +60,20 @@ _STORM = (
     ("rate", Phase.MAIL, 7, "451 4.7.1 Sending too fast, try again in 300 seconds"),
     ("greylisted", Phase.RCPT, 12, "450 4.2.0 Recipient address rejected: Greylisted, see your postmaster"),
     ("greylisted", Phase.RCPT, 11, "451 4.7.1 Greylisting in action, please come back in 5 minutes"),
-    (
-        "recipient_rate",
-        Phase.RCPT,
-        5,
-        "450 4.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages"
-        " from being delivered. Please resend your message at a later time.",
-    ),
+    ("recipient_rate", Phase.RCPT, 5, "450 4.2.1 The user you are trying to contact is receiving mail at a rate that"),
     ("recipient_full", Phase.RCPT, 3, "452 4.2.2 The email account that you tried to reach is over quota"),
     ("temporary", Phase.RCPT, 6, "451 4.3.0 Temporary lookup failure"),
     ("content", Phase.BODY, 4, "550 5.7.1 Message rejected as spam by content filtering"),
     ("cut_before_body", Phase.DATA, 6, ""),
-    ("cut_in_body", Phase.BODY, 2, ""),  # to the client the same as the next, but nothing was taken: each costs a place
+    ("cut_in_body", Phase.BODY, 2, ""),  # the client cannot tell it from the next: each costs a place of the day
     ("cut_after_dot", Phase.BODY, 10, ""),
 )
-# A daily limit ends a mailbox's day, so it is met where providers set it, at the day's last sends: about five of them are
+# A daily limit ends a mailbox's day, so it is met where providers set it, among the day's last sends: a few of them are
 # lost each time. Gmail's is a rolling one, which takes most of the next day, too.
 _DAILY_LIMITS = (
     ("daily_limit", Phase.RCPT, 2, "550 5.4.5 Daily sending quota exceeded"),
-    (
-        "daily_limit",
-        Phase.BODY,
-        2,
-        "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed to process message",
-    ),
-    ("daily_limit", Phase.BODY, 2, "550-5.4.5 Daily user sending limit exceeded. For more information\r\n550 5.4.5 gsmtp"),
+    ("daily_limit", Phase.BODY, 2, "554 5.2.0 STOREDRV.Submission.Exception:SubmissionQuotaExceededException"),
+    ("daily_limit", Phase.BODY, 2, "550-5.4.5 Daily user sending limit exceeded.\r\n550 5.4.5 gsmtp"),
 )
 LATE = 25  # of the 30 sends of a day
 

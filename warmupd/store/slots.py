@@ -74,10 +74,13 @@ async def renew_slots(
             SELECT id FROM workers WHERE id = $1 FOR UPDATE SKIP LOCKED
         ), seen AS (
             UPDATE workers w SET seen_at = greatest(w.seen_at, instant($2)), demand = $4 FROM idle WHERE w.id = idle.id
+        ), held AS (
+            SELECT s.worker_count, s.slot FROM slots s JOIN settings c USING (worker_count)
+            WHERE s.owner = $1 AND s.lease_until > instant($2)
+            ORDER BY s.slot FOR NO KEY UPDATE OF s  -- which a reserve's FOR KEY SHARE does not hinder
         )
         UPDATE slots s SET lease_until = instant($2) + $3::interval
-        FROM settings c
-        WHERE s.worker_count = c.worker_count AND s.owner = $1 AND s.lease_until > instant($2)
+        FROM held WHERE s.worker_count = held.worker_count AND s.slot = held.slot
         RETURNING s.slot, s.epoch
         """,
         worker_id,

@@ -1,0 +1,68 @@
+"""Caps that are spent, and the fleet's stop switch: who waits, waits quietly, and goes on by itself."""
+
+import datetime as dt
+
+from tests.daemon.flaky import FlakyDatabase
+from tests.daemon.rig import Rig, after
+
+
+async def test_users_cap_holds_up_without_a_storm_of_requests(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(8, quota=10, end_hour=10, ramp_days=5)
+    rig.clock.advance_to(after(7))  # an hour late: what is left is more than a smooth day asks for
+    async with rig.running({"limits.user_per_hour": 32, "limits.user_per_minute": 5}, db=flaky) as worker:
+        await rig.until(after(10.5))
+        denied = worker.metrics.registry.get_sample_value("warmup_cap_denials_total", {"cap": "user_hour"}) or 0
+    assert await rig.world.sent(boxes) == [10] * 8
+    assert 0 < denied < 40
+    assert flaky.calls["reserve_sends"] < 2 * 80
+    assert (await rig.violations(user_per_hour=32, user_per_minute=5)).total == 0
+
+
+async def test_one_users_cap_does_not_hold_up_another(rig: Rig) -> None:
+    poor = await rig.world.user(per_hour=2, per_minute=1)
+    held = await rig.world.enrol(6, poor, quota=8, end_hour=9)
+    free = await rig.world.enrol(3, quota=8, end_hour=9)
+    async with rig.running():
+        await rig.until(after(9.5))
+    assert await rig.world.sent(free) == [8] * 3
+    assert 4 <= sum(await rig.world.sent(held)) <= 8
+
+
+async def test_global_cap_is_kept_by_everybody_and_all_quotas_are_met(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = [box for _ in range(4) for box in await rig.world.enrol(3, quota=6, end_hour=8, ramp_days=5)]
+    rig.clock.advance_to(after(6.9))
+    async with rig.running({"limits.global_per_minute": 2, "limits.global_per_hour": 120}, db=flaky) as worker:
+        await rig.until(after(8.5))
+        denied = worker.metrics.registry.get_sample_value("warmup_cap_denials_total", {"cap": "global_minute"}) or 0
+    assert await rig.world.sent(boxes) == [6] * 12
+    assert denied > 0
+    assert flaky.calls["reserve_sends"] < 2 * 72
+    assert (await rig.violations(global_per_minute=2, global_per_hour=120)).total == 0
+
+
+async def test_reading_everything_anew_puts_nobody_off_who_waits(rig: Rig) -> None:
+    """A resync in a day that caps hold up costs no send: who was due stays due."""
+    boxes = await rig.world.enrol(12, quota=6, end_hour=8, ramp_days=5)
+    rig.clock.advance_to(after(6.8))
+    limits = {"limits.user_per_minute": 2, "limits.user_per_hour": 1000}
+    async with rig.running(limits) as worker:
+        for minute in range(0, 100, 3):
+            await rig.until(after(6.8) + dt.timedelta(minutes=minute))
+            worker.shard.knock(everything=True)
+    assert await rig.world.sent(boxes) == [6] * 12
+    assert (await rig.violations(user_per_minute=2)).total == 0
+
+
+async def test_stopped_fleet_sends_nothing_and_resumes(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(4, quota=8, end_hour=12)
+    async with rig.running(db=flaky):
+        await rig.until(after(7))
+        await rig.db.execute("UPDATE settings SET sending_stopped = true")
+        before, asked = len(rig.server.tries), flaky.calls["reserve_sends"]
+        await rig.until(after(9))
+        assert len(rig.server.tries) == before
+        assert flaky.calls["reserve_sends"] - asked <= 2 * 60 * 2 + 4  # every half minute, whoever waits
+        await rig.db.execute("UPDATE settings SET sending_stopped = false")
+        await rig.until(after(12.5))
+    assert await rig.world.sent(boxes) == [8] * 4
+    assert (await rig.violations()).total == 0

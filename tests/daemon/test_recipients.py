@@ -1,0 +1,90 @@
+"""Who can be written to: in the pool, able to receive, and proven but for the first three messages."""
+
+from collections import Counter
+from typing import Any
+
+from tests.daemon.model import OK, says
+from tests.daemon.rig import Rig, after
+from tests.daemon.test_day import plan_answer
+
+
+async def test_nobody_to_write_to_is_stated_and_not_stormed(rig: Rig, log: list[dict[str, Any]]) -> None:
+    (box,) = await rig.world.enrol(1, quota=10, end_hour=9)
+    async with rig.running():
+        await rig.until(after(9.5))
+    assert rig.server.tries == []
+    told = [event for event in log if event["event"] == "pairing.no_recipient"]
+    assert 1 <= len(told) <= 40  # about every ten minutes
+    assert told[0]["mailbox"] == box
+
+
+async def test_unproven_recipients_get_three_messages_and_no_more(rig: Rig) -> None:
+    boxes = await rig.world.enrol(4, quota=10, end_hour=14, proven=False)
+    async with rig.running() as worker:
+        await rig.until(after(14.5))
+        denied = worker.metrics.registry.get_sample_value("warmup_cap_denials_total", {"cap": "unproven"}) or 0
+    assert set(Counter(one.recipient for one in rig.server.taken).values()) == {3}
+    assert sum(await rig.world.sent(boxes)) == 12
+    assert denied < 8 * 6 * 4  # ten minutes each is left out
+
+
+async def test_proof_opens_the_way(rig: Rig) -> None:
+    boxes = await rig.world.enrol(4, quota=8, end_hour=14, proven=False)
+    async with rig.running():
+        await rig.until(after(8))
+        assert sum(await rig.world.sent(boxes)) <= 12
+        await rig.db.execute("UPDATE proofs SET proven_at = now()")
+        await rig.until(after(14.5))
+    assert await rig.world.sent(boxes) == [8] * 4
+
+
+async def test_unproven_recipients_are_visited_within_minutes_of_their_first_message(rig: Rig) -> None:
+    boxes = await rig.world.enrol(3, quota=2, end_hour=9, proven=False)
+    await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(20))
+    async with rig.running():
+        await rig.until(after(9.5))
+    received = {one.recipient for one in rig.server.taken}
+    for box in boxes:
+        row = await rig.world.mailbox(box)
+        assert (row["next_visit_at"] < after(9.5)) == (row["address"] in received)
+
+
+async def test_answer_to_somebody_who_cannot_receive_holds_up_nothing(rig: Rig) -> None:
+    boxes = await rig.world.enrol(4, quota=8, end_hour=12)
+    async with rig.running() as worker:
+        await rig.until(after(7))
+        parent = await rig.db.fetchrow("SELECT * FROM warmup_jobs WHERE status = 'SENT' LIMIT 1")
+        assert parent is not None
+        await plan_answer(rig, parent["day"], parent["id"], after(7.5))
+        worker.shard.knock(answered=[parent["recipient_id"]])
+        await rig.db.execute("UPDATE mailboxes SET state = 'PAUSED' WHERE id = $1", parent["mailbox_id"])
+        await rig.until(after(12.5))
+    assert await rig.world.sent([parent["recipient_id"]]) == [8]
+    others = [box for box in boxes if box != parent["mailbox_id"]]
+    assert await rig.world.sent(others) == [8] * 3
+
+
+async def test_retry_of_one_who_may_only_receive_by_now_waits_without_asking(rig: Rig) -> None:
+    boxes = await rig.world.enrol(3, quota=4, end_hour=9)
+    unlucky = await rig.world.address(boxes[0])
+    rig.server.rule = lambda account, message: says(451) if account.address == unlucky else OK
+    async with rig.running() as worker:
+        while not any(one.address == unlucky for one in rig.server.tries):
+            await rig.until(rig.clock.next_wakeup or after(9))
+        await rig.world.change([boxes[0]], state="RECEIVE_ONLY")
+        await worker.housekeeping._look_for_changes()
+        await rig.until(after(9.5))
+        denied = worker.metrics.registry.get_sample_value("warmup_cap_denials_total", {"cap": "mailbox_state"}) or 0
+    assert denied == 0
+    (job,) = await rig.world.jobs(boxes[0])
+    assert (job["status"], job["outcome"]) == ("FAILED", "window_over")
+
+
+async def test_everybody_is_written_to_alike(rig: Rig) -> None:
+    boxes = await rig.world.enrol(8, quota=14, end_hour=16)
+    async with rig.running():
+        await rig.until(after(16.5))
+    received = Counter(one.recipient for one in rig.server.taken)
+    assert sum(received.values()) == 8 * 14
+    assert len(received) == len(boxes)
+    assert max(received.values()) - min(received.values()) <= 8

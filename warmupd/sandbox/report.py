@@ -1,0 +1,131 @@
+"""The result of a demo: counted from the ledger, from the mail server's record, and from its folders."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from warmupd.clock import ScaledClock
+from warmupd.mail.message_id import MessageKey
+from warmupd.sandbox.record import Record, Snapshot, Taken
+from warmupd.sandbox.shortfall import Shortfall, explain_shortfalls
+from warmupd.sandbox.violations import JobKey, Promises, Violations, count_violations
+from warmupd.store.database import Database
+from warmupd.store.ledger import load_day_entries, load_engagements, load_ledger
+from warmupd.store.shortfall import count_unknowns, load_short_days
+
+GRACE = dt.timedelta(minutes=30)  # from a message's acceptance to a visit that should have found it
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DemoReport:
+    """The result, under the names that `demo --json` promises."""
+
+    mailboxes: int
+    days: int
+    weather: str
+    quota: int
+    sent: int
+    failed: int
+    unknown: int  # still, at the end
+    unknowns_resolved: int  # by a sighting
+    fill_rate: float
+    mailboxes_met: int
+    shortfalls: tuple[Shortfall, ...]
+    replies: int
+    rescued: int
+    placement: dict[str, int]
+    violations: Violations
+    wall_seconds: float
+    server: dict[str, int]  # what the mail server's own record and folders say
+    answers: dict[str, int]  # what the weather had it answer, by its word for it
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        plain = asdict(self)
+        plain["shortfalls"] = [{**entry, "day": entry["day"].isoformat()} for entry in plain["shortfalls"]]
+        return plain
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """A run that is over, and what to judge it by."""
+
+    mailboxes: int
+    days: int
+    weather: str
+    promises: Promises
+    clock: ScaledClock
+    owners: Mapping[str, tuple[int, int]]
+    message_key: MessageKey
+    record: Record
+    folders: Snapshot
+
+
+async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoReport:
+    """Count everything."""
+    days = await load_day_entries(db)
+    ledger = await load_ledger(db)
+    engaged, unknowns = await load_engagements(db, grace=GRACE), await count_unknowns(db)
+    shortfalls = explain_shortfalls(await load_short_days(db))
+    met = {day.mailbox_id for day in days} - {day.mailbox_id for day in days if day.sent < day.quota}
+    quota, sent = sum(day.quota for day in days), sum(day.sent for day in days)
+    violations = count_violations(
+        ledger,
+        days,
+        run.record.taken,
+        promises=run.promises,
+        clock_at=run.clock.at,
+        owners=run.owners,
+        refused=run.record.refused,
+        job_of=_job_of(run.message_key),
+    )
+    return DemoReport(
+        mailboxes=run.mailboxes,
+        days=run.days,
+        weather=run.weather,
+        quota=quota,
+        sent=sent,
+        failed=sum(entry.status == "FAILED" for entry in ledger),
+        unknown=unknowns.open,
+        unknowns_resolved=unknowns.resolved,
+        fill_rate=round(sent / quota, 4) if quota else 0.0,
+        mailboxes_met=len(met),
+        shortfalls=tuple(shortfalls),
+        replies=engaged.replies,
+        rescued=engaged.rescued,
+        placement={word.value: count for word, count in engaged.placement.items()},
+        violations=replace(violations, unexplained=sum(not shortfall.reasons for shortfall in shortfalls)),
+        wall_seconds=round(wall_seconds, 1),
+        server=_server(run),
+        answers=_answers(run.record),
+    )
+
+
+def _job_of(message_key: MessageKey) -> Callable[[Taken], JobKey | None]:
+    def job_of(taken: Taken) -> JobKey | None:
+        token = message_key.recognise(taken.token)
+        return (token.day, token.job_id) if token is not None else None
+
+    return job_of
+
+
+def _server(run: Run) -> dict[str, int]:
+    record, folders = run.record, run.folders.values()
+    away = sum((outage.ended_at - outage.began_at) * run.clock.speed for outage in record.outages)
+    return {
+        "attempts": sum(login.protocol == "SMTP" and login.ok for login in record.logins),
+        "accepted": len(record.taken),
+        "refused": sum(refused.code is not None for refused in record.refused),
+        "cut": sum(entry.code is None for entry in (*record.taken, *record.refused)),
+        "outages": len(record.outages),
+        "away_minutes": round(away / 60),
+        "rescued_and_read": sum(its["INBOX"].seen for its in folders if "INBOX" in its),
+        "filed": sum(its["Warmup"].messages for its in folders if "Warmup" in its),
+    }
+
+
+def _answers(record: Record) -> dict[str, int]:
+    counts = Counter(entry.event for entry in (*record.taken, *record.refused) if entry.event)
+    return dict(sorted(counts.items()))

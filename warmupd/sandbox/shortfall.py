@@ -1,0 +1,79 @@
+"""Why a mailbox fell short of its quota, in words, as far as the rows tell it."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from warmupd.core.job import JobStatus
+from warmupd.core.mailbox import MailboxState
+from warmupd.store.shortfall import Ending, ShortDay
+
+MESSAGE_LIMIT = 120  # characters of a server's words
+TOO_LATE = dt.timedelta(hours=1)  # before the window closes: what fails earlier can be made up for
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shortfall:
+    """One mailbox's day that fell short. No reasons: the rows do not say why."""
+
+    mailbox: str
+    day: dt.date
+    quota: int
+    sent: int
+    reasons: tuple[str, ...]
+
+
+def explain_shortfalls(days: Sequence[ShortDay]) -> list[Shortfall]:
+    """Each short day with its reasons, the weightiest first."""
+    return [
+        Shortfall(mailbox=day.address, day=day.day, quota=day.quota, sent=day.sent, reasons=tuple(_reasons(day)))
+        for day in days
+    ]
+
+
+def _reasons(day: ShortDay) -> list[str]:
+    reasons = [*_of_mailbox(day)]
+    if day.attempts >= day.most_attempts:
+        failed = sum(ending.count for ending in day.endings if ending.status is JobStatus.FAILED)
+        reasons.append(
+            f"all {day.most_attempts} attempts of the day are used up:"
+            f" {day.sent} sent, {day.put_off} put off, {failed} failed"
+        )
+        if day.last_error:
+            reasons.append(f"last error: {_short(day.last_error)}")
+    reasons += [_unsettled(ending) for ending in day.endings if ending.status is not JobStatus.FAILED]
+    late = day.closes_at - TOO_LATE
+    reasons += [
+        _failed(ending) for ending in day.endings if ending.status is JobStatus.FAILED and ending.last_at >= late
+    ]
+    return reasons
+
+
+def _of_mailbox(day: ShortDay) -> list[str]:
+    reasons = []
+    if day.state is not MailboxState.ACTIVE:
+        reasons.append(f"it is {day.state}: {_short(day.state_reason)}")
+    if day.resting_until is not None and day.resting_until >= day.closes_at:
+        word = day.resting_reason.replace("_", " ")
+        reasons.append(f"it rests until {day.resting_until:%a %H:%M} UTC ({word}): {_short(day.last_error)}")
+    return reasons
+
+
+def _unsettled(ending: Ending) -> str:
+    match ending.status:
+        case JobStatus.UNKNOWN:
+            return f"outcome unknown of {ending.count}, whose places are never given back: {_short(ending.message)}"
+        case JobStatus.PENDING:
+            return f"{ending.count} still to be tried again: {_short(ending.message)}"
+        case _:
+            return f"{ending.count} still under way"
+
+
+def _failed(ending: Ending) -> str:
+    word = ending.outcome.replace("_", " ")
+    said = f": {_short(ending.message)}" if ending.message else ""
+    return f"{ending.count} failed ({word}), the last too late to be made up for{said}"
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= MESSAGE_LIMIT else text[: MESSAGE_LIMIT - 3] + "..."

@@ -1,0 +1,110 @@
+"""Days that fell short of their quota, and what the rows say about why."""
+
+import datetime as dt
+from collections import defaultdict
+from dataclasses import dataclass
+
+from warmupd.core.job import JobStatus
+from warmupd.core.mailbox import MailboxState
+from warmupd.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ending:
+    """Jobs of a day that are not SENT, of one status and outcome."""
+
+    status: JobStatus
+    outcome: str  # the short stable word; "" when there is none yet
+    message: str  # of the last of them
+    count: int
+    last_at: dt.datetime  # when the last of them ended, or was reserved
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShortDay:
+    """One mailbox's day with fewer sends than its quota. The mailbox's own columns are as they are now."""
+
+    mailbox_id: int
+    address: str
+    day: dt.date
+    quota: int
+    sent: int
+    attempts: int
+    most_attempts: int
+    opens_at: dt.datetime
+    closes_at: dt.datetime
+    state: MailboxState
+    state_reason: str
+    resting_until: dt.datetime | None
+    resting_reason: str
+    last_error: str
+    last_error_at: dt.datetime | None
+    put_off: int  # attempts that were deferred, of all the day's jobs
+    endings: tuple[Ending, ...]  # the most frequent first
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unknowns:
+    """Jobs whose outcome was lost."""
+
+    open: int
+    resolved: int  # seen in the recipient's mailbox: SENT
+    given_up: int  # not seen there for long: FAILED
+
+
+async def load_short_days(db: Database) -> list[ShortDay]:
+    """The days of all mailboxes that fell short, by day and address."""
+    rows = await db.fetch(
+        """
+        SELECT d.mailbox_id, m.address, d.day, d.quota, d.sent, d.attempts,
+               (d.quota + greatest(3, ceil(d.quota * 0.2)))::integer AS most_attempts, d.opens_at, d.closes_at,
+               m.state, m.state_reason, nullif(p.resting_until, '-infinity') AS resting_until, p.resting_reason,
+               m.last_error, m.last_error_at,
+               (SELECT coalesce(sum(j.retry_count), 0)::integer FROM warmup_jobs j
+                WHERE j.mailbox_id = d.mailbox_id AND j.local_day = d.day) AS put_off
+        FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id JOIN mailbox_pace p ON p.mailbox_id = d.mailbox_id
+        WHERE d.sent < d.quota ORDER BY d.day, m.address
+        """
+    )
+    endings = await _endings(db)
+    return [
+        ShortDay(
+            **{**dict(row), "state": MailboxState(row["state"])},
+            endings=tuple(endings.get((row["mailbox_id"], row["day"]), ())),
+        )
+        for row in rows
+    ]
+
+
+async def _endings(db: Database) -> dict[tuple[int, dt.date], list[Ending]]:
+    """What became of the jobs of short days that are not SENT, by mailbox and day."""
+    rows = await db.fetch(
+        """
+        SELECT j.mailbox_id, j.local_day, j.status, coalesce(j.outcome, '') AS outcome, count(*) AS count,
+               max(coalesce(j.completed_at, j.picked_at)) AS last_at,
+               coalesce((array_agg(j.error_message ORDER BY j.picked_at DESC))[1], '') AS message
+        FROM warmup_jobs j JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
+        WHERE d.sent < d.quota AND j.status NOT IN ('SENT', 'REPLIED')
+        GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 5 DESC, 3, 4
+        """
+    )
+    endings: defaultdict[tuple[int, dt.date], list[Ending]] = defaultdict(list)
+    for row in rows:
+        values = dict(row)
+        key = values.pop("mailbox_id"), values.pop("local_day")
+        endings[key].append(Ending(**{**values, "status": JobStatus(values["status"])}))
+    return endings
+
+
+async def count_unknowns(db: Database) -> Unknowns:
+    """How many outcomes were lost, and what became of them."""
+    (row,) = await db.fetch(
+        """
+        SELECT count(*) FILTER (WHERE status = 'UNKNOWN') AS open,
+               -- One that was seen before its server's answer was written down never was UNKNOWN, and has no message.
+               count(*) FILTER (WHERE outcome = 'sighted' AND error_message IS NOT NULL) AS resolved,
+               count(*) FILTER (WHERE status = 'FAILED' AND outcome = 'unverified') AS given_up
+        FROM warmup_jobs
+        """
+    )
+    return Unknowns(**dict(row))
