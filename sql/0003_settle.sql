@@ -15,10 +15,8 @@ CREATE FUNCTION settle_sends(
     LANGUAGE plpgsql VOLATILE
     SET jit = off
     SET plan_cache_mode = force_generic_plan  -- planning costs more than running
-    SET enable_hashjoin = off  -- all joins here are by key: a plan that was made when a new day's partition was known to
-    SET enable_mergejoin = off  -- be empty must not scan it when it is full
-    SET enable_seqscan = off
-AS $$
+    SET enable_seqscan = off  -- a plan from when a day's partition was empty must not scan it when it is full: hence, too,
+AS $$                         -- the keys are named twice below, so that whatever the order of a join, an index finds them
 DECLARE
     v_now timestamptz;
     result text[];
@@ -33,9 +31,10 @@ BEGIN
         WHERE (d.mailbox_id, d.day) IN (
             SELECT j.mailbox_id, j.local_day FROM warmup_jobs j
             JOIN unnest(p_days, p_ids, p_tokens) AS a(day, id, token) ON j.day = a.day AND j.id = a.id
-            WHERE j.attempt_token = a.token)
+            WHERE j.attempt_token = a.token AND j.day = ANY (p_days) AND j.id = ANY (p_ids))
         ORDER BY d.mailbox_id, d.day FOR UPDATE;
     PERFORM 1 FROM warmup_jobs j JOIN unnest(p_days, p_ids) AS a(day, id) USING (day, id)
+        WHERE j.day = ANY (p_days) AND j.id = ANY (p_ids)
         ORDER BY j.day, j.id FOR UPDATE OF j;
     v_now := coalesce(p_now, clock_timestamp());
 
@@ -56,6 +55,7 @@ BEGIN
                END) OVER attempt AS becomes
         FROM told t
         LEFT JOIN warmup_jobs j ON j.day = t.day AND j.id = t.id AND j.attempt_token = t.token
+                               AND j.day = ANY (p_days) AND j.id = ANY (p_ids)
         LEFT JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
         WINDOW attempt AS (PARTITION BY j.day, j.id ORDER BY t.outcome = 'UNKNOWN', t.ord)
     ), matched AS MATERIALIZED (
@@ -67,7 +67,7 @@ BEGIN
             scheduled_for = CASE WHEN m.becomes = 'PENDING' THEN greatest(m.retry_at, v_now) ELSE j.scheduled_for END,
             retry_count = j.retry_count + (m.outcome = 'DEFERRED')::integer,
             outcome = m.reason, error_message = nullif(m.message, '')
-        FROM matched m WHERE j.day = m.day AND j.id = m.id
+        FROM matched m WHERE j.day = m.day AND j.id = m.id AND j.day = ANY (p_days) AND j.id = ANY (p_ids)
     ), days AS (
         UPDATE mailbox_days d
         SET taken = d.taken - m.given_back, attempts = d.attempts - m.unspent, sent = d.sent + m.sent, failed = d.failed + m.failed

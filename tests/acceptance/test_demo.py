@@ -27,10 +27,26 @@ def test_every_mailbox_gets_its_quota_and_no_promise_is_broken(tmp_path: Path) -
     assert (done.returncode, done.stderr) == (0, "")
     assert (report["quota"], report["sent"], report["fill_rate"], report["mailboxes_met"]) == (240, 240, 1.0, 8)
     assert not any(report["violations"].values())
+    assert (report["weather"], report["shortfalls"]) == ("fair", [])
     assert report["server"]["accepted"] == 240
     assert report["replies"] > 0
     assert report["rescued"] > 0
     assert report["placement"]["INBOX"] > 100
+
+
+def test_a_storm_doubles_and_loses_nothing_and_every_shortfall_is_explained(tmp_path: Path) -> None:
+    done = run_demo("--mailboxes", "6", "--speed", "3000", "--weather", "storm", "--json", cwd=tmp_path)
+    report = json.loads(done.stdout)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (report["weather"], report["quota"], any(report["violations"].values())) == ("storm", 180, False)
+    server, answers = report["server"], report["answers"]
+    assert (server["outages"], server["accepted"]) == (1, report["sent"])
+    assert 0.05 < sum(answers.values()) / server["attempts"] < 0.2
+    assert report["fill_rate"] > 0.9
+    assert report["unknowns_resolved"] == answers["cut_after_dot"]
+    short = report["shortfalls"]
+    assert sum(one["quota"] - one["sent"] for one in short) == report["quota"] - report["sent"]
+    assert all(one["reasons"] for one in short)
 
 
 def test_the_demo_reads_no_configuration_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -53,7 +53,7 @@ async def test_mailboxes_send_are_explained_paused_and_drained(
     assert 'warmup_emails_sent_total{kind="WARMUP"}' in await asyncio.to_thread(fetched, f"http://{address}/metrics")
 
     explained = await asyncio.to_thread(enrolled.json, "explain", "anna@north.test")
-    assert explained["today"]["factors"][0] == ["ramp", 2000]
+    assert explained["budget"]["factors"][0] == ["ramp", 2000]
     assert explained["verdict"]["next_send_at"] is not None
     assert explained["zone"] == noon_zone
     assert explained["holder"]["http_address"] == address

@@ -1,13 +1,15 @@
 """The demo's counting finds every promise that is broken, and none that is kept."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
 import pytest
 
 from warmupd.core.job import JobKind, JobStatus
-from warmupd.sandbox.record import Taken
+from warmupd.core.outcome import Phase
+from warmupd.sandbox.record import Refused, Taken
 from warmupd.sandbox.violations import Promises, Violations, count_violations
 from warmupd.store.ledger import DayEntry, LedgerEntry
 
@@ -65,7 +67,24 @@ def taken(minutes: float, *, sender: str = "a@x.test", recipient: str = "b@x.tes
     )
 
 
-def count(ledger: list[LedgerEntry], mails: list[Taken], day: DayEntry = DAY) -> Violations:
+def refused(minutes: float | None, *, sender: str = "a@x.test") -> Refused:
+    """A login that was refused when there are no minutes: MAIL FROM never came."""
+    return Refused(
+        connection=1,
+        user=sender,
+        phase=Phase.AUTH if minutes is None else Phase.RCPT,
+        code=450,
+        text="450 4.2.0 Greylisted",
+        sender=sender,
+        recipients=(),
+        mail_at=None if minutes is None else minutes * 60,
+        refused_at=(minutes or 0) * 60,
+    )
+
+
+def count(
+    ledger: list[LedgerEntry], mails: list[Taken], day: DayEntry = DAY, *, refused: Sequence[Refused] = ()
+) -> Violations:
     return count_violations(
         ledger,
         [day],
@@ -73,11 +92,13 @@ def count(ledger: list[LedgerEntry], mails: list[Taken], day: DayEntry = DAY) ->
         promises=PROMISES,
         clock_at=lambda seconds: OPENS + dt.timedelta(seconds=seconds),
         owners=OWNERS,
+        refused=refused,
+        job_of=lambda entry: (OPENS.date(), int(entry.token)) if entry.token.isdecimal() else None,
     )
 
 
 def test_a_clean_day_has_no_violation() -> None:
-    found = count([entry(1), entry(4)], [taken(1), taken(4, token="u")])
+    found = count([entry(1), entry(4, number=2)], [taken(1, token="1"), taken(4, token="2")])
     assert found.total == 0
 
 
@@ -132,3 +153,30 @@ def test_a_recipient_in_another_pool_or_nobodys_is_found() -> None:
 
 def test_the_same_message_twice_is_found() -> None:
     assert count([], [taken(1), taken(9)]).twice == 1
+
+
+def test_a_mail_that_is_refused_counts_for_pace_and_window_and_not_for_the_quota() -> None:
+    assert count([], [taken(1)], refused=[refused(2)]).spacing == 1
+    assert count([], [], refused=[refused(-1)]).window == 1
+    assert count([], [], refused=[refused(5 + n / 6, sender=f"m{n}@x.test") for n in range(4)]).caps == 1
+    assert count([], [taken(5 * n, token=str(n)) for n in range(5)], refused=[refused(30)]).total == 0
+
+
+def test_a_login_that_is_refused_breaks_nothing() -> None:
+    assert count([], [taken(1)], refused=[refused(None), refused(None)]).total == 0
+
+
+@pytest.mark.parametrize("status", [JobStatus.SENT, JobStatus.REPLIED])
+def test_what_the_ledger_calls_sent_and_the_server_never_took_is_lost(status: JobStatus) -> None:
+    ledger = [replace(entry(1), status=status), entry(4, number=2)]
+    assert count(ledger, [taken(4, token="2")]).lost == 1
+    assert count(ledger, [taken(1, token="1"), taken(4, token="2")]).lost == 0
+
+
+@pytest.mark.parametrize("status", [JobStatus.UNKNOWN, JobStatus.FAILED, JobStatus.PENDING, JobStatus.PROCESSING])
+def test_what_the_ledger_does_not_call_sent_is_not_lost(status: JobStatus) -> None:
+    assert count([replace(entry(1), status=status)], []).lost == 0
+
+
+def test_a_message_without_a_token_of_ours_makes_nothing_found() -> None:
+    assert count([entry(1)], [taken(1, token="stranger")]).lost == 1

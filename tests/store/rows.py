@@ -1,5 +1,6 @@
 """Rows to test the store with: users, mailboxes with an open day, and workers, on a day whose noon is `NOON`."""
 
+import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ import pytest
 from warmupd.core.job import Job, JobStatus, Thread, WaitingJob
 from warmupd.core.outcome import OutcomeKind
 from warmupd.store import jobs, partitions, slots
-from warmupd.store.database import Database
+from warmupd.store.database import Connection, Database
 from warmupd.store.jobs import Batch, Denied, Request, Settlement
 
 NOON = dt.datetime(2026, 6, 1, 12, tzinfo=dt.UTC)
@@ -229,6 +230,29 @@ def granted(answers: Sequence[Job | Denied]) -> list[Job]:
 def reasons(answers: Sequence[Job | Denied]) -> list[str]:
     """The word granted, or why not, in order."""
     return ["granted" if isinstance(answer, Job) else answer.why for answer in answers]
+
+
+async def reserve_on(connection: Connection, worker: Worker, sender: int, recipient: int) -> None:
+    """Reserve at noon within the transaction of this connection."""
+    answer = await connection.fetchval(
+        "SELECT reserve_sends($1, 'w', gen_random_uuid(), 1, $2, $3, ARRAY[$4::bigint], ARRAY[$6::timestamptz::date],"
+        " ARRAY[$5::bigint], ARRAY[NULL::date], ARRAY[NULL::bigint], ARRAY[120], ARRAY[0], ARRAY['t'], ARRAY[1], $6)",
+        worker.id,
+        list(worker.leases.keys()),
+        list(worker.leases.values()),
+        sender,
+        recipient,
+        NOON,
+    )
+    assert "token" in answer[0]
+
+
+async def somebody_waits(connection: Connection) -> None:
+    """Return once another session waits for a lock that this one holds."""
+    async with asyncio.timeout(10):
+        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
+        while not await connection.fetchval(waits):
+            pass
 
 
 @pytest.fixture(name="ground")

@@ -145,7 +145,7 @@ RESERVE: list[tuple[str, str, Test]] = [
         of_caps.test_user_cap_holds_over_a_sliding_hour,
     ),
     ("least(room_s, room_h)", "1e9", of_caps.test_global_caps_hold_over_all_users),
-    ("PERFORM pg_advisory_xact_lock(1463898733, 1);", "", of_caps.test_eight_connections_share_a_cap_exactly),
+    ("PERFORM pg_advisory_xact_lock(1463898733, 1);", "", of_caps.test_cap_is_not_spent_twice_by_two_who_count_at_once),
     ("coalesce(n.per_minute, cfg.user_per_minute)", "cfg.user_per_minute", of_caps.test_plan_has_caps_of_its_own),
     (", ring.head);", ");", of_caps.test_time_never_goes_back),
     (

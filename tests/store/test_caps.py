@@ -19,6 +19,8 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     granted,
     laid_ground,
     reasons,
+    reserve_on,
+    somebody_waits,
 )
 from warmupd.core.mailbox import slot_hash
 from warmupd.store import slots
@@ -120,6 +122,19 @@ async def test_counts_of_years_do_not_overflow(ground: Ground) -> None:
     assert await _words(ground, worker, wishes[1:3], 10) == ["granted", "global_minute"]
     assert await ground.db.fetchval("SELECT seconds[122] FROM cap_rings WHERE scope = 'GLOBAL'") == 2
     assert await _words(ground, worker, wishes[2:3], 66) == ["granted"]
+
+
+async def test_cap_is_not_spent_twice_by_two_who_count_at_once(ground: Ground) -> None:
+    await ground.limit(global_per_minute=1)
+    await ground.fleet(2)
+    boxes = [(await ground.mailboxes(1))[0] for _ in range(20)]
+    first, second = (next(m for m in boxes if slot_hash(m) % 2 == slot) for slot in (0, 1))
+    one, other = await ground.worker(only=[0]), await ground.worker(only=[1])
+    async with ground.db.acquire() as connection, connection.transaction():
+        await reserve_on(connection, one, first, second)
+        counting = asyncio.create_task(ground.reserve(other, ask(second, first)))
+        await somebody_waits(connection)
+    assert reasons(await counting) == ["global_minute"]
 
 
 async def test_eight_connections_share_a_cap_exactly(ground: Ground) -> None:

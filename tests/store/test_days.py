@@ -11,8 +11,8 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     Ground,
     after,
     laid_ground,
+    somebody_waits,
 )
-from tests.store.test_slots import somebody_waits
 from warmupd.core.mailbox import Defaults, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.pairing import Fit, choose_recipient
 from warmupd.core.ramp import Budget

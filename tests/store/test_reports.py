@@ -68,9 +68,11 @@ async def test_open_day_is_reported_with_what_made_its_quota(db: Database) -> No
     anna = await mailbox(db, await user(db), "anna@example.com")
     await open_today(db, anna)
     counts = (await reports.days_of(db, {anna: NOW.date()}))[anna]
-    assert counts.factors[0] == ("ramp", 40)
-    assert counts.day.quota == counts.factors[-1][1]
-    assert (counts.sent, counts.failed, counts.ramp_day) == (0, 0, 1)
+    budget = await mailbox_report.budget_of(db, anna, NOW.date())
+    assert budget is not None
+    assert budget.factors[0] == ("ramp", 40)
+    assert counts.day.quota == budget.quota == budget.factors[-1][1]
+    assert (counts.sent, counts.failed, budget.ramp_day) == (0, 0, 1)
 
 
 async def test_other_days_are_not_todays(db: Database) -> None:

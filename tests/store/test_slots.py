@@ -11,11 +11,12 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     granted,
     laid_ground,
     reasons,
+    reserve_on,
+    somebody_waits,
 )
 from warmupd.core.job import Job
 from warmupd.core.mailbox import slot_hash
 from warmupd.store import slots
-from warmupd.store.database import Connection
 
 
 async def test_free_slots_are_claimed_and_held(ground: Ground) -> None:
@@ -90,7 +91,7 @@ async def test_renewal_does_not_wait_for_a_reserve(ground: Ground) -> None:
     async with ground.db.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
-        await _reserve_on(connection, worker.id, worker.leases, a, b)
+        await reserve_on(connection, worker, a, b)
         async with asyncio.timeout(2):
             assert await _renew(ground, worker.id, 5) == worker.leases
         await transaction.commit()
@@ -103,7 +104,7 @@ async def test_slot_in_a_reserve_cannot_be_claimed_under_it(ground: Ground) -> N
     async with ground.db.acquire() as connection:
         transaction = connection.transaction()
         await transaction.start()
-        await _reserve_on(connection, worker.id, worker.leases, a, b)
+        await reserve_on(connection, worker, a, b)
         async with asyncio.timeout(2):
             taken = await slots.claim_slots(ground.db, uuid4(), ttl=10, most=64, at=after(20))
         await transaction.commit()
@@ -169,29 +170,5 @@ async def test_limits_are_what_reserve_reads(ground: Ground) -> None:
     assert (await ground.deny(worker, ask(a, b), at=after(1))).ask_again_at == after(63)
 
 
-async def somebody_waits(connection: Connection) -> None:
-    """Return once another session waits for a lock that this one holds."""
-    async with asyncio.timeout(10):
-        waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY (pg_blocking_pids(pid))"
-        while not await connection.fetchval(waits):
-            pass
-
-
 async def _renew(ground: Ground, worker_id: UUID, seconds: float) -> dict[int, int]:
     return await slots.renew_slots(ground.db, worker_id, ttl=30, demand=1, at=after(seconds))
-
-
-async def _reserve_on(
-    connection: Connection, worker_id: UUID, leases: dict[int, int], sender: int, recipient: int
-) -> None:
-    answer = await connection.fetchval(
-        "SELECT reserve_sends($1, 'w', gen_random_uuid(), 1, $2, $3, ARRAY[$4::bigint], ARRAY[$6::timestamptz::date],"
-        " ARRAY[$5::bigint], ARRAY[NULL::date], ARRAY[NULL::bigint], ARRAY[120], ARRAY[0], ARRAY['t'], ARRAY[1], $6)",
-        worker_id,
-        list(leases.keys()),
-        list(leases.values()),
-        sender,
-        recipient,
-        NOON,
-    )
-    assert "token" in answer[0]

@@ -86,11 +86,12 @@ def _window(explained: "Explained") -> str:
 
 
 def _quota(explained: "Explained") -> str:
-    if explained.today is None:
+    budget = explained.budget
+    if budget is None:
         ramp = explained.ramp
         return f"not set yet today; the ramp starts at {ramp.start}, adds {ramp.step} a day, and ends at {ramp.target}"
-    factors = [f"{FACTORS.get(word, word)} {quota}" for word, quota in explained.today.factors]
-    return f"{explained.today.day.quota} (day {explained.today.ramp_day} of the ramp: {', '.join(factors)})"
+    factors = [f"{FACTORS.get(word, word)} {quota}" for word, quota in budget.factors]
+    return f"{budget.quota} (day {budget.ramp_day} of the ramp: {', '.join(factors)})"
 
 
 def _today(explained: "Explained") -> str:

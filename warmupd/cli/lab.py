@@ -44,7 +44,7 @@ class WeatherName(StrEnum):
     STORM = "storm"
 
 
-def demo(
+def demo(  # noqa: PLR0917 - typer calls it by name
     mailboxes: Annotated[int, typer.Option(min=2, max=2000, help="How many mailboxes take part.")] = 48,
     days: Annotated[int, typer.Option(min=1, max=30, help="How many days they live through.")] = 1,
     speed: Annotated[float, typer.Option(min=1, max=5000, help="Seconds that pass in one real second.")] = 600,
@@ -220,7 +220,7 @@ def _shortfalls(report: "DemoReport") -> "Table":
 def _table(title: str, *columns: str) -> "Table":
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", show_header=bool(columns))
+    table = Table(title=title, title_justify="left", show_header=bool(columns), min_width=len(title) + 2)
     for column in columns or ("", ""):
         table.add_column(column, justify="right" if column in {"times", ""} and table.columns else "left")
     return table

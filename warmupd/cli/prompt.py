@@ -4,6 +4,7 @@ import getpass
 import sys
 
 from warmupd.errors import UsageError
+from warmupd.http.passwords import check_password
 
 
 def ask(question: str, *, option: str) -> str:
@@ -23,9 +24,12 @@ def new_password(question: str, *, stdin: bool) -> str | None:
     if not sys.stdin.isatty():
         return None
     password = getpass.getpass(f"{question}: ")
-    if password and getpass.getpass("The same again: ") != password:
+    if not password:
+        return None
+    check_password(password)
+    if getpass.getpass("The same again: ") != password:
         raise UsageError("the two passwords are not the same", remedy="try again")
-    return password or None
+    return password
 
 
 def known_passwords(question: str, *, stdin: bool) -> tuple[str, str]:

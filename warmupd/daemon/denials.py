@@ -49,7 +49,7 @@ class Denials:
             self._schedule.push(mailbox.id, again)
 
     async def _other_recipient(self, denied: Denied, now: dt.datetime) -> None:
-        """Spare the recipient for a while. A job that waits for it holds up no other: it waits until all is read anew."""
+        """Spare the recipient for a while. A job that waits for it holds up no other: it waits for the next resync."""
         request, book = denied.request, self._schedule.book
         book.spare(request.recipient_id, now + dt.timedelta(seconds=SPARED))
         if denied.why == "recipient":

@@ -10,6 +10,7 @@ from warmupd.core.explanation import Recipients, Situation, Verdict, explain
 from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import Hours, Mailbox, Ramp
 from warmupd.core.pacing import Spacing
+from warmupd.core.ramp import Budget
 from warmupd.core.window import local_day, window_of
 from warmupd.daemon.book import Book
 from warmupd.daemon.options import defaults_of
@@ -31,6 +32,7 @@ class Explained:
     ramp: Ramp
     window_open: bool
     today: reports.DayCounts | None  # None: the day has not been opened yet
+    budget: Budget | None  # how its quota came about
     left: int  # places of the day that are free
     attempts_left: int
     jobs: Sequence[mailbox_report.OpenJob]  # in flight, lost, and waiting, the next first
@@ -47,7 +49,8 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
     (mailbox,) = found
     (row,) = await mailbox_report.mailbox_reports(db, [mailbox_id])
-    today = (await reports.days_of(db, {mailbox_id: local_day(at, mailbox.zone)})).get(mailbox_id)
+    local = local_day(at, mailbox.zone)
+    today = (await reports.days_of(db, {mailbox_id: local})).get(mailbox_id)
     settings = await fleet.fleet_settings(db, at=at)
     jobs = await mailbox_report.open_jobs_of(db, mailbox_id)
     recipients = await mailbox_report.recipients_of(db, mailbox_id)
@@ -81,6 +84,7 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         ramp=mailbox.ramp,
         window_open=_is_open(mailbox, today, at),
         today=today,
+        budget=await mailbox_report.budget_of(db, mailbox_id, local),
         left=0 if today is None else today.day.left,
         attempts_left=0 if today is None else max(0, today.day.most_attempts - today.day.attempts),
         jobs=jobs,

@@ -1,12 +1,16 @@
 """Where log lines go and how they look: stderr, for people or as JSON, a line an event."""
 
 import logging
+import re
 import sys
+from collections.abc import MutableMapping
 from typing import Any, TextIO
 
 import structlog
 
 QUIET = ("aioimaplib", "asyncio", "mail.log", "uvicorn", "uvicorn.error")  # libraries: what they warn of, no more
+
+_ADDRESS = re.compile(r"[^\s<>\"'(),;:=\[\]]+@[^\s<>\"'(),;:=\[\]]+")
 
 
 def set_up_logs(*, level: str, form: str, stream: TextIO | None = None) -> None:
@@ -14,18 +18,18 @@ def set_up_logs(*, level: str, form: str, stream: TextIO | None = None) -> None:
     stream = stream or sys.stderr
     console = form == "console" or (form == "auto" and stream.isatty())
     last: Any = (
-        # Not its own choice of tracebacks: those show the variables, and with them addresses, messages and secrets.
+        # Not tracebacks to its own liking: those show variables, and with them addresses, messages and secrets.
         structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback)
         if console
         else structlog.processors.JSONRenderer()
     )
-    traces = [] if console else [structlog.processors.format_exc_info]
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-            *traces,
+            structlog.processors.format_exc_info,
+            hide_addresses,
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
@@ -34,3 +38,11 @@ def set_up_logs(*, level: str, form: str, stream: TextIO | None = None) -> None:
     )
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+def hide_addresses(_logger: Any, _level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """A structlog processor: mail servers like to name whom they refuse, and no line may show an address."""
+    for key, value in event.items():
+        if isinstance(value, str) and "@" in value:
+            event[key] = _ADDRESS.sub("[address]", value)
+    return event

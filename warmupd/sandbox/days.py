@@ -1,45 +1,47 @@
 """The sandbox's days: each account's attempts are counted anew, and for a while nobody answers."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 from typing import Protocol
 
-from warmupd.clock import SystemClock
+from warmupd.clock import Clock, SystemClock
 from warmupd.errors import UsageError
 from warmupd.sandbox.record import Entry, Outage
 from warmupd.sandbox.submission import Submission
 
 
-class Part(Protocol):
+class Place(Protocol):
     """A server that can go away and come back."""
-
-    async def start(self) -> None: ...
 
     async def leave(self) -> None: ...
 
+    async def come_back(self) -> None: ...
+
 
 class Days:
-    """Tells the submission which day it is, and has the servers go away for a while on each."""
+    """Tells the submission which day it is, and has the server go away for a while on each."""
 
-    def __init__(self, submission: Submission, parts: Sequence[Part], note: Callable[[Entry], None]) -> None:
+    def __init__(
+        self, submission: Submission, place: Place, note: Callable[[Entry], None], *, clock: Clock | None = None
+    ) -> None:
         self._submission = submission
-        self._parts = parts
+        self._place = place
         self._note = note
-        self._clock = SystemClock()
+        self._clock = clock or SystemClock()
         self._living: asyncio.Task[None] | None = None
 
     def begin(self, day_seconds: float, away_after: float, away_for: float) -> None:
-        """Begin the first day now, whatever was begun before."""
+        """Begin the first day now."""
         if not 0 <= away_after <= away_after + away_for <= day_seconds:
             raise UsageError("an outage must lie within its day")
         if self._living is not None:
-            self._living.cancel()
+            raise UsageError("the days have begun already")
         self._living = asyncio.create_task(self._live(day_seconds, away_after, away_for), name="sandbox days")
 
     async def end(self) -> None:
-        """Let no more days begin; raises what kept the servers from coming back."""
+        """Let no more days begin; raises what kept the server from coming back."""
         if self._living is not None:
             self._living.cancel()
             with suppress(asyncio.CancelledError):
@@ -56,11 +58,9 @@ class Days:
 
     async def _go_away(self, until: float) -> None:
         began_at = self._clock.boottime()
-        for part in self._parts:
-            await part.leave()
+        await self._place.leave()
         await self._until(until)
-        for part in self._parts:
-            await part.start()
+        await self._place.come_back()
         self._note(Outage(began_at=began_at, ended_at=self._clock.boottime()))
 
     async def _until(self, moment: float) -> None:

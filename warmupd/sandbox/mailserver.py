@@ -88,7 +88,8 @@ class SandboxMailServer:
             stack.push_async_callback(part.stop)
             await part.start()
         self.smtp_port, self.smtps_port, self.imap_port = smtp.port, smtp.tls_port, imap.port
-        self._days = Days(submission, (smtp, imap), note)
+        self._parts = smtp, imap
+        self._days = Days(submission, self, note)
         stack.push_async_callback(self._days.end)
 
     async def begin(self, *, day_seconds: float, away_after: float = 0.0, away_for: float = 0.0) -> None:
@@ -96,6 +97,16 @@ class SandboxMailServer:
         seconds, from `away_after` seconds on.
         """
         self._days.begin(day_seconds, away_after, away_for)
+
+    async def leave(self) -> None:
+        """Refuse connections and cut those that are open, until `come_back`; the ports stay ours."""
+        for part in self._parts:
+            await part.leave()
+
+    async def come_back(self) -> None:
+        """Listen again, on the same ports."""
+        for part in self._parts:
+            await part.start()
 
     async def append(self, address: str, folder: str, content: bytes, flags: Iterable[str] = ()) -> None:
         """Plant a message (CRLF lines) in a folder; it is not recorded. `flags` such as "\\\\Seen"."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from warmupd.clock import ScaledClock
 from warmupd.mail.message_id import MessageKey
-from warmupd.sandbox.record import Record, Snapshot, Taken
+from warmupd.sandbox.record import Record, Refused, Snapshot, Taken
 from warmupd.sandbox.shortfall import Shortfall, explain_shortfalls
 from warmupd.sandbox.violations import JobKey, Promises, Violations, count_violations
 from warmupd.store.database import Database
@@ -114,11 +114,12 @@ def _job_of(message_key: MessageKey) -> Callable[[Taken], JobKey | None]:
 def _server(run: Run) -> dict[str, int]:
     record, folders = run.record, run.folders.values()
     away = sum((outage.ended_at - outage.began_at) * run.clock.speed for outage in record.outages)
+    given: list[Taken | Refused] = [*record.taken, *record.refused]
     return {
         "attempts": sum(login.protocol == "SMTP" and login.ok for login in record.logins),
         "accepted": len(record.taken),
         "refused": sum(refused.code is not None for refused in record.refused),
-        "cut": sum(entry.code is None for entry in (*record.taken, *record.refused)),
+        "cut": sum(entry.code is None for entry in given),
         "outages": len(record.outages),
         "away_minutes": round(away / 60),
         "rescued_and_read": sum(its["INBOX"].seen for its in folders if "INBOX" in its),
@@ -127,5 +128,6 @@ def _server(run: Run) -> dict[str, int]:
 
 
 def _answers(record: Record) -> dict[str, int]:
-    counts = Counter(entry.event for entry in (*record.taken, *record.refused) if entry.event)
+    given: list[Taken | Refused] = [*record.taken, *record.refused]
+    counts = Counter(entry.event for entry in given if entry.event)
     return dict(sorted(counts.items()))

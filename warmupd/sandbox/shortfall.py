@@ -62,7 +62,7 @@ def _of_mailbox(day: ShortDay) -> list[str]:
 def _unsettled(ending: Ending) -> str:
     match ending.status:
         case JobStatus.UNKNOWN:
-            return f"outcome unknown of {ending.count}, whose places are never given back: {_short(ending.message)}"
+            return f"{ending.count} with an unknown outcome, whose place stays taken: {_short(ending.message)}"
         case JobStatus.PENDING:
             return f"{ending.count} still to be tried again: {_short(ending.message)}"
         case _:

@@ -5,7 +5,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from typing import AnyStr
+from typing import AnyStr, cast
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
@@ -115,8 +115,8 @@ class _Connection(SMTP):
     def cut(self) -> None:
         """Close without a word; `connection_lost` then cancels whatever still runs for this client."""
         transport = self._original_transport or self.transport
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
+        if transport is not None:  # no isinstance: uvloop's transports are not asyncio.Transport
+            cast(asyncio.Transport, transport).abort()
 
     async def break_off(self) -> None:
         """Cut, from within what runs for this client: never returns."""
@@ -126,7 +126,7 @@ class _Connection(SMTP):
     async def push(self, status: AnyStr) -> None:
         """Send a reply; after a 421 the connection is closed (RFC 5321 section 3.8)."""
         await super().push(status)
-        if status[:3] in ("421", b"421") and isinstance(self.transport, asyncio.Transport):
+        if status[:3] in ("421", b"421") and self.transport is not None:
             self.transport.close()
 
     async def smtp_DATA(self, arg: str) -> None:  # noqa: N802 - aiosmtpd calls it by this name

@@ -174,7 +174,9 @@ async def change_mailboxes(db: Database, ids: Sequence[int], changes: Mapping[st
             *values.values(),
         )
     except asyncpg.CheckViolationError as error:
-        raise UsageError(f"a value is out of range: {error.args[0]}", remedy="see `warmupd mailbox set --help`") from error
+        raise UsageError(
+            f"a value is out of range: {error.args[0]}", remedy="see `warmupd mailbox set --help`"
+        ) from error
 
 
 async def find_mailboxes(

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from warmupd.core.explanation import Recipients
+from warmupd.core.ramp import Budget
 from warmupd.store.database import Database
 
 
@@ -103,6 +104,17 @@ async def open_jobs_of(db: Database, mailbox_id: int) -> list[OpenJob]:
         mailbox_id,
     )
     return [OpenJob(**dict(row)) for row in rows]
+
+
+async def budget_of(db: Database, mailbox_id: int, day: dt.date) -> Budget | None:
+    """How the quota of the mailbox's local `day` came about; None when that has not been opened."""
+    row = await db.fetchrow(
+        "SELECT quota, floor, ramp_day, factors FROM mailbox_days WHERE mailbox_id = $1 AND day = $2", mailbox_id, day
+    )
+    if row is None:
+        return None
+    factors = tuple((str(word), int(quota)) for word, quota in row["factors"])
+    return Budget(quota=row["quota"], floor=row["floor"], ramp_day=row["ramp_day"], factors=factors)
 
 
 async def recipients_of(db: Database, mailbox_id: int) -> Recipients:

@@ -18,8 +18,6 @@ class DayCounts:
     """A mailbox's open day and how its sends have ended so far."""
 
     day: DayRow
-    ramp_day: int
-    factors: tuple[tuple[str, int], ...]  # how the quota came about: a word and the quota after it, in order
     sent: int
     failed: int
 
@@ -47,19 +45,28 @@ class Attention:
 async def days_of(db: Database, days: Mapping[int, dt.date]) -> dict[int, DayCounts]:
     """The open days of these mailboxes, by mailbox; `days` maps each to its local date."""
     rows = await db.fetch(
-        "SELECT d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts, d.ramp_day,"
-        " d.factors, d.sent, d.failed"
+        "SELECT d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts, d.sent, d.failed"
         " FROM unnest($1::bigint[], $2::date[]) AS a(mailbox_id, day) JOIN mailbox_days d USING (mailbox_id, day)",
         list(days.keys()),
         list(days.values()),
     )
-    counts: dict[int, DayCounts] = {}
-    for row in rows:
-        values = dict(row)
-        own = {name: values.pop(name) for name in ("ramp_day", "sent", "failed")}
-        factors = tuple((str(word), int(quota)) for word, quota in values.pop("factors"))
-        counts[row["mailbox_id"]] = DayCounts(day=DayRow(**values), factors=factors, **own)
-    return counts
+    return {
+        mailbox_id: DayCounts(
+            day=DayRow(
+                mailbox_id=mailbox_id,
+                day=day,
+                quota=quota,
+                floor=floor,
+                opens_at=opens_at,
+                closes_at=closes_at,
+                taken=taken,
+                attempts=attempts,
+            ),
+            sent=sent,
+            failed=failed,
+        )
+        for mailbox_id, day, quota, floor, opens_at, closes_at, taken, attempts, sent, failed in rows
+    }
 
 
 async def resting(db: Database, *, at: dt.datetime) -> dict[int, dt.datetime]:
