@@ -40,6 +40,14 @@ async def test_new_password_is_tried_before_it_is_stored(enrolled: Program) -> N
     assert await asyncio.to_thread(checked, enrolled)
 
 
+async def test_doctor_ends_1_with_the_reason_when_a_login_is_refused(enrolled: Program) -> None:
+    done = await asyncio.to_thread(enrolled, "doctor")
+    assert done.returncode == 1
+    (failed,) = [line for line in done.stdout.splitlines() if line.startswith("fail")]
+    assert failed.startswith(f"fail  login        SMTP of {ANNA}: 535")
+    assert "outdated" not in done.stdout + done.stderr
+
+
 async def test_new_password_ends_auth_failed_and_the_rest_that_went_with_it(enrolled: Program) -> None:
     await asyncio.to_thread(enrolled.execute, "UPDATE mailboxes SET state = 'AUTH_FAILED', state_reason = '535'")
     rest = "UPDATE mailbox_pace SET resting_until = now() + interval '1 hour', resting_reason = 'bad_credentials'"

@@ -11,16 +11,17 @@ from tests.daemon.flaky import FlakyDatabase
 from tests.daemon.rig import BEGIN, Rig
 from warmupd.clock import VirtualClock
 from warmupd.daemon import app, housekeeping, patience, shard
+from warmupd.mail.content import Library
 from warmupd.store.database import Database
 
-LOAD = cache(app.Library.load)  # once for all tests: it takes a tenth of a second
+LOAD = cache(Library.load)  # once for all tests: it takes a tenth of a second
 Log = list[dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What passes in real time passes quickly, and what is done every minute of a virtual day, every half hour."""
-    monkeypatch.setattr(app.Library, "load", LOAD)
+    monkeypatch.setattr(Library, "load", LOAD)
     monkeypatch.setattr(patience, "PAUSE", 0.01)
     monkeypatch.setattr(app, "WATCH_EVERY", 3600.0)  # the tests look themselves
     monkeypatch.setattr(housekeeping, "EVERY", 1800.0)

@@ -84,10 +84,13 @@ class Rig:
         self, overrides: Mapping[str, object], *, db: Any = None, visits: bool = False, real: bool = False
     ) -> Worker:
         worker = Worker(
-            self.config(overrides), db or self.db, self.clock, rng=Random(next(self._seeds)), stop_patience=0.5
+            self.config(overrides),
+            db or self.db,
+            self.clock,
+            rng=Random(next(self._seeds)),
+            courier=None if real else self.server,
+            stop_patience=0.5,
         )
-        if not real:
-            worker.shard._sends._sender._smtp = self.server
         if not visits:
             worker.engager = NoVisits()  # type: ignore[assignment]  # a model of it
         return worker

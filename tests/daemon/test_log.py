@@ -10,7 +10,13 @@ from tests.daemon.model import says
 from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import served
 from warmupd.core.reply import Phase
+from warmupd.daemon import engager
 from warmupd.daemon.logs import set_up_logs
+
+
+@pytest.fixture(autouse=True)
+def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engager, "POLL", 150.0)
 
 
 @pytest.fixture(params=["json", "console"])

@@ -150,15 +150,15 @@ async def test_lease_that_ran_out_in_the_outage_is_claimed_anew(rig: Rig, flaky:
 
 
 async def test_storm_of_terminated_connections(rig: Rig, database_url: str, log: list[dict[str, Any]]) -> None:
-    boxes = await rig.world.enrol(6, quota=8, end_hour=9)
+    boxes = await rig.world.enrol(4, quota=6, end_hour=8)
     stormy = await Database.open(database_url, pool_size=6, application_name="stormy")
     async with stormy, rig.running(db=stormy):
         storm = asyncio.create_task(terminate_again_and_again(database_url, rig))
-        await rig.until(after(9.5))
+        await rig.until(after(8.5))
         storm.cancel()
         await asyncio.gather(storm, return_exceptions=True)
     assert sum(event["event"] == "database.unavailable" for event in log) > 3
-    await all_sent_once(rig, boxes, 8)
+    await all_sent_once(rig, boxes, 6)
 
 
 async def terminate_again_and_again(url: str, rig: Rig) -> None:

@@ -4,10 +4,12 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 from tests.daemon.model import LOST, OK, Answer, fails, says
 from tests.daemon.rig import Rig, after
 from warmupd.core.reply import Phase, Trouble
+from warmupd.daemon.sender import Sent
 from warmupd.mail.account import Account
 from warmupd.mail.message import Message
 
@@ -135,16 +137,14 @@ async def test_send_that_is_late_by_us_goes_back_and_is_sent_later(rig: Rig) -> 
     boxes = await rig.world.enrol(2, quota=2, end_hour=9)
     async with rig.running({"spacing.same_user_max_seconds": 1}) as worker:
         sender = worker.shard._sends._sender
-        whole = sender._deliver
+        send = sender.send
 
-        async def stumble(*args: object) -> object:
-            sender._deliver = whole  # type: ignore[method-assign]
-            rig.clock.advance(6)
-            return await whole(*args)  # type: ignore[arg-type]
+        async def stumble(*args: Any, **options: Any) -> Sent:
+            sender.send = send  # type: ignore[method-assign]
+            rig.clock.advance(6)  # before the conversation begins: it is not the server that is slow
+            return await send(*args, **options)
 
-        sender._deliver = stumble  # type: ignore[method-assign, assignment]
-        # The time passes before the conversation begins, so it is not the server that is slow.
-        sender._late = lambda outcome, allowed: outcome  # type: ignore[method-assign]
+        sender.send = stumble  # type: ignore[method-assign]
         await rig.until(after(9.5))
     assert await rig.world.sent(boxes) == [2] * 2
     assert sum(row["attempts"] for row in await rig.world.days(boxes)) == 4  # the one that went back is not counted

@@ -225,7 +225,7 @@ async def test_visits_at_once_are_bounded_and_follow_each_other(rig: Rig) -> Non
                 most = max(most, len(worker.engager.under_way))
                 return await look(*args)
 
-            worker.engager._look_and_treat = watched  # type: ignore[method-assign]
+            worker.engager._look_and_treat = watched  # type: ignore[assignment, method-assign]
             await rig.until(after(5.75) + dt.timedelta(seconds=150))  # one look is enough for all of them
     assert most == 2
     assert await rig.db.fetchval("SELECT count(*) FROM mailbox_visits WHERE last_visit_at IS NOT NULL") == 9

@@ -29,7 +29,6 @@ DAY = ShortDay(
     resting_reason="",
     last_error="450 4.2.0 Greylisted",
     last_error_at=NOON,
-    put_off=3,
     endings=(),
 )
 
@@ -50,9 +49,9 @@ def test_a_shortfall_that_nothing_in_the_rows_accounts_for_has_no_reason() -> No
     assert reasons(replace(DAY, endings=(ending(JobStatus.FAILED),))) == ()  # time enough for another
 
 
-def test_used_up_attempts_are_told_with_what_they_went_into() -> None:
+def test_used_up_attempts_are_told_with_the_last_error() -> None:
     used, last = reasons(replace(DAY, attempts=36, endings=(ending(JobStatus.FAILED),)))
-    assert used == "all 36 attempts of the day are used up: 28 sent, 3 put off, 2 failed"
+    assert used == "all 36 attempts of the day are used up, 8 of them in vain"
     assert last == "last error: 450 4.2.0 Greylisted"
 
 
@@ -93,7 +92,7 @@ async def test_short_days_are_read_with_their_endings_and_met_ones_are_not(groun
     await rest_mailbox(ground.db, second, until=CLOSES, reason="rate", message="450 x", remedy="", at=after(302))
     (day,) = await load_short_days(ground.db)
     assert (day.mailbox_id, day.quota, day.sent, day.attempts, day.most_attempts) == (second, 1, 0, 2, 4)
-    assert (day.resting_until, day.resting_reason, day.last_error, day.put_off) == (CLOSES, "rate", "450 x", 1)
+    assert (day.resting_until, day.resting_reason, day.last_error) == (CLOSES, "rate", "450 x")
     assert [(e.status, e.outcome, e.count, e.last_at) for e in day.endings] == [("UNKNOWN", "unknown", 1, after(300))]
 
 
@@ -106,7 +105,8 @@ async def test_unknowns_are_counted_by_what_became_of_them(ground: Ground) -> No
     await ground.db.execute(f"{seen} WHERE mailbox_id = $1", sighted, "the connection was lost")
     await ground.db.execute(f"{seen} WHERE mailbox_id = $1", early, None)  # seen before its server's answer was known
     await ground.db.execute(
-        "UPDATE warmup_jobs SET status = 'FAILED', outcome = 'unverified', completed_at = picked_at WHERE mailbox_id = $1",
+        "UPDATE warmup_jobs SET status = 'FAILED', outcome = 'unverified', completed_at = picked_at"
+        " WHERE mailbox_id = $1",
         unverified,
     )
     assert await count_unknowns(ground.db) == Unknowns(open=1, resolved=1, given_up=1)

@@ -105,8 +105,10 @@ async def test_a_cut_is_felt_at_once_from_the_process_too(phase: Phase, taken: b
 async def test_a_421_closes_the_connection() -> None:
     def talk() -> tuple[int, bytes]:
         client = smtp(server)
-        with client.sock, client.file:
-            return client.docmd("MAIL", f"FROM:<{ANNA}>")[0], client.file.read()
+        code, _ = client.docmd("MAIL", f"FROM:<{ANNA}>")
+        assert client.sock is not None
+        with client.sock as line:
+            return code, line.recv(1)
 
     weather = only(Event(name="rate", phase=Phase.MAIL, share=1.0, reply="421 4.7.0 Too fast"))
     async with SandboxMailServer(accounts=ACCOUNTS, weather=weather) as server:

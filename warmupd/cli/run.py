@@ -59,6 +59,8 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
     """Put the parts up in order, work until a signal, and take them down in the other order."""
+    import structlog
+
     from warmupd.clock import SystemClock
     from warmupd.daemon.app import Worker
     from warmupd.daemon.reload import Reload
@@ -70,7 +72,13 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
         server = await stack.enter_async_context(_http_server(config, worker, db))
         stop = asyncio.Event()
         working = asyncio.create_task(worker.run(stop), name="worker")
-        with _Signals(stop=stop, hurry=working.cancel, reload=Reload(worker, db, load).reload):
+
+        def hurry() -> None:
+            """What is in flight is left: its jobs become UNKNOWN, and are looked for."""
+            structlog.get_logger().warning("worker.hurried", in_flight=worker.shard.in_flight)
+            working.cancel()
+
+        with _Signals(stop=stop, hurry=hurry, reload=Reload(worker, db, load).reload):
             await asyncio.wait([working, server.serving], return_when=asyncio.FIRST_COMPLETED)
             stop.set()
             await asyncio.wait([working])

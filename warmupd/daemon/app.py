@@ -6,7 +6,6 @@ import socket
 from collections.abc import Coroutine, Sequence
 from contextlib import AsyncExitStack
 from random import Random
-from ssl import SSLContext
 from typing import Any
 
 from warmupd import __version__
@@ -17,17 +16,17 @@ from warmupd.core.reply import Phase
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
 from warmupd.daemon.denials import Denials
-from warmupd.daemon.engager import Engager, Visiting
+from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.metrics import Metrics
-from warmupd.daemon.options import defaults_of, engagement_of, limits_of, pace_of, timeouts_of
+from warmupd.daemon.options import defaults_of, engagement_of, limits_of, pace_of, timeouts_of, visiting_of
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.schedule import Schedule
-from warmupd.daemon.sender import Sender
+from warmupd.daemon.sender import Courier, Sender
 from warmupd.daemon.sends import Sends
 from warmupd.daemon.settler import Settler
 from warmupd.daemon.shard import Shard
@@ -57,11 +56,13 @@ class Worker:
         clock: Clock,
         *,
         rng: Random | None = None,
+        courier: Courier | None = None,
         stop_patience: float = STOP_PATIENCE,
     ) -> None:
         """Raises SecretsError or ContentError when keys or templates cannot be used. Nothing is started yet.
 
-        `stop_patience` is how many real seconds a stop waits for Postgres to take each of what is left to write.
+        `courier` takes the place of SMTP (simulation, tests). `stop_patience` is how many real seconds a stop waits
+        for Postgres to take each of what is left to write.
         """
         self.config = config
         self.clock = clock
@@ -87,12 +88,16 @@ class Worker:
         book = Book(db, defaults_of(config), variance=config.quota.variance)
         holds = Holds(clock)
         aftermath = Aftermath(self._ground, book, holds)
-        self.smtp = self._build_smtp(self._context)
+        self.smtp = courier or self._build_smtp()
         self.settler = Settler(self._ground, on_settled=self._hear_settled)
         self.shard = self._build_shard(book, holds, aftermath)
         self.engager = self._build_engager(book, aftermath)
         self.housekeeping = Housekeeping(
-            self._ground, leases=self.leases, shard=self.shard, resync=config.housekeeping.resync_minutes * 60.0
+            self._ground,
+            leases=self.leases,
+            shard=self.shard,
+            resync=config.housekeeping.resync_minutes * 60.0,
+            conversation=timeouts_of(config).total,
         )
 
     async def run(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:
@@ -164,9 +169,9 @@ class Worker:
 
     # -- parts ------------------------------------------------------------------------------------------------------
 
-    def _build_smtp(self, context: SSLContext) -> SmtpSender:
+    def _build_smtp(self) -> SmtpSender:
         return SmtpSender(
-            context=context,
+            context=self._context,
             policy=self._hosts,
             timeouts=timeouts_of(self.config),
             source_address=self.config.sending.source_address,
@@ -207,8 +212,7 @@ class Worker:
         )
 
     def _build_engager(self, book: Book, aftermath: Aftermath) -> Engager:
-        config = self.config
-        policy = engagement_of(config)
+        policy = engagement_of(self.config)
         return Engager(
             self._ground,
             leases=self.leases,
@@ -217,14 +221,7 @@ class Worker:
             aftermath=aftermath,
             vault=self._vault,
             message_key=self._message_key,
-            visiting=Visiting(
-                per_day=config.engagement.visits_per_day,
-                concurrent=config.sending.max_concurrent,
-                per_host_concurrent=config.sending.per_host_concurrent,
-                warmup_folder=config.engagement.folder,
-                hosts=self._hosts,
-                context=self._context,
-            ),
+            visiting=visiting_of(self.config, self._hosts, self._context),
         )
 
     # -- what the parts tell each other -------------------------------------------------------------------------------

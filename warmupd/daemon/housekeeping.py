@@ -13,20 +13,23 @@ from warmupd.store import directories, jobs, mailboxes, partitions
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
 LOOK_WITHIN = 300.0  # seconds: the recipients of lost messages are visited that soon
-CONVERSATION = 240.0  # real seconds that a send may last after its reservation: all phases, and a margin
+MARGIN = 60.0  # real seconds beyond the longest conversation until a send without an outcome is taken for lost
 
 
 class Housekeeping:
     """One round a minute; every round is safe to repeat, and safe beside another worker's."""
 
-    def __init__(self, ground: Ground, *, leases: Leases, shard: Shard, resync: float) -> None:
-        """`resync` is how many seconds may pass until everything is read anew from the rows."""
+    def __init__(self, ground: Ground, *, leases: Leases, shard: Shard, resync: float, conversation: float) -> None:
+        """`resync` is how many seconds may pass until everything is read anew from the rows, `conversation` how many
+        real seconds a send may last.
+        """
         self._db = ground.db
         self._clock = ground.clock
         self._events = ground.events
         self._leases = leases
         self._shard = shard
         self._resync = resync
+        self._grace = (conversation + MARGIN) * ground.clock.speed
         self._resynced_at = ground.clock.boottime()
         self._partitioned_for: dt.date | None = None
         self._changes_since: dt.datetime | None = None
@@ -46,7 +49,7 @@ class Housekeeping:
         """All of it once."""
         now, at = self._clock.now(), self._clock.stamp()
         await self._make_partitions(now.date())
-        if lost := await jobs.reap(self._db, grace=CONVERSATION * self._clock.speed, look_within=LOOK_WITHIN, at=at):
+        if lost := await jobs.reap(self._db, grace=self._grace, look_within=LOOK_WITHIN, at=at):
             self._events.reaped(lost)
         await jobs.expire(self._db, at=at)
         await jobs.give_up_unknown(self._db, at=at)
@@ -82,10 +85,17 @@ class Housekeeping:
             self._shard.knock(changed=fresh)
 
     async def _make_partitions(self, today: dt.date) -> None:
-        if self._partitioned_for != today:
+        if self._partitioned_for == today:
+            return
+        try:
             await partitions.make_partitions(self._db, today)
-            await directories.drop_directories(self._db, today - dt.timedelta(days=3))
-            self._partitioned_for = today
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  such as a lock held for long; they are made days ahead, so a later round will do
+            self._events.part_failed("partitions", error)
+            return
+        await directories.drop_directories(self._db, today - dt.timedelta(days=3))
+        self._partitioned_for = today
 
     def _gauge(self, now: dt.datetime) -> None:
         metrics, schedule = self._events.metrics, self._shard.schedule

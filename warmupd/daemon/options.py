@@ -1,11 +1,15 @@
 """From the configuration to the options of the parts: the one place where both vocabularies meet."""
 
+from ssl import SSLContext
+
 from warmupd.clock import Clock
 from warmupd.config import Config
 from warmupd.core.engagement import EngagementPolicy
 from warmupd.core.mailbox import Defaults, Hours, Ramp
 from warmupd.core.pacing import Spacing
+from warmupd.daemon.engager import Visiting
 from warmupd.daemon.schedule import Pace
+from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.smtp import Timeouts
 
 SEND_WITHIN = 5.0  # real seconds from a reservation to MAIL FROM
@@ -61,16 +65,30 @@ def pace_of(config: Config) -> Pace:
 def timeouts_of(config: Config) -> Timeouts:
     """How long each phase of an SMTP conversation may last."""
     sending = config.sending
-    command = sending.command_timeout_seconds
+    connect, command = sending.connect_timeout_seconds, sending.command_timeout_seconds
+    body = sending.body_timeout_seconds + sending.reply_timeout_seconds
     return Timeouts(
-        connect=sending.connect_timeout_seconds,
-        ehlo=sending.connect_timeout_seconds,
-        tls=sending.connect_timeout_seconds,
+        connect=connect,
+        ehlo=connect,
+        tls=connect,
         auth=command,
         mail=command,
         rcpt=command,
         data=command,
-        body=sending.body_timeout_seconds,
+        body=body,
+        total=3 * connect + 4 * command + body,
+    )
+
+
+def visiting_of(config: Config, hosts: HostPolicy, context: SSLContext) -> Visiting:
+    """How visits are made."""
+    return Visiting(
+        per_day=config.engagement.visits_per_day,
+        concurrent=config.sending.max_concurrent,
+        per_host_concurrent=config.sending.per_host_concurrent,
+        warmup_folder=config.engagement.folder,
+        hosts=hosts,
+        context=context,
     )
 
 

@@ -63,9 +63,7 @@ class Schedule:
         now = self._clock.now()
         if (until := self.holds.everybody_waits(now)) is not None:
             return until
-        if self._heap.ready_count(now):
-            return now
-        moments = (self._heap.next_due(), self.holds.next_opening())
+        moments = (now if self._heap.ready_count(now) else self._heap.next_due(), self.holds.next_opening())
         return min((moment for moment in moments if moment is not None), default=None)
 
     # -- mailbox row -> heap entry ------------------------------------------------------------------------------
@@ -168,7 +166,7 @@ class Schedule:
                 if mailbox is None or not self._leases.owns(mailbox) or not mailbox.state.sends:
                     continue
                 if (day := self.book.day_of(mailbox, now)) is None:
-                    self._note_unopened(mailbox, now, unopened)
+                    unopened.append(mailbox.id)
                 elif not self._held_back(mailbox, entry.due_at, now, hosts):
                     asked = self._request(mailbox, day, now)
                     requests += asked
@@ -181,12 +179,6 @@ class Schedule:
             raise
         return requests
 
-    def _note_unopened(self, mailbox: Mailbox, now: dt.datetime, unopened: list[int]) -> None:
-        if self.book.next_opening(mailbox, now) > now:
-            self.plan(mailbox.id)
-        else:
-            unopened.append(mailbox.id)
-
     async def _open_days(self, mailbox_ids: Sequence[int]) -> None:
         if not mailbox_ids:
             return
@@ -194,8 +186,8 @@ class Schedule:
         self._events.days_opened(await self.book.open_days(mailbox_ids, now))
         for mailbox_id in mailbox_ids:
             mailbox = self.book.mailboxes.get(mailbox_id)
-            opened = mailbox is not None and self.book.day_of(mailbox, now) is not None
-            self.plan(mailbox_id, not_before=None if opened else _after(now, NOT_OPENED_WAIT))
+            is_open = mailbox is not None and self.book.day_of(mailbox, now) is not None
+            self.plan(mailbox_id, not_before=None if is_open else _after(now, NOT_OPENED_WAIT))
 
     def _held_back(self, mailbox: Mailbox, due_at: dt.datetime, now: dt.datetime, hosts: Mapping[str, int]) -> bool:
         """Whether a gate or its mail server keeps the mailbox for now; then it is parked, or planned for later.

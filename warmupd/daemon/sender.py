@@ -3,20 +3,22 @@
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from warmupd.core.job import Job
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.outcome import Action, Outcome, OutcomeKind, backoff, classify
-from warmupd.core.reply import Trouble
+from warmupd.core.reply import SmtpReply, Trouble
 from warmupd.core.window import zone_info
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.post import open_account
 from warmupd.errors import SecretsError, WarmupdError
+from warmupd.mail.account import Account
 from warmupd.mail.content import Library
-from warmupd.mail.message import compose
+from warmupd.mail.message import Message, compose
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.persona import Correspondent
-from warmupd.mail.smtp import SmtpSender
+from warmupd.mail.smtp import MayProceed
 from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount
 from warmupd.store.jobs import Settlement
@@ -33,13 +35,25 @@ class Sent:
     outcome: Outcome
 
 
+class Courier(Protocol):
+    """What hands messages over: SMTP, or a model of it."""
+
+    async def deliver(self, account: Account, message: Message, *, may_proceed: MayProceed) -> SmtpReply:
+        """Submit the message; every ending is a reply."""
+        ...
+
+    async def close(self) -> None:
+        """No more will follow."""
+        ...
+
+
 class Sender:
     """Composes, delivers and judges; touches neither heap nor database."""
 
     def __init__(
         self,
         ground: Ground,
-        smtp: SmtpSender,
+        courier: Courier,
         *,
         vault: Vault,
         library: Library,
@@ -49,7 +63,7 @@ class Sender:
         self._clock = ground.clock
         self._events = ground.events
         self._rng = ground.rng
-        self._smtp = smtp
+        self._courier = courier
         self._vault = vault
         self._library = library
         self._message_key = message_key
@@ -93,7 +107,7 @@ class Sender:
                 return Trouble.LATE
             return None if trusted() else Trouble.DOUBT
 
-        return classify(await self._smtp.deliver(account, message, may_proceed=may_proceed))
+        return classify(await self._courier.deliver(account, message, may_proceed=may_proceed))
 
     def _late(self, outcome: Outcome, *, allowed: float) -> Outcome:
         """Time was up. When we began in time it is the server that is slow, and asking at once again would not help."""

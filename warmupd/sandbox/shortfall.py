@@ -34,10 +34,8 @@ def explain_shortfalls(days: Sequence[ShortDay]) -> list[Shortfall]:
 def _reasons(day: ShortDay) -> list[str]:
     reasons = [*_of_mailbox(day)]
     if day.attempts >= day.most_attempts:
-        failed = sum(ending.count for ending in day.endings if ending.status is JobStatus.FAILED)
         reasons.append(
-            f"all {day.most_attempts} attempts of the day are used up:"
-            f" {day.sent} sent, {day.put_off} put off, {failed} failed"
+            f"all {day.most_attempts} attempts of the day are used up, {day.attempts - day.sent} of them in vain"
         )
         if day.last_error:
             reasons.append(f"last error: {_short(day.last_error)}")

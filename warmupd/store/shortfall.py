@@ -39,7 +39,6 @@ class ShortDay:
     resting_reason: str
     last_error: str
     last_error_at: dt.datetime | None
-    put_off: int  # attempts that were deferred, of all the day's jobs
     endings: tuple[Ending, ...]  # the most frequent first
 
 
@@ -59,9 +58,7 @@ async def load_short_days(db: Database) -> list[ShortDay]:
         SELECT d.mailbox_id, m.address, d.day, d.quota, d.sent, d.attempts,
                (d.quota + greatest(3, ceil(d.quota * 0.2)))::integer AS most_attempts, d.opens_at, d.closes_at,
                m.state, m.state_reason, nullif(p.resting_until, '-infinity') AS resting_until, p.resting_reason,
-               m.last_error, m.last_error_at,
-               (SELECT coalesce(sum(j.retry_count), 0)::integer FROM warmup_jobs j
-                WHERE j.mailbox_id = d.mailbox_id AND j.local_day = d.day) AS put_off
+               m.last_error, m.last_error_at
         FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id JOIN mailbox_pace p ON p.mailbox_id = d.mailbox_id
         WHERE d.sent < d.quota ORDER BY d.day, m.address
         """
