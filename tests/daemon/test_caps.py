@@ -2,6 +2,8 @@
 
 import datetime as dt
 
+import pytest
+
 from tests.daemon.flaky import FlakyDatabase
 from tests.daemon.rig import Rig, after
 
@@ -40,17 +42,18 @@ async def test_global_cap_is_kept_by_everybody_and_all_quotas_are_met(rig: Rig, 
     assert (await rig.violations(global_per_minute=2, global_per_hour=120)).total == 0
 
 
-async def test_reading_everything_anew_puts_nobody_off_who_waits(rig: Rig) -> None:
+@pytest.mark.parametrize("cap", ["user_per_minute", "global_per_minute"])
+async def test_reading_everything_anew_puts_nobody_off_who_waits(rig: Rig, cap: str) -> None:
     """A resync in a day that caps hold up costs no send: who was due stays due."""
     boxes = await rig.world.enrol(12, quota=6, end_hour=8, ramp_days=5)
-    rig.clock.advance_to(after(6.8))
-    limits = {"limits.user_per_minute": 2, "limits.user_per_hour": 1000}
+    rig.clock.advance_to(after(7.2))
+    limits = {"limits.user_per_minute": 100, "limits.user_per_hour": 1000, f"limits.{cap}": 2}
     async with rig.running(limits) as worker:
-        for minute in range(0, 100, 3):
-            await rig.until(after(6.8) + dt.timedelta(minutes=minute))
+        for minute in range(60):
+            await rig.until(after(7.2) + dt.timedelta(minutes=minute))
             worker.shard.knock(everything=True)
     assert await rig.world.sent(boxes) == [6] * 12
-    assert (await rig.violations(user_per_minute=2)).total == 0
+    assert (await rig.violations(**{"user_per_minute": 100, "user_per_hour": 1000, cap: 2})).total == 0
 
 
 async def test_stopped_fleet_sends_nothing_and_resumes(rig: Rig, flaky: FlakyDatabase) -> None:

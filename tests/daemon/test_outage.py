@@ -111,27 +111,40 @@ async def test_place_that_is_given_back_while_days_are_read_is_not_lost(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boxes = await rig.world.enrol(2, quota=1, end_hour=9)
-    refusal = asyncio.Event()
+    refusal, was_read, settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
     rig.server.rule = lambda account, message: replace(says(550, phase=Phase.BODY), gate=refusal)
-    async with rig.running() as worker:
+    async with rig.running({"housekeeping.resync_minutes": 1440}) as worker:
         await rig.until_tried(1)
-        was_read, load_days = asyncio.Event(), mailboxes.load_days
+        load_days, hear = mailboxes.load_days, worker.settler._on_settled
 
-        async def slowly(*args: Any) -> Any:
+        async def load_slowly(*args: Any) -> Any:
             days = await load_days(*args)
             was_read.set()
-            while not worker.settler.idle or rig.server.tries[0].answer.gate is None:
-                await rig.clock.pause(0)
-            return days
+            await settled.wait()
+            return days  # as they were before the refusal
 
-        monkeypatch.setattr(mailboxes, "load_days", slowly)
+        async def hear_settled(*args: Any) -> None:
+            await hear(*args)
+            settled.set()
+
+        monkeypatch.setattr(mailboxes, "load_days", load_slowly)
+        worker.settler._on_settled = hear_settled
         worker.shard.knock(everything=True)
         await was_read.wait()
         rig.server.rule = lambda account, message: OK
-        worker.settler._idle.clear()  # what is read is held back until the refusal is settled
         refusal.set()
         await rig.until(after(9.5))
     await all_sent_once(rig, boxes, 1)
+
+
+async def test_renewal_that_fails_is_tried_again_at_once(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(2, quota=2, end_hour=9)
+    async with rig.running({"worker.lease_seconds": 600}, db=flaky) as worker:
+        epochs = dict(worker.leases.held)
+        flaky.deaf_to, flaky.times = "SET lease_until", 4  # more than there are renewals in a lease
+        await rig.until(after(9.5))
+        assert worker.leases.held == epochs
+    await all_sent_once(rig, boxes, 2)
 
 
 async def test_lease_that_ran_out_in_the_outage_is_claimed_anew(rig: Rig, flaky: FlakyDatabase) -> None:

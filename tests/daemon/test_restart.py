@@ -109,7 +109,7 @@ async def test_epochs_never_come_again(rig: Rig) -> None:
 
 async def test_slots_whose_claim_was_lost_on_its_way_are_noticed(rig: Rig) -> None:
     boxes = await rig.world.enrol(3, quota=3, end_hour=9)
-    async with rig.running() as worker:
+    async with rig.running({"housekeeping.resync_minutes": 1440}) as worker:
         worker.leases.held = {}  # as if the answer to the claim had been lost
         worker.leases.changed.clear()
         await worker.shard.schedule.rebuild()

@@ -14,6 +14,49 @@ if TYPE_CHECKING:
     from warmupd.config import Config
 
 EXAMPLE = "Example: warmupd init --admin-email you@example.com"
+CONFIG = """\
+# The configuration of warmupd. Every other key, with its default and its reason, stands in config.toml.example.
+# It holds secrets: keep it readable for the daemon's user alone.
+
+[database]
+# "embedded" is an own PostgreSQL in data_dir; several workers share one at postgresql://user:password@host:5432/name.
+url = {url}
+{data_dir}
+
+[auth]
+# Signs log-in tokens.
+secret = "{secret}"
+
+[secrets]
+# What mailbox passwords are sealed with in the database, newest first. Without these keys nothing opens again.
+keys = ["{key}"]
+
+[window]
+# Local hours in which mailboxes send, and the time zone of those that have none of their own.
+#start_hour = 6
+#end_hour = 22
+#timezone = "UTC"
+
+[quota]
+# Sends a day: on the first day, how many more each day, at the top, and at least once the top is reached.
+#ramp_start = 5
+#ramp_step = 3
+#target_daily = 40
+#min_daily = 30
+
+[limits]
+# Caps for the whole fleet and for each user, over any 60 minutes.
+#global_per_hour = 10000
+#user_per_hour = 300
+
+[http]
+# Health and metrics.
+#listen = "127.0.0.1:3000"
+
+[security]
+# Mail hosts on private addresses or odd ports that may be connected to.
+#allow_hosts = []
+"""
 
 Directory = Annotated[
     Path,
@@ -27,7 +70,10 @@ AdminEmail = Annotated[
 DatabaseUrl = Annotated[
     str,
     typer.Option(
-        "--database-url", metavar="URL", help="A PostgreSQL of your own, as postgresql://user@host:5432/name."
+        "--database-url",
+        metavar="URL",
+        envvar=["WARMUP_DATABASE__URL", "DATABASE_URL"],  # keeps a password out of the process list
+        help="A PostgreSQL of your own, as postgresql://user@host:5432/name.",
     ),
 ]
 DataDir = Annotated[
@@ -137,47 +183,9 @@ def _text(database_url: str, data_dir: Path | None) -> str:
 
     from warmupd.mail.vault import Vault
 
-    place = f"data_dir = {json.dumps(str(data_dir.absolute()))}" if data_dir else '#data_dir = ""'
-    return f"""\
-# The configuration of warmupd. Every other key, with its default and its reason, stands in config.toml.example.
-# It holds secrets: keep it readable for the daemon's user alone.
-
-[database]
-# "embedded" is an own PostgreSQL in data_dir; several workers share one at postgresql://user:password@host:5432/name.
-url = {json.dumps(database_url)}
-{place}
-
-[auth]
-# Signs log-in tokens.
-secret = "{secrets.token_hex(32)}"
-
-[secrets]
-# What mailbox passwords are sealed with in the database, newest first. Without these keys nothing opens again.
-keys = ["{Vault.new_key()}"]
-
-[window]
-# Local hours in which mailboxes send, and the time zone of those that have none of their own.
-#start_hour = 6
-#end_hour = 22
-#timezone = "UTC"
-
-[quota]
-# Sends a day: on the first day, how many more each day, at the top, and at least once the top is reached.
-#ramp_start = 5
-#ramp_step = 3
-#target_daily = 40
-#min_daily = 30
-
-[limits]
-# Caps for the whole fleet and for each user, over any 60 minutes.
-#global_per_hour = 10000
-#user_per_hour = 300
-
-[http]
-# Health and metrics.
-#listen = "127.0.0.1:3000"
-
-[security]
-# Mail hosts on private addresses or odd ports that may be connected to.
-#allow_hosts = []
-"""
+    return CONFIG.format(
+        url=json.dumps(database_url),  # a TOML string is written like a JSON one
+        data_dir=f"data_dir = {json.dumps(str(data_dir.absolute()))}" if data_dir else '#data_dir = ""',
+        secret=secrets.token_hex(32),
+        key=Vault.new_key(),
+    )

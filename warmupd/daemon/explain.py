@@ -42,56 +42,83 @@ class Explained:
     holder: mailbox_report.SlotHolder | None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Rows:
+    mailbox: Mailbox
+    row: mailbox_report.MailboxReport
+    today: reports.DayCounts | None
+    opens_at: dt.datetime
+    settings: fleet.FleetSettings
+    jobs: Sequence[mailbox_report.OpenJob]
+    recipients: Recipients
+    caps: Sequence[CapUse]
+    holder: mailbox_report.SlotHolder | None
+
+
 async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: dt.datetime) -> Explained:
     """Everything about one mailbox, as of `at`; NotFound when it is not there (any more)."""
-    found = await load_mailboxes(db, defaults_of(config), [mailbox_id])
-    if not found:
-        raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
-    (mailbox,) = found
-    (row,) = await mailbox_report.mailbox_reports(db, [mailbox_id])
-    local = local_day(at, mailbox.zone)
-    today = (await reports.days_of(db, {mailbox_id: local})).get(mailbox_id)
-    settings = await fleet.fleet_settings(db, at=at)
-    jobs = await mailbox_report.open_jobs_of(db, mailbox_id)
-    recipients = await mailbox_report.recipients_of(db, mailbox_id)
-    caps = await fleet.cap_use(db, at=at, user_id=mailbox.user_id)
-    holder = await mailbox_report.holder_of(db, row.slot, at=at)
-    gap = settings.limits["mailbox_gap_seconds"]
-    situation = Situation(
-        mailbox=mailbox,
-        state_reason=row.state_reason,
-        state_until=row.state_until,
-        day=None if today is None else today.day,
-        opens_at=Book(db, defaults_of(config), variance=config.quota.variance).next_opening(mailbox, at),
-        answers_due=tuple(job.scheduled_for for job in jobs if job.status == JobStatus.PENDING),
-        next_ok_at=row.next_ok_at,
-        resting_until=row.resting_until,
-        resting_reason=row.resting_reason,
-        recipients=recipients,
-        caps=tuple(caps),
-        fleet_stopped=settings.sending_stopped,
-        worker=None if holder is None else holder.name,
-        last_error=row.last_error,
-        last_remedy=row.last_remedy,
-    )
+    rows = await _read(db, config, mailbox_id, at)
+    mailbox, today = rows.mailbox, rows.today
+    gap = rows.settings.limits["mailbox_gap_seconds"]
     spacing = Spacing(mailbox_min=gap, mailbox_max=max(gap, config.spacing.same_mailbox_max_minutes * 60.0))
     return Explained(
         at=at,
-        mailbox=row,
-        verdict=explain(situation, spacing, at),
+        mailbox=rows.row,
+        verdict=explain(_situation(rows), spacing, at),
         zone=mailbox.zone,
         hours=mailbox.hours,
         ramp=mailbox.ramp,
         window_open=_is_open(mailbox, today, at),
         today=today,
-        budget=await mailbox_report.budget_of(db, mailbox_id, local),
+        budget=await mailbox_report.budget_of(db, mailbox_id, local_day(at, mailbox.zone)),
         left=0 if today is None else today.day.left,
         attempts_left=0 if today is None else max(0, today.day.most_attempts - today.day.attempts),
-        jobs=jobs,
-        recipients=recipients,
-        caps=caps,
-        fleet_stopped=settings.sending_stopped,
-        holder=holder,
+        jobs=rows.jobs,
+        recipients=rows.recipients,
+        caps=rows.caps,
+        fleet_stopped=rows.settings.sending_stopped,
+        holder=rows.holder,
+    )
+
+
+async def _read(db: Database, config: Config, mailbox_id: int, at: dt.datetime) -> _Rows:
+    defaults = defaults_of(config)
+    found = await load_mailboxes(db, defaults, [mailbox_id])
+    if not found:
+        raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
+    (mailbox,) = found
+    (row,) = await mailbox_report.mailbox_reports(db, [mailbox_id])
+    return _Rows(
+        mailbox=mailbox,
+        row=row,
+        today=(await reports.days_of(db, {mailbox_id: local_day(at, mailbox.zone)})).get(mailbox_id),
+        opens_at=Book(db, defaults, variance=config.quota.variance).next_opening(mailbox, at),
+        settings=await fleet.fleet_settings(db, at=at),
+        jobs=await mailbox_report.open_jobs_of(db, mailbox_id),
+        recipients=await mailbox_report.recipients_of(db, mailbox_id),
+        caps=await fleet.cap_use(db, at=at, user_id=mailbox.user_id),
+        holder=await mailbox_report.holder_of(db, row.slot, at=at),
+    )
+
+
+def _situation(rows: _Rows) -> Situation:
+    row = rows.row
+    return Situation(
+        mailbox=rows.mailbox,
+        state_reason=row.state_reason,
+        state_until=row.state_until,
+        day=None if rows.today is None else rows.today.day,
+        opens_at=rows.opens_at,
+        answers_due=tuple(job.scheduled_for for job in rows.jobs if job.status == JobStatus.PENDING),
+        next_ok_at=row.next_ok_at,
+        resting_until=row.resting_until,
+        resting_reason=row.resting_reason,
+        recipients=rows.recipients,
+        caps=tuple(rows.caps),
+        fleet_stopped=rows.settings.sending_stopped,
+        worker=None if rows.holder is None else rows.holder.name,
+        last_error=row.last_error,
+        last_remedy=row.last_remedy,
     )
 
 
