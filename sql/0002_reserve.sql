@@ -152,7 +152,7 @@ BEGIN
     ), held AS (
         SELECT h.slot FROM unnest(p_slots, p_epochs) AS h(slot, epoch)
         JOIN slots s ON s.worker_count = fleet AND s.slot = h.slot AND s.epoch = h.epoch
-                    AND s.owner = p_worker AND s.lease_until > v_now
+                    AND s.owner = p_worker AND s.lease_until > instant(p_now)  -- leases are judged as they are given
         WHERE cfg.worker_count = fleet  -- else the fleet was resized in this moment
     ), judged AS MATERIALIZED (
         -- Each request on its own: the first reason against it.

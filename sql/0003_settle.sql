@@ -200,6 +200,7 @@ BEGIN
     SELECT array_agg(j.day), array_agg(j.id) INTO days, ids
     FROM warmup_jobs j JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
     WHERE j.status = 'UNKNOWN' AND j.picked_at + patience < v_now
-      AND v.everywhere_at > j.picked_at + patience;
+      AND (v.everywhere_at > j.picked_at + patience
+           OR j.picked_at + 3 * patience < v_now);  -- a recipient that cannot be visited must not hold it for ever
     RETURN end_jobs(days, ids, 'UNKNOWN', 'unverified', 'not found in the mailbox of its recipient', v_now);
 END $$;

@@ -1,12 +1,13 @@
 -- What people ask the database directly.
 
--- Each mailbox's current local day. Times of the day rows decide what is current; several zones, several dates.
+-- Each mailbox's current local day: the one that has opened last, for a day from its opening. SQL knows no time zone.
 CREATE VIEW quota_today AS
 SELECT m.id AS mailbox_id, m.address AS email, m.user_id, d.day, d.sent AS sent_count, d.quota AS daily_limit,
        round(100.0 * d.sent / nullif(d.quota, 0), 1) AS fill_rate_percent
 FROM mailboxes m
-JOIN LATERAL (SELECT * FROM mailbox_days d WHERE d.mailbox_id = m.id ORDER BY d.day DESC LIMIT 1) AS d ON true
-WHERE m.state <> 'REMOVED' AND d.day = (now() AT TIME ZONE coalesce(m.timezone, (SELECT timezone FROM users u WHERE u.id = m.user_id), 'UTC'))::date;
+JOIN LATERAL (SELECT * FROM mailbox_days d WHERE d.mailbox_id = m.id AND d.opens_at <= now()
+              ORDER BY d.day DESC LIMIT 1) AS d ON true
+WHERE m.state <> 'REMOVED' AND now() < d.opens_at + interval '24 hours';
 
 CREATE VIEW hourly_throughput AS
 SELECT date_trunc('hour', completed_at) AS hour, count(*) AS emails_sent, count(DISTINCT mailbox_id) AS active_mailboxes
@@ -17,7 +18,7 @@ GROUP BY 1;
 CREATE VIEW queue_health AS
 SELECT status, count(*) AS job_count, round((avg(extract(epoch FROM now() - created_at)) / 60)::numeric, 1) AS avg_age_minutes
 FROM warmup_jobs
-WHERE day >= (now() AT TIME ZONE 'UTC')::date
+WHERE day >= (now() AT TIME ZONE 'UTC')::date OR status IN ('PENDING', 'PROCESSING', 'UNKNOWN')
 GROUP BY status;
 
 CREATE VIEW placement_7d AS

@@ -33,6 +33,10 @@ class DatabaseUnavailable(WarmupdError):
     exit_code = 3
 
 
+class DatabaseBusy(DatabaseUnavailable):
+    """Postgres is there, but a statement lost against others (deadlock, lock time-out): it may be said again."""
+
+
 class SchemaError(WarmupdError):
     """The database holds another schema than this program's: newer, older, or not ours at all."""
 

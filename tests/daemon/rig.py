@@ -62,6 +62,7 @@ class Rig:
         self.worker: Worker | None = None
         self.stop = asyncio.Event()
         self.ended: asyncio.Task[None] | None = None
+        self._beside: asyncio.Task[None] | None = None
         self._seeds = iter(range(1, 1000))
         self._origin = clock.now()
 
@@ -79,6 +80,24 @@ class Rig:
             yield worker
         finally:
             await self.halt()
+
+    @asynccontextmanager
+    async def both_running(
+        self, one: Mapping[str, object], other: Mapping[str, object]
+    ) -> AsyncIterator[tuple[Worker, Worker]]:
+        """Two workers at work; `kill` ends the first."""
+        first, second = self.build(one), self.build(other)
+        await self.start(first)
+        stop, started = asyncio.Event(), asyncio.Event()
+        beside = self._beside = asyncio.create_task(second.run(stop, started=started))
+        await started.wait()
+        self.worker = _Both(first, second)  # type: ignore[assignment]  # as far as calm goes
+        try:
+            yield first, second
+        finally:
+            stop.set()
+            await asyncio.wait_for(beside, PATIENCE)
+            await self.halt()  # the first, unless it was killed
 
     def build(
         self, overrides: Mapping[str, object], *, db: Any = None, visits: bool = False, real: bool = False
@@ -115,6 +134,8 @@ class Rig:
         self.worker.leases.release = _nothing  # type: ignore[method-assign]
         ended.cancel()
         await asyncio.wait([ended])
+        if isinstance(self.worker, _Both):
+            self.worker, self.ended = self.worker.second, self._beside
 
     async def until(self, moment: dt.datetime) -> None:
         """Live on to that moment."""
@@ -182,6 +203,19 @@ class Rig:
             ended, self.ended = self.ended, None
             ended.result()
         assert task in done, "the worker did not come to rest"
+
+
+class _Both:
+    """Two workers that are calm when both are."""
+
+    def __init__(self, first: Worker, second: Worker) -> None:
+        self.first, self.second = first, second
+        self.leases = first.leases
+
+    async def calm(self, clock: VirtualClock) -> None:
+        while not (self.first._is_calm(clock) and self.second._is_calm(clock)):
+            await self.first.calm(clock)
+            await self.second.calm(clock)
 
 
 async def _nothing() -> None:

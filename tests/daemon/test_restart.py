@@ -7,6 +7,7 @@ from collections import Counter
 from tests.daemon.model import OK, Answer, says
 from tests.daemon.rig import Rig, after
 from tests.daemon.test_day import plan_answer
+from warmupd.store.fleet import adopt_slot_count
 
 
 def times_sent(rig: Rig) -> list[int]:
@@ -117,3 +118,34 @@ async def test_slots_whose_claim_was_lost_on_its_way_are_noticed(rig: Rig) -> No
         worker.shard.knock()
         await rig.until(after(9.5))
     assert await rig.world.sent(boxes) == [3] * 3
+
+
+async def test_two_workers_share_the_fleet(rig: Rig) -> None:
+    boxes = [box for _ in range(4) for box in await rig.world.enrol(3, quota=6, end_hour=9)]
+    await adopt_slot_count(rig.db, 2)
+    shared = {"worker.count": 2, "limits.global_per_minute": 3}
+    async with rig.both_running({**shared, "worker.id": 0}, {**shared, "worker.id": 1}) as (first, second):
+        assert sorted([*first.leases.held, *second.leases.held]) == [0, 1]
+        await rig.until(after(9.5))
+        sample = "warmup_emails_sent_total", {"kind": "WARMUP"}
+        shares = [worker.metrics.registry.get_sample_value(*sample) or 0 for worker in (first, second)]
+    assert sum(shares) == 72
+    assert min(shares) > 0
+    assert await rig.world.sent(boxes) == [6] * 12
+    assert set(times_sent(rig)) == {1}
+    assert (await rig.violations(global_per_minute=3)).total == 0
+
+
+async def test_worker_that_waits_takes_over_when_the_other_is_killed(rig: Rig) -> None:
+    boxes = await rig.world.enrol(4, quota=6, end_hour=12)
+    lease = {"worker.lease_seconds": 600}
+    async with rig.both_running(lease, lease) as (_, second):
+        assert second.leases.held == {}
+        await rig.until(after(8))
+        await rig.kill()
+        await rig.until(after(8) + dt.timedelta(seconds=820))
+        assert len(second.leases.held) == 64
+        await rig.until(after(12.5))
+    assert await rig.world.sent(boxes) == [6] * 4
+    assert set(times_sent(rig)) == {1}
+    assert (await rig.violations()).total == 0

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 
+from tests.daemon.model import OK, says
 from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import served
+from warmupd.core.reply import Phase
 from warmupd.daemon import engager as engager_module
 from warmupd.daemon import treatment
+from warmupd.mail.imap import ImapThrottled
 
 
 @pytest.fixture(autouse=True)
@@ -229,3 +232,34 @@ async def test_visits_at_once_are_bounded_and_follow_each_other(rig: Rig) -> Non
             await rig.until(after(5.75) + dt.timedelta(seconds=150))  # one look is enough for all of them
     assert most == 2
     assert await rig.db.fetchval("SELECT count(*) FROM mailbox_visits WHERE last_visit_at IS NOT NULL") == 9
+
+
+async def test_visit_that_was_put_off_by_the_server_is_no_good_visit(rig: Rig) -> None:
+    boxes = await rig.world.enrol(2, quota=1, end_hour=9)
+    await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(6))
+    async with rig.running(visits=True) as worker:
+
+        async def throttled(*args: Any) -> Any:
+            raise ImapThrottled("too many connections")
+
+        worker.engager._look_and_treat = throttled  # type: ignore[assignment, method-assign]
+        await rig.until(after(6.1))
+    for box in boxes:
+        row = await rig.world.mailbox(box)
+        assert (row["last_visit_at"], row["failures"]) == (None, 1)
+        assert row["next_visit_at"] >= after(6.25)
+
+
+async def test_refused_imap_and_refused_smtp_confirm_each_other(rig: Rig) -> None:
+    boxes = await rig.world.enrol(3, quota=20, end_hour=9)
+    unlucky = await rig.world.address(boxes[0])
+    bad_password = says(535, "authentication failed", phase=Phase.AUTH, enhanced="5.7.8")
+    rig.server.rule = lambda account, message: bad_password if account.address == unlucky else OK
+    await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(20))
+    async with rig.running() as worker:
+        await rig.until(after(5.9))
+        mailbox = worker.shard.schedule.book.mailboxes[boxes[0]]
+        await worker.shard._sends._aftermath.doubt_credentials(mailbox, "IMAP: login refused", "check", visits=1)
+        await rig.until(after(9.5))
+    assert sum(one.address == unlucky for one in rig.server.tries) == 1
+    assert (await rig.world.mailbox(boxes[0]))["state"] == "AUTH_FAILED"

@@ -60,7 +60,7 @@ RESERVE: list[tuple[str, str, Test]] = [
         "",
         of_reserve.test_stale_epoch_reserves_nothing,
     ),
-    ("AND s.lease_until > v_now", "", of_reserve.test_lease_that_is_over_reserves_nothing),
+    ("AND s.lease_until > instant(p_now)", "", of_reserve.test_lease_that_is_over_reserves_nothing),
     ("WHERE cfg.worker_count = fleet", "", of_slots.test_fleet_resized_under_a_reserve_refuses_it),
     ("ORDER BY s.slot FOR KEY SHARE", "", of_slots.test_slot_in_a_reserve_cannot_be_claimed_under_it),
     ("ORDER BY s.slot FOR KEY SHARE", "ORDER BY s.slot FOR SHARE", of_slots.test_renewal_does_not_wait_for_a_reserve),
@@ -234,7 +234,7 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     ),
     (
         "give_up_unknown",
-        "AND v.everywhere_at > j.picked_at + patience",
+        "v.everywhere_at > j.picked_at + patience\n           OR ",
         "",
         of_settle.test_unknown_is_given_up_only_after_a_complete_visit_that_came_late_enough,
     ),

@@ -12,7 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from warmupd.errors import ConfigError, DatabaseUnavailable, SchemaError
+from warmupd.errors import ConfigError, DatabaseBusy, DatabaseUnavailable, SchemaError
 from warmupd.store import database
 from warmupd.store.binaries import find_binaries
 from warmupd.store.database import Database
@@ -206,13 +206,26 @@ def test_every_way_of_going_away_is_database_unavailable(error: Exception) -> No
     "error",
     [
         asyncpg.UniqueViolationError("duplicate key"),
-        asyncpg.DeadlockDetectedError("deadlock detected"),
         asyncpg.InterfaceError("cannot perform operation: another operation is in progress"),
         ValueError("not the database's fault"),
     ],
 )
 def test_other_errors_pass_unchanged(error: Exception) -> None:
     with pytest.raises(type(error)), database.reached():
+        raise error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.DeadlockDetectedError("deadlock detected"),
+        asyncpg.SerializationError("could not serialize access"),
+        asyncpg.LockNotAvailableError("canceling statement due to lock timeout"),
+        asyncpg.QueryCanceledError("canceling statement due to statement timeout"),
+    ],
+)
+def test_a_statement_that_lost_against_others_may_be_said_again(error: Exception) -> None:
+    with pytest.raises(DatabaseBusy), database.reached():
         raise error
 
 

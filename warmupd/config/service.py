@@ -48,7 +48,7 @@ class WorkerSection(Section):
     """Which part of the mailboxes this process serves."""
 
     id: WorkerId = Field("auto", description='"auto", or 0 to count - 1')
-    count: Positive = Field(64, le=10_000, description="slots; the number of workers for integer ids")
+    count: Positive = Field(64, le=4096, description="slots; the number of workers for integer ids")
     lease_seconds: Whole = Field(30, ge=2, le=3600, description="seconds after which a dead worker's slots move")
 
     @model_validator(mode="after")

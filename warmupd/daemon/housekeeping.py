@@ -7,7 +7,7 @@ from warmupd.core.pacing import elapsed
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
-from warmupd.errors import DatabaseUnavailable
+from warmupd.errors import DatabaseBusy, DatabaseUnavailable
 from warmupd.store import directories, jobs, mailboxes, partitions
 
 EVERY = 60.0  # seconds of the clock
@@ -62,7 +62,7 @@ class Housekeeping:
 
     async def note_changes(self) -> None:
         """Remember what has changed so far: to be called before the mailboxes are read, so that none is missed."""
-        self._changes_since = await mailboxes.latest_change(self._db)
+        self._changes_since = await mailboxes.change_clock(self._db)
         self._changes_told = await mailboxes.changed_since(self._db, self._changes_since)
 
     async def watch_changes(self, every: float) -> None:
@@ -77,9 +77,10 @@ class Housekeeping:
     async def _look_for_changes(self) -> None:
         if self._changes_since is None:
             raise RuntimeError("note_changes comes first")
+        asked_at = await mailboxes.change_clock(self._db)
         changes = await mailboxes.changed_since(self._db, self._changes_since)
         fresh = [mailbox_id for mailbox_id, at in changes.items() if self._changes_told.get(mailbox_id) != at]
-        self._changes_since = max(changes.values(), default=self._changes_since)
+        self._changes_since = asked_at
         self._changes_told = changes
         if fresh:
             self._shard.knock(changed=fresh)
@@ -89,9 +90,7 @@ class Housekeeping:
             return
         try:
             await partitions.make_partitions(self._db, today)
-        except DatabaseUnavailable:
-            raise
-        except Exception as error:  # noqa: BLE001  such as a lock held for long; they are made days ahead, so a later round will do
+        except DatabaseBusy as error:  # a lock held for long; they are made days ahead, so a later round will do
             self._events.part_failed("partitions", error)
             return
         await directories.drop_directories(self._db, today - dt.timedelta(days=3))

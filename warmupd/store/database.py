@@ -9,7 +9,7 @@ from typing import Any, Self, TypeAlias, cast
 
 import asyncpg
 
-from warmupd.errors import DatabaseUnavailable, SchemaError
+from warmupd.errors import DatabaseBusy, DatabaseUnavailable, SchemaError
 from warmupd.store.target import Target
 
 OLDEST_SERVER = 15  # major version of Postgres
@@ -24,6 +24,12 @@ _UNREACHABLE = {
     "57P05",  # idle_session_timeout
 }
 _UNREACHABLE_CLASSES = {"08", "53"}  # connection exceptions; insufficient resources (connections, memory, disk)
+_BUSY = {
+    "40001",  # serialization_failure
+    "40P01",  # deadlock_detected
+    "55P03",  # lock_not_available
+    "57014",  # query_canceled: a statement time-out
+}
 _DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -112,6 +118,8 @@ class Database:
         try:
             with reached():
                 yield cast("Connection", pooled)  # a proxy with the same methods
+        except DatabaseBusy:
+            raise
         except DatabaseUnavailable:
             await self._pool.expire_connections()
             raise
@@ -205,10 +213,15 @@ class Database:
 
 @contextmanager
 def reached() -> Iterator[None]:
-    """Turn the driver's many ways of saying that Postgres went away into DatabaseUnavailable; the rest passes."""
+    """Turn the driver's many ways of saying that Postgres went away into DatabaseUnavailable; the rest passes.
+
+    A statement that lost against others is DatabaseBusy: temporary too, but the connection is sound.
+    """
     try:
         yield
     except _DRIVER_ERRORS as error:
+        if isinstance(error, asyncpg.PostgresError) and error.sqlstate in _BUSY:
+            raise DatabaseBusy(f"Postgres was busy with others: {error}") from error
         if not _is_unreachable(error):
             raise
         raise DatabaseUnavailable(f"Postgres does not answer: {_reason(error)}") from error

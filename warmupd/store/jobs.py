@@ -10,6 +10,7 @@ import asyncpg
 
 from warmupd.core.job import Job, JobKind, JobStatus, Thread, WaitingJob
 from warmupd.core.outcome import OutcomeKind
+from warmupd.errors import DatabaseBusy
 from warmupd.store.database import Database
 
 TRIES = 4  # a deadlock ends one of the two; by batch id and attempt token it is safe to say it again
@@ -172,7 +173,7 @@ async def _said_again(db: Database, query: str, *args: object) -> Any:
     for left in reversed(range(TRIES)):
         try:
             return await db.fetchval(query, *args)
-        except asyncpg.DeadlockDetectedError:
+        except DatabaseBusy:
             if not left:
                 raise
     raise AssertionError("unreachable")

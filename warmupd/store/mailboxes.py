@@ -9,7 +9,7 @@ import asyncpg
 
 from warmupd.core.mailbox import DayRow, Defaults, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.ramp import Budget
-from warmupd.core.window import Window
+from warmupd.core.window import Window, is_zone
 from warmupd.store.database import Database
 
 T = TypeVar("T")
@@ -45,10 +45,10 @@ async def load_mailboxes(db: Database, defaults: Defaults, ids: Sequence[int] | 
     return [_mailbox(row, defaults, words, ramps, hours) for row in rows]
 
 
-async def latest_change(db: Database) -> dt.datetime:
-    """The instant from which to ask `changed_since` first."""
-    latest: dt.datetime = await db.fetchval("SELECT coalesce(max(changed_at), clock_timestamp()) FROM mailboxes")
-    return latest
+async def change_clock(db: Database) -> dt.datetime:
+    """The instant from which to ask `changed_since` next time; to be read before asking it now."""
+    now: dt.datetime = await db.fetchval("SELECT clock_timestamp()")
+    return now
 
 
 async def changed_since(db: Database, since: dt.datetime) -> dict[int, dt.datetime]:
@@ -89,7 +89,8 @@ async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Windo
             ON CONFLICT DO NOTHING
             RETURNING *
         ), ramped AS (
-            UPDATE mailboxes m SET ramp_days = greatest(m.ramp_days, o.ramp_day) FROM opened o WHERE m.id = o.mailbox_id
+            UPDATE mailboxes m SET ramp_days = greatest(m.ramp_days, o.ramp_day) FROM opened o
+            WHERE m.id = o.mailbox_id AND m.state = 'ACTIVE'  -- who only receives does not climb
         )
         SELECT mailbox_id, day, quota, floor, opens_at, closes_at, taken, attempts FROM opened
         UNION ALL
@@ -236,7 +237,10 @@ def _mailbox(
         end=_first(row["end_hour"], defaults.hours.end),
         weekdays_only=_first(row["weekdays_only"], defaults.hours.weekdays_only),
     )
-    zone, domain, host = row["zone"] or defaults.zone, row["domain"], row["smtp_host"]
+    if span.start >= span.end:  # its own hour and the default's do not go together: one row must not stop the fleet
+        span = defaults.hours
+    zone = row["zone"] if row["zone"] and is_zone(row["zone"]) else defaults.zone
+    domain, host = row["domain"], row["smtp_host"]
     provider = row["provider_limit"]
     own_mail = _first(row["own_mail"], defaults.own_mail)
     ceilings = [row["sends_per_day"], None if provider is None else max(0, provider - own_mail)]
