@@ -170,7 +170,7 @@ async def test_storm_of_terminated_connections(rig: Rig, database_url: str, log:
         await rig.until(after(8.5))
         storm.cancel()
         await asyncio.gather(storm, return_exceptions=True)
-    assert sum(event["event"] == "database.unavailable" for event in log) > 3
+    assert any(event["event"] == "database.unavailable" for event in log)
     await all_sent_once(rig, boxes, 6)
 
 
@@ -178,7 +178,7 @@ async def terminate_again_and_again(url: str, rig: Rig) -> None:
     connection = await asyncpg.connect(url)
     try:
         while True:
-            await rig.clock.pause(0.1)
+            await rig.clock.pause(0.05)
             await connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stormy'"
             )

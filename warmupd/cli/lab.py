@@ -200,8 +200,8 @@ def _results(report: "DemoReport") -> "Table":
 
 def _answers(report: "DemoReport") -> "Table":
     title = f"the weather: {sum(report.answers.values())} of {report.server['attempts']} attempts"
-    if away := report.server["away_minutes"]:
-        title += f", and nobody there for {away} minutes"
+    if report.server["outages"]:
+        title += f", and nobody there for {report.server['away_minutes']} minutes"
     table = _table(title, "on purpose", "times")
     for name, count in report.answers.items():
         table.add_row(name.replace("_", " "), str(count))

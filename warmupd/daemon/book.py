@@ -90,7 +90,8 @@ class Book:
             for row in await mailboxes.open_days(self._db, part):
                 self.days[row.mailbox_id] = row
             for mailbox, _, _, budget in part:
-                mailbox.ramp_days = budget.ramp_day
+                if mailbox.state.starts:  # who only receives does not climb
+                    mailbox.ramp_days = max(mailbox.ramp_days, budget.ramp_day)
         return len(wanted)
 
     def day_of(self, mailbox: Mailbox, now: dt.datetime) -> DayRow | None:

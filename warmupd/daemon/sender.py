@@ -92,7 +92,27 @@ class Sender:
         if sender is None or recipient is None:
             return Outcome(kind=OutcomeKind.FAILED, reason="removed", message="the mailbox was removed meanwhile")
         account = open_account(sender, self._vault)
-        message = compose(
+        try:
+            message = self._compose(job, mailbox, sender, recipient)
+        except WarmupdError:
+            raise
+        except Exception as error:  # noqa: BLE001  nothing has reached a server: the job must not become UNKNOWN
+            self._events.part_failed("compose", error)
+            return Outcome(kind=OutcomeKind.FAILED, reason="not_composed", message="the message could not be written")
+
+        def may_proceed() -> Trouble | None:
+            if self._clock.boottime() >= job.deadline:
+                return Trouble.LATE
+            return None if trusted() else Trouble.DOUBT
+
+        try:
+            reply = await self._courier.deliver(account, message, may_proceed=may_proceed)
+        except ValueError as error:  # an address that no command line can carry: said before anything is
+            return Outcome(kind=OutcomeKind.FAILED, reason="bad_address", message=str(error))
+        return classify(reply)
+
+    def _compose(self, job: Job, mailbox: Mailbox, sender: SealedAccount, recipient: SealedAccount) -> Message:
+        return compose(
             job,
             sender=_correspondent(sender),
             recipient=_correspondent(recipient),
@@ -101,13 +121,6 @@ class Sender:
             now=self._clock.now().astimezone(zone_info(mailbox.zone)),
             language=sender.language,
         )
-
-        def may_proceed() -> Trouble | None:
-            if self._clock.boottime() >= job.deadline:
-                return Trouble.LATE
-            return None if trusted() else Trouble.DOUBT
-
-        return classify(await self._courier.deliver(account, message, may_proceed=may_proceed))
 
     def _late(self, outcome: Outcome, *, allowed: float) -> Outcome:
         """Time was up. When we began in time it is the server that is slow, and asking at once again would not help."""

@@ -75,7 +75,10 @@ class Sends:
         epoch = self._leases.held.get(slot)
         try:
             sent = await self._sender.send(
-                job, mailbox, accounts, trusted=lambda: self._leases.trusted and self._leases.held.get(slot) == epoch
+                job,
+                mailbox,
+                accounts,
+                trusted=lambda: epoch is not None and self._leases.trusted and self._leases.held.get(slot) == epoch,
             )
             self._settler.add(sent.settlement)
             await self._aftermath.follow(mailbox, job, sent.outcome)
