@@ -43,6 +43,7 @@ def job(thread: Thread, job_id: int = 4711) -> Job:
         recipient_id=2,
         attempt_token=UUID(int=0),
         not_before=0.0,
+        asked_at=0.0,
         deadline=5.0,
         retry_count=0,
         thread=thread,

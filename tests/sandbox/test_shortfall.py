@@ -79,7 +79,20 @@ def test_jobs_that_have_not_ended_are_told(status: JobStatus, words: str) -> Non
 
 def test_a_failure_near_the_windows_end_is_told() -> None:
     day = replace(DAY, endings=(ending(JobStatus.FAILED, CLOSES - dt.timedelta(minutes=5)),))
-    assert reasons(day) == ("2 failed (rate), the last too late to be made up for: 450 too fast",)
+    assert reasons(day) == ("2 failed for good (rate) and could not be made up for: 450 too fast",)
+
+
+def test_a_daily_limit_is_told_whenever_it_came() -> None:
+    limit = replace(ending(JobStatus.FAILED), outcome="daily_limit", message="550 5.4.5 Enough")
+    assert reasons(replace(DAY, endings=(limit,))) == (
+        "2 failed for good (daily limit) and could not be made up for: 550 5.4.5 Enough",
+    )
+
+
+def test_what_came_on_a_later_day_is_no_reason() -> None:
+    later = CLOSES + dt.timedelta(hours=9)
+    day = replace(DAY, attempts=36, resting_until=later, resting_reason="rate", last_error_at=later)
+    assert reasons(day) == ("all 36 attempts of the day are used up, 8 of them in vain",)
 
 
 async def test_short_days_are_read_with_their_endings_and_met_ones_are_not(ground: Ground) -> None:

@@ -76,6 +76,13 @@ class SendHeap:
         self._promote(now)
         return len(self._turns)
 
+    def oldest_due(self, now: dt.datetime) -> dt.datetime | None:
+        """Since when the longest due entry waits for its turn; None when none is due."""
+        self._promote(now)
+        due = (due for *_, turn, mailbox_id, due in self._ready if self._turns.get(mailbox_id) == turn)
+        oldest = min(due, default=None)
+        return None if oldest is None else _instant(oldest)
+
     def next_due(self) -> dt.datetime | None:
         """When the earliest waiting entry is due; None when nothing waits. Ready entries do not count."""
         while self._waiting and self._due.get(self._waiting[0][1]) != self._waiting[0][0]:

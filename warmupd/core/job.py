@@ -64,6 +64,7 @@ class Job:
     mailbox_id: int
     recipient_id: int
     attempt_token: UUID
+    asked_at: float  # boottime of the reserve request
     not_before: float
     deadline: float
     retry_count: int

@@ -40,8 +40,10 @@ class Events:
     def days_opened(self, count: int) -> None:
         self._log.debug("day.opened", mailboxes=count)
 
-    def reserved(self, *, asked: int, granted: int, seconds: float) -> None:
-        self.metrics.reserve_duration.observe(seconds)
+    def cycled(self, *, seconds: float) -> None:
+        self.metrics.cycle_duration.observe(seconds)
+
+    def reserved(self, *, asked: int, granted: int) -> None:
         self._log.debug("send.reserved", asked=asked, granted=granted)
 
     def denied(self, why: str) -> None:

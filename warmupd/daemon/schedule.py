@@ -58,6 +58,12 @@ class Schedule:
         """How many entries are due. Those that a gate holds do not count: no worker could serve them."""
         return self._heap.ready_count(self._clock.now())
 
+    def oldest_due(self) -> float:
+        """Seconds for which the longest due entry has waited for its turn; 0.0 when none is due."""
+        now = self._clock.now()
+        oldest = self._heap.oldest_due(now)
+        return 0.0 if oldest is None else (now - oldest).total_seconds()
+
     def next_look(self) -> dt.datetime | None:
         """When there is something to take again; None when nothing is planned."""
         now = self._clock.now()

@@ -5,7 +5,8 @@
                         +------------------------------ next heap entry <---------------------------------+
 
 The heap is a cache of when to look: a pop is a hint, `reserve` in Postgres is the decision. `run` is the path; its
-first half, up to the request, lives in `schedule.py`, composing to outcome in `sender.py`, settling in `settler.py`.
+first half, up to the request, lives in `schedule.py`, sends under way in `sends.py`, composing to outcome in
+`sender.py`, settling in `settler.py`.
 """
 
 import asyncio
@@ -14,6 +15,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from typing import TypeVar
 from uuid import uuid4
+
+from prometheus_async.aio import time as timed
 
 from warmupd.clock import VirtualClock
 from warmupd.core.job import Job, JobStatus
@@ -164,10 +167,8 @@ class Shard:
                 at=self._clock.stamp(),
             )
 
-        answers = await patiently(self._ground, "shard", ask)
-        granted = sum(isinstance(answer, Job) for answer in answers)
-        seconds = (self._clock.boottime() - batch.asked_at) / self._clock.speed
-        self._events.reserved(asked=len(requests), granted=granted, seconds=seconds)
+        answers = await patiently(self._ground, "shard", timed(self._events.metrics.reserve_duration)(ask))
+        self._events.reserved(asked=len(requests), granted=sum(isinstance(answer, Job) for answer in answers))
         return answers
 
     # -- reserved job -> composed message -> SMTP reply -> outcome ------------------------------------------------
@@ -216,6 +217,7 @@ class Shard:
         """Outcomes are written: what became of the jobs shapes the rest of their mailboxes' days."""
         spaced = self._clock.now() + dt.timedelta(seconds=self.schedule.pace.spacing.mailbox_min + SLACK)
         for settlement, status in settled:
+            self._events.cycled(seconds=(self._clock.boottime() - settlement.job.asked_at) / self._clock.speed)
             if status in {JobStatus.PENDING, JobStatus.FAILED}:
                 mailbox_id = settlement.job.mailbox_id
                 self.schedule.book.count_given_back(settlement, status)

@@ -9,6 +9,7 @@ from warmupd.core.mailbox import MailboxState
 from warmupd.store.shortfall import Ending, ShortDay
 
 MESSAGE_LIMIT = 120  # characters of a server's words
+ENDS_THE_DAY = frozenset({"daily_limit", "penalty"})  # the mailbox rests after these
 TOO_LATE = dt.timedelta(hours=1)  # before the window closes: what fails earlier can be made up for
 
 
@@ -37,13 +38,10 @@ def _reasons(day: ShortDay) -> list[str]:
         reasons.append(
             f"all {day.most_attempts} attempts of the day are used up, {day.attempts - day.sent} of them in vain"
         )
-        if day.last_error:
+        if day.last_error_at and day.opens_at <= day.last_error_at < day.closes_at:
             reasons.append(f"last error: {_short(day.last_error)}")
     reasons += [_unsettled(ending) for ending in day.endings if ending.status is not JobStatus.FAILED]
-    late = day.closes_at - TOO_LATE
-    reasons += [
-        _failed(ending) for ending in day.endings if ending.status is JobStatus.FAILED and ending.last_at >= late
-    ]
+    reasons += [_failed(ending) for ending in day.endings if _ended_it(ending, day.closes_at)]
     return reasons
 
 
@@ -51,7 +49,8 @@ def _of_mailbox(day: ShortDay) -> list[str]:
     reasons = []
     if day.state is not MailboxState.ACTIVE:
         reasons.append(f"it is {day.state}: {_short(day.state_reason)}")
-    if day.resting_until is not None and day.resting_until >= day.closes_at:
+    began_at = day.last_error_at  # of whatever rest it is, which may be a later day's
+    if day.resting_until and day.resting_until >= day.closes_at and began_at and began_at < day.closes_at:
         word = day.resting_reason.replace("_", " ")
         reasons.append(f"it rests until {day.resting_until:%a %H:%M} UTC ({word}): {_short(day.last_error)}")
     return reasons
@@ -67,10 +66,16 @@ def _unsettled(ending: Ending) -> str:
             return f"{ending.count} still under way"
 
 
+def _ended_it(ending: Ending, closes_at: dt.datetime) -> bool:
+    """Whether a failure kept the mailbox from its quota: others are made up for by a fresh message."""
+    late = ending.last_at >= closes_at - TOO_LATE
+    return ending.status is JobStatus.FAILED and (late or ending.outcome in ENDS_THE_DAY)
+
+
 def _failed(ending: Ending) -> str:
     word = ending.outcome.replace("_", " ")
     said = f": {_short(ending.message)}" if ending.message else ""
-    return f"{ending.count} failed ({word}), the last too late to be made up for{said}"
+    return f"{ending.count} failed for good ({word}) and could not be made up for{said}"
 
 
 def _short(text: str) -> str:

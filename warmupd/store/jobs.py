@@ -187,6 +187,7 @@ def _job(request: Request, answer: Mapping[str, Any], asked_at: float, answered_
         mailbox_id=request.mailbox_id,
         recipient_id=request.recipient_id,
         attempt_token=UUID(answer["token"]),
+        asked_at=asked_at,
         not_before=answered_at + (answer["start"] - answer["now"]),
         deadline=asked_at + (answer["by"] - answer["now"]),
         retry_count=answer["retries"],
