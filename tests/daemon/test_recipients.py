@@ -3,9 +3,12 @@
 from collections import Counter
 from typing import Any
 
+import pytest
+
 from tests.daemon.model import OK, says
 from tests.daemon.rig import Rig, after
 from tests.daemon.test_day import plan_answer
+from warmupd.daemon import schedule
 
 
 async def test_nobody_to_write_to_is_stated_and_not_stormed(rig: Rig, log: list[dict[str, Any]]) -> None:
@@ -88,3 +91,18 @@ async def test_everybody_is_written_to_alike(rig: Rig) -> None:
     assert sum(received.values()) == 8 * 14
     assert len(received) == len(boxes)
     assert max(received.values()) - min(received.values()) <= 8
+
+
+async def test_a_proof_brings_back_at_once_who_had_nobody_to_write_to(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(schedule, "NO_RECIPIENT_WAIT", 86_400.0)
+    boxes = await rig.world.enrol(2, quota=12, end_hour=10, proven=False)
+    async with rig.running() as worker:
+        await rig.until(after(8))
+        assert await rig.world.sent(boxes) == [3, 3]
+        await rig.db.execute("UPDATE proofs SET proven_at = now()")
+        for box in boxes:
+            worker.shard.hear_proof(box)
+        await rig.until(after(8.2))
+        assert min(await rig.world.sent(boxes)) >= 4

@@ -165,6 +165,10 @@ class Book:
         """Choose this recipient for nobody until then."""
         self._not_now[recipient_id] = until.timestamp()
 
+    def welcome(self, recipient_id: int) -> None:
+        """The recipient has proven the address, or can take more for another reason: it is spared no longer."""
+        self._not_now.pop(recipient_id, None)
+
     def choose_recipient(self, mailbox: Mailbox, turn: int, now: dt.datetime) -> int | None:
         """Whom `mailbox` writes to with the `turn`-th send of its day; None when nobody in its pool can receive."""
         directory = self.directories.get(mailbox.pool_id)

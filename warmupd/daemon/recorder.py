@@ -24,13 +24,20 @@ class Recorder:
     """Turns found messages into sightings, once each."""
 
     def __init__(
-        self, ground: Ground, leases: Leases, policy: EngagementPolicy, *, on_answers: Callable[[int], None]
+        self,
+        ground: Ground,
+        leases: Leases,
+        policy: EngagementPolicy,
+        *,
+        on_answers: Callable[[int], None],
+        on_found: Callable[[int], None],
     ) -> None:
-        """`on_answers` is told each mailbox for which answers were planned."""
+        """`on_answers` is told each mailbox for which answers were planned, `on_found` each in which a message was."""
         self.policy = policy
         self._ground = ground
         self._leases = leases
         self._on_answers = on_answers
+        self._on_found = on_found
 
     async def record(self, mailbox: Mailbox, found: Sequence[Found]) -> dict[Key, Found]:
         """Write down what was found for the first time; all that was found, by job, each where its reader meets it.
@@ -83,6 +90,8 @@ class Recorder:
         for sighting, word in zip(sightings, known, strict=True):
             if word is Known.NEW:
                 ground.events.sighted(placement=sighting.placement, provider="unknown")
+        if Known.NEW in known:
+            self._on_found(mailbox.id)
         if any(sighting.engagement.answer_at for sighting in sightings):
             self._on_answers(mailbox.id)
 

@@ -53,6 +53,7 @@ class Schedule:
         self._rng = ground.rng
         self._leases = leases
         self._heap = SendHeap(self._need)
+        self._lonely: set[int] = set()  # mailboxes that found nobody to write to
 
     def depth(self) -> int:
         """How many entries are due. Those that a gate holds do not count: no worker could serve them."""
@@ -117,6 +118,14 @@ class Schedule:
         waiting, due_at = self.book.next_waiting(mailbox_id), self._heap.due_of(mailbox_id)
         if waiting is not None and due_at is not None and waiting.scheduled_for < due_at:
             self.push(mailbox_id, waiting.scheduled_for)
+
+    def hear_proof(self, recipient_id: int) -> None:
+        """A message was found in this mailbox. Who had nobody to write to may have it now."""
+        self.book.welcome(recipient_id)
+        pools = self.book.pools_of([recipient_id])
+        for mailbox_id in [one for one in self._lonely if self.book.pools_of([one]) == pools]:
+            self._lonely.discard(mailbox_id)
+            self.plan(mailbox_id)
 
     def plan(self, mailbox_id: int, *, not_before: dt.datetime | None = None) -> None:
         """Push the mailbox's next heap entry: its next first send, its next waiting job, or its next day's opening."""
@@ -228,7 +237,9 @@ class Schedule:
             spoken = mailbox.language if mailbox.language in self.library.languages else None
             thread = Thread(topic=self.library.choose_topic(seed, spoken), seed=seed)
         if recipient_id is None:
-            self._events.no_recipient(mailbox.id)
+            if mailbox.id not in self._lonely:
+                self._events.no_recipient(mailbox.id)
+            self._lonely.add(mailbox.id)
             self.push(mailbox.id, _after(now, NO_RECIPIENT_WAIT * self._rng.uniform(0.5, 1.5)))
             return []
         request = Request(

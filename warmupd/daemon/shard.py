@@ -83,6 +83,11 @@ class Shard:
         self._stale |= everything
         self._wake.set()
 
+    def hear_proof(self, mailbox_id: int) -> None:
+        """A visit found a message in this mailbox: its owner reads there."""
+        self.schedule.hear_proof(mailbox_id)
+        self._wake.set()
+
     async def run(self) -> None:
         """Walk the path until drained."""
         try:
