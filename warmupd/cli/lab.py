@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -68,7 +69,10 @@ def demo(  # noqa: PLR0917 - typer calls it by name
     _quiet(verbose)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         options = {"mailboxes": mailboxes, "days": days, "speed": speed, "seed": seed, "weather": weather.value}
-        report = runner.run(_demo(options, keep_open=keep_open, as_json=as_json))
+        try:
+            report = runner.run(_demo(options, keep_open=keep_open, as_json=as_json))
+        except asyncio.CancelledError:
+            raise typer.Exit(128 + signal.SIGTERM) from None
     if as_json:
         sys.stdout.write(json.dumps(report.as_dict()) + "\n")
     elif not keep_open:
@@ -79,6 +83,9 @@ def demo(  # noqa: PLR0917 - typer calls it by name
 async def _demo(chosen: dict[str, Any], *, keep_open: bool, as_json: bool) -> "DemoReport":
     from warmupd.sandbox.demo import DemoOptions, run_demo
 
+    this = asyncio.current_task()
+    if this is not None:  # ended from outside, it takes its servers and files away too
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     options = DemoOptions(**chosen)
     with _progress(shown=not as_json) as on_progress:
         if not keep_open:
@@ -104,8 +111,6 @@ async def _serve(worker: "Worker", db: "Database") -> AsyncIterator[None]:
 
 
 async def _until_interrupted() -> None:
-    import signal
-
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -189,6 +194,7 @@ def _results(report: "DemoReport") -> "Table":
         ("outcome unknown, then seen by the recipient", report.unknowns_resolved),
         ("outcome still unknown", report.unknown),
         *((f"found in {_PLACES[place]}", count) for place, count in report.placement.items()),
+        ("not looked for yet when the day ended", report.unseen),
         ("rescued from spam", report.rescued),
         ("attempts, by the mail server's own record", report.server["attempts"]),
         ("of these taken", report.server["accepted"]),

@@ -91,7 +91,8 @@ def _message(reply: SmtpReply) -> str:
     if reply.code is not None:
         return presentable(f"{reply.code} {reply.enhanced} {reply.text}")
     seen = _SEEN[reply.trouble] if reply.trouble else "no answer"
-    return presentable(f"{seen} ({reply.phase})" + (f": {reply.text}" if reply.text else ""))
+    more = f": {reply.text}" if reply.text and reply.text != seen else ""
+    return presentable(f"{seen} ({reply.phase}){more}")
 
 
 _SEEN = {

@@ -4,7 +4,7 @@ import datetime as dt
 
 from warmupd.core.job import Job
 from warmupd.core.mailbox import Mailbox, MailboxState
-from warmupd.core.outcome import Action, Outcome, OutcomeKind
+from warmupd.core.outcome import Action, Outcome, OutcomeKind, backoff
 from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
@@ -15,7 +15,6 @@ DAY = 86_400.0
 DOUBTS = 2  # refused logins, apart from each other, that make a mailbox AUTH_FAILED: one alone never does
 DOUBT_APART = 300.0  # seconds: refusals closer together are one
 DOUBT_REST = 900.0  # seconds until the second try
-BACK_OFF = 60.0  # seconds that a mailbox rests when neither its server nor the rule said how long
 NOT_REACHED = frozenset({"returned", "removed", "secrets", "not_composed", "forbidden_host"})  # no server had a say
 SPARED = 3600.0  # seconds that a recipient whose server asked for it is spared
 CHECKED_WITHIN = 60.0  # seconds in which a recipient whose address was refused is visited
@@ -27,6 +26,7 @@ class Aftermath:
     def __init__(self, ground: Ground, book: Book, holds: Holds) -> None:
         self._db = ground.db
         self._clock = ground.clock
+        self._rng = ground.rng
         self._events = ground.events
         self._book = book
         self._holds = holds
@@ -78,7 +78,7 @@ class Aftermath:
                 await self._rest(mailbox, DOUBT_REST, outcome.reason, outcome.message, outcome.remedy)
                 await self._stop(mailbox, outcome)
             case Action.BACK_OFF_MAILBOX | Action.REST_UNTIL_NEXT_DAY | Action.REST_A_DAY:
-                wait = self._rest_seconds(mailbox, outcome)
+                wait = self._rest_seconds(mailbox, job, outcome)
                 await self._rest(mailbox, wait, outcome.reason, outcome.message, outcome.remedy)
 
     async def _note(self, mailbox: Mailbox, outcome: Outcome) -> None:
@@ -104,13 +104,13 @@ class Aftermath:
         if outcome.action is Action.CHECK_RECIPIENT:
             await visits.hasten_visit(self._db, recipient_id, before=now + dt.timedelta(seconds=CHECKED_WITHIN))
 
-    def _rest_seconds(self, mailbox: Mailbox, outcome: Outcome) -> float:
+    def _rest_seconds(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> float:
         if outcome.action is Action.REST_A_DAY:
             return DAY
         if outcome.action is Action.REST_UNTIL_NEXT_DAY:
             now = self._clock.now()
             return (self._book.next_opening(mailbox, now) - now).total_seconds()
-        return outcome.retry_after or BACK_OFF
+        return outcome.retry_after or backoff(job.retry_count, self._rng)
 
     async def _rest(self, mailbox: Mailbox, seconds: float, reason: str, message: str, remedy: str) -> None:
         now = self._clock.now()

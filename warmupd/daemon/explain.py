@@ -1,7 +1,7 @@
 """Why one mailbox is or is not sending: the rows about it, and the verdict on them."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from warmupd.config import Config
@@ -40,6 +40,7 @@ class Explained:
     caps: Sequence[CapUse]
     fleet_stopped: bool
     holder: mailbox_report.SlotHolder | None
+    placement_7d: Mapping[str, int]  # where its messages were found, by placement
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +79,7 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         caps=rows.caps,
         fleet_stopped=rows.settings.sending_stopped,
         holder=rows.holder,
+        placement_7d=await reports.placements(db, at=at, sender_id=mailbox_id),
     )
 
 

@@ -20,13 +20,9 @@ TAKEN_OVER = (
     "spacing.",
     "window.",
     "logging.",
-    "quota.min_daily",
-    "quota.target_daily",
-    "quota.ramp_",
-    "quota.own_mail_per_day",
-    "sending.batch_size",
-    "sending.max_concurrent",
-    "sending.per_host_concurrent",
+    "quota.",
+    "sending.",
+    "engagement.",
 )
 
 _log = structlog.get_logger()

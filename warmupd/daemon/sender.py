@@ -23,6 +23,7 @@ from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount
 from warmupd.store.jobs import Settlement
 
+UNREACHABLE = "unreachable"  # the reason of core/verdicts.py for a server that could not be connected to
 FAIR_CHANCE = 2.5  # real seconds from connecting to the deadline for MAIL within which a server should log us in
 SLOW = "the server took longer to let us log in than a send may wait"
 
@@ -130,11 +131,13 @@ class Sender:
 
     def _settlement(self, job: Job, outcome: Outcome) -> Settlement:
         kind, reason, retry_at = outcome.kind, outcome.reason, None
-        if kind is OutcomeKind.DEFERRED and job.retry_count >= self._max_retries:
+        if kind is OutcomeKind.DEFERRED and reason != UNREACHABLE and job.retry_count >= self._max_retries:
             kind, reason = OutcomeKind.FAILED, f"{reason}_gave_up"
         if kind is OutcomeKind.DEFERRED:
             wait = outcome.retry_after or backoff(job.retry_count, self._rng)
             retry_at = self._clock.now() + dt.timedelta(seconds=wait)
+            if outcome.reason == UNREACHABLE:  # nothing was asked of anybody: it costs neither an attempt nor a retry
+                kind = OutcomeKind.RETURNED
         elif kind is OutcomeKind.RETURNED:
             retry_at = self._clock.now()
         return Settlement(job=job, kind=kind, reason=reason, message=outcome.message, retry_at=retry_at)

@@ -11,7 +11,8 @@ from typing import Self
 
 from warmupd import __version__
 from warmupd.mail.account import Account, Endpoint, Security
-from warmupd.mail.hosts import HostPolicy, UnresolvedHost, resolve_public
+from warmupd.mail.connection import certificate_name, connect_public
+from warmupd.mail.hosts import HostPolicy, UnresolvedHost
 from warmupd.mail.imap_errors import (
     ImapBroken,
     ImapDenied,
@@ -66,12 +67,15 @@ async def check_login(
     *,
     timeouts: ImapTimeouts | None = None,
     login: Login | None = None,
+    source_address: str = "",
 ) -> frozenset[str]:
     """Log in once, look at INBOX without changing it, log out; returns the server's capabilities.
 
     Some providers accept a login and then refuse the folder, so both are tried. Raises ForbiddenHost or an ImapError.
     """
-    async with ImapSession(account.imap, policy=policy, context=context, timeouts=timeouts, login=login) as session:
+    async with ImapSession(
+        account.imap, policy=policy, context=context, timeouts=timeouts, login=login, source_address=source_address
+    ) as session:
         await session.command("EXAMINE", "INBOX")
         return session.capabilities
 
@@ -93,7 +97,7 @@ class ImapSession:
     """One connection to one mailbox: `async with ImapSession(...) as session`.
 
     Entering raises ForbiddenHost or an ImapError and leaves nothing open. `login` is the mechanism: it ends in one
-    call of `authenticate` or `log_in`.
+    call of `authenticate` or `log_in`. `source_address` is a local IP address to connect from, "" for any.
     """
 
     def __init__(
@@ -104,6 +108,7 @@ class ImapSession:
         context: ssl.SSLContext,
         timeouts: ImapTimeouts | None = None,
         login: Login | None = None,
+        source_address: str = "",
     ) -> None:
         self.endpoint = endpoint
         self.capabilities: frozenset[str] = frozenset()  # upper case
@@ -111,6 +116,7 @@ class ImapSession:
         self._context = context
         self._timeouts = timeouts or ImapTimeouts()
         self._login = login or password_login
+        self._source_address = source_address
         self._loop = asyncio.get_running_loop()
         self._ends_at = self._loop.time() + self._timeouts.session
         self._wire = Wire(self._loop)
@@ -180,13 +186,14 @@ class ImapSession:
         secured_at_once = self.endpoint.security is Security.TLS
         try:
             async with asyncio.timeout(self._timeouts.connect):
-                address = await resolve_public(host, port, self._policy)
-                await self._loop.create_connection(
-                    lambda: self._wire,
-                    address,
+                await connect_public(
+                    self._wire,
+                    host,
                     port,
-                    ssl=self._context if secured_at_once else None,
-                    server_hostname=host if secured_at_once else None,
+                    policy=self._policy,
+                    context=self._context if secured_at_once else None,
+                    handshake_seconds=self._timeouts.connect,
+                    source_address=self._source_address,
                 )
                 await self._wire.greeting.wait()
         except (TimeoutError, OSError, WireLost, UnresolvedHost) as error:
@@ -206,7 +213,7 @@ class ImapSession:
             raise ImapInsecure(f"{host} refused STARTTLS: {shown(reply.text, self._secrets)}")
         try:
             async with asyncio.timeout(self._timeouts.connect):
-                await self._wire.start_tls(self._context, host, self._timeouts.connect)
+                await self._wire.start_tls(self._context, certificate_name(host), self._timeouts.connect)
         except (TimeoutError, OSError, WireLost) as error:
             raise connect_trouble(host, error, self._secrets) from None
         await self._learn(None)

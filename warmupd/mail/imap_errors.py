@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Iterable
 
 from warmupd.errors import WarmupdError
+from warmupd.mail.concealment import conceal
 from warmupd.mail.hosts import UnresolvedHost
 from warmupd.mail.imap_frames import WireLost
 from warmupd.mail.imap_syntax import Reply
@@ -64,9 +65,7 @@ class ImapDenied(ImapError):
 
 def shown(text: str, secrets: Iterable[str]) -> str:
     """A server's words for the owner: one short line, without control characters and without what we sent in secret."""
-    for secret in sorted(secrets, key=len, reverse=True):
-        text = text.replace(secret, "[hidden]")
-    text = _CONTROL.sub(" ", text).strip()
+    text = _CONTROL.sub(" ", conceal(text, secrets)).strip()
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
 
 

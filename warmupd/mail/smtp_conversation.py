@@ -11,7 +11,8 @@ from aiosmtplib.esmtp import parse_esmtp_extensions
 
 from warmupd.core.reply import Phase, Trouble
 from warmupd.mail.account import Endpoint, Security
-from warmupd.mail.hosts import HostPolicy, resolve_public
+from warmupd.mail.connection import certificate_name, connect_public
+from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.sasl import choose_mechanism
 from warmupd.mail.smtp_line import Line, Stopped, stuff_dots
 
@@ -80,15 +81,14 @@ class Conversation:
         times = self.manner.timeouts
         implicit = self.endpoint.security is Security.TLS
         self._enter(Phase.CONNECT, times.connect + (times.tls if implicit else 0.0))
-        address = await resolve_public(self.endpoint.host, self.endpoint.port, self.manner.policy)
-        await self._loop.create_connection(
-            lambda: self.line,
-            address,
+        await connect_public(
+            self.line,
+            self.endpoint.host,
             self.endpoint.port,
-            ssl=self.manner.context if implicit else None,
-            server_hostname=self._server_name if implicit else None,
-            ssl_handshake_timeout=times.total if implicit else None,  # ours ends sooner
-            local_addr=(self.manner.source_address, 0) if self.manner.source_address else None,
+            policy=self.manner.policy,
+            context=self.manner.context if implicit else None,
+            handshake_seconds=times.total,  # ours ends sooner
+            source_address=self.manner.source_address,
         )
         self._enter(Phase.CONNECT, times.ehlo)
         self._accept(await self._ask())
@@ -129,23 +129,29 @@ class Conversation:
         self._accept(await self._ask(b"DATA"), wanted=3)
 
     async def body(self, message: Message, may_proceed: MayProceed) -> SMTPResponse:
-        """Write the content and its final dot, and hear what became of it."""
+        """Write the content and its final dot, and hear what became of it.
+
+        A reply that comes after the first byte looks like the answer to the dot, even if it is not. Only another one
+        gives it away, so a refusal, after which the message might be sent again, must prove to be the last word.
+        """
         stuffed = stuff_dots(message.content)
         _heed(may_proceed)
         if not self.line.is_connected:
             raise SMTPServerDisconnected("closed before the body")
+        self.line.refuse_spares()
         self._enter(Phase.BODY, self.manner.timeouts.body)
         self.line.write(stuffed)
-        return await self._ask()
+        response = await self._ask()
+        self.line.refuse_spares()
+        if response.code >= 400:
+            self.may_quit = False
+            await self.line.prove_last()
+        return response
 
     def end(self) -> None:
         """The present phase is over: tell how long it took."""
         if self.manner.observe is not None:
             self.manner.observe(self.phase, self._loop.time() - self._phase_began)
-
-    @property
-    def _server_name(self) -> str:
-        return self.endpoint.host.strip().strip("[]").rstrip(".")
 
     async def _hello(self) -> None:
         self._enter(Phase.EHLO, self.manner.timeouts.ehlo)
@@ -157,7 +163,8 @@ class Conversation:
         if "starttls" not in self.extensions:
             raise Stopped(Trouble.NO_STARTTLS, "the server does not offer STARTTLS")
         self.may_quit = False
-        await self.line.start_tls(self.manner.context, self._server_name, timeout=self.manner.timeouts.total)
+        name = certificate_name(self.endpoint.host)
+        await self.line.start_tls(self.manner.context, name, timeout=self.manner.timeouts.total)
 
     async def _ask(self, *words: bytes) -> SMTPResponse:
         """Say a command, or nothing and just listen; a whole reply that asks for no more makes it our turn again."""

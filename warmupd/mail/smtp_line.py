@@ -12,13 +12,15 @@ from aiosmtplib.protocol import SMTPProtocol, normalize_message_line_endings
 
 from warmupd.core.outcome import Phase, SmtpReply, Trouble
 from warmupd.mail.account import Endpoint
+from warmupd.mail.concealment import conceal
 from warmupd.mail.hosts import ForbiddenHost, UnresolvedHost
 from warmupd.mail.sasl import secret_forms
 
 QUIT_SECONDS = 2.0
 TEXT_LIMIT = 1000  # characters of a reply that are kept
-HIDDEN = "[hidden]"
 
+_SPARE = "more replies than commands"
+_CLOSING = (221, 421)  # RFC 5321 section 4.2.3
 _ENHANCED = re.compile(r"#?([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s+|$)")  # RFC 2034 section 4, RFC 3463
 
 
@@ -33,10 +35,32 @@ class Stopped(Exception):
 class Line(SMTPProtocol):
     """One connection: a command and its reply at a time. aiosmtplib bounds the length of lines and replies."""
 
+    _missed = False  # whether something came that nobody had asked for, which aiosmtplib drops
+
+    def data_received(self, data: bytes) -> None:
+        waiter = self._response_waiter
+        self._missed |= not self._response_pending or waiter is None or waiter.done()
+        super().data_received(data)
+
     async def ask(self, *words: bytes) -> SMTPResponse:
-        if self._buffer:  # a spare reply would pass for the answer to this command, and so on to the last
-            raise SMTPResponseException(-1, "more replies than commands")
+        self.refuse_spares()
         return _sound(await self.execute_command(*words))
+
+    def refuse_spares(self) -> None:
+        """A spare reply would pass for the answer to what is said next, and so on to the last."""
+        if self._buffer or self._missed:
+            raise SMTPResponseException(-1, _SPARE)
+
+    async def prove_last(self) -> None:
+        """Make sure, by QUIT, that no other reply was on its way behind the one just heard.
+
+        Servers answer in order (RFC 5321 section 4.1.1.10), so what comes before the answer to QUIT is a spare. A
+        server that closes instead has said all it will say.
+        """
+        with contextlib.suppress(SMTPServerDisconnected):
+            if (await self.ask(b"QUIT")).code not in _CLOSING:
+                raise SMTPResponseException(-1, _SPARE)
+        self.refuse_spares()
 
     async def hear(self) -> SMTPResponse:
         return _sound(await self.read_response())
@@ -79,10 +103,10 @@ def _trouble(phase: Phase, error: Exception, seconds: float) -> tuple[Trouble, s
     match error:
         case Stopped():
             return error.trouble, str(error)
-        case ForbiddenHost():
-            return Trouble.FORBIDDEN, str(error)
+        case ForbiddenHost():  # the bare message: whoever shows the outcome has a remedy of their own
+            return Trouble.FORBIDDEN, Exception.__str__(error)
         case UnresolvedHost():
-            return Trouble.UNRESOLVED, str(error)
+            return Trouble.UNRESOLVED, Exception.__str__(error)
         case ssl.SSLCertVerificationError():
             return Trouble.CERTIFICATE, error.verify_message
         case ssl.SSLError():
@@ -108,8 +132,4 @@ def _sound(response: SMTPResponse) -> SMTPResponse:
 
 def _presentable(text: str, endpoint: Endpoint) -> str:
     text = text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-    for form in secret_forms(endpoint):
-        start = form[:8]  # servers also repeat lines cut short: the beginning of a coded secret gives it away
-        if start.lower() in text.lower():
-            text = re.sub(rf"{re.escape(form)}|{re.escape(start)}\S*", HIDDEN, text, flags=re.IGNORECASE)
-    return text
+    return conceal(text, secret_forms(endpoint))

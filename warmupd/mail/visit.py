@@ -33,12 +33,16 @@ async def open_visit(
     recognise: Recognise,
     timeouts: ImapTimeouts | None = None,
     login: Login | None = None,
+    source_address: str = "",
 ) -> AsyncIterator["Visit"]:
     """Log in to the account's mailbox for one visit. Raises ForbiddenHost or an ImapError, here and in every verb.
 
-    `recognise` is given the text of a Message-ID or X-Warmupd header and says whether it is ours.
+    `recognise` is given the text of a Message-ID or X-Warmupd header and says whether it is ours. `source_address` is
+    a local IP address to connect from, "" for any.
     """
-    async with ImapSession(account.imap, policy=policy, context=context, timeouts=timeouts, login=login) as session:
+    async with ImapSession(
+        account.imap, policy=policy, context=context, timeouts=timeouts, login=login, source_address=source_address
+    ) as session:
         yield Visit(session, account, recognise)
 
 

@@ -36,6 +36,7 @@ class DemoReport:
     replies: int
     rescued: int
     placement: dict[str, int]
+    unseen: int  # sent so late that no visit has looked for it yet
     violations: Violations
     wall_seconds: float
     server: dict[str, int]  # what the mail server's own record and folders say
@@ -95,6 +96,7 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
         shortfalls=tuple(shortfalls),
         replies=engaged.replies,
         rescued=engaged.rescued,
+        unseen=max(0, sent - sum(engaged.placement.values())),
         placement={word.value: count for word, count in engaged.placement.items()},
         violations=replace(violations, unexplained=sum(not shortfall.reasons for shortfall in shortfalls)),
         wall_seconds=round(wall_seconds, 1),

@@ -37,6 +37,12 @@ CHANGEABLE: Mapping[str, str] = {
     "provider_limit": "provider's limit",
     "pool_id": "pool",
 }
+_RANGES: Mapping[str, str] = {  # what the table takes; of the others, 0 and more
+    "start_hour": "0 to 23",
+    "end_hour": "1 to 24",
+    "smtp_port": "1 to 65535",
+    "imap_port": "1 to 65535",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -130,7 +136,7 @@ async def add_mailbox(db: Database, new: NewMailbox, *, actor: str, at: dt.datet
                 remedy="an address can be enrolled once; see `warmupd mailbox show`",
             ) from error
         except asyncpg.CheckViolationError as error:
-            raise UsageError(f"{new.address} cannot be enrolled like that: {error.args[0]}") from error
+            raise _refusal(error) from error
         await connection.execute(
             "INSERT INTO state_changes (at, actor, subject, subject_id, became, reason)"
             " VALUES ($1, $2, 'mailbox', $3, 'ACTIVE', 'enrolled')",
@@ -174,9 +180,15 @@ async def change_mailboxes(db: Database, ids: Sequence[int], changes: Mapping[st
             *values.values(),
         )
     except asyncpg.CheckViolationError as error:
-        raise UsageError(
-            f"a value is out of range: {error.args[0]}", remedy="see `warmupd mailbox set --help`"
-        ) from error
+        raise _refusal(error) from error
+
+
+async def own_hours(db: Database, ids: Sequence[int]) -> dict[tuple[int | None, int | None], str]:
+    """The first and last hours that these mailboxes say themselves, each pair once, with the address of one of them."""
+    rows = await db.fetch(
+        "SELECT start_hour, end_hour, min(address) AS address FROM mailboxes WHERE id = ANY ($1) GROUP BY 1, 2", ids
+    )
+    return {(row["start_hour"], row["end_hour"]): row["address"] for row in rows}
 
 
 async def find_mailboxes(
@@ -243,3 +255,17 @@ def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
         if column not in CHANGEABLE:
             raise UsageError(f"{column} of a mailbox cannot be set", remedy=f"one of: {', '.join(sorted(CHANGEABLE))}")
     return dict(changes)
+
+
+def _refusal(error: asyncpg.CheckViolationError) -> UsageError:
+    """What the table refuses, in words: its own would name constraints. What a trigger says is in words already."""
+    rule = (error.constraint_name or "").removeprefix("mailboxes_")
+    column = rule.removesuffix("_check")
+    if column == "address":
+        return UsageError("that is not an e-mail address", remedy="give it as name@example.com")
+    if column in CHANGEABLE:
+        allowed = _RANGES.get(column, "0 or more")
+        return UsageError(f"the {CHANGEABLE[column]} is out of range", remedy=f"it must be {allowed}")
+    if rule == "check":
+        return UsageError("the start hour is not before the end hour", remedy="let the window open before it closes")
+    return UsageError(f"that is not possible: {error.args[0]}", remedy="see `warmupd mailbox set --help`")

@@ -9,7 +9,7 @@ import asyncpg
 
 from warmupd.core.capacity import CapUse
 from warmupd.errors import UsageError
-from warmupd.store.database import Database
+from warmupd.store.database import Connection, Database
 
 ALIVE = dt.timedelta(seconds=60)  # a worker that holds no slot is believed alive so long after it was seen
 
@@ -56,18 +56,52 @@ async def adopt_slot_count(db: Database, wanted: int) -> int:
         count: int = await connection.fetchval("SELECT worker_count FROM settings FOR UPDATE")
         if count == wanted or await connection.fetchval("SELECT EXISTS (SELECT FROM slots WHERE epoch > 0)"):
             return count
-        try:
-            await connection.execute("UPDATE settings SET worker_count = $1", wanted)
-        except asyncpg.CheckViolationError as error:
-            raise UsageError(
-                f"worker.count = {wanted} is more than a fleet can have", remedy="use at most 4096"
-            ) from error
+        await _write_slot_count(connection, wanted)
         await connection.execute("DELETE FROM slots WHERE worker_count <> $1", wanted)
         await connection.execute(
             "INSERT INTO slots (worker_count, slot) SELECT $1, generate_series(0, $1 - 1) ON CONFLICT DO NOTHING",
             wanted,
         )
     return wanted
+
+
+async def set_sending(db: Database, *, stopped: bool, actor: str, at: dt.datetime) -> bool:
+    """Stop or start the sends of the whole fleet, until somebody says otherwise; whether that changed anything."""
+    async with db.transaction() as connection:
+        changed = await connection.fetchval(
+            "UPDATE settings SET sending_stopped = $1, changed_at = clock_timestamp()"
+            " WHERE sending_stopped <> $1 RETURNING true",
+            stopped,
+        )
+        if changed:
+            words = ("STARTED", "STOPPED") if stopped else ("STOPPED", "STARTED")
+            await _note(connection, "sending", words, actor=actor, at=at)
+    return bool(changed)
+
+
+async def resize(db: Database, wanted: int, *, actor: str, at: dt.datetime) -> int:
+    """Divide the mailboxes into `wanted` slots; how many there were.
+
+    The new slots can be claimed when the latest lease of the old ones is over. Those are locked and deleted, so that a
+    renewal or a reserve under way either came before, and counts, or finds nothing. The new ones get epochs at once:
+    without, they would look as if nobody had ever claimed one, and the next worker's count would be adopted.
+    """
+    async with db.transaction() as connection:
+        was: int = await connection.fetchval("SELECT worker_count FROM settings FOR UPDATE")
+        if was == wanted:
+            return was
+        await _write_slot_count(connection, wanted)
+        await connection.execute("SELECT FROM slots ORDER BY worker_count, slot FOR UPDATE")
+        latest = await connection.fetchval("SELECT coalesce(max(lease_until), '-infinity') FROM slots")
+        await connection.execute("DELETE FROM slots")
+        await connection.execute(
+            "INSERT INTO slots (worker_count, slot, epoch, lease_until)"
+            " SELECT $1, s, nextval('slot_epoch'), $2 FROM generate_series(0, $1 - 1) AS s",
+            wanted,
+            latest,
+        )
+        await _note(connection, "slots", (str(was), str(wanted)), actor=actor, at=at)
+    return was
 
 
 async def live_workers(db: Database, *, at: dt.datetime) -> list[WorkerRow]:
@@ -161,3 +195,25 @@ async def user_caps(db: Database, *, at: dt.datetime) -> list[UserCaps]:
         at,
     )
     return [UserCaps(**dict(row)) for row in rows]
+
+
+async def _write_slot_count(connection: Connection, wanted: int) -> None:
+    try:
+        await connection.execute("UPDATE settings SET worker_count = $1, changed_at = clock_timestamp()", wanted)
+    except asyncpg.CheckViolationError as error:
+        few = "less" if wanted < 1 else "more"
+        raise UsageError(f"{wanted} slots are {few} than a fleet can have", remedy="use 1 to 4096") from error
+
+
+async def _note(
+    connection: Connection, what: str, words: tuple[str, str], *, actor: str, at: dt.datetime
+) -> None:
+    was, became = words
+    await connection.execute(
+        "INSERT INTO state_changes (at, actor, subject, subject_id, was, became) VALUES ($1, $2, 'fleet', $3, $4, $5)",
+        at,
+        actor,
+        what,
+        was,
+        became,
+    )

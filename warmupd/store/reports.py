@@ -92,14 +92,18 @@ async def open_jobs(db: Database, *, at: dt.datetime) -> list[OpenJobs]:
     return [OpenJobs(**dict(row)) for row in rows]
 
 
-async def placements(db: Database, *, at: dt.datetime, days: int = 7) -> dict[str, int]:
-    """Where the messages lay that were found within `days`, by placement."""
+async def placements(
+    db: Database, *, at: dt.datetime, days: int = 7, sender_id: int | None = None
+) -> dict[str, int]:
+    """Where the messages lay that were found within `days`, by placement: all, or those of one mailbox."""
     rows = await db.fetch(
         "SELECT placement, count(*) AS n FROM sightings"
         " WHERE job_day >= ($1::timestamptz AT TIME ZONE 'UTC')::date - $2::integer - 1"
-        " AND seen_at > $1 - make_interval(days => $2) AND seen_at <= $1 GROUP BY 1",
+        " AND seen_at > $1 - make_interval(days => $2) AND seen_at <= $1"
+        " AND ($3::bigint IS NULL OR sender_id = $3) GROUP BY 1",
         at,
         days,
+        sender_id,
     )
     return dict.fromkeys((place.value for place in Placement), 0) | {row["placement"]: row["n"] for row in rows}
 

@@ -56,7 +56,8 @@ class Target:
     def arguments(self, index: int) -> dict[str, Any]:
         host, port = self.hosts[index]
         named = {"host": host, "port": port, "user": self.user, "password": self.password, "database": self.database}
-        return {"dsn": f"postgresql:///?{urlencode(self.options)}"} | named
+        local = {"ssl": False} if host is not None and host.startswith("/") else {}  # whatever PGSSLMODE says
+        return {"dsn": f"postgresql:///?{urlencode(self.options)}"} | named | local
 
     def server_settings(self, application_name: str) -> dict[str, str]:
         """A pooler refuses start-up parameters that it does not know, so it gets the name only."""

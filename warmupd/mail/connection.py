@@ -1,0 +1,37 @@
+"""A connection to a mail server, SMTP or IMAP: where it may go, where it comes from, whose certificate it wants."""
+
+import asyncio
+import ssl
+
+from warmupd.mail.hosts import HostPolicy, resolve_public
+
+
+async def connect_public(
+    protocol: asyncio.BaseProtocol,
+    host: str,
+    port: int,
+    *,
+    policy: HostPolicy,
+    context: ssl.SSLContext | None,
+    handshake_seconds: float,
+    source_address: str = "",
+) -> None:
+    """Connect `protocol`, in verified TLS from the first byte if there is a `context`.
+
+    `source_address` is a local IP address to connect from, "" for any. Raises ForbiddenHost, UnresolvedHost, OSError.
+    """
+    address = await resolve_public(host, port, policy)
+    await asyncio.get_running_loop().create_connection(
+        lambda: protocol,
+        address,
+        port,
+        ssl=context,
+        server_hostname=certificate_name(host) if context else None,
+        ssl_handshake_timeout=handshake_seconds if context else None,
+        local_addr=(source_address, 0) if source_address else None,
+    )
+
+
+def certificate_name(host: str) -> str:
+    """The host as certificates name it: an address without brackets, a name without the dot of the DNS root."""
+    return host.strip().strip("[]").rstrip(".")
