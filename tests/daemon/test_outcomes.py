@@ -295,6 +295,8 @@ async def test_host_that_is_away_is_left_alone_and_others_are_not(rig: Rig) -> N
     assert len(knocks) <= 10  # 8 mailboxes, two hours
     assert await rig.world.sent(away) == [6] * 8
     assert await rig.world.sent(here) == [6] * 3
+    # Nothing was asked of anybody: knocking in vain cost no attempt.
+    assert {row["attempts"] for row in await rig.db.fetch("SELECT attempts FROM mailbox_days")} == {6}
 
 
 async def test_one_faulty_send_does_not_end_the_others(rig: Rig) -> None:
