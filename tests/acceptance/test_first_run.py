@@ -58,6 +58,12 @@ async def test_mailboxes_send_are_explained_paused_and_drained(
     assert explained["zone"] == noon_zone
     assert explained["holder"]["http_address"] == address
 
+    stopped = await asyncio.to_thread(enrolled, "fleet", "stop")
+    assert stopped.stdout == "sending is stopped\n"
+    explained = await asyncio.to_thread(enrolled.json, "explain", "anna@north.test")
+    assert explained["verdict"]["why"] == "fleet_stopped"
+    assert (await asyncio.to_thread(enrolled, "fleet", "start")).stdout == "sending is on\n"
+
     paused = await asyncio.to_thread(enrolled, "mailbox", "pause", "anna@north.test")
     assert paused.stdout == "anna@north.test: ACTIVE -> PAUSED\n"
     explained = await asyncio.to_thread(enrolled.json, "explain", "anna@north.test")

@@ -74,6 +74,25 @@ async def test_settings_are_changed_by_label_and_go_back_to_the_default(enrolled
     assert shown["mailbox"]["labels"] == ["new"]
 
 
+async def test_usual_port_says_how_it_is_secured(enrolled: Program) -> None:
+    change = ("mailbox", "set", ANNA, "--no-check")
+    await asyncio.to_thread(enrolled, *change, "--smtp-port", "465", "--imap-port", "143")
+    settings = (await asyncio.to_thread(enrolled.json, "mailbox", "show", ANNA))["settings"]
+    assert (settings["smtp_security"], settings["imap_security"]) == ("TLS", "STARTTLS")
+    await asyncio.to_thread(enrolled, *change, "--imap-port", "993", "--smtp-port", "587", "--smtp-security", "tls")
+    settings = (await asyncio.to_thread(enrolled.json, "mailbox", "show", ANNA))["settings"]
+    assert (settings["smtp_security"], settings["imap_security"]) == ("TLS", "TLS")
+
+
+async def test_placement_is_told(enrolled: Program) -> None:
+    for command in ("explain", "show"):
+        words = (command, ANNA) if command == "explain" else ("mailbox", command, ANNA)
+        assert (await asyncio.to_thread(enrolled.json, *words))["placement_7d"]["INBOX"] == 0
+        done = await asyncio.to_thread(enrolled, *words)
+        assert "Placement" in done.stdout
+        assert "none of its messages was found in the last 7 days" in done.stdout
+
+
 async def test_paused_mailbox_is_resumed(enrolled: Program) -> None:
     await asyncio.to_thread(enrolled, "mailbox", "pause", "--domain", "north.test", "--reason", "holidays")
     (listed,) = await asyncio.to_thread(enrolled.json, "mailbox", "list", "--state", "paused")
@@ -88,7 +107,13 @@ async def test_wrong_use_is_refused(enrolled: Program) -> None:
         ("set", "--target", "30"): "no mailbox was named",
         ("set", ANNA, "--timezone", "Mars/Olympus"): "there is no time zone Mars/Olympus",
         ("set", ANNA, "--reset", "password"): "password cannot be reset",
-        ("set", ANNA, "--start-hour", "9", "--end-hour", "8"): "out of range",
+        ("set", ANNA, "--start-hour", "9", "--end-hour", "8"): "would open at hour 9 and close at hour 8",
+        ("set", ANNA, "--start-hour", "14"): "would open at hour 14 and close at hour 14",  # the default's end
+        ("set", ANNA, "--start-hour", "25"): "is not in the range 0<=x<=23",
+        ("set", ANNA, "--language", "zz"): "no templates in the language 'zz'",
+        ("set", ANNA, "--smtp-host", "smtp example.com"): "'smtp example.com' is not a mail server",
+        ("set", ANNA, "--imap-host", "imap.example.com:993"): "is not a mail server",
+        ("list", "--state", "NOPE"): "NOPE is not a state",
         ("pause", ANNA, "--label", "client-a"): "do not go together",
     }
     for options, words in uses.items():

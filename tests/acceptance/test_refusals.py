@@ -1,6 +1,7 @@
 """What cannot be done is refused in a line that says why, with the exit code that scripts rely on."""
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -30,6 +31,34 @@ def test_check_says_unknown_when_the_database_is_away(program: Program, free_por
     done = program("status", "--check")
     assert done.returncode == 3
     assert done.stdout.startswith("UNKNOWN - ")
+
+
+def test_check_says_unknown_in_one_line_when_the_configuration_is_broken(program: Program) -> None:
+    program.set("limits", "global_per_hours = 5\nuser_per_hours = 5")
+    done = program("status", "--check")
+    assert done.returncode == 3
+    assert done.stdout.startswith("UNKNOWN - limits.global_per_hours")
+    assert len(done.stdout.splitlines()) == 1
+    assert done.stderr == ""
+
+
+def test_doctor_ends_3_and_tells_what_it_saw_when_the_database_is_away(program: Program, free_port: int) -> None:
+    program.set("database", f'url = "postgresql://warmupd@127.0.0.1:{free_port}/warmupd"')
+    program.set("secrets", f'keys = ["{"A" * 43}"]')
+    done = program("doctor", "--json")
+    assert done.returncode == 3
+    grades = {finding["check"]: finding["grade"] for finding in json.loads(done.stdout)}
+    assert (grades["keys"], grades["templates"], grades["database"]) == ("ok", "ok", "fail")
+
+
+def test_doctor_finds_a_bad_configuration_and_ends_2(program: Program) -> None:
+    program.set("limits", "global_per_hours = 5\nuser_per_hours = 5")
+    done = program("doctor")
+    assert done.returncode == 2
+    assert [line.split()[:2] for line in done.stdout.splitlines()] == [["fail", "config"]] * 2
+    done = program("doctor", "--json")
+    assert done.returncode == 2
+    assert {finding["grade"] for finding in json.loads(done.stdout)} == {"fail"}
 
 
 def test_wrong_key_ends_2_and_names_the_nearest(program: Program) -> None:
@@ -65,11 +94,37 @@ def test_init_refuses_a_database_in_use_and_takes_its_file_back(initialised: Pro
     assert os.listdir(other) == []
 
 
-def test_init_without_terminal_and_password_writes_nothing(program: Program) -> None:
-    done = program("init", "--admin-email", "admin@example.com")
-    assert done.returncode == 2
-    assert "--password-stdin" in done.stderr
-    assert os.listdir(program.directory) == []
+def test_init_without_terminal_needs_no_password_but_an_address(program: Program) -> None:
+    for options in ((), ("--admin-email", "üml@example.com"), ("--admin-email", "nobody")):
+        assert program("init", *options).returncode == 2
+        assert os.listdir(program.directory) == []
+    assert program("init", "--admin-email", "admin@example.com").returncode == 0
+    assert [user["email"] for user in program.json("user", "list")] == ["admin@example.com"]
+
+
+def test_init_makes_the_database_that_it_writes(program: Program, free_port: int) -> None:
+    elsewhere = f"DATABASE_URL=postgresql://warmupd@127.0.0.1:{free_port}/warmupd\n"
+    (program.directory / ".env").write_text(elsewhere)
+    program.environment["WARMUP_DATABASE__DATA_DIR"] = str(program.directory / "other")
+    done = program("init", "--admin-email", "admin@example.com", "--data-dir", "chosen")
+    assert done.returncode == 0, done.stderr
+    assert (program.directory / "chosen" / "pgdata").is_dir()
+    assert not (program.directory / "other").exists()
+    assert "Beware" in done.stdout
+    (program.directory / ".env").unlink()
+    del program.environment["WARMUP_DATABASE__DATA_DIR"]
+    assert [user["email"] for user in program.json("user", "list")] == ["admin@example.com"]
+
+
+@pytest.mark.parametrize("address", ["üml@example.com", "a<b>@example.com", "anna@@example", "nobody", "a@b@c"])
+def test_address_that_no_message_can_carry_is_refused_before_anything_is_asked(program: Program, address: str) -> None:
+    hosts = ("--smtp-host", "smtp.example.com", "--imap-host", "imap.example.com")
+    for command in (("mailbox", "add", address, "--user", "admin@example.com", *hosts), ("user", "add", address)):
+        done = program(*command)
+        assert done.returncode == 2
+        assert "address" in done.stderr.splitlines()[0]
+        assert len(done.stderr.splitlines()) == 2
+        assert "violates" not in done.stderr
 
 
 async def test_refused_password_is_told_and_nothing_is_enrolled(installed: Program, servers: list[str]) -> None:
@@ -108,6 +163,8 @@ def test_first_worker_sets_the_slots_and_one_with_another_count_is_refused(
     assert done.returncode == 2
     assert "worker.count is 3, but this fleet has 2 slots" in done.stderr
     assert "warmupd fleet resize 3" in done.stderr
+    assert initialised("fleet", "resize", "3").stdout == "slots: 2 -> 3\n"
+    assert initialised.json("fleet", "show")["settings"]["slots"] == 3
 
 
 def test_busy_port_is_a_clear_error(initialised: Program) -> None:

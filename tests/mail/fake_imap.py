@@ -69,7 +69,7 @@ class FakeImap:
         self.commands: list[str] = []  # without their tags; literals and SASL answers follow on lines of their own
         self.in_clear = b""  # what came outside TLS
         self.port = 0
-        self.connections = 0
+        self.peers: list[str] = []  # address of the client of each connection
         self.closed = asyncio.Event()  # whenever nobody is connected
         self._context = context
         self._implicit_tls = implicit_tls
@@ -93,6 +93,10 @@ class FakeImap:
                 visit.cancel()
             await asyncio.gather(*self._visits, return_exceptions=True)
 
+    @property
+    def connections(self) -> int:
+        return len(self.peers)
+
     def count(self, beginning: str) -> int:
         return sum(command.startswith(beginning) for command in self.commands)
 
@@ -102,7 +106,7 @@ class FakeImap:
         visit.add_done_callback(self._visits.discard)
 
     async def _visit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
+        self.peers.append(writer.get_extra_info("peername")[0])
         self.closed.clear()
         try:
             with suppress(ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):

@@ -12,7 +12,7 @@ import pytest
 
 from tests.mail.certificates import Authority
 from tests.mail.fake_imap import Challenge, FakeImap, Fault
-from tests.mail.imap_fixtures import ADDRESS, IMPATIENT, LOOPBACK, PASSWORD, account_at, real_server
+from tests.mail.imap_fixtures import ADDRESS, IMPATIENT, LOOPBACK, PASSWORD, account_at, real_server, recognise
 from warmupd.mail.account import Security
 from warmupd.mail.hosts import ForbiddenHost, HostPolicy
 from warmupd.mail.imap import (
@@ -27,6 +27,7 @@ from warmupd.mail.imap import (
     ImapUnreachable,
     check_login,
 )
+from warmupd.mail.visit import open_visit
 
 Start = Callable[..., Any]
 Check = Callable[..., Any]
@@ -194,6 +195,20 @@ async def test_credentials_that_a_server_echoes_are_hidden(start: Start, check: 
         assert PLAIN not in text or capabilities == "IMAP4rev1"  # then it was never sent
         assert "\x1b" not in text
         assert len(text) < 400
+
+
+@pytest.mark.parametrize(
+    "echo",
+    ['LOGIN "a@x" "correct \\"hor', "CORRECT", "corr", f"AUTHENTICATE PLAIN {PLAIN[:30]}", PLAIN.lower(), PLAIN[9:]],
+)
+async def test_credentials_echoed_in_another_shape_are_hidden(start: Start, check: Check, echo: str) -> None:
+    refusal = {"AUTHENTICATE": f"{{tag}} NO bad {echo}"}
+    server = await start(capabilities="IMAP4rev1 AUTH=PLAIN SASL-IR", answers=refusal)
+
+    with pytest.raises(ImapRefusedLogin, match=r"bad [^\[]*\[hidden\]( \()?") as refused:
+        await check(server)
+
+    assert echo[-8:] not in str(refused.value)
 
 
 @pytest.mark.parametrize("password", ["simple", 'quo"te\\slash', "grüße", "x" * 2000])
@@ -392,6 +407,19 @@ async def test_a_private_host_is_not_even_connected_to(start: Start, trusting: s
     assert server.connections == 0
 
 
+@pytest.mark.parametrize("security", Security)
+async def test_a_host_name_may_end_with_a_dot(start: Start, check: Check, security: Security) -> None:
+    server = await start(implicit_tls=security is Security.TLS, capabilities="IMAP4rev1 STARTTLS")
+    await check(server, security=security, host="localhost.")
+    assert server.count("LOGIN") == 1
+
+
+async def test_the_connection_comes_from_the_source_address(start: Start, trusting: ssl.SSLContext) -> None:
+    server = await start()
+    await check_login(account_at(server.port, host="127.0.0.1"), LOOPBACK, trusting, source_address="127.0.0.9")
+    assert server.peers == ["127.0.0.9"]
+
+
 async def test_nobody_listening_is_unreachable(free_port: int, trusting: ssl.SSLContext) -> None:
     with pytest.raises(ImapUnreachable):
         await check_login(account_at(free_port), LOOPBACK, trusting)
@@ -405,3 +433,12 @@ async def test_the_debug_log_shows_no_password(start: Start, check: Check, caplo
     await check(await start(capabilities="IMAP4rev1 AUTH=PLAIN"))
 
     assert not [secret for secret in SECRETS if secret in caplog.text]
+
+
+async def test_a_visit_comes_from_the_source_address(start: Start, trusting: ssl.SSLContext) -> None:
+    server = await start()
+    here = account_at(server.port, host="127.0.0.1")
+    async with open_visit(
+        here, policy=LOOPBACK, context=trusting, recognise=recognise, source_address="127.0.0.9", timeouts=IMPATIENT
+    ):
+        assert server.peers == ["127.0.0.9"]

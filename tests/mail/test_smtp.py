@@ -3,10 +3,12 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import pytest
 import uvloop
+from aiosmtplib import SMTPResponseException
 
 from tests.mail.certificates import Authority
 from tests.mail.fault_smtp import PASSWORD, Action, Fault, FaultServer, Stage, Taken
@@ -14,6 +16,7 @@ from warmupd.core.outcome import OutcomeKind, Phase, SmtpReply, Trouble, classif
 from warmupd.mail.account import Account
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.smtp import SmtpSender, Timeouts
+from warmupd.mail.smtp_line import Line
 
 StartSmtp = Callable[..., Awaitable[FaultServer]]
 AccountAt = Callable[..., Account]
@@ -97,7 +100,7 @@ def test_fault_reads_the_same_on_uvloop(
         assert uvloop.run(fault_at(stage)) == (phase, TROUBLES[action])
 
 
-@pytest.mark.parametrize("stage", STAGES)
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage != "body"])
 @pytest.mark.parametrize("line", ["550 5.7.1 no", "451 4.3.0 not now"])
 async def test_refusal_is_a_reply_in_its_phase(
     start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, stage: Stage, line: str
@@ -106,7 +109,7 @@ async def test_refusal_is_a_reply_in_its_phase(
     reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
     code, enhanced, text = line.split(" ", 2)
     assert reply == SmtpReply(phase=STAGES[stage], code=int(code), enhanced=enhanced, text=text)
-    assert server.taken == [] or stage == "body"
+    assert server.taken == []
 
 
 @pytest.mark.parametrize("action", ["hang", "drop", "rst", "garbage"])
@@ -251,8 +254,11 @@ async def test_forbidden_and_unknown_hosts_are_troubles(
 ) -> None:
     server = await start_smtp()
     strict = SmtpSender(context=trusting, policy=HostPolicy())
-    assert (await strict.check_login(account_at(server))).trouble is Trouble.FORBIDDEN
-    assert (await sender.check_login(account_at(server, host="a..b"))).trouble is Trouble.UNRESOLVED
+    forbidden = await strict.check_login(account_at(server))
+    unresolved = await sender.check_login(account_at(server, host="a..b"))
+    assert (forbidden.trouble, unresolved.trouble) == (Trouble.FORBIDDEN, Trouble.UNRESOLVED)
+    assert "security.allow_hosts" not in forbidden.text  # remedies are for the outcome to add
+    assert "check the host name" not in unresolved.text
     assert server.connections == 0
 
 
@@ -310,6 +316,102 @@ async def test_spare_reply_is_not_taken_for_the_next(
     assert (reply.phase, reply.trouble) == (Phase.RCPT, Trouble.GARBAGE)
 
 
+@pytest.mark.parametrize("spare", ["451 4.3.0 not now", "250 2.0.0 queued", "25"])
+async def test_spare_reply_before_the_body_ends_it_there(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, spare: str
+) -> None:
+    server = await start_smtp(faults={"data": Fault("reply", f"354 go ahead\r\n{spare}")})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.code, reply.trouble) == (Phase.DATA, None, Trouble.GARBAGE)
+    assert classify(reply).kind is OutcomeKind.DEFERRED
+    await server.ended.wait()
+    assert (bytes(server.body), server.taken) == (b"", [])
+
+
+async def test_spare_reply_in_a_packet_of_its_own_is_noticed() -> None:
+    line = Line(asyncio.get_running_loop())
+    line.connection_made(asyncio.Transport())
+    line.data_received(b"354 go ahead\r\n")
+    line.refuse_spares()
+    line.data_received(b"451 not now\r\n")
+    assert (await line.hear()).code == 354
+    with pytest.raises(SMTPResponseException):
+        line.refuse_spares()
+
+
+class Answering(asyncio.Transport):
+    """A wire that answers the next command with `said`, then closes."""
+
+    def __init__(self, line: Line, said: bytes) -> None:
+        super().__init__()
+        self.line = line
+        self.said = said
+
+    def is_closing(self) -> bool:
+        return False
+
+    def write(self, data: object) -> None:
+        self.line.data_received(self.said)
+        self.line.eof_received()
+
+
+@pytest.mark.parametrize(
+    ("said", "last"),
+    [(b"221 bye\r\n", True), (b"421 enough\r\n", True), (b"", True), (b"250 queued\r\n", False), (b"25", False)],
+)
+async def test_reply_is_the_last_when_only_a_farewell_follows(said: bytes, last: bool) -> None:
+    line = Line(asyncio.get_running_loop())
+    line.connection_made(Answering(line, said))
+    line.data_received(b"451 not now\r\n")
+    assert (await line.hear()).code == 451
+    with nullcontext() if last else pytest.raises(SMTPResponseException, match="more replies"):
+        await line.prove_last()
+
+
+@pytest.mark.parametrize("replies", ["250 queued\r\n550 no", "451 not now\r\n250 queued", "250 queued\r\n2"])
+async def test_two_replies_to_the_body_are_no_verdict(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, replies: str
+) -> None:
+    server = await start_smtp(faults={"dot": Fault("reply", replies)})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.code, reply.trouble) == (Phase.BODY, None, Trouble.GARBAGE)
+    assert classify(reply).kind is OutcomeKind.UNKNOWN
+
+
+@pytest.mark.parametrize("dot", [None, Fault("reply", "250 queued"), Fault("hang"), Fault("half")])
+@pytest.mark.parametrize("early", ["550 5.7.1 no", "451 4.3.0 not now"])
+async def test_refusal_amid_a_body_that_may_be_taken_is_no_verdict(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, early: str, dot: Fault | None
+) -> None:
+    faults = {"body": Fault("reply", early)} | ({"dot": dot} if dot else {})
+    server = await start_smtp(faults=faults)
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.code) == (Phase.BODY, None)
+    assert classify(reply).kind is OutcomeKind.UNKNOWN
+    assert len(server.taken) == 1
+
+
+@pytest.mark.parametrize(
+    ("farewell", "code"),
+    [
+        (Fault("drop"), 451),
+        (Fault("rst"), 451),
+        (Fault("reply", "421 too many errors"), 451),
+        (Fault("hang"), None),
+        (Fault("garbage"), None),
+    ],
+)
+async def test_refused_body_is_a_verdict_once_nothing_can_follow(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, farewell: Fault, code: int | None
+) -> None:
+    server = await start_smtp(faults={"dot": Fault("reply", "451 4.3.0 not now"), "quit": farewell})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.code) == (Phase.BODY, code)
+    await sender.close()
+    await server.ended.wait()
+    assert server.commands.count("QUIT") == 1
+
+
 async def test_yes_in_the_wrong_place_is_garbage(
     start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
 ) -> None:
@@ -325,6 +427,15 @@ async def test_echoed_credential_is_hidden(
     server = await start_smtp(faults={"auth": Fault("reply", f"500 what is {secret} or {secret[:11]}")})
     reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
     assert reply.text == "what is [hidden] or [hidden]"
+
+
+@pytest.mark.parametrize("echo", ["AGFUBKBVBMUUDGVZDABJB3JYZW", "agfu", "Y29ycmVjd", "CORRECT HOR", "Corr..."])
+async def test_credential_echoed_in_another_shape_is_hidden(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, echo: str
+) -> None:
+    server = await start_smtp(faults={"auth": Fault("reply", f"500 what is {echo}")})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert reply.text.rstrip(".") == "what is [hidden]"
 
 
 async def test_reply_of_many_lines_is_one_text(
@@ -362,6 +473,14 @@ async def test_login_check_sends_no_mail(start_smtp: StartSmtp, sender: SmtpSend
     assert reply == SmtpReply(phase=Phase.AUTH, code=235, enhanced="2.7.0", text="welcome")
     await server.ended.wait()
     assert server.commands[-2:] == ["AUTH", "QUIT"]
+
+
+@pytest.mark.parametrize("implicit_tls", [False, True])
+async def test_host_name_may_end_with_a_dot(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, implicit_tls: bool
+) -> None:
+    server = await start_smtp(implicit_tls=implicit_tls)
+    assert (await sender.check_login(account_at(server, host="localhost."))).accepted
 
 
 async def test_connection_comes_from_the_source_address(

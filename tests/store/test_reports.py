@@ -1,5 +1,6 @@
 """Reports read what is there: days, caps, workers, and the mailboxes that need somebody."""
 
+import asyncio
 import datetime as dt
 from uuid import UUID, uuid4
 
@@ -13,6 +14,7 @@ from warmupd.store import diagnosis, enrolment, fleet, mailbox_report, reports, 
 from warmupd.store.accounts import NewMailbox, add_mailbox, seal_secrets
 from warmupd.store.database import Database
 from warmupd.store.mailboxes import change_state, load_mailboxes, open_days, rest_mailbox
+from warmupd.store.partitions import make_partitions
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 DEFAULTS = Defaults(zone="UTC", hours=Hours(start=0, end=24), ramp=Ramp(start=40, step=1, target=40, floor=30))
@@ -224,3 +226,83 @@ async def test_doctor_tries_the_mailbox_with_the_last_error(db: Database) -> Non
         (bert, "smtp"),
     ]
     assert (await diagnosis.ask_server(db)).most_connections > 0
+
+
+async def test_stop_is_stored_once_and_told(db: Database) -> None:
+    assert await fleet.set_sending(db, stopped=True, actor="test", at=NOW)
+    assert not await fleet.set_sending(db, stopped=True, actor="test", at=NOW)
+    assert (await fleet.fleet_settings(db, at=NOW)).sending_stopped
+    assert await fleet.set_sending(db, stopped=False, actor="test", at=NOW)
+    rows = await db.fetch("SELECT subject_id, was, became FROM state_changes WHERE subject = 'fleet' ORDER BY id")
+    assert [tuple(row) for row in rows] == [("sending", "STARTED", "STOPPED"), ("sending", "STOPPED", "STARTED")]
+
+
+async def worker_with_slots(db: Database, *, ttl: float, most: int = 64) -> UUID:
+    worker = uuid4()
+    await slots.register_worker(db, worker, name="host:1", http_address="", version="1", limits={}, at=NOW)
+    await slots.claim_slots(db, worker, ttl=ttl, most=most, at=NOW)
+    return worker
+
+
+async def test_new_slots_are_claimed_only_when_the_last_old_lease_is_over(db: Database) -> None:
+    first = await worker_with_slots(db, ttl=10.0, most=3)
+    await worker_with_slots(db, ttl=30.0)
+    assert await fleet.resize(db, 8, actor="test", at=NOW) == 64
+    assert await slots.renew_slots(db, first, ttl=30.0, demand=0, at=NOW) == {}
+    late = NOW + dt.timedelta(seconds=29.9)
+    assert await slots.claim_slots(db, first, ttl=30.0, most=64, at=late) == {}
+    over = NOW + dt.timedelta(seconds=30)
+    assert sorted(await slots.claim_slots(db, first, ttl=30.0, most=64, at=over)) == list(range(8))
+
+
+async def test_size_that_was_set_is_not_replaced_by_the_next_workers_count(db: Database) -> None:
+    await fleet.resize(db, 8, actor="test", at=NOW)
+    assert await fleet.adopt_slot_count(db, 4) == 8
+    assert await fleet.resize(db, 8, actor="test", at=NOW) == 8
+    with pytest.raises(UsageError, match="more than a fleet can have"):
+        await fleet.resize(db, 5000, actor="test", at=NOW)
+
+
+async def waiting(db: Database, statements: int) -> None:
+    """Until so many statements wait for locks."""
+    while await db.fetchval("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted") < statements:
+        await asyncio.sleep(0)
+
+
+async def test_renewal_under_way_cannot_outlive_a_resize(db: Database) -> None:
+    worker = await worker_with_slots(db, ttl=30.0)
+    async with db.transaction() as connection:
+        await connection.execute("SELECT FROM slots WHERE slot = 63 FOR UPDATE")
+        resizing = asyncio.create_task(fleet.resize(db, 8, actor="test", at=NOW))
+        await waiting(db, 1)  # it has locked all slots but the last
+        renewal = asyncio.create_task(slots.renew_slots(db, worker, ttl=3600.0, demand=0, at=NOW))
+        await waiting(db, 2)
+    await resizing
+    assert await renewal == {}
+
+
+async def test_resize_counts_a_renewal_that_came_before(db: Database) -> None:
+    worker = await worker_with_slots(db, ttl=30.0)
+    async with db.transaction() as connection:
+        await connection.execute("UPDATE slots SET lease_until = $1", NOW + dt.timedelta(seconds=50))
+        resizing = asyncio.create_task(fleet.resize(db, 8, actor="test", at=NOW))
+        await waiting(db, 1)
+    await resizing
+    late = NOW + dt.timedelta(seconds=49)
+    assert await slots.claim_slots(db, worker, ttl=30.0, most=64, at=late) == {}
+
+
+async def test_placement_of_one_mailbox_is_told_apart(db: Database) -> None:
+    owner = await user(db)
+    anna, bert = [await mailbox(db, owner, f"{name}@example.com") for name in "ab"]
+    await make_partitions(db, NOW.date())
+    for number, (sender, place) in enumerate([(anna, "INBOX"), (anna, "SPAM"), (bert, "INBOX")], start=1):
+        await db.execute(
+            "INSERT INTO sightings (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder,"
+            " uidvalidity, uid, message_id, thread_depth, star, rescue, file_at, delete_at)"
+            " VALUES ($1, $2, 0, $3, $4, $5, 1, '', 1, 1, '', 1, false, false, $5, $5)",
+            *(NOW.date(), number, sender, place, NOW),
+        )
+    told = await reports.placements(db, at=NOW, sender_id=anna)
+    assert told == {"INBOX": 1, "SPAM": 1, "OTHER": 0, "MISSING": 0}
+    assert (await reports.placements(db, at=NOW))["INBOX"] == 2

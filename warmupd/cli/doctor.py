@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from warmupd.cli.options import AsJson, ConfigPath
-from warmupd.errors import WarmupdError
+from warmupd.errors import ConfigError, WarmupdError
 
 if TYPE_CHECKING:
-    from warmupd.config import Config
     from warmupd.daemon.diagnosis import Finding
 
 EXAMPLE = "Example: warmupd doctor --mailbox anna@example.com"
@@ -30,42 +29,50 @@ def doctor(config: ConfigPath = None, mailbox: Mailbox = None, as_json: AsJson =
     """Check everything that must be right, a mail login too.
 
     Configuration, keys, database, schema, clocks, workers, limits, capacity: one line each with ok, warn or fail, and
-    what to do. Ends 1 if one fails.
+    what to do. Ends 1 if one fails; 2 if it is the configuration, 3 if the database cannot be reached.
     """
     from warmupd.cli.output import print_json
-    from warmupd.cli.session import configuration
-    from warmupd.daemon.diagnosis import Grade
 
-    findings = asyncio.run(_examine(configuration(config), mailbox, quiet=as_json))
+    findings: list[Finding] = []
+    code = asyncio.run(_examine(config, mailbox, findings, quiet=as_json))
     if as_json:
         print_json(findings)
-    raise typer.Exit(int(any(finding.grade is Grade.FAIL for finding in findings)))
+    raise typer.Exit(code)
 
 
-async def _examine(config: "Config", mailbox: str | None, *, quiet: bool) -> "list[Finding]":
-    """Each finding is shown as soon as it is there."""
-    findings = []
-    async for finding in _findings(config, mailbox):
+async def _examine(path: ConfigPath, mailbox: str | None, findings: "list[Finding]", *, quiet: bool) -> int:
+    """Fills `findings`, each shown as soon as it is there; the exit code."""
+    from warmupd.daemon.diagnosis import Finding, Grade
+
+    def tell(finding: Finding) -> None:
         findings.append(finding)
         if not quiet:
             _print(finding)
-    return findings
+
+    try:
+        async for finding in _findings(path, mailbox):
+            tell(finding)
+    except ConfigError as error:
+        for problem in Exception.__str__(error).splitlines():
+            tell(Finding(grade=Grade.FAIL, check="config", text=problem, remedy=error.remedy))
+        return error.exit_code
+    except WarmupdError as error:
+        tell(Finding(grade=Grade.FAIL, check="database", text=Exception.__str__(error), remedy=error.remedy))
+        return error.exit_code
+    return int(any(finding.grade is Grade.FAIL for finding in findings))
 
 
-async def _findings(config: "Config", mailbox: str | None) -> "AsyncIterator[Finding]":
-    from warmupd.cli.session import open_database
+async def _findings(path: ConfigPath, mailbox: str | None) -> "AsyncIterator[Finding]":
+    from warmupd.cli.session import configuration, open_database
     from warmupd.clock import SystemClock
-    from warmupd.daemon.diagnosis import Finding, Grade, look_at_config, look_at_fleet
+    from warmupd.daemon.diagnosis import look_at_config, look_at_fleet
 
+    config = configuration(path)
     for finding in look_at_config(config):
         yield finding
-    try:
-        async with open_database(config, name="doctor") as db:
-            async for finding in look_at_fleet(db, config, SystemClock(), mailbox=mailbox):
-                yield finding
-    except WarmupdError as error:
-        text = Exception.__str__(error)
-        yield Finding(grade=Grade.FAIL, check="database", text=text, remedy=error.remedy)
+    async with open_database(config, name="doctor") as db:
+        async for finding in look_at_fleet(db, config, SystemClock(), mailbox=mailbox):
+            yield finding
 
 
 def _print(finding: "Finding") -> None:

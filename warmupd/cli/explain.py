@@ -1,7 +1,7 @@
 """`warmupd explain`: why a mailbox is or is not sending."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -73,6 +73,7 @@ def _facts(explained: "Explained") -> Iterator[tuple[str, str]]:
     yield "Worker", _worker(explained)
     yield "Visits", _visits(explained)
     yield "Proof", _proof(explained)
+    yield "Placement", placement(explained.placement_7d)
     yield "Last error", _last_error(explained)
 
 
@@ -164,6 +165,17 @@ def _proof(explained: "Explained") -> str:
     if row.proven_at is not None:
         return f"its owner reads it: a message was found in it {_clock(explained, row.proven_at)}"
     return f"not proven yet; {row.unproven_sends} of at most 3 messages were sent to it"
+
+
+def placement(found: Mapping[str, int]) -> str:
+    """Where a mailbox's messages were found lately, in words."""
+    samples = sum(found.values())
+    if not samples:
+        return "none of its messages was found in the last 7 days"
+    told = [f"{found[place]:,} {place.lower()}" for place in ("INBOX", "SPAM", "OTHER")]
+    if found["MISSING"]:
+        told.append(f"{found['MISSING']:,} missing")
+    return f"{', '.join(told)}, of {samples:,} in 7 days"
 
 
 def _last_error(explained: "Explained") -> str:

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -79,7 +80,10 @@ DatabaseUrl = Annotated[
 DataDir = Annotated[
     Path | None,
     typer.Option(
-        "--data-dir", metavar="DIR", help="Where the embedded database lives. (default: ~/.local/share/warmupd)"
+        "--data-dir",
+        metavar="DIR",
+        envvar="WARMUP_DATABASE__DATA_DIR",
+        help="Where the embedded database lives. (default: ~/.local/share/warmupd)",
     ),
 ]
 
@@ -93,27 +97,32 @@ def init(
 ) -> None:
     """Set up: config.toml, a database, the first admin.
 
-    The file gets fresh secrets. It never replaces an existing one, and is taken back when a later step fails.
+    The file gets fresh secrets. It never replaces an existing one, and is taken back when a later step fails. At a
+    terminal it asks for the admin's password; Enter alone leaves it out.
     """
     import asyncio
 
+    from warmupd.cli.mailbox_options import email as mail_address
     from warmupd.cli.prompt import ask, new_password
+    from warmupd.cli.session import configuration, place_of
     from warmupd.http.passwords import hash_password
 
     place = (directory / "config.toml").absolute()
     _refuse_existing(place)
     email = admin_email or ask("Admin's e-mail address", option="--admin-email")
-    password = new_password("Admin's password (10 characters or more)", stdin=password_stdin)
-    if password is None:
-        raise UsageError("the admin needs a password", remedy="run it at a terminal, or give --password-stdin")
-    password_hash = hash_password(password)
+    mail_address(email)
+    password = new_password("Admin's password (10 characters or more, Enter for none)", stdin=password_stdin)
+    password_hash = None if password is None else hash_password(password)
+    data_dir = data_dir and data_dir.absolute()
     _write(place, _text(database_url, data_dir))
+    written = {"database.url": database_url, "database.data_dir": str(data_dir or "")}
     try:
-        config = asyncio.run(_prepare(place, database_url, email, password_hash))
+        usual = place_of(configuration(place))  # which raises for variables that no command could start with
+        config = asyncio.run(_prepare(place, written, email, password_hash))
     except BaseException:
         place.unlink(missing_ok=True)
         raise
-    _say_what_next(place, config, email)
+    _say_what_next(place, email, made=place_of(config), usual=usual)
 
 
 def _refuse_existing(place: Path) -> None:
@@ -135,15 +144,17 @@ def _write(place: Path, text: str) -> None:
         stream.write(text)
 
 
-async def _prepare(place: Path, database_url: str, email: str, password_hash: str) -> "Config":
-    """Schema and admin. The admin comes last: where there is one, everything else is there as well."""
+async def _prepare(place: Path, written: Mapping[str, object], email: str, password_hash: str | None) -> "Config":
+    """Schema and admin, in the database that was written into the file, whatever variables or a .env file say.
+
+    The admin comes last: where there is one, everything else is there as well.
+    """
     from warmupd.cli.session import configuration, open_database, place_of
     from warmupd.clock import SystemClock
     from warmupd.store.migrate import migrate
     from warmupd.store.users import Role, add_user, list_users
 
-    given = {"database.url": database_url} if database_url != "embedded" else {}
-    config = configuration(place, given)
+    config = configuration(place, written)
     async with open_database(config, name="init", create=True) as db:
         await migrate(db)
         if users := await list_users(db):
@@ -159,13 +170,13 @@ async def _prepare(place: Path, database_url: str, email: str, password_hash: st
     return config
 
 
-def _say_what_next(place: Path, config: "Config", email: str) -> None:
-    from warmupd.cli.session import place_of
-
+def _say_what_next(place: Path, email: str, *, made: str, usual: str) -> None:
     option = "" if place.parent == Path.cwd() else f" -c {place}"
     print(f"Written   {place} (keep a copy: without its keys no stored password opens again)")
-    print(f"Database  {place_of(config)}")
+    print(f"Database  {made}")
     print(f"Admin     {email}")
+    if usual != made:
+        print(f"Beware    a variable or .env leads commands here to {usual}: take it out")
     print()
     print("Next, enrol at least two mailboxes, and start the daemon:")
     print()
@@ -185,7 +196,7 @@ def _text(database_url: str, data_dir: Path | None) -> str:
 
     return CONFIG.format(
         url=json.dumps(database_url),  # a TOML string is written like a JSON one
-        data_dir=f"data_dir = {json.dumps(str(data_dir.absolute()))}" if data_dir else '#data_dir = ""',
+        data_dir=f"data_dir = {json.dumps(str(data_dir))}" if data_dir else '#data_dir = ""',
         secret=secrets.token_hex(32),
         key=Vault.new_key(),
     )

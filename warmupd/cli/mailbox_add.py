@@ -18,7 +18,6 @@ EXAMPLE = (
     "Example: warmupd mailbox add anna@example.com --user owner@example.com "
     "--smtp-host smtp.example.com --imap-host imap.example.com"
 )
-USUAL = {465: "TLS", 993: "TLS", 587: "STARTTLS", 25: "STARTTLS", 2525: "STARTTLS", 143: "STARTTLS"}
 PORTS = {("smtp", "TLS"): 465, ("smtp", "STARTTLS"): 587, ("imap", "TLS"): 993, ("imap", "STARTTLS"): 143}
 PREFERRED = {"smtp": "STARTTLS", "imap": "TLS"}
 
@@ -60,6 +59,7 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     stored when a server refuses it. Without other word it is SMTP on port 587 with STARTTLS, IMAP on port 993 with
     TLS, and ADDRESS as user name of both. Ramp and window: `warmupd mailbox set`.
     """
+    address = options.email(address)
     given = dict(locals())
     from warmupd.cli.prompt import known_passwords
     from warmupd.cli.session import work
@@ -81,9 +81,7 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
 
 def _servers(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Host, port, security and user name of both servers. Raises UsageError when a host is not known."""
-    local, at, domain = address.rpartition("@")
-    if not local or not at or not domain or any(char.isspace() for char in address):
-        raise UsageError(f"{address!r} is not an e-mail address", remedy="give it as name@example.com")
+    domain = address.rpartition("@")[2]
     servers: dict[str, Any] = {}
     missing = [] if given["guess"] else [f"--{kind}-host" for kind in PREFERRED if not given[f"{kind}_host"]]
     if missing:
@@ -93,10 +91,10 @@ def _servers(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
         )
     for kind, preferred in PREFERRED.items():
         port, security = given[f"{kind}_port"], given[f"{kind}_security"]
-        if security is None and port not in {None, *USUAL}:
+        if security is None and port not in {None, *options.USUAL}:
             raise UsageError(f"port {port} does not say how it is secured", remedy=f"give --{kind}-security")
-        secured = str(security or USUAL.get(port) or preferred)
-        servers[f"{kind}_host"] = given[f"{kind}_host"] or f"{kind}.{domain}"
+        secured = str(security or options.USUAL.get(port) or preferred)
+        servers[f"{kind}_host"] = options.host(given[f"{kind}_host"] or f"{kind}.{domain}")
         servers[f"{kind}_port"] = port or PORTS[kind, secured]
         servers[f"{kind}_security"] = secured
         servers[f"{kind}_username"] = given[f"{kind}_username"] or address

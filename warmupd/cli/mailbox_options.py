@@ -51,6 +51,14 @@ ProviderLimit = Annotated[
 Pool = Annotated[str | None, _option("--pool", "Join this shared pool.", "NAME")]
 CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
 
+USUAL: Mapping[int, str] = {  # port to how it is secured
+    465: "TLS",
+    993: "TLS",
+    587: "STARTTLS",
+    25: "STARTTLS",
+    2525: "STARTTLS",
+    143: "STARTTLS",
+}
 COLUMNS: Mapping[str, str] = {  # option to column, where they differ
     "name": "display_name",
     "weekdays": "weekdays_only",
@@ -78,11 +86,31 @@ def changes_of(given: Mapping[str, Any], reset: list[str]) -> dict[str, Any]:
         if word not in RESETTABLE:
             raise UsageError(f"{word} cannot be reset", remedy=f"one of: {', '.join(RESETTABLE)}")
         changes[RESETTABLE[word]] = None
+    for column in ("smtp_host", "imap_host"):
+        if column in changes:
+            host(changes[column])
     if changes.get("timezone"):
         time_zone(changes["timezone"])
     if not re.fullmatch("[a-z]{2}", changes.get("language", "en")):
         raise UsageError(f"{changes['language']!r} is not a language", remedy="use two letters, such as en")
     return changes
+
+
+def email(address: str) -> str:
+    """`address` as plain SMTP takes it, its domain in ASCII; else UsageError."""
+    from warmupd.mail.header_text import ascii_address
+
+    local, at, domain = address.rpartition("@")
+    if not (local and at and domain):
+        raise UsageError(f"{address!r} is not an e-mail address", remedy="give it as name@example.com")
+    return ascii_address(address)[0]
+
+
+def host(name: str) -> str:
+    """`name`, if it can be a mail server's: a name or an IP address; else UsageError."""
+    if not re.fullmatch(r"[^\W_](?:[\w.-]*[\w.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", name):
+        raise UsageError(f"{name!r} is not a mail server", remedy="give its name or address alone, as smtp.example.com")
+    return name
 
 
 def time_zone(name: str) -> str:

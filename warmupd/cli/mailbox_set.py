@@ -12,6 +12,7 @@ from warmupd.errors import UsageError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
+    from warmupd.config import Config
     from warmupd.mail.vault import Vault
     from warmupd.store.accounts import SealedAccount
     from warmupd.store.mailbox_report import MailboxReport
@@ -104,6 +105,9 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     )
     wanted = {name: given[name] for name in (*SERVER_OPTIONS, *SENDING_OPTIONS)}
     changes = options.changes_of(wanted, given["reset"] or [])
+    _secure_ports(changes)
+    _check_language(session.config, changes)
+    await _check_hours(session, chosen, changes)
     if (pool := await pool_id(session.db, given["pool"], create=given["create_pool"])) is not None:
         changes["pool_id"] = pool
     passwords = _passwords(given, chosen)
@@ -117,6 +121,43 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
         await _relabel(session, chosen, add=given["add_label"] or [], remove=given["remove_label"] or [])
     for mailbox in chosen:
         print(f"changed {mailbox.address}")
+
+
+def _secure_ports(changes: dict[str, Any]) -> None:
+    """A usual port says how it is secured, unless the option does. At another, what is stored goes on to hold."""
+    for kind in ("smtp", "imap"):
+        if secured := options.USUAL.get(changes.get(f"{kind}_port", 0)):
+            changes.setdefault(f"{kind}_security", secured)
+
+
+def _check_language(config: "Config", changes: Mapping[str, Any]) -> None:
+    from warmupd.mail.content import Library
+
+    if "language" not in changes:
+        return
+    there = Library.load(config.content.templates_dir, config.content.language).languages
+    if changes["language"] not in there:
+        raise UsageError(
+            f"there are no templates in the language {changes['language']!r}", remedy=f"one of: {', '.join(there)}"
+        )
+
+
+async def _check_hours(session: "Session", chosen: "Sequence[MailboxReport]", changes: Mapping[str, Any]) -> None:
+    """Whether the window opens before it closes, each hour being the mailbox's own, new or old, else the default."""
+    from warmupd.store.accounts import own_hours
+
+    if not {"start_hour", "end_hour"} & changes.keys():
+        return
+    default = session.config.window
+    for (start, end), address in (await own_hours(session.db, [mailbox.id for mailbox in chosen])).items():
+        hours = {"start_hour": start, "end_hour": end, **changes}
+        opens = default.start_hour if hours["start_hour"] is None else hours["start_hour"]
+        closes = default.end_hour if hours["end_hour"] is None else hours["end_hour"]
+        if opens >= closes:
+            raise UsageError(
+                f"the window of {address} would open at hour {opens} and close at hour {closes}",
+                remedy="give --start-hour and --end-hour so that it opens before it closes",
+            )
 
 
 def _passwords(given: Mapping[str, Any], chosen: "Sequence[MailboxReport]") -> tuple[str, str] | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from warmupd.cli.options import AsJson, ConfigPath, OfDomain, OfLabel, OfUser
+from warmupd.errors import UsageError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
@@ -36,10 +37,12 @@ def list_all(
     from warmupd.store.accounts import find_mailboxes
     from warmupd.store.mailbox_report import mailbox_reports
 
+    wanted = None if state is None else _known_state(state)
+
     async def task(session: "Session") -> None:
         ids = await find_mailboxes(session.db, user=user, label=label, domain=domain)
         found = await mailbox_reports(session.db, ids)
-        found = [mailbox for mailbox in found if state is None or mailbox.state == state.upper()]
+        found = [mailbox for mailbox in found if wanted is None or mailbox.state == wanted]
         days = await _days(session, [mailbox.id for mailbox in found])
         if as_json:
             print_json([{"mailbox": mailbox, "today": days.get(mailbox.id)} for mailbox in found])
@@ -51,21 +54,33 @@ def list_all(
 
 def show(address: Address, config: ConfigPath = None, as_json: AsJson = False) -> None:
     """One mailbox and its settings. Why it is or is not sending: `warmupd explain`."""
+    from warmupd.cli.explain import placement as in_words
     from warmupd.cli.output import print_facts, print_json
     from warmupd.cli.session import work
     from warmupd.store.accounts import find_mailbox
     from warmupd.store.mailbox_report import mailbox_reports, own_settings
+    from warmupd.store.reports import placements
 
     async def task(session: "Session") -> None:
         mailbox_id = await find_mailbox(session.db, address)
         (report,) = await mailbox_reports(session.db, [mailbox_id])
         settings = await own_settings(session.db, mailbox_id)
+        placement = await placements(session.db, at=session.clock.now(), sender_id=mailbox_id)
         if as_json:
-            print_json({"mailbox": report, "settings": settings})
+            print_json({"mailbox": report, "settings": settings, "placement_7d": placement})
         else:
-            print_facts(_facts(report, settings))
+            print_facts([*_facts(report, settings), ("Placement", in_words(placement))])
 
     work(config, task, name="mailbox show")
+
+
+def _known_state(word: str) -> str:
+    from warmupd.core.mailbox import MailboxState
+
+    known = [state.value for state in MailboxState if state is not MailboxState.REMOVED]  # which no list shows
+    if word.upper() not in known:
+        raise UsageError(f"{word} is not a state", remedy=f"one of: {', '.join(known)}")
+    return word.upper()
 
 
 async def _days(session: "Session", ids: Sequence[int]) -> "dict[int, DayCounts]":

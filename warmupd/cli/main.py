@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from warmupd.cli import doctor, explain, init, lab, mailbox, migrate, run, status, user
+from warmupd.cli import doctor, explain, fleet, init, lab, mailbox, migrate, run, status, user
 from warmupd.errors import WarmupdError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command(epilog=lab.EXAMPLE)(lab.demo)
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(user.app, name="user")
+app.add_typer(fleet.app, name="fleet")
 
 
 def main() -> None:

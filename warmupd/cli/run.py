@@ -24,7 +24,7 @@ WorkerId = Annotated[
     typer.Option(
         "--worker-id",
         metavar="N|auto",
-        help="Which part of the mailboxes: a slot, or a fair share. (default: worker.id)",
+        help="Which part of the mailboxes: a slot, or all that are free. (default: worker.id)",
         show_default=False,
     ),
 ]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from warmupd.cli.options import AsJson, ConfigPath
-from warmupd.errors import ConfigError, WarmupdError
+from warmupd.errors import WarmupdError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
@@ -66,10 +66,8 @@ def _check(config: Path | None) -> int:
 
     try:
         overview = work(config, _overview, name="status")
-    except ConfigError:
-        raise
     except WarmupdError as error:
-        print(f"UNKNOWN - {Exception.__str__(error)}")
+        print(f"UNKNOWN - {'; '.join(Exception.__str__(error).splitlines())}")
         return UNKNOWN
     told = "; ".join(overview.reasons) or _headline(overview)
     print(f"{overview.condition.upper()} - {told}")

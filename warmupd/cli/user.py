@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from warmupd.cli.mailbox_options import email as mail_address
 from warmupd.cli.mailbox_options import time_zone
 from warmupd.cli.options import AsJson, ConfigPath, PasswordStdin
 
@@ -41,6 +42,7 @@ def add(
     from warmupd.http.passwords import hash_password
     from warmupd.store.users import Role, add_user
 
+    mail_address(email)
     if timezone is not None:
         time_zone(timezone)
     password = new_password("Password (Enter for none)", stdin=password_stdin)

@@ -180,7 +180,7 @@ class HousekeepingSection(Section):
 
 
 class ScalingSection(Section):
-    """When `warmupd supervise` starts and stops local workers."""
+    """When one more local worker is started, and when one is stopped."""
 
     up_queue_depth: Positive = Field(1000, description="due sends that start one more")
     down_idle_minutes: Number = Field(10, gt=0, le=10_080, description="idle minutes that stop one")

@@ -45,6 +45,7 @@ class Visiting:
     hosts: HostPolicy
     context: ssl.SSLContext
     timeouts: ImapTimeouts | None = None
+    source_address: str = ""
 
 
 class Engager:
@@ -194,6 +195,7 @@ class Engager:
                 context=self.visiting.context,
                 recognise=self._message_key.recognise,
                 timeouts=self.visiting.timeouts,
+                source_address=self.visiting.source_address,
             ) as visit,
         ):
             look = await visit.look(known, since=(began - LOOK_BACK).date(), everywhere=due.everywhere)

@@ -89,6 +89,7 @@ def visiting_of(config: Config, hosts: HostPolicy, context: SSLContext) -> Visit
         warmup_folder=config.engagement.folder,
         hosts=hosts,
         context=context,
+        source_address=config.sending.source_address,
     )
 
 

@@ -1,7 +1,9 @@
 """SIGHUP: what of a new configuration a running worker takes over, and what it names as waiting for a restart."""
 
 import asyncio
+from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
@@ -9,9 +11,11 @@ from warmupd import __version__
 from warmupd.config import Config
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
+from warmupd.daemon.housekeeping import MARGIN
 from warmupd.daemon.logs import set_up_logs
-from warmupd.daemon.options import defaults_of, limits_of, pace_of
+from warmupd.daemon.options import defaults_of, engagement_of, limits_of, pace_of, timeouts_of, visiting_of
 from warmupd.errors import ConfigError, DatabaseUnavailable
+from warmupd.mail.smtp import SmtpSender
 from warmupd.store import slots
 from warmupd.store.database import Database
 
@@ -70,10 +74,37 @@ class Reload:
             limits=limits,
             at=worker.clock.stamp(),
         )
-        worker.shard.schedule.pace = pace_of(new)
-        worker.shard.schedule.book.defaults = defaults_of(new)
+        _change_sends(worker, new)
+        _change_visits(worker, new)
         set_up_logs(level=new.logging.level, form=new.logging.format)
         worker.shard.knock(everything=True)
+
+
+# The parts are handed their options once, and keep them to themselves; a reload is the one exception, and it is here.
+
+
+def _change_sends(worker: Worker, new: Config) -> None:
+    """Days that are opened from now on, and sends that begin from now on, go by `new`."""
+    schedule, sends = worker.shard.schedule, worker.shard._sends
+    schedule.pace = pace_of(new)
+    schedule.book.defaults = defaults_of(new)
+    schedule.book._variance = new.quota.variance
+    sends._sender._max_retries = new.sending.max_retries
+    timeouts = timeouts_of(new)
+    if isinstance(worker.smtp, SmtpSender):
+        worker.smtp._manner = replace(worker.smtp._manner, timeouts=timeouts, source_address=new.sending.source_address)
+    worker.housekeeping._grace = (timeouts.total + MARGIN) * worker.clock.speed  # else what is slow is taken for lost
+
+
+def _change_visits(worker: Worker, new: Config) -> None:
+    """Visits that begin from now on go by `new`; those under way keep their places at their servers."""
+    engager = worker.engager
+    before, after = engager.visiting, visiting_of(new, engager.visiting.hosts, engager.visiting.context)
+    engager.visiting = replace(after, timeouts=before.timeouts)
+    engager._recorder.policy = engagement_of(new)
+    engager._revisits._per_day = after.per_day
+    if after.per_host_concurrent != before.per_host_concurrent:
+        engager._hosts = defaultdict(lambda: asyncio.Semaphore(after.per_host_concurrent))
 
 
 def _changed_keys(old: Config, new: Config) -> list[str]:

@@ -26,25 +26,25 @@ def conceal(text: str, secrets: Iterable[str]) -> str:
 
 def _mark(marks: bytearray, text: str, secret: str) -> None:
     """Set a 1 for each character of `text` that belongs to `secret`."""
-    pieces = {secret[start : start + TELLING] for start in range(len(secret) - TELLING + 1)}
+    start, pieces = secret[:TELLING], {secret[at : at + TELLING] for at in range(len(secret) - TELLING + 1)}
     for at in range(len(text)):
-        length = _common(text, at, secret)
-        if length == len(secret) or (length >= BEGINNING and _stands_alone(text, at, at + length)):
+        length = _common(text, at, start)
+        if length == len(start) or (length >= BEGINNING and _stands_alone(text, at, at + length)):
             marks[at : at + length] = b"\x01" * length
         if text[at : at + TELLING] in pieces:
             marks[at : at + TELLING] = b"\x01" * TELLING
 
 
-def _common(text: str, at: int, secret: str) -> int:
-    """How many of the secret's first characters stand at this place."""
+def _common(text: str, at: int, start: str) -> int:
+    """How many characters of `start` stand at this place."""
     length = 0
-    while length < len(secret) and text.startswith(secret[length], at + length):
+    while length < len(start) and text.startswith(start[length], at + length):
         length += 1
     return length
 
 
 def _stands_alone(text: str, start: int, end: int) -> bool:
-    return not (text[:start][-1:].isalnum() or text[end : end + 1].isalnum())
+    return not (text[max(start - 1, 0) : start].isalnum() or text[end : end + 1].isalnum())
 
 
 def _fold(text: str) -> str:

@@ -78,7 +78,7 @@ class Vault:
         return opened.decode()
 
     def is_current(self, sealed: bytes) -> bool:
-        """Whether `sealed` is under the newest key; `warmupd key rotate` re-seals what is not."""
+        """Whether `sealed` is under the newest key."""
         return sealed[: 1 + _KEY_ID_BYTES] == bytes((_VERSION,)) + self._newest_id
 
     def derive(self, info: str) -> tuple[bytes, ...]:

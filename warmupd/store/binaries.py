@@ -36,8 +36,8 @@ def find_binaries(major: int | None = None) -> Binaries:
         )
     raise DatabaseUnavailable(
         f"the embedded database was made by PostgreSQL {major}, which is not installed; found: {here}",
-        remedy=f"install PostgreSQL {major} and start again; to move on, `warmupd backup` with it "
-        "and `warmupd restore` into a new database.data_dir",
+        remedy=f"install PostgreSQL {major} and start again; to move on, dump the database with it, "
+        "and restore it into one that database.url names",
     )
 
 

@@ -92,11 +92,11 @@ async def resize(db: Database, wanted: int, *, actor: str, at: dt.datetime) -> i
             return was
         await _write_slot_count(connection, wanted)
         await connection.execute("SELECT FROM slots ORDER BY worker_count, slot FOR UPDATE")
-        latest = await connection.fetchval("SELECT coalesce(max(lease_until), '-infinity') FROM slots")
+        latest = await connection.fetchval("SELECT max(lease_until)::text FROM slots")
         await connection.execute("DELETE FROM slots")
         await connection.execute(
             "INSERT INTO slots (worker_count, slot, epoch, lease_until)"
-            " SELECT $1, s, nextval('slot_epoch'), $2 FROM generate_series(0, $1 - 1) AS s",
+            " SELECT $1, s, nextval('slot_epoch'), $2::text::timestamptz FROM generate_series(0, $1 - 1) AS s",
             wanted,
             latest,
         )
@@ -205,9 +205,7 @@ async def _write_slot_count(connection: Connection, wanted: int) -> None:
         raise UsageError(f"{wanted} slots are {few} than a fleet can have", remedy="use 1 to 4096") from error
 
 
-async def _note(
-    connection: Connection, what: str, words: tuple[str, str], *, actor: str, at: dt.datetime
-) -> None:
+async def _note(connection: Connection, what: str, words: tuple[str, str], *, actor: str, at: dt.datetime) -> None:
     was, became = words
     await connection.execute(
         "INSERT INTO state_changes (at, actor, subject, subject_id, was, became) VALUES ($1, $2, 'fleet', $3, $4, $5)",

@@ -92,9 +92,7 @@ async def open_jobs(db: Database, *, at: dt.datetime) -> list[OpenJobs]:
     return [OpenJobs(**dict(row)) for row in rows]
 
 
-async def placements(
-    db: Database, *, at: dt.datetime, days: int = 7, sender_id: int | None = None
-) -> dict[str, int]:
+async def placements(db: Database, *, at: dt.datetime, days: int = 7, sender_id: int | None = None) -> dict[str, int]:
     """Where the messages lay that were found within `days`, by placement: all, or those of one mailbox."""
     rows = await db.fetch(
         "SELECT placement, count(*) AS n FROM sightings"

@@ -1,0 +1,98 @@
+"""`warmupd fleet`: the workers all together, how many slots they share, and the switch that stops all sends."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from warmupd.cli.options import AsJson, ConfigPath
+
+if TYPE_CHECKING:
+    from warmupd.cli.session import Session
+    from warmupd.store.fleet import FleetSettings, WorkerRow
+
+app = typer.Typer(help="All workers together.", no_args_is_help=True, rich_markup_mode=None)
+
+Slots = Annotated[int, typer.Argument(metavar="N", min=1, max=4096, help="How many slots.", show_default=False)]
+
+
+@app.command(epilog="Example: warmupd fleet show --json")
+def show(config: ConfigPath = None, as_json: AsJson = False) -> None:
+    """Slots, workers, limits, and whether sending is stopped."""
+    from warmupd.cli.output import print_json
+    from warmupd.cli.session import work
+    from warmupd.store.fleet import fleet_settings, live_workers
+
+    async def task(session: "Session") -> None:
+        now = session.clock.now()
+        settings, workers = await fleet_settings(session.db, at=now), await live_workers(session.db, at=now)
+        if as_json:
+            print_json({"settings": settings, "workers": workers})
+        else:
+            _print(settings, workers)
+
+    work(config, task, name="fleet show")
+
+
+@app.command(epilog="Example: warmupd fleet stop")
+def stop(config: ConfigPath = None) -> None:
+    """Stop all sends, on all workers, until `warmupd fleet start`.
+
+    That is stored and survives restarts. What is in flight ends; mailboxes go on being visited.
+    """
+    _set(config, stopped=True)
+
+
+@app.command(epilog="Example: warmupd fleet start")
+def start(config: ConfigPath = None) -> None:
+    """Let sends go on after `warmupd fleet stop`."""
+    _set(config, stopped=False)
+
+
+@app.command(epilog="Example: warmupd fleet resize 128")
+def resize(slots: Slots, config: ConfigPath = None) -> None:
+    """Divide the mailboxes into N slots.
+
+    Running workers let go of theirs, and claim new ones when the latest lease is over. Where worker.count is set, it
+    must be changed as well: a worker that is configured with another number does not start.
+    """
+    from warmupd.cli.session import work
+    from warmupd.store.fleet import resize as write
+
+    async def task(session: "Session") -> int:
+        return await write(session.db, slots, actor="cli", at=session.clock.now())
+
+    was = work(config, task, name="fleet resize")
+    print(f"slots: {was} -> {slots}" if was != slots else f"slots: {slots} already")
+
+
+def _set(config: ConfigPath, *, stopped: bool) -> None:
+    from warmupd.cli.session import work
+    from warmupd.store.fleet import set_sending
+
+    async def task(session: "Session") -> bool:
+        return await set_sending(session.db, stopped=stopped, actor="cli", at=session.clock.now())
+
+    already = "" if work(config, task, name="fleet") else " already"
+    print(f"sending is {'stopped' if stopped else 'on'}{already}")
+
+
+def _print(settings: "FleetSettings", workers: "list[WorkerRow]") -> None:
+    from warmupd.cli.output import count, print_facts, print_table
+
+    limits = settings.limits
+    print_facts(
+        [
+            ("Sending", "stopped; `warmupd fleet start` lets it go on" if settings.sending_stopped else "on"),
+            ("Slots", f"{settings.slots_held} of {settings.slots} held by {count(len(workers), 'worker')}"),
+            ("All", f"{limits['global_per_hour']:,} an hour, {limits['global_per_minute']:,} a minute"),
+            ("Each user", f"{limits['user_per_hour']:,} an hour, {limits['user_per_minute']:,} a minute"),
+            ("Spacing", f"{limits['mailbox_gap_seconds']:g} s between sends of a mailbox"),
+        ]
+    )
+    if workers:
+        print()
+        print_table(
+            ["worker", "slots", "due", "seen", "address", "version"],
+            [[w.name, w.slots, w.demand, f"{w.seen_seconds:.0f} s ago", w.http_address, w.version] for w in workers],
+            right=["slots", "due"],
+        )
