@@ -97,6 +97,17 @@ async def test_sighup_takes_limits_over_and_keeps_the_old_ones_when_the_file_is_
     assert await asyncio.to_thread(daemon.end) == 0
 
 
+async def test_running_worker_lets_go_of_its_slots_and_claims_the_new_ones(
+    installed: Program, start: Callable[[], Daemon]
+) -> None:
+    installed.set("worker", "lease_seconds = 2")
+    daemon = start()
+    assert (await asyncio.to_thread(daemon.wait_for, "worker.started"))["slots"] == 64
+    assert (await asyncio.to_thread(installed, "fleet", "resize", "8")).stdout == "slots: 64 -> 8\n"
+    assert len((await asyncio.to_thread(daemon.wait_for, "lease.lost"))["slots"]) == 64
+    assert (await asyncio.to_thread(daemon.wait_for, "lease.claimed"))["slots"] == 8
+
+
 async def test_doctor_finds_nothing_to_fail_while_the_daemon_runs(
     enrolled: Program, start: Callable[[], Daemon]
 ) -> None:

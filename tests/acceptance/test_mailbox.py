@@ -109,7 +109,7 @@ async def test_wrong_use_is_refused(enrolled: Program) -> None:
         ("set", ANNA, "--reset", "password"): "password cannot be reset",
         ("set", ANNA, "--start-hour", "9", "--end-hour", "8"): "would open at hour 9 and close at hour 8",
         ("set", ANNA, "--start-hour", "14"): "would open at hour 14 and close at hour 14",  # the default's end
-        ("set", ANNA, "--start-hour", "25"): "is not in the range 0<=x<=23",
+        ("set", ANNA, "--start-hour", "25"): "'--start-hour': Input should be less than or equal to 23",
         ("set", ANNA, "--language", "zz"): "no templates in the language 'zz'",
         ("set", ANNA, "--smtp-host", "smtp example.com"): "'smtp example.com' is not a mail server",
         ("set", ANNA, "--imap-host", "imap.example.com:993"): "is not a mail server",

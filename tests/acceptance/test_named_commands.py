@@ -15,8 +15,7 @@ NAMED = re.compile(r"(?:[`']|Example: |^ {4}|\"  )warmupd\s+([a-z][a-z-]+)(?: ([
 
 
 def named(text: str) -> Iterator[tuple[str, str]]:
-    for first, second in NAMED.findall(text):
-        yield first, second
+    yield from NAMED.findall(text)
 
 
 def exists(first: str, second: str) -> bool:

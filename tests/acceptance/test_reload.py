@@ -1,6 +1,7 @@
 """SIGHUP: a worker that has read its configuration anew works as one that was started with it."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import structlog
@@ -100,7 +101,7 @@ async def test_worker_takes_over_what_it_says(db: Database) -> None:
     for key, value in OTHER.items():
         new = config(**{key: value})
         worker = Worker(config(), db, CLOCK)
-        assert await Reload(worker, db, lambda new=new: new).reload() == []  # type: ignore[misc]  mypy cannot infer it
+        assert await Reload(worker, db, partial(config, **{key: value})).reload() == []
         told = await conduct(worker)
         assert told == await conduct(Worker(new, db, CLOCK))
         limits = (await fleet_settings(db, at=CLOCK.now())).limits

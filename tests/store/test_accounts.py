@@ -104,6 +104,21 @@ async def test_change_that_is_not_allowed_is_refused(ground: Ground, changes: di
     assert "Failing row" not in str(raised.value)  # the row has secrets, if sealed ones
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"start_hour": 20, "end_hour": 10}, "start hour is not before the end hour"),
+        ({"smtp_port": 0}, "SMTP port is out of range"),
+        ({"min_daily": -1}, "daily minimum is out of range"),
+    ],
+)
+async def test_value_out_of_range_is_refused_in_words(ground: Ground, changes: dict[str, Any], said: str) -> None:
+    boxes = await ground.mailboxes(1)
+    with pytest.raises(UsageError, match=said) as raised:
+        await accounts.change_mailboxes(ground.db, boxes, changes)
+    assert "constraint" not in str(raised.value)
+
+
 async def test_mailboxes_are_found_by_all_that_is_given(ground: Ground) -> None:
     owner, other = await _user(ground), await _user(ground, "other@example.test")
     a = await _add(ground, owner, labels=["north"])

@@ -265,8 +265,9 @@ async def test_size_that_was_set_is_not_replaced_by_the_next_workers_count(db: D
 
 async def waiting(db: Database, statements: int) -> None:
     """Until so many statements wait for locks."""
-    while await db.fetchval("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted") < statements:
-        await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while await db.fetchval("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted") < statements:
+            pass
 
 
 async def test_renewal_under_way_cannot_outlive_a_resize(db: Database) -> None:
