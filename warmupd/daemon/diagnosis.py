@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from warmupd.clock import Clock
 from warmupd.config import Config
+from warmupd.config.pending import set_in_vain
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.options import limits_of
 from warmupd.daemon.post import open_account
@@ -49,6 +50,9 @@ def look_at_config(config: Config) -> list[Finding]:
         found.append(_failed("keys", error))
     else:
         found.append(_ok("keys", f"{len(config.secrets.keys)} in secrets.keys"))
+    if pending := set_in_vain(config):
+        text = f"without effect in this version: {', '.join(pending)}"
+        found.append(Finding(grade=Grade.WARN, check="keys set", text=text, remedy="take them out, or wait"))
     if not config.auth.secret.get_secret_value():
         remedy = "set auth.secret; `openssl rand -hex 32` makes one"
         found.append(Finding(grade=Grade.WARN, check="auth", text="auth.secret is not set", remedy=remedy))
