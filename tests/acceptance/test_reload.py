@@ -16,6 +16,7 @@ from warmupd.mail.vault import Vault
 from warmupd.store.database import Database
 from warmupd.store.fleet import fleet_settings
 
+VISITING = ("per_day", "concurrent", "per_host_concurrent", "warmup_folder", "source_address")
 KEY = Vault.new_key()
 CLOCK = SystemClock()
 OTHER = {  # a value for each key that is not its default
@@ -85,7 +86,7 @@ async def conduct(worker: Worker) -> list[object]:
         engager._recorder.policy,
         engager._revisits._per_day,
         engager._hosts["a.test"]._value,
-        [getattr(engager.visiting, name) for name in ("per_day", "concurrent", "per_host_concurrent", "warmup_folder")],
+        [getattr(engager.visiting, name) for name in VISITING],
     ]
 
 

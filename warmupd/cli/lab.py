@@ -61,10 +61,11 @@ def demo(  # noqa: PLR0917 - typer calls it by name
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the daemon's log on stderr.")] = False,
 ) -> None:
-    """Live through a day in two minutes: the real daemon, its own Postgres, and a mail server on this machine.
+    """Live through a day of 48 mailboxes in two minutes.
 
-    Nothing leaves the machine, and no configuration of yours is read. Promises that were broken are counted from
-    what the mail server and the ledger saw; the command ends 1 if there is any.
+    The real daemon runs on its own Postgres and a mail server on this machine. Nothing leaves the machine, and no
+    configuration of yours is read. Promises that were broken are counted from what the mail server and the ledger saw;
+    the command ends 1 if there is any.
     """
     _quiet(verbose)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -64,7 +64,7 @@ class LoginCheck:
 
     async def _imap(self, account: Account) -> Refusal | None:
         try:
-            await check_login(account, self._policy, self._context)
+            await check_login(account, self._policy, self._context, source_address=self._source)
         except WarmupdError as error:
             message, remedy = Exception.__str__(error), error.remedy
             return Refusal(
