@@ -12,6 +12,7 @@ CREATE TYPE job_kind AS ENUM ('WARMUP', 'REPLY');
 CREATE TYPE mailbox_state AS ENUM ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED', 'SUSPENDED', 'AUTH_FAILED', 'REMOVED');
 CREATE TYPE user_role AS ENUM ('ADMIN', 'USER');
 CREATE TYPE mail_security AS ENUM ('TLS', 'STARTTLS');
+CREATE TYPE health_band AS ENUM ('HEALTHY', 'WATCH', 'THROTTLED', 'SUSPENDED');
 CREATE TYPE placement AS ENUM ('INBOX', 'SPAM', 'OTHER', 'MISSING');
 CREATE TYPE cap_scope AS ENUM ('GLOBAL', 'USER', 'WORKER');
 
@@ -91,6 +92,10 @@ CREATE TABLE mailboxes (
     min_daily      integer CHECK (min_daily >= 0),
     own_mail       integer CHECK (own_mail >= 0),
     provider_limit integer CHECK (provider_limit >= 0),    -- most messages a day that the provider takes
+    learnt_limit   integer CHECK (learnt_limit >= 0),      -- what the provider turned out to take a day
+    learnt_at      timestamptz,
+    health         health_band NOT NULL DEFAULT 'HEALTHY', -- judged when a day opens; see core/health.py
+    health_since   timestamptz NOT NULL DEFAULT '-infinity',   -- placements before this do not count any more
     ramp_days      integer NOT NULL DEFAULT 0 CHECK (ramp_days >= 0),  -- days that the ramp has advanced
     auth_doubts    smallint NOT NULL DEFAULT 0 CHECK (auth_doubts >= 0),  -- refused logins since the last accepted one
     auth_doubt_at  timestamptz,
@@ -135,9 +140,12 @@ CREATE TABLE mailbox_days (
     attempts       integer NOT NULL DEFAULT 0,
     sent           integer NOT NULL DEFAULT 0,             -- accepted by a server
     failed         integer NOT NULL DEFAULT 0,
+    inbox          integer NOT NULL DEFAULT 0,             -- where this day's messages were found, as far as they were
+    spam           integer NOT NULL DEFAULT 0,
+    other          integer NOT NULL DEFAULT 0,
     PRIMARY KEY (mailbox_id, day),
     CHECK (opens_at < closes_at),
-    CHECK (sent >= 0 AND failed >= 0),
+    CHECK (sent >= 0 AND failed >= 0 AND inbox >= 0 AND spam >= 0 AND other >= 0),
     CONSTRAINT accepted_within_quota CHECK (sent <= taken AND taken <= quota),
     CONSTRAINT attempts_bounded CHECK (attempts BETWEEN 0 AND quota + greatest(3, ceil(quota * 0.2)))
 ) WITH (fillfactor = 70);
