@@ -97,6 +97,7 @@ CREATE TABLE mailboxes (
     health         health_band NOT NULL DEFAULT 'HEALTHY', -- judged when a day opens; see core/health.py
     health_since   timestamptz NOT NULL DEFAULT '-infinity',   -- placements before this do not count any more
     ramp_days      integer NOT NULL DEFAULT 0 CHECK (ramp_days >= 0),  -- days that the ramp has advanced
+    already_warm   boolean NOT NULL DEFAULT false,         -- its ramp starts at its daily minimum
     auth_doubts    smallint NOT NULL DEFAULT 0 CHECK (auth_doubts >= 0),  -- refused logins since the last accepted one
     auth_doubt_at  timestamptz,
     last_error     text NOT NULL DEFAULT '',
@@ -104,7 +105,8 @@ CREATE TABLE mailboxes (
     last_error_at  timestamptz,
     created_at     timestamptz NOT NULL DEFAULT now(),
     changed_at     timestamptz NOT NULL DEFAULT now(),     -- by its owner or the daemon; what watchers look at
-    CHECK (start_hour IS NULL OR end_hour IS NULL OR start_hour < end_hour)
+    CHECK (start_hour IS NULL OR end_hour IS NULL OR start_hour < end_hour),
+    CHECK ((learnt_limit IS NULL) = (learnt_at IS NULL))
 );
 CREATE UNIQUE INDEX mailboxes_address ON mailboxes (lower(address)) WHERE state <> 'REMOVED';
 CREATE INDEX mailboxes_user ON mailboxes (user_id);

@@ -14,7 +14,7 @@ from tests.daemon.model import OK, Answer, says
 from tests.daemon.rig import BEGIN, PATIENCE, Rig, after
 from warmupd.clock import VirtualClock
 from warmupd.core.reply import Phase
-from warmupd.store import mailboxes
+from warmupd.store import days
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.migrate import migrate
@@ -115,16 +115,16 @@ async def test_place_that_is_given_back_while_days_are_read_is_not_lost(
     rig.server.rule = lambda account, message: replace(says(550, phase=Phase.BODY), gate=refusal)
     async with rig.running() as worker:
         await rig.until_tried(1)
-        was_read, load_days = asyncio.Event(), mailboxes.load_days
+        was_read, load_days = asyncio.Event(), days.load_days
 
         async def slowly(*args: Any) -> Any:
-            days = await load_days(*args)
+            loaded = await load_days(*args)
             was_read.set()
             while not worker.settler.idle or rig.server.tries[0].answer.gate is None:
                 await rig.clock.pause(0)
-            return days
+            return loaded
 
-        monkeypatch.setattr(mailboxes, "load_days", slowly)
+        monkeypatch.setattr(days, "load_days", slowly)
         worker.shard.knock(everything=True)
         await was_read.wait()
         rig.server.rule = lambda account, message: OK

@@ -16,8 +16,12 @@ EXAMPLE = "Example: warmupd explain anna@example.com"
 FACTORS = {
     "ramp": "ramp",
     "variance": "daily variation",
-    "provider_or_plan": "limit of provider or plan",
-    "health": "health",
+    "health_watch": "health, watched",
+    "health_throttled": "health, throttled",
+    "health_suspended": "health, suspended",
+    "plan": "limit of the plan",
+    "provider": "limit of the provider",
+    "learnt": "limit learnt from the provider",
 }
 
 Address = Annotated[str, typer.Argument(metavar="MAILBOX", help="Its address.", show_default=False)]
@@ -91,7 +95,8 @@ def _quota(explained: "Explained") -> str:
         ramp = explained.ramp
         return f"not set yet today; the ramp starts at {ramp.start}, adds {ramp.step} a day, and ends at {ramp.target}"
     factors = [f"{FACTORS.get(word, word)} {quota}" for word, quota in budget.factors]
-    return f"{budget.quota} (day {budget.ramp_day} of the ramp: {', '.join(factors)})"
+    short = f"; {explained.shortfall}" if explained.shortfall else ""
+    return f"{budget.quota} (day {budget.ramp_day} of the ramp: {', '.join(factors)}){short}"
 
 
 def _today(explained: "Explained") -> str:

@@ -175,7 +175,7 @@ async def _write(
     from warmupd.mail.vault import Vault
     from warmupd.store.accounts import change_mailboxes, seal_secrets
     from warmupd.store.enrolment import end_rest
-    from warmupd.store.mailboxes import change_state
+    from warmupd.store.states import change_state
 
     ids = [mailbox.id for mailbox in chosen]
     await change_mailboxes(session.db, ids, changes)

@@ -69,14 +69,15 @@ def show(address: Address, config: ConfigPath = None, as_json: AsJson = False) -
 
 
 async def _days(session: "Session", ids: Sequence[int]) -> "dict[int, DayCounts]":
-    from warmupd.core.window import local_day
+    from warmupd.core.opening import is_current
     from warmupd.daemon.options import defaults_of
     from warmupd.store.mailboxes import load_mailboxes
     from warmupd.store.reports import days_of
 
     now = session.clock.now()
     mailboxes = await load_mailboxes(session.db, defaults_of(session.config), ids)
-    return await days_of(session.db, {mailbox.id: local_day(now, mailbox.zone) for mailbox in mailboxes})
+    last = await days_of(session.db, ids)
+    return {m.id: last[m.id] for m in mailboxes if m.id in last and is_current(last[m.id].day, m.zone, now)}
 
 
 def _print_list(found: "Sequence[MailboxReport]", days: "Mapping[int, DayCounts]") -> None:

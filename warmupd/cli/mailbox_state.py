@@ -102,7 +102,7 @@ def refused(address: str, refusals: "Sequence[Refusal]") -> WarmupdError:
 
 
 async def _set_state(session: "Session", chosen: "Sequence[MailboxReport]", state: "MailboxState", reason: str) -> None:
-    from warmupd.store.mailboxes import change_state
+    from warmupd.store.states import change_state
 
     for mailbox in chosen:
         was = await change_state(session.db, mailbox.id, state, actor="cli", reason=reason, at=session.clock.now())

@@ -40,6 +40,8 @@ class HealthRules:
     suspend: float = 0.8
     watch_factor: float = 0.7
     throttle_factor: float = 0.5
+    window_days: int = 7  # placements that are looked back at
+    suspend_hours: float = 48.0  # that a suspended mailbox rests
 
     def factor(self, band: Band) -> float:
         """What share of its quota a mailbox in this band sends."""

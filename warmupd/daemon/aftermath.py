@@ -9,7 +9,7 @@ from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import mailboxes, visits
+from warmupd.store import states, visits
 
 DAY = 86_400.0
 DOUBTS = 2  # refused logins, apart from each other, that make a mailbox AUTH_FAILED: one alone never does
@@ -48,9 +48,9 @@ class Aftermath:
         nothing about the IMAP login, and a mailbox that cannot be visited goes on sending until it is sure.
         """
         now = self._clock.now()
-        mailbox.auth_doubts = await mailboxes.doubt_credentials(self._db, mailbox.id, apart=DOUBT_APART, at=now)
+        mailbox.auth_doubts = await states.doubt_credentials(self._db, mailbox.id, apart=DOUBT_APART, at=now)
         if visits:
-            await mailboxes.note_error(self._db, mailbox.id, message=message, remedy=remedy, at=now)
+            await states.note_error(self._db, mailbox.id, message=message, remedy=remedy, at=now)
         else:
             await self._rest(mailbox, DOUBT_REST, "credentials", message, remedy)
         if max(mailbox.auth_doubts, visits) >= DOUBTS:
@@ -85,16 +85,16 @@ class Aftermath:
         if outcome.kind is OutcomeKind.SENT:
             if mailbox.auth_doubts:
                 mailbox.auth_doubts = 0
-                await mailboxes.trust_credentials(self._db, mailbox.id)
+                await states.trust_credentials(self._db, mailbox.id)
         elif outcome.kind is not OutcomeKind.RETURNED:
-            await mailboxes.note_error(
+            await states.note_error(
                 self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
             )
 
     async def _back_off_host(self, mailbox: Mailbox, outcome: Outcome) -> None:
         if wait := self._holds.host_failed(mailbox.smtp_host, outcome.retry_after):
             self._events.host_shut(host=mailbox.smtp_host, seconds=wait)
-        await mailboxes.note_error(
+        await states.note_error(
             self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
         )
 
@@ -116,7 +116,7 @@ class Aftermath:
         now = self._clock.now()
         until = now + dt.timedelta(seconds=seconds)
         self._events.resting(mailbox=mailbox.id, seconds=seconds, reason=reason)
-        await mailboxes.rest_mailbox(
+        await states.rest_mailbox(
             self._db, mailbox.id, until=until, reason=reason, message=message, remedy=remedy, at=now
         )
 
@@ -130,7 +130,7 @@ class Aftermath:
     async def _change_state(
         self, mailbox: Mailbox, state: MailboxState, reason: str, until: dt.datetime | None = None
     ) -> None:
-        was = await mailboxes.change_state(
+        was = await states.change_state(
             self._db, mailbox.id, state, actor="daemon", reason=reason, until=until, at=self._clock.now()
         )
         for known in (mailbox, self._book.mailboxes.get(mailbox.id)):  # it may have been read anew since

@@ -23,7 +23,7 @@ from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.metrics import Metrics
-from warmupd.daemon.options import defaults_of, engagement_of, limits_of, pace_of, timeouts_of, visiting_of
+from warmupd.daemon.options import defaults_of, engagement_of, health_of, limits_of, pace_of, timeouts_of, visiting_of
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Courier, Sender
@@ -85,7 +85,7 @@ class Worker:
             version=__version__,
             demand=self._demand,
         )
-        book = Book(db, defaults_of(config), variance=config.quota.variance)
+        book = Book(db, defaults_of(config), variance=config.quota.variance, rules=health_of(config))
         holds = Holds(clock)
         aftermath = Aftermath(self._ground, book, holds)
         self.smtp = courier or self._build_smtp()

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from warmupd.config import Config
 from warmupd.core.capacity import CapUse
-from warmupd.core.explanation import Recipients, Situation, Verdict, explain
+from warmupd.core.explanation import Recipients, Situation, Verdict, explain, shortfall_text
 from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import Hours, Mailbox, Ramp
+from warmupd.core.opening import is_current, next_day
 from warmupd.core.pacing import Spacing
 from warmupd.core.ramp import Budget
 from warmupd.core.window import local_day, window_of
-from warmupd.daemon.book import Book
 from warmupd.daemon.options import defaults_of
 from warmupd.errors import NotFound
 from warmupd.store import fleet, mailbox_report, reports
@@ -33,6 +33,7 @@ class Explained:
     window_open: bool
     today: reports.DayCounts | None  # None: the day has not been opened yet
     budget: Budget | None  # how its quota came about
+    shortfall: str  # why the quota is below the daily minimum; "" when it is not
     left: int  # places of the day that are free
     attempts_left: int
     jobs: Sequence[mailbox_report.OpenJob]  # in flight, lost, and waiting, the next first
@@ -49,8 +50,10 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
     (mailbox,) = found
     (row,) = await mailbox_report.mailbox_reports(db, [mailbox_id])
-    local = local_day(at, mailbox.zone)
-    today = (await reports.days_of(db, {mailbox_id: local})).get(mailbox_id)
+    last = (await reports.days_of(db, [mailbox_id])).get(mailbox_id)
+    today = last if last is not None and is_current(last.day, mailbox.zone, at) else None
+    upcoming = next_day(mailbox, at, None if last is None else last.day)[1].opens_at
+    budget = None if today is None else await mailbox_report.budget_of(db, mailbox_id, today.day.day)
     settings = await fleet.fleet_settings(db, at=at)
     jobs = await mailbox_report.open_jobs_of(db, mailbox_id)
     recipients = await mailbox_report.recipients_of(db, mailbox_id)
@@ -62,7 +65,7 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         state_reason=row.state_reason,
         state_until=row.state_until,
         day=None if today is None else today.day,
-        opens_at=Book(db, defaults_of(config), variance=config.quota.variance).next_opening(mailbox, at),
+        opens_at=max(at, upcoming),
         answers_due=tuple(job.scheduled_for for job in jobs if job.status == JobStatus.PENDING),
         next_ok_at=row.next_ok_at,
         resting_until=row.resting_until,
@@ -84,7 +87,8 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         ramp=mailbox.ramp,
         window_open=_is_open(mailbox, today, at),
         today=today,
-        budget=await mailbox_report.budget_of(db, mailbox_id, local),
+        budget=budget,
+        shortfall="" if budget is None else shortfall_text(budget, mailbox.ramp),
         left=0 if today is None else today.day.left,
         attempts_left=0 if today is None else max(0, today.day.most_attempts - today.day.attempts),
         jobs=jobs,

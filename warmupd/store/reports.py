@@ -1,7 +1,7 @@
 """The mailboxes in numbers: days, jobs, placements, and those that need attention."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -15,7 +15,7 @@ _REFUSED, _SUSPENDED, _UNPROVEN = 1, 2, 5  # ranks of mailboxes that need somebo
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DayCounts:
-    """A mailbox's open day and how its sends have ended so far."""
+    """A mailbox's day and how its sends have ended so far."""
 
     day: DayRow
     sent: int
@@ -42,13 +42,13 @@ class Attention:
     since: dt.datetime | None
 
 
-async def days_of(db: Database, days: Mapping[int, dt.date]) -> dict[int, DayCounts]:
-    """The open days of these mailboxes, by mailbox; `days` maps each to its local date."""
+async def days_of(db: Database, ids: Sequence[int]) -> dict[int, DayCounts]:
+    """The last day that was opened of each of these mailboxes, by mailbox; it may be over."""
     rows = await db.fetch(
         "SELECT d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts, d.sent, d.failed"
-        " FROM unnest($1::bigint[], $2::date[]) AS a(mailbox_id, day) JOIN mailbox_days d USING (mailbox_id, day)",
-        list(days.keys()),
-        list(days.values()),
+        " FROM unnest($1::bigint[]) AS a(mailbox_id), LATERAL ("
+        "  SELECT * FROM mailbox_days d WHERE d.mailbox_id = a.mailbox_id ORDER BY d.day DESC LIMIT 1) AS d",
+        ids,
     )
     return {
         mailbox_id: DayCounts(

@@ -1,0 +1,116 @@
+"""What mailboxes may do: their states and rests, doubts about their credentials, and why each of it changed."""
+
+import datetime as dt
+
+from warmupd.core.mailbox import MailboxState
+from warmupd.store.database import Database
+
+
+async def rest_mailbox(
+    db: Database, mailbox_id: int, *, until: dt.datetime, reason: str, message: str, remedy: str, at: dt.datetime
+) -> None:
+    """Keep the mailbox from sending until `until`, and remember why. A longer rest is not cut short."""
+    await db.execute(
+        """
+        WITH pace AS (
+            UPDATE mailbox_pace SET resting_until = greatest(resting_until, $2), resting_reason = $3
+            WHERE mailbox_id = $1
+        )
+        UPDATE mailboxes SET last_error = $4, last_remedy = $5, last_error_at = $6 WHERE id = $1
+        """,
+        mailbox_id,
+        until,
+        reason,
+        message,
+        remedy,
+        at,
+    )
+
+
+async def note_error(db: Database, mailbox_id: int, *, message: str, remedy: str, at: dt.datetime) -> None:
+    """Remember the mailbox's last error and its remedy, for `explain`."""
+    await db.execute(
+        "UPDATE mailboxes SET last_error = $2, last_remedy = $3, last_error_at = $4 WHERE id = $1",
+        mailbox_id,
+        message,
+        remedy,
+        at,
+    )
+
+
+async def doubt_credentials(db: Database, mailbox_id: int, *, apart: float, at: dt.datetime) -> int:
+    """Count a refused login; how many there are since the last accepted one. Two within `apart` seconds count once."""
+    doubts: int | None = await db.fetchval(
+        """
+        UPDATE mailboxes
+        SET auth_doubts = auth_doubts
+                + (auth_doubt_at IS NULL OR auth_doubts = 0
+                   OR auth_doubt_at <= $2::timestamptz - $3::interval)::integer,
+            auth_doubt_at = CASE WHEN auth_doubt_at IS NULL OR auth_doubts = 0
+                OR auth_doubt_at <= $2::timestamptz - $3::interval THEN $2 ELSE auth_doubt_at END
+        WHERE id = $1 RETURNING auth_doubts
+        """,
+        mailbox_id,
+        at,
+        dt.timedelta(seconds=apart),
+    )
+    return doubts or 0
+
+
+async def trust_credentials(db: Database, mailbox_id: int) -> None:
+    """A login was accepted: earlier refusals are forgotten."""
+    await db.execute("UPDATE mailboxes SET auth_doubts = 0, auth_doubt_at = NULL WHERE id = $1", mailbox_id)
+
+
+async def change_state(
+    db: Database,
+    mailbox_id: int,
+    state: MailboxState,
+    *,
+    actor: str,
+    reason: str,
+    at: dt.datetime,
+    until: dt.datetime | None = None,
+) -> MailboxState | None:
+    """Set the state and write who did it, when and why. The state it had; None when nothing had to change."""
+    was = await db.fetchval(
+        """
+        WITH before AS (SELECT id, state FROM mailboxes WHERE id = $1 AND state <> 'REMOVED' FOR UPDATE),
+        changed AS (
+            UPDATE mailboxes m
+            SET state = $2, state_reason = $3, state_until = $4, changed_at = clock_timestamp(),
+                auth_doubts = CASE WHEN $2 = 'ACTIVE' THEN 0 ELSE auth_doubts END
+            FROM before b WHERE m.id = b.id AND (b.state <> $2 OR m.state_until IS DISTINCT FROM $4)
+            RETURNING b.state AS was
+        ), told AS (
+            INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
+            SELECT $5, $6, 'mailbox', $1::bigint::text, was::text, $2::mailbox_state::text, $3 FROM changed
+        )
+        SELECT was FROM changed
+        """,
+        mailbox_id,
+        state.value,
+        reason,
+        until,
+        at,
+        actor,
+    )
+    return MailboxState(was) if was else None
+
+
+async def end_suspensions(db: Database, *, at: dt.datetime) -> list[int]:
+    """Bring back the mailboxes whose suspension is over; their ids."""
+    rows = await db.fetch(
+        """
+        WITH over AS (
+            UPDATE mailboxes SET state = 'ACTIVE', state_reason = '', state_until = NULL, changed_at = clock_timestamp()
+            WHERE state = 'SUSPENDED' AND state_until <= $1 RETURNING id
+        ), told AS (
+            INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
+            SELECT $1, 'daemon', 'mailbox', id::text, 'SUSPENDED', 'ACTIVE', 'its suspension is over' FROM over
+        )
+        SELECT id FROM over
+        """,
+        at,
+    )
+    return [row["id"] for row in rows]
