@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from warmupd.core.mailbox import DayRow, Hours, Mailbox, MailboxState, Ramp
-from warmupd.core.opening import is_current, next_day, window_on
+from warmupd.core.opening import is_current, next_day
+from warmupd.core.ramp import Budget
 from warmupd.core.window import local_day, window_of
 
+WHOLE = 16_000  # so that what is rounded does not count
 START = dt.datetime(2027, 3, 1, tzinfo=dt.UTC)
 ZONES = [
     "UTC",
@@ -47,10 +49,18 @@ def opened(one: Mailbox, now: dt.datetime, last: DayRow | None) -> DayRow | None
     """The row that is opened at `now`, if one is."""
     if last is not None and is_current(last, one.zone, now):
         return None
-    day, window = next_day(one, now, last)
-    if now not in window:
+    found = next_day(one, now, last)
+    if now not in found.window:
         return None
-    return DayRow(mailbox_id=1, day=day, quota=40, floor=30, opens_at=window.opens_at, closes_at=window.closes_at)
+    whole = Budget(quota=WHOLE, floor=30, ramp_day=11, factors=())
+    return DayRow(
+        mailbox_id=1,
+        day=found.day,
+        quota=found.budget(whole).quota,
+        floor=0,
+        opens_at=found.window.opens_at,
+        closes_at=found.window.closes_at,
+    )
 
 
 def lived(one: Mailbox, begin: dt.datetime, days: int, changes: list[tuple[int, str, int, int]]) -> list[DayRow]:
@@ -75,10 +85,24 @@ def test_no_move_buys_a_second_quota_or_two_windows_at_once(
         assert earlier.day < later.day
         assert earlier.closes_at <= later.opens_at
     assert len(rows) <= days + 2  # the dates there are, all around the world
-    for n, row in enumerate(rows):
-        # Any 24 hours from here on: every window is of a later date, and there are three dates at most anywhere.
-        within = [r for r in rows[n:] if r.opens_at < row.opens_at + dt.timedelta(hours=24)]
-        assert len({r.day for r in within}) == len(within) <= 3
+
+
+@given(changes=moves, zone=st.sampled_from(ZONES), hours=st.sampled_from([(6, 22), (0, 24), (9, 17)]))
+def test_any_24_hours_hold_one_days_quota(
+    changes: list[tuple[int, str, int, int]], zone: str, hours: tuple[int, int]
+) -> None:
+    rows = lived(mailbox(zone, *hours), START, 21, [(at, moved, *hours) for at, moved, _, _ in changes])
+    length = hours[1] - hours[0]
+    for row in rows:
+        for begin in (row.opens_at, row.closes_at - dt.timedelta(hours=24)):
+            end = begin + dt.timedelta(hours=24)
+            held = sum(
+                r.quota
+                * max(dt.timedelta(0), min(r.closes_at, end) - max(r.opens_at, begin))
+                / (r.closes_at - r.opens_at)
+                for r in rows
+            )
+            assert held <= WHOLE * (1 + 1 / length) + len(rows)  # a clock change is an hour
 
 
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
@@ -101,17 +125,21 @@ def test_move_to_the_east_waits_for_the_end_of_the_day_and_skips_what_has_no_roo
     assert today is not None
     one.zone = "Pacific/Kiritimati"
     assert is_current(today, one.zone, noon)
-    day, window = next_day(one, noon, today)
-    assert (day, window.opens_at) == (dt.date(2027, 3, 3), dt.datetime(2027, 3, 2, 16, tzinfo=dt.UTC))
+    found = next_day(one, noon, today)
+    assert (found.day, found.window.opens_at) == (dt.date(2027, 3, 3), dt.datetime(2027, 3, 2, 16, tzinfo=dt.UTC))
 
 
-def test_day_with_room_begins_when_the_last_one_ends() -> None:
-    one = mailbox("UTC", start=6, end=24)
+def test_day_that_begins_late_owes_its_share() -> None:
+    one = mailbox()
     last = opened(one, START.replace(hour=12), None)
     assert last is not None
-    one.zone, one.hours = "Asia/Tokyo", Hours(start=6, end=24)  # 21:00 to 15:00 UTC
-    _, window = next_day(one, START.replace(hour=23), last)
-    assert (window.opens_at, window.closes_at) == (last.closes_at, START.replace(day=2, hour=15))
+    one.zone = "Asia/Tokyo"  # 21:00 to 13:00 UTC
+    found = next_day(one, START.replace(hour=23), last)
+    assert found.window.opens_at == last.closes_at + dt.timedelta(hours=7)  # a night
+    assert found.window.closes_at == START.replace(day=2, hour=13)
+    budget = found.budget(Budget(quota=40, floor=30, ramp_day=11, factors=(("ramp", 40),)))
+    assert (budget.quota, budget.floor, budget.factors[-1]) == (20, 20, ("short_day", 20))
+    assert budget.short_by(30) == "short_day"
 
 
 def test_move_to_the_west_has_no_second_day_of_one_date() -> None:
@@ -119,20 +147,19 @@ def test_move_to_the_west_has_no_second_day_of_one_date() -> None:
     last = opened(one, START, None)
     assert last is not None
     one.zone = "Pacific/Pago_Pago"
-    day, window = next_day(one, last.closes_at, last)
-    assert day == last.day + dt.timedelta(days=1)
-    assert local_day(window.opens_at, one.zone) == day
+    found = next_day(one, last.closes_at, last)
+    assert (found.day, found.share) == (last.day + dt.timedelta(days=1), 1.0)
+    assert local_day(found.window.opens_at, one.zone) == found.day
 
 
 def test_who_is_enrolled_in_the_evening_begins_tomorrow_without_a_backlog() -> None:
     new = mailbox(ramp_days=0)
     at = START.replace(hour=18)
-    window = window_on(new, START.date(), at, None)
-    assert window is not None
-    assert window.opens_at == at  # four hours are room for forty
-    assert next_day(new, START.replace(hour=21), None)[0] == START.date() + dt.timedelta(days=1)
+    found = next_day(new, at, None)
+    assert (found.window.opens_at, found.share) == (at, 1.0)  # four hours are room for forty
+    assert next_day(new, START.replace(hour=21), None).day == START.date() + dt.timedelta(days=1)
 
 
 def test_next_day_is_the_one_that_is_open() -> None:
-    at = START.replace(hour=12)
-    assert next_day(mailbox(), at, None) == (START.date(), window_of(START.date(), "UTC", Hours(start=6, end=22)))
+    found = next_day(mailbox(), START.replace(hour=12), None)
+    assert (found.day, found.window) == (START.date(), window_of(START.date(), "UTC", Hours(start=6, end=22)))

@@ -19,6 +19,7 @@ FACTORS = {
     "health_watch": "health, watched",
     "health_throttled": "health, throttled",
     "health_suspended": "health, suspended",
+    "short_day": "cut short by a changed zone or hours",
     "plan": "limit of the plan",
     "provider": "limit of the provider",
     "learnt": "limit learnt from the provider",
@@ -66,6 +67,7 @@ def _facts(explained: "Explained") -> Iterator[tuple[str, str]]:
     yield "State", state + (f", until {_clock(explained, row.state_until)}" if row.state_until else "")
     yield "Window", _window(explained)
     yield "Quota", _quota(explained)
+    yield "Health", _health(explained)
     yield "Today", _today(explained)
     yield "Answers", _waiting(explained)
     yield "Next send", _next(explained)
@@ -99,12 +101,26 @@ def _quota(explained: "Explained") -> str:
     return f"{budget.quota} (day {budget.ramp_day} of the ramp: {', '.join(factors)}){short}"
 
 
+def _health(explained: "Explained") -> str:
+    found, band = explained.health, explained.mailbox.health.lower()
+    if not found.seen:
+        return f"{band}; no message of the last days was found yet"
+    places = f"{found.inbox} in the inbox, {found.spam} in spam, {found.other} elsewhere"
+    if explained.score is None:
+        return f"{band}; {places}: too few to judge"
+    return f"{band}; {explained.score:.0%} in the inbox ({places})"
+
+
 def _today(explained: "Explained") -> str:
     if explained.today is None:
         return ""
     flying = sum(job.status == "PROCESSING" for job in explained.jobs)
     lost = sum(job.status == "UNKNOWN" for job in explained.jobs)
-    told = [f"{explained.today.sent} sent", f"{flying} in flight", f"{explained.today.failed} failed"]
+    told = [
+        f"{explained.today.sent} sent",
+        f"{flying} in flight",
+        f"{explained.today.failed} failed ({explained.today.bounced} refused for good)",
+    ]
     if lost:
         told.append(f"{lost} unknown (looked for)")
     return f"{', '.join(told)}, {explained.left} left; {explained.attempts_left} attempts left"

@@ -91,12 +91,13 @@ def _print_list(found: "Sequence[MailboxReport]", days: "Mapping[int, DayCounts]
                 mailbox.address,
                 mailbox.user,
                 mailbox.state,
+                mailbox.health.lower(),
                 f"{day.sent}/{day.day.quota}" if day else "",
                 " ".join(mailbox.labels),
                 mailbox.state_reason,
             ]
         )
-    print_table(["mailbox", "user", "state", "today", "labels", "reason"], rows, right=["today"])
+    print_table(["mailbox", "user", "state", "health", "today", "labels", "reason"], rows, right=["today"])
     if not rows:
         print(count(0, "mailbox"))
 
@@ -119,6 +120,7 @@ def _facts(report: "MailboxReport", settings: Mapping[str, Any]) -> list[tuple[s
         ("Pool", f"{report.pool}, shared" if report.shared_pool else "their private pool"),
         ("Labels", ", ".join(report.labels)),
         ("State", f"{report.state}: {report.state_reason}" if report.state_reason else report.state),
+        ("Health", report.health.lower()),
         (
             "Enrolled",
             f"{report.enrolled_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC, {settings['ramp_days']} days of ramp",

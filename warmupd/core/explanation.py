@@ -14,6 +14,7 @@ SHORT_WORDS = {  # factor that took the quota below the daily minimum: in words
     "health_watch": "some of its messages landed in spam",
     "health_throttled": "many of its messages landed in spam",
     "health_suspended": "most of its messages landed in spam",
+    "short_day": "its zone or hours were changed, and the day begins late",
     "plan": "its user's plan allows no more",
     "provider": "its provider's limit, less its owner's own mail, allows no more",
     "learnt": "its provider turned out to take no more",

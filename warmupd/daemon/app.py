@@ -15,6 +15,7 @@ from warmupd.core.job import JobStatus
 from warmupd.core.reply import Phase
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
+from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.denials import Denials
 from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
@@ -183,6 +184,7 @@ class Worker:
             self._ground,
             leases=self.leases,
             book=book,
+            checkup=Checkup(self._ground, book),
             holds=holds,
             library=self._library,
             pace=pace_of(self.config),

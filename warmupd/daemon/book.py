@@ -79,9 +79,10 @@ class Book:
         wanted = []
         for mailbox_id in ids:
             mailbox = self.mailboxes[mailbox_id]
-            day, window = next_day(mailbox, now, self.days.get(mailbox_id))
-            if now in window:
-                wanted.append((mailbox, day, window, self.budget_of(mailbox, day)))
+            following = next_day(mailbox, now, self.days.get(mailbox_id))
+            if now in following.window:
+                budget = following.budget(self.budget_of(mailbox, following.day))
+                wanted.append((mailbox, following.day, following.window, budget))
         for start in range(0, len(wanted), OPEN_AT_ONCE):
             part = wanted[start : start + OPEN_AT_ONCE]
             rows = await days.open_days(self._db, part)
@@ -103,7 +104,7 @@ class Book:
 
     def next_opening(self, mailbox: Mailbox, now: dt.datetime) -> dt.datetime:
         """When the mailbox's next day row is to be opened: at once inside its window, else when that opens."""
-        return max(now, next_day(mailbox, now, self.days.get(mailbox.id))[1].opens_at)
+        return max(now, next_day(mailbox, now, self.days.get(mailbox.id)).window.opens_at)
 
     def answers_today(self, day: DayRow) -> int:
         """Places of the day to be kept for answers and retries that are due before its window closes."""

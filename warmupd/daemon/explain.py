@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from warmupd.config import Config
 from warmupd.core.capacity import CapUse
 from warmupd.core.explanation import Recipients, Situation, Verdict, explain, shortfall_text
+from warmupd.core.health import Placements, score
 from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import Hours, Mailbox, Ramp
 from warmupd.core.opening import is_current, next_day
 from warmupd.core.pacing import Spacing
 from warmupd.core.ramp import Budget
 from warmupd.core.window import local_day, window_of
-from warmupd.daemon.options import defaults_of
+from warmupd.daemon.options import defaults_of, health_of
 from warmupd.errors import NotFound
 from warmupd.store import fleet, mailbox_report, reports
+from warmupd.store.bands import recent_placements
 from warmupd.store.database import Database
 from warmupd.store.mailboxes import load_mailboxes
 
@@ -33,6 +35,8 @@ class Explained:
     window_open: bool
     today: reports.DayCounts | None  # None: the day has not been opened yet
     budget: Budget | None  # how its quota came about
+    health: Placements  # where its messages of the last days were found
+    score: float | None  # share of them in the inbox; None: too few to say
     shortfall: str  # why the quota is below the daily minimum; "" when it is not
     left: int  # places of the day that are free
     attempts_left: int
@@ -48,34 +52,28 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
     found = await load_mailboxes(db, defaults_of(config), [mailbox_id])
     if not found:
         raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
-    (mailbox,) = found
-    (row,) = await mailbox_report.mailbox_reports(db, [mailbox_id])
+    (mailbox,), (row,) = found, await mailbox_report.mailbox_reports(db, [mailbox_id])
     last = (await reports.days_of(db, [mailbox_id])).get(mailbox_id)
     today = last if last is not None and is_current(last.day, mailbox.zone, at) else None
-    upcoming = next_day(mailbox, at, None if last is None else last.day)[1].opens_at
+    upcoming = next_day(mailbox, at, None if last is None else last.day).window.opens_at
     budget = None if today is None else await mailbox_report.budget_of(db, mailbox_id, today.day.day)
     settings = await fleet.fleet_settings(db, at=at)
+    placements, inbox_share = await _health(db, config, mailbox_id, at=at)
     jobs = await mailbox_report.open_jobs_of(db, mailbox_id)
     recipients = await mailbox_report.recipients_of(db, mailbox_id)
     caps = await fleet.cap_use(db, at=at, user_id=mailbox.user_id)
     holder = await mailbox_report.holder_of(db, row.slot, at=at)
     gap = settings.limits["mailbox_gap_seconds"]
-    situation = Situation(
-        mailbox=mailbox,
-        state_reason=row.state_reason,
-        state_until=row.state_until,
-        day=None if today is None else today.day,
+    situation = _situation(
+        mailbox,
+        row,
+        today=today,
         opens_at=max(at, upcoming),
         answers_due=tuple(job.scheduled_for for job in jobs if job.status == JobStatus.PENDING),
-        next_ok_at=row.next_ok_at,
-        resting_until=row.resting_until,
-        resting_reason=row.resting_reason,
         recipients=recipients,
-        caps=tuple(caps),
+        caps=caps,
         fleet_stopped=settings.sending_stopped,
-        worker=None if holder is None else holder.name,
-        last_error=row.last_error,
-        last_remedy=row.last_remedy,
+        holder=holder,
     )
     spacing = Spacing(mailbox_min=gap, mailbox_max=max(gap, config.spacing.same_mailbox_max_minutes * 60.0))
     return Explained(
@@ -88,6 +86,8 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         window_open=_is_open(mailbox, today, at),
         today=today,
         budget=budget,
+        health=placements,
+        score=inbox_share,
         shortfall="" if budget is None else shortfall_text(budget, mailbox.ramp),
         left=0 if today is None else today.day.left,
         attempts_left=0 if today is None else max(0, today.day.most_attempts - today.day.attempts),
@@ -96,6 +96,45 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         caps=caps,
         fleet_stopped=settings.sending_stopped,
         holder=holder,
+    )
+
+
+async def _health(db: Database, config: Config, mailbox_id: int, *, at: dt.datetime) -> tuple[Placements, float | None]:
+    """Where its messages of the last days were found, and the score that makes."""
+    rules = health_of(config)
+    found = await recent_placements(db, [mailbox_id], since=at - dt.timedelta(days=rules.window_days))
+    placements = found[mailbox_id].placements
+    return placements, score(placements, rules)
+
+
+def _situation(  # noqa: PLR0913  one a fact
+    mailbox: Mailbox,
+    row: mailbox_report.MailboxReport,
+    *,
+    today: reports.DayCounts | None,
+    opens_at: dt.datetime,
+    answers_due: tuple[dt.datetime, ...],
+    recipients: Recipients,
+    caps: Sequence[CapUse],
+    fleet_stopped: bool,
+    holder: mailbox_report.SlotHolder | None,
+) -> Situation:
+    return Situation(
+        mailbox=mailbox,
+        state_reason=row.state_reason,
+        state_until=row.state_until,
+        day=None if today is None else today.day,
+        opens_at=opens_at,
+        answers_due=answers_due,
+        next_ok_at=row.next_ok_at,
+        resting_until=row.resting_until,
+        resting_reason=row.resting_reason,
+        recipients=recipients,
+        caps=tuple(caps),
+        fleet_stopped=fleet_stopped,
+        worker=None if holder is None else holder.name,
+        last_error=row.last_error,
+        last_remedy=row.last_remedy,
     )
 
 

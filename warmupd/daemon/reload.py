@@ -10,12 +10,13 @@ from warmupd.config import Config
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
 from warmupd.daemon.logs import set_up_logs
-from warmupd.daemon.options import defaults_of, limits_of, pace_of
+from warmupd.daemon.options import defaults_of, health_of, limits_of, pace_of
 from warmupd.errors import ConfigError, DatabaseUnavailable
 from warmupd.store import slots
 from warmupd.store.database import Database
 
 TAKEN_OVER = (
+    "health.",
     "limits.",
     "spacing.",
     "window.",
@@ -76,6 +77,7 @@ class Reload:
         )
         worker.shard.schedule.pace = pace_of(new)
         worker.shard.schedule.book.defaults = defaults_of(new)
+        worker.shard.schedule.book.rules = health_of(new)
         set_up_logs(level=new.logging.level, form=new.logging.format)
         worker.shard.knock(everything=True)
 

@@ -96,11 +96,12 @@ def _demands(snapshot: Snapshot) -> Iterator[Demand]:
 
 def _upcoming(mailbox: Mailbox, at: dt.datetime, last: reports.DayCounts | None, rules: HealthRules) -> Demand | None:
     """What the mailbox will owe on its local day, when that is still to be opened."""
-    day, window = next_day(mailbox, at, None if last is None else last.day)
-    if day != local_day(at, mailbox.zone):
+    following = next_day(mailbox, at, None if last is None else last.day)
+    if following.day != local_day(at, mailbox.zone):
         return None
-    quota = resolve_budget(mailbox, day, variance=0.0, rules=rules).quota
-    return _demand(mailbox, quota, Window(opens_at=max(at, window.opens_at), closes_at=window.closes_at))
+    quota = following.budget(resolve_budget(mailbox, following.day, variance=0.0, rules=rules)).quota
+    opens_at = max(at, following.window.opens_at)
+    return _demand(mailbox, quota, Window(opens_at=opens_at, closes_at=following.window.closes_at))
 
 
 def _demand(mailbox: Mailbox, quota: int, window: DayRow | Window) -> Demand:

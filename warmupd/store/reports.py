@@ -20,6 +20,7 @@ class DayCounts:
     day: DayRow
     sent: int
     failed: int
+    bounced: int  # of the failed: refused for good by a server
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +46,8 @@ class Attention:
 async def days_of(db: Database, ids: Sequence[int]) -> dict[int, DayCounts]:
     """The last day that was opened of each of these mailboxes, by mailbox; it may be over."""
     rows = await db.fetch(
-        "SELECT d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts, d.sent, d.failed"
+        "SELECT d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts, d.sent,"
+        " d.failed, d.bounced"
         " FROM unnest($1::bigint[]) AS a(mailbox_id), LATERAL ("
         "  SELECT * FROM mailbox_days d WHERE d.mailbox_id = a.mailbox_id ORDER BY d.day DESC LIMIT 1) AS d",
         ids,
@@ -64,8 +66,9 @@ async def days_of(db: Database, ids: Sequence[int]) -> dict[int, DayCounts]:
             ),
             sent=sent,
             failed=failed,
+            bounced=bounced,
         )
-        for mailbox_id, day, quota, floor, opens_at, closes_at, taken, attempts, sent, failed in rows
+        for mailbox_id, day, quota, floor, opens_at, closes_at, taken, attempts, sent, failed, bounced in rows
     }
 
 
@@ -79,6 +82,12 @@ async def state_counts(db: Database) -> dict[str, int]:
     """How many mailboxes are in each state; removed ones are not counted."""
     rows = await db.fetch("SELECT state, count(*) AS n FROM mailboxes WHERE state <> 'REMOVED' GROUP BY 1 ORDER BY 1")
     return {row["state"]: row["n"] for row in rows}
+
+
+async def health_counts(db: Database) -> dict[str, int]:
+    """How many mailboxes are in each band of health; removed ones are not counted."""
+    rows = await db.fetch("SELECT health, count(*) AS n FROM mailboxes WHERE state <> 'REMOVED' GROUP BY 1 ORDER BY 1")
+    return {row["health"]: row["n"] for row in rows}
 
 
 async def open_jobs(db: Database, *, at: dt.datetime) -> list[OpenJobs]:

@@ -99,11 +99,13 @@ async def change_state(
 
 
 async def end_suspensions(db: Database, *, at: dt.datetime) -> list[int]:
-    """Bring back the mailboxes whose suspension is over; their ids."""
+    """Bring back the mailboxes whose suspension is over; their ids. One that was unhealthy is THROTTLED at first."""
     rows = await db.fetch(
         """
         WITH over AS (
-            UPDATE mailboxes SET state = 'ACTIVE', state_reason = '', state_until = NULL, changed_at = clock_timestamp()
+            UPDATE mailboxes
+            SET state = 'ACTIVE', state_reason = '', state_until = NULL, changed_at = clock_timestamp(),
+                health = CASE WHEN health = 'SUSPENDED' THEN 'THROTTLED' ELSE health END
             WHERE state = 'SUSPENDED' AND state_until <= $1 RETURNING id
         ), told AS (
             INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
