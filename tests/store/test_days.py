@@ -192,6 +192,26 @@ async def test_change_of_state_is_written_down(ground: Ground) -> None:
     assert tuple(row) == (NOON, "cli", "mailbox", str(mailbox), "ACTIVE", "PAUSED", "why")
 
 
+async def test_stop_resets_the_ramp_and_a_pause_keeps_it(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    await ground.db.execute("UPDATE mailboxes SET ramp_days = 9")
+    await _state(ground, mailbox, MailboxState.PAUSED)
+    assert (await _only(ground)).ramp_days == 9
+    assert await states.stop_mailbox(ground.db, mailbox, actor="cli", reason="why", at=NOON) == "PAUSED"
+    stopped = await _only(ground)
+    assert (stopped.state, stopped.ramp_days) == (MailboxState.PAUSED, 0)
+    told = await ground.db.fetchval("SELECT reason FROM state_changes ORDER BY id DESC LIMIT 1")
+    assert told == "why; ramp reset"
+
+
+async def test_limit_is_learnt_from_what_was_taken_today(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    assert await states.learn_limit(ground.db, mailbox, at=NOON) == 1
+    await ground.db.execute("UPDATE mailbox_days SET taken = 8, sent = 7")
+    assert await states.learn_limit(ground.db, mailbox, at=NOON) == 7
+    assert (await _only(ground)).day_limits == (DayLimit("learnt", 7, TODAY),)
+
+
 async def test_removed_mailbox_keeps_its_state(ground: Ground) -> None:
     (mailbox,) = await ground.mailboxes(1, state="REMOVED")
     assert await _state(ground, mailbox, MailboxState.ACTIVE) is None

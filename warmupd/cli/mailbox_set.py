@@ -32,6 +32,7 @@ SENDING_OPTIONS = (
     "ramp_step",
     "target",
     "minimum",
+    "already_warm",
     "own_mail",
     "provider_limit",
 )
@@ -80,6 +81,7 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     ramp_step: options.RampStep = None,
     target: options.Target = None,
     minimum: options.Minimum = None,
+    already_warm: options.AlreadyWarm = None,
     own_mail: options.OwnMail = None,
     provider_limit: options.ProviderLimit = None,
     pool: options.Pool = None,

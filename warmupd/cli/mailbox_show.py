@@ -134,6 +134,8 @@ def _facts(report: "MailboxReport", settings: Mapping[str, Any]) -> list[tuple[s
         ("Weekdays", or_default("weekdays_only", form="weekdays only: {}")),
         ("Ramp", or_default("ramp_start", "ramp_step", form="starts at {}, {} more each day")),
         ("Quota", or_default("target_daily", "min_daily", form="target {}, minimum {}")),
+        ("Warm", "already; its ramp starts at its minimum" if settings["already_warm"] else ""),
         ("Own mail", or_default("own_mail", form="{} a day")),
         ("Provider", or_default("provider_limit", form="at most {} a day")),
+        ("Learnt", "" if settings["learnt_limit"] is None else f"the provider takes {settings['learnt_limit']} a day"),
     ]

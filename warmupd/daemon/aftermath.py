@@ -3,8 +3,9 @@
 import datetime as dt
 
 from warmupd.core.job import Job
-from warmupd.core.mailbox import Mailbox, MailboxState
+from warmupd.core.mailbox import DayLimit, Mailbox, MailboxState
 from warmupd.core.outcome import Action, Outcome, OutcomeKind
+from warmupd.core.window import local_day
 from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
@@ -64,7 +65,19 @@ class Aftermath:
                 job=job.id, mailbox=mailbox.id, outcome=outcome.kind, reason=outcome.reason, message=outcome.message
             )
 
+    async def _learn_limit(self, mailbox: Mailbox) -> None:
+        """A daily limit was hit: from tomorrow on the budget knows of it."""
+        now = self._clock.now()
+        learnt = DayLimit(
+            "learnt", await states.learn_limit(self._db, mailbox.id, at=now), local_day(now, mailbox.zone)
+        )
+        for known in (mailbox, self._book.mailboxes.get(mailbox.id)):
+            if known is not None:
+                known.day_limits = (*(limit for limit in known.day_limits if limit.word != learnt.word), learnt)
+
     async def _act(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
+        if outcome.reason == "daily_limit":
+            await self._learn_limit(mailbox)
         match outcome.action:
             case Action.NONE:
                 await self._note(mailbox, outcome)

@@ -98,6 +98,56 @@ async def change_state(
     return MailboxState(was) if was else None
 
 
+async def learn_limit(db: Database, mailbox_id: int, *, at: dt.datetime) -> int:
+    """The provider takes no more today: what it has taken on the mailbox's last day is its limit from now on.
+
+    At least 1: none would never be tried again. It is lowered by every later refusal, and grows by itself (DayLimit).
+    """
+    learnt: int | None = await db.fetchval(
+        """
+        WITH learnt AS (
+            UPDATE mailboxes m
+            SET learnt_limit = greatest(1, coalesce((SELECT d.sent FROM mailbox_days d WHERE d.mailbox_id = m.id
+                                                     ORDER BY d.day DESC LIMIT 1), 0)),
+                learnt_at = $2, changed_at = clock_timestamp()
+            WHERE m.id = $1 RETURNING m.learnt_limit, m.state
+        ), told AS (
+            INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
+            SELECT $2, 'daemon', 'mailbox', $1::bigint::text, state::text, state::text,
+                   format('learnt that the provider takes %s a day', learnt_limit) FROM learnt
+        )
+        SELECT learnt_limit FROM learnt
+        """,
+        mailbox_id,
+        at,
+    )
+    return learnt or 1
+
+
+async def stop_mailbox(db: Database, mailbox_id: int, *, actor: str, reason: str, at: dt.datetime) -> str | None:
+    """Pause the mailbox and begin its ramp anew when it is resumed. The state it had; None when there is none such."""
+    was: str | None = await db.fetchval(
+        """
+        WITH before AS (SELECT id, state FROM mailboxes WHERE id = $1 AND state <> 'REMOVED' FOR UPDATE),
+        changed AS (
+            UPDATE mailboxes m
+            SET state = 'PAUSED', state_reason = $2, state_until = NULL, ramp_days = 0, changed_at = clock_timestamp()
+            FROM before b WHERE m.id = b.id RETURNING b.state AS was
+        ), told AS (
+            INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
+            SELECT $3, $4, 'mailbox', $1::bigint::text, was::text, 'PAUSED',
+                   concat_ws('; ', nullif($2, ''), 'ramp reset') FROM changed
+        )
+        SELECT was FROM changed
+        """,
+        mailbox_id,
+        reason,
+        at,
+        actor,
+    )
+    return was
+
+
 async def end_suspensions(db: Database, *, at: dt.datetime) -> list[int]:
     """Bring back the mailboxes whose suspension is over; their ids. One that was unhealthy is THROTTLED at first."""
     rows = await db.fetch(
