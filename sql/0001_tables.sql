@@ -124,7 +124,9 @@ CREATE TABLE mailbox_pace (
 CREATE TABLE proofs (
     mailbox_id     bigint PRIMARY KEY REFERENCES mailboxes (id) ON DELETE CASCADE,
     proven_at      timestamptz,
-    unproven_sends smallint NOT NULL DEFAULT 0 CHECK (unproven_sends BETWEEN 0 AND 3)
+    unproven_sends smallint NOT NULL DEFAULT 0 CHECK (unproven_sends BETWEEN 0 AND 3),
+    refused_to     bigint,                                 -- the sender that was last told that there is no such address
+    refused_at     timestamptz
 ) WITH (fillfactor = 70);
 
 -- One row a mailbox and local day: the budget. Opened once, by Python; reserve reads only this.

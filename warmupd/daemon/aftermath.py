@@ -19,6 +19,9 @@ DOUBT_REST = 900.0  # seconds until the second try
 BACK_OFF = 60.0  # seconds that a mailbox rests when neither its server nor the rule said how long
 NOT_REACHED = frozenset({"returned", "removed", "secrets", "not_composed", "forbidden_host"})  # no server had a say
 SPARED = 3600.0  # seconds that a recipient whose server asked for it is spared
+REFUSALS_WITHIN = 7 * DAY  # two senders, told so within this time, are believed
+REFUSED_TWICE = "its address was refused twice"
+REFUSED_REMEDY = "check that the address exists, then `warmupd mailbox resume`"
 CHECKED_WITHIN = 60.0  # seconds in which a recipient whose address was refused is visited
 
 
@@ -84,7 +87,7 @@ class Aftermath:
             case Action.BACK_OFF_HOST:
                 await self._back_off_host(mailbox, outcome)
             case Action.SPARE_RECIPIENT | Action.CHECK_RECIPIENT:
-                await self._spare(job.recipient_id, outcome)
+                await self._spare(mailbox, job.recipient_id, outcome)
             case Action.DOUBT_CREDENTIALS:
                 await self.doubt_credentials(mailbox, outcome.message, outcome.remedy)
             case Action.OWNER_MUST_ACT | Action.SUSPEND:
@@ -111,11 +114,16 @@ class Aftermath:
             self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
         )
 
-    async def _spare(self, recipient_id: int, outcome: Outcome) -> None:
+    async def _spare(self, mailbox: Mailbox, recipient_id: int, outcome: Outcome) -> None:
         now = self._clock.now()
         self._book.spare(recipient_id, now + dt.timedelta(seconds=outcome.retry_after or SPARED))
         if outcome.action is Action.CHECK_RECIPIENT:
             await visits.hasten_visit(self._db, recipient_id, before=now + dt.timedelta(seconds=CHECKED_WITHIN))
+            recipient = self._book.mailboxes.get(recipient_id)
+            twice = await states.count_refusal(self._db, recipient_id, mailbox.id, within=REFUSALS_WITHIN, at=now)
+            if twice and recipient is not None and recipient.state.receives:
+                await states.note_error(self._db, recipient_id, message=outcome.message, remedy=REFUSED_REMEDY, at=now)
+                await self._change_state(recipient, MailboxState.SUSPENDED, REFUSED_TWICE)
 
     def _rest_seconds(self, mailbox: Mailbox, outcome: Outcome) -> float:
         if outcome.action is Action.REST_A_DAY:

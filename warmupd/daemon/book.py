@@ -68,8 +68,8 @@ class Book:
         pools: dict[int, list[tuple[int, int]]] = {} if only is None else {pool: [] for pool in only}
         for mailbox in self.mailboxes.values():
             if mailbox.state.receives and (only is None or mailbox.pool_id in only):
-                row = self.days.get(mailbox.id)
-                quota = row.quota if row else resolve_budget(mailbox, day, variance=0.0, rules=self.rules).quota
+                # Without the day's variance: weights that stay alike let the rotation go on from day to day.
+                quota = resolve_budget(mailbox, day, variance=0.0, rules=self.rules).quota
                 pools.setdefault(mailbox.pool_id, []).append((mailbox.id, max(1, quota)))
         agreed = await directories.agree_directories(self._db, day, pools)
         self.directories = agreed if only is None else self.directories | agreed

@@ -124,6 +124,22 @@ async def learn_limit(db: Database, mailbox_id: int, *, at: dt.datetime) -> int:
     return learnt or 1
 
 
+async def count_refusal(db: Database, recipient_id: int, sender_id: int, *, within: float, at: dt.datetime) -> bool:
+    """A server said that the recipient does not exist. Whether another sender was told so, too, `within` seconds."""
+    twice: bool | None = await db.fetchval(
+        """
+        WITH before AS (SELECT * FROM proofs WHERE mailbox_id = $1 FOR UPDATE)
+        UPDATE proofs p SET refused_to = $2, refused_at = $3 FROM before b WHERE p.mailbox_id = b.mailbox_id
+        RETURNING b.refused_to <> $2 AND b.refused_at > $3::timestamptz - $4::interval
+        """,
+        recipient_id,
+        sender_id,
+        at,
+        dt.timedelta(seconds=within),
+    )
+    return bool(twice)
+
+
 async def stop_mailbox(db: Database, mailbox_id: int, *, actor: str, reason: str, at: dt.datetime) -> str | None:
     """Pause the mailbox and begin its ramp anew when it is resumed. The state it had; None when there is none such."""
     was: str | None = await db.fetchval(
