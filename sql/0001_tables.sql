@@ -12,6 +12,7 @@ CREATE TYPE job_kind AS ENUM ('WARMUP', 'REPLY');
 CREATE TYPE mailbox_state AS ENUM ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED', 'SUSPENDED', 'AUTH_FAILED', 'REMOVED');
 CREATE TYPE user_role AS ENUM ('ADMIN', 'USER');
 CREATE TYPE mail_security AS ENUM ('TLS', 'STARTTLS');
+CREATE TYPE health_band AS ENUM ('HEALTHY', 'WATCH', 'THROTTLED', 'SUSPENDED');
 CREATE TYPE placement AS ENUM ('INBOX', 'SPAM', 'OTHER', 'MISSING');
 CREATE TYPE cap_scope AS ENUM ('GLOBAL', 'USER', 'WORKER');
 
@@ -91,7 +92,12 @@ CREATE TABLE mailboxes (
     min_daily      integer CHECK (min_daily >= 0),
     own_mail       integer CHECK (own_mail >= 0),
     provider_limit integer CHECK (provider_limit >= 0),    -- most messages a day that the provider takes
+    learnt_limit   integer CHECK (learnt_limit >= 0),      -- what the provider turned out to take a day
+    learnt_at      timestamptz,
+    health         health_band NOT NULL DEFAULT 'HEALTHY', -- judged when a day opens; see core/health.py
+    health_since   timestamptz NOT NULL DEFAULT '-infinity',   -- placements before this do not count any more
     ramp_days      integer NOT NULL DEFAULT 0 CHECK (ramp_days >= 0),  -- days that the ramp has advanced
+    already_warm   boolean NOT NULL DEFAULT false,         -- its ramp starts at its daily minimum
     auth_doubts    smallint NOT NULL DEFAULT 0 CHECK (auth_doubts >= 0),  -- refused logins since the last accepted one
     auth_doubt_at  timestamptz,
     last_error     text NOT NULL DEFAULT '',
@@ -99,7 +105,8 @@ CREATE TABLE mailboxes (
     last_error_at  timestamptz,
     created_at     timestamptz NOT NULL DEFAULT now(),
     changed_at     timestamptz NOT NULL DEFAULT now(),     -- by its owner or the daemon; what watchers look at
-    CHECK (start_hour IS NULL OR end_hour IS NULL OR start_hour < end_hour)
+    CHECK (start_hour IS NULL OR end_hour IS NULL OR start_hour < end_hour),
+    CHECK ((learnt_limit IS NULL) = (learnt_at IS NULL))
 );
 CREATE UNIQUE INDEX mailboxes_address ON mailboxes (lower(address)) WHERE state <> 'REMOVED';
 CREATE INDEX mailboxes_user ON mailboxes (user_id);
@@ -117,7 +124,9 @@ CREATE TABLE mailbox_pace (
 CREATE TABLE proofs (
     mailbox_id     bigint PRIMARY KEY REFERENCES mailboxes (id) ON DELETE CASCADE,
     proven_at      timestamptz,
-    unproven_sends smallint NOT NULL DEFAULT 0 CHECK (unproven_sends BETWEEN 0 AND 3)
+    unproven_sends smallint NOT NULL DEFAULT 0 CHECK (unproven_sends BETWEEN 0 AND 3),
+    refused_to     bigint,                                 -- the sender that was last told that there is no such address
+    refused_at     timestamptz
 ) WITH (fillfactor = 70);
 
 -- One row a mailbox and local day: the budget. Opened once, by Python; reserve reads only this.
@@ -135,9 +144,13 @@ CREATE TABLE mailbox_days (
     attempts       integer NOT NULL DEFAULT 0,
     sent           integer NOT NULL DEFAULT 0,             -- accepted by a server
     failed         integer NOT NULL DEFAULT 0,
+    bounced        integer NOT NULL DEFAULT 0,             -- of the failed: a server refused the message for good
+    inbox          integer NOT NULL DEFAULT 0,             -- where this day's messages were found, as far as they were
+    spam           integer NOT NULL DEFAULT 0,
+    other          integer NOT NULL DEFAULT 0,
     PRIMARY KEY (mailbox_id, day),
     CHECK (opens_at < closes_at),
-    CHECK (sent >= 0 AND failed >= 0),
+    CHECK (sent >= 0 AND failed >= 0 AND bounced BETWEEN 0 AND failed AND inbox >= 0 AND spam >= 0 AND other >= 0),
     CONSTRAINT accepted_within_quota CHECK (sent <= taken AND taken <= quota),
     CONSTRAINT attempts_bounded CHECK (attempts BETWEEN 0 AND quota + greatest(3, ceil(quota * 0.2)))
 ) WITH (fillfactor = 70);

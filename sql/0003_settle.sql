@@ -70,12 +70,16 @@ BEGIN
         FROM matched m WHERE j.day = m.day AND j.id = m.id AND j.day = ANY (p_days) AND j.id = ANY (p_ids)
     ), days AS (
         UPDATE mailbox_days d
-        SET taken = d.taken - m.given_back, attempts = d.attempts - m.unspent, sent = d.sent + m.sent, failed = d.failed + m.failed
+        SET taken = d.taken - m.given_back, attempts = d.attempts - m.unspent, sent = d.sent + m.sent, failed = d.failed + m.failed,
+            bounced = d.bounced + m.bounced
         FROM (SELECT mailbox_id, local_day,
                      count(*) FILTER (WHERE becomes IN ('FAILED', 'PENDING')) AS given_back,
                      count(*) FILTER (WHERE outcome = 'RETURNED') AS unspent,
                      count(*) FILTER (WHERE becomes = 'SENT') AS sent,
-                     count(*) FILTER (WHERE becomes = 'FAILED') AS failed
+                     count(*) FILTER (WHERE becomes = 'FAILED') AS failed,
+                     -- Not what we gave up, let lapse, or had nobody for any more: that no server has refused.
+                     count(*) FILTER (WHERE outcome = 'FAILED' AND reason <> 'removed' AND reason NOT LIKE '%\_gave\_up')
+                         AS bounced
               FROM matched GROUP BY 1, 2) AS m
         WHERE d.mailbox_id = m.mailbox_id AND d.day = m.local_day
     )

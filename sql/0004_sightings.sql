@@ -24,8 +24,8 @@ BEGIN
     END IF;
     PERFORM 1 FROM mailbox_days d
         WHERE (d.mailbox_id, d.day) IN (
-            SELECT j.mailbox_id, j.local_day FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
-            WHERE j.status NOT IN ('SENT', 'REPLIED'))
+            SELECT j.mailbox_id, j.local_day FROM warmup_jobs j
+            JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id))
         ORDER BY d.mailbox_id, d.day FOR UPDATE;
     PERFORM 1 FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
         ORDER BY j.day, j.id FOR UPDATE OF j;
@@ -49,7 +49,7 @@ BEGIN
                thread_depth, star, rescue, answer_at, v_now, file_at, delete_at
         FROM found
         ON CONFLICT DO NOTHING
-        RETURNING job_day, job_id
+        RETURNING job_day, job_id, placement
     ), truth AS MATERIALIZED (
         -- Seen is sent, even before its sender has told how it ended. A job that waits for a retry is not sent again; one
         -- that was given up as unverified was sent.
@@ -62,13 +62,19 @@ BEGIN
         UPDATE warmup_jobs j SET status = 'REPLIED'
         FROM truth t WHERE t.kind = 'REPLY' AND j.day = t.parent_day AND j.id = t.parent_id AND j.status = 'SENT'
     ), counted AS (
-        -- What is in flight or UNKNOWN kept its place. A retry had given it back: it takes one again, unless the day is full by now.
+        -- What is in flight or UNKNOWN kept its place. A retry had given it back: it takes one again, unless the day is
+        -- full by now. Where the message landed counts for its sender's health.
         UPDATE mailbox_days d
         SET taken = least(d.taken + c.retries, d.quota), sent = least(d.sent + c.n, least(d.taken + c.retries, d.quota)),
-            failed = greatest(d.failed - c.unverified, 0)
-        FROM (SELECT sender_id, local_day, count(*) AS n, count(*) FILTER (WHERE status = 'PENDING') AS retries,
-                     count(*) FILTER (WHERE status = 'FAILED') AS unverified
-              FROM truth GROUP BY 1, 2) AS c
+            failed = greatest(d.failed - c.unverified, 0),
+            inbox = d.inbox + c.inbox, spam = d.spam + c.spam, other = d.other + c.other
+        FROM (SELECT f.sender_id, f.local_day, count(t.job_id) AS n,
+                     count(*) FILTER (WHERE t.status = 'PENDING') AS retries,
+                     count(*) FILTER (WHERE t.status = 'FAILED') AS unverified,
+                     count(*) FILTER (WHERE n.placement = 'INBOX') AS inbox,
+                     count(*) FILTER (WHERE n.placement = 'SPAM') AS spam,
+                     count(*) FILTER (WHERE n.placement = 'OTHER') AS other
+              FROM fresh n JOIN found f USING (job_day, job_id) LEFT JOIN truth t USING (job_day, job_id) GROUP BY 1, 2) AS c
         WHERE d.mailbox_id = c.sender_id AND d.day = c.local_day
     ), answered AS (
         INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, scheduled_for, topic, thread_seed,

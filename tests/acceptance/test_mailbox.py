@@ -101,6 +101,18 @@ async def test_paused_mailbox_is_resumed(enrolled: Program) -> None:
     assert done.stdout == f"{ANNA}: PAUSED -> ACTIVE\n"
 
 
+async def test_stopped_mailbox_begins_anew_and_may_be_declared_warm(enrolled: Program) -> None:
+    await asyncio.to_thread(enrolled.execute, "UPDATE mailboxes SET ramp_days = 9")
+    done = await asyncio.to_thread(enrolled, "mailbox", "stop", ANNA)
+    assert done.stdout == f"{ANNA}: ACTIVE -> PAUSED, its ramp begins anew\n"
+    await asyncio.to_thread(enrolled, "mailbox", "set", ANNA, "--already-warm")
+    shown = await asyncio.to_thread(enrolled.json, "mailbox", "show", ANNA)
+    assert (shown["settings"]["ramp_days"], shown["settings"]["already_warm"]) == (0, True)
+    await asyncio.to_thread(enrolled, "mailbox", "set", ANNA, "--not-warm")
+    shown = await asyncio.to_thread(enrolled.json, "mailbox", "show", ANNA)
+    assert shown["settings"]["already_warm"] is False
+
+
 async def test_wrong_use_is_refused(enrolled: Program) -> None:
     uses = {
         ("set", ANNA): "nothing to change",

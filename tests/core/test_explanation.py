@@ -7,9 +7,10 @@ from uuid import UUID
 import pytest
 
 from warmupd.core.capacity import CapUse
-from warmupd.core.explanation import Recipients, Situation, Why, explain
+from warmupd.core.explanation import Recipients, Situation, Why, explain, shortfall_text
 from warmupd.core.mailbox import DayRow, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.pacing import Spacing
+from warmupd.core.ramp import Budget
 
 OPENS = dt.datetime(2026, 11, 2, 6, tzinfo=dt.UTC)
 NOON = OPENS + dt.timedelta(hours=6)
@@ -92,9 +93,42 @@ def test_first_reason(situation: Situation, why: Why, at: dt.datetime | None) ->
 
 
 def test_mailbox_that_was_enrolled_late_is_told_from_one_whose_window_is_closed() -> None:
-    unopened = replace(WELL, day=None)
+    unopened = replace(WELL, day=None, mailbox=replace(mailbox(), ramp_days=0))
     assert "enrolled too late" in explain(unopened, SPACING, NOON).text
     assert explain(unopened, SPACING, OPENS - dt.timedelta(hours=1)).text == "its window is closed"
+
+
+def test_mailbox_whose_clock_was_changed_is_told_from_one_that_was_enrolled_late() -> None:
+    assert "zone or hours were changed" in explain(replace(WELL, day=None), SPACING, NOON).text
+
+
+@pytest.mark.parametrize(
+    ("ramp", "factors", "text"),
+    [
+        (Ramp(start=5, step=3, target=40, floor=30), (("ramp", 40), ("variance", 38)), ""),
+        (
+            Ramp(start=5, step=3, target=40, floor=30),
+            (("ramp", 11),),
+            "below the minimum of 30: its ramp has not reached it yet",
+        ),
+        (Ramp(start=5, step=3, target=20, floor=30), (("ramp", 20),), "below the minimum of 30: its target is lower"),
+        (
+            Ramp(start=5, step=3, target=40, floor=30),
+            (("ramp", 40), ("health_throttled", 20), ("learnt", 12)),
+            "below the minimum of 30: many of its messages landed in spam",
+        ),
+        (
+            Ramp(start=5, step=3, target=40, floor=30),
+            (("ramp", 40), ("plan", 35), ("learnt", 12)),
+            "below the minimum of 30: its provider turned out to take no more",
+        ),
+    ],
+)
+def test_what_took_the_quota_below_the_minimum_is_told(
+    ramp: Ramp, factors: tuple[tuple[str, int], ...], text: str
+) -> None:
+    budget = Budget(quota=factors[-1][1], floor=0, ramp_day=1, factors=factors)
+    assert shortfall_text(budget, ramp) == text
 
 
 def test_spent_cap_is_named_and_bounds_the_next_send() -> None:

@@ -7,20 +7,41 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from warmupd.core.mailbox import Hours, Mailbox, MailboxState, Ramp
-from warmupd.core.ramp import ramp_quota, resolve_budget
+from warmupd.core.health import Band, HealthRules
+from warmupd.core.mailbox import DayLimit, Hours, Mailbox, MailboxState, Ramp
+from warmupd.core.ramp import Budget, ramp_quota
+from warmupd.core.ramp import resolve_budget as resolve
 
 MONDAY = dt.date(2026, 3, 2)
 RAMP = Ramp(start=5, step=2, target=40, floor=30)
+RULES = HealthRules()
 
 ramps = st.builds(
     Ramp, start=st.integers(0, 60), step=st.integers(0, 20), target=st.integers(0, 60), floor=st.integers(0, 60)
 )
 days = st.dates(dt.date(2020, 1, 1), dt.date(2040, 1, 1))
-limits = st.none() | st.integers(-5, 60)
+limits = st.lists(
+    st.builds(
+        DayLimit,
+        st.sampled_from(["plan", "provider", "learnt"]),
+        st.integers(0, 60),
+        st.none() | st.dates(dt.date(2020, 1, 1), dt.date(2040, 1, 1)),
+    ),
+    max_size=3,
+)
 
 
-def mailbox(ramp: Ramp = RAMP, ramp_days: int = 0, day_limit: int | None = None, mailbox_id: int = 1) -> Mailbox:
+def resolve_budget(one: Mailbox, day: dt.date, *, variance: float) -> Budget:
+    return resolve(one, day, variance=variance, rules=RULES)
+
+
+def mailbox(
+    ramp: Ramp = RAMP,
+    ramp_days: int = 0,
+    *day_limits: DayLimit,
+    mailbox_id: int = 1,
+    health: Band = Band.HEALTHY,
+) -> Mailbox:
     return Mailbox(
         id=mailbox_id,
         user_id=UUID(int=1),
@@ -32,7 +53,8 @@ def mailbox(ramp: Ramp = RAMP, ramp_days: int = 0, day_limit: int | None = None,
         hours=Hours(start=6, end=22),
         ramp=ramp,
         ramp_days=ramp_days,
-        day_limit=day_limit,
+        day_limits=day_limits,
+        health=health,
     )
 
 
@@ -51,27 +73,28 @@ def test_without_variance_and_ceiling_the_quota_is_the_ramp(ramp: Ramp, ramp_day
 @given(
     ramp=ramps,
     ramp_days=st.integers(0, 200),
-    limit=limits,
+    most=limits,
     variance=st.floats(0, 0.5),
     day=days,
     mailbox_id=st.integers(1, 2**62),
+    health=st.sampled_from(Band),
 )
 def test_every_budget_keeps_the_rules(
-    ramp: Ramp, ramp_days: int, limit: int | None, variance: float, day: dt.date, mailbox_id: int
+    ramp: Ramp, ramp_days: int, most: list[DayLimit], variance: float, day: dt.date, mailbox_id: int, health: Band
 ) -> None:
-    one = mailbox(ramp, ramp_days, limit, mailbox_id)
+    one = mailbox(ramp, ramp_days, *most, mailbox_id=mailbox_id, health=health)
     budget = resolve_budget(one, day, variance=variance)
     assert budget == resolve_budget(replace(one), day, variance=variance)  # whenever and wherever asked
-    assert 0 <= budget.floor <= budget.quota
+    assert 0 <= budget.floor <= min(budget.quota, ramp.floor)
     assert budget.factors[-1][1] == budget.quota
     ramped = ramp_quota(ramp, ramp_days + 1)
-    before_ceiling = dict(budget.factors).get("variance", ramped)
-    assert abs(before_ceiling - ramped) <= variance * ramped
-    assert before_ceiling >= min(ramp.floor, ramped)
-    if limit is None:
-        assert budget.quota == before_ceiling
-    else:
-        assert budget.quota == max(0, min(limit, before_ceiling))
+    varied = dict(budget.factors[:2]).get("variance", ramped)
+    assert abs(varied - ramped) <= variance * ramped
+    assert varied >= min(ramp.floor, ramped)
+    assert all(budget.quota <= limit.on(day) for limit in most)
+    if health is Band.HEALTHY:
+        assert budget.quota == min([varied, *(limit.on(day) for limit in most)])
+    assert (budget.short_by(ramp.floor) is None) == (budget.quota >= ramp.floor)
 
 
 def test_the_quota_does_not_vary_while_it_climbs() -> None:
@@ -97,16 +120,37 @@ def test_a_mailbox_varies_from_day_to_day() -> None:
     assert len({resolve_budget(mailbox(ramp_days=30), day, variance=0.1).quota for day in week}) >= 3
 
 
-def test_a_ceiling_wins_over_the_floor_and_is_named() -> None:
-    budget = resolve_budget(mailbox(ramp_days=30, day_limit=12), MONDAY, variance=0.1)
+def test_a_limit_wins_over_the_floor_and_each_is_named() -> None:
+    one = mailbox(RAMP, 30, DayLimit("plan", 35), DayLimit("provider", 12), DayLimit("learnt", 20, MONDAY))
+    budget = resolve_budget(one, MONDAY, variance=0.0)
     assert (budget.quota, budget.floor) == (12, 12)
-    assert budget.factors[-1] == ("provider_or_plan", 12)
+    assert budget.factors == (("ramp", 40), ("plan", 35), ("provider", 12))
+    assert budget.short_by(30) == "provider"
 
 
-def test_a_ceiling_that_does_not_bind_is_not_named() -> None:
-    budget = resolve_budget(mailbox(ramp_days=30, day_limit=500), MONDAY, variance=0.1)
+def test_a_limit_that_does_not_bind_is_not_named() -> None:
+    budget = resolve_budget(mailbox(RAMP, 30, DayLimit("plan", 500)), MONDAY, variance=0.1)
     assert [name for name, _ in budget.factors] == ["ramp", "variance"]
+    assert budget.short_by(30) is None
 
 
-def test_a_ceiling_eaten_up_by_the_owners_own_mail_means_no_sends() -> None:
-    assert resolve_budget(mailbox(ramp_days=30, day_limit=-20), MONDAY, variance=0.1).quota == 0
+def test_a_learnt_limit_grows_by_one_with_each_whole_day() -> None:
+    one = mailbox(RAMP, 30, DayLimit("learnt", 20, MONDAY))
+    after = [resolve_budget(one, MONDAY + dt.timedelta(days=n), variance=0.0).quota for n in (0, 1, 2, 3, 21, 40)]
+    assert after == [20, 20, 21, 22, 40, 40]
+
+
+def test_health_takes_its_share_even_below_the_floor() -> None:
+    found = {band: resolve_budget(mailbox(RAMP, 30, health=band), MONDAY, variance=0.0) for band in Band}
+    assert [found[band].quota for band in Band] == [40, 28, 20, 0]
+    assert found[Band.WATCH].factors == (("ramp", 40), ("health_watch", 28))
+    assert [found[band].short_by(30) for band in Band] == [None, "health_watch", "health_throttled", "health_suspended"]
+
+
+def test_a_throttled_beginner_still_sends_one() -> None:
+    small = Ramp(start=1, step=0, target=1, floor=1)
+    assert resolve_budget(mailbox(small, health=Band.THROTTLED), MONDAY, variance=0.0).quota == 1
+
+
+def test_who_is_still_climbing_is_short_by_its_ramp() -> None:
+    assert resolve_budget(mailbox(RAMP, 3), MONDAY, variance=0.0).short_by(30) == "ramp"

@@ -14,7 +14,7 @@ from tests.daemon.model import OK, Answer, says
 from tests.daemon.rig import BEGIN, PATIENCE, Rig, after
 from warmupd.clock import VirtualClock
 from warmupd.core.reply import Phase
-from warmupd.store import mailboxes
+from warmupd.store import days
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.migrate import migrate
@@ -115,19 +115,19 @@ async def test_place_that_is_given_back_while_days_are_read_is_not_lost(
     rig.server.rule = lambda account, message: replace(says(550, phase=Phase.BODY), gate=refusal)
     async with rig.running({"housekeeping.resync_minutes": 1440}) as worker:
         await rig.until_tried(1)
-        load_days, hear = mailboxes.load_days, worker.settler._on_settled
+        load_days, hear = days.load_days, worker.settler._on_settled
 
         async def load_slowly(*args: Any) -> Any:
-            days = await load_days(*args)
+            loaded = await load_days(*args)
             was_read.set()
             await settled.wait()
-            return days  # as they were before the refusal
+            return loaded  # as they were before the refusal
 
         async def hear_settled(*args: Any) -> None:
             await hear(*args)
             settled.set()
 
-        monkeypatch.setattr(mailboxes, "load_days", load_slowly)
+        monkeypatch.setattr(days, "load_days", load_slowly)
         worker.settler._on_settled = hear_settled
         worker.shard.knock(everything=True)
         await was_read.wait()

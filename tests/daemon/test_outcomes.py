@@ -5,6 +5,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.daemon.model import LOST, OK, Answer, fails, says
 from tests.daemon.rig import Rig, after
 from warmupd.core.reply import Phase, Trouble
@@ -249,7 +251,15 @@ async def test_blocked_sender_is_suspended_and_comes_back_by_itself(rig: Rig) ->
     assert (await rig.world.sent(boxes[:1])) == [0, 4]
 
 
-async def test_daily_limit_rests_until_the_next_day(rig: Rig) -> None:
+@pytest.mark.parametrize(
+    "limit",
+    [
+        says(554, "daily sending limit reached", enhanced="5.4.5"),
+        says(452, "You exceeded the limit of 300 messages per day", phase=Phase.MAIL, enhanced="4.7.0"),
+        says(554, "STOREDRV.Submission.Exception:SubmissionQuotaExceededException; Failed", phase=Phase.BODY),
+    ],
+)
+async def test_daily_limit_rests_until_the_next_day_and_is_learnt(rig: Rig, limit: Answer) -> None:
     boxes = await rig.world.enrol(3, quota=6, end_hour=9)
     unlucky = await rig.world.address(boxes[0])
     taken = Counter[str]()
@@ -257,13 +267,16 @@ async def test_daily_limit_rests_until_the_next_day(rig: Rig) -> None:
     def rule(account: Account, message: Message) -> Answer:
         taken[account.address] += 1
         full = account.address == unlucky and taken[unlucky] > 2 and rig.clock.now() < after(0, days=1)
-        return says(554, "daily sending limit reached", enhanced="5.4.5") if full else OK
+        return limit if full else OK
 
     rig.server.rule = rule
     async with rig.running():
         await rig.until(after(9.5, days=1))
-    assert await rig.world.sent(boxes[:1]) == [2, 6]
-    assert sum(one.address == unlucky for one in rig.server.tries) == 9  # one refusal, no more asking
+    assert await rig.world.sent(boxes[:1]) == [2, 2]
+    assert sum(one.address == unlucky for one in rig.server.tries) == 5  # one refusal, no more asking
+    assert [row["factors"][-1] for row in await rig.world.days(boxes[:1])] == [["ramp", 6], ["learnt", 2]]
+    (told,) = await rig.db.fetch("SELECT * FROM state_changes WHERE subject_id = $1", str(boxes[0]))
+    assert told["reason"] == "learnt that the provider takes 2 a day"
     assert (await rig.world.mailbox(boxes[0]))["resting_reason"] == "daily_limit"
     assert await rig.world.sent(boxes[1:]) == [6] * 4
 

@@ -106,3 +106,40 @@ async def test_a_proof_brings_back_at_once_who_had_nobody_to_write_to(
             worker.shard.hear_proof(box)
         await rig.until(after(8.2))
         assert min(await rig.world.sent(boxes)) >= 4
+
+
+NO_SUCH_USER = says(550, "user unknown", enhanced="5.1.1")
+
+
+async def test_address_that_two_senders_were_refused_needs_its_owner(rig: Rig) -> None:
+    boxes = await rig.world.enrol(5, quota=8, end_hour=12)
+    gone = await rig.world.address(boxes[0])
+    rig.server.rule = lambda account, message: NO_SUCH_USER if message.recipient == gone else OK
+    async with rig.running():
+        await rig.until(after(12.5))
+    row = await rig.world.mailbox(boxes[0])
+    assert (row["state"], row["state_reason"]) == ("SUSPENDED", "its address was refused twice")
+    assert row["state_until"] is None
+    assert len({one.address for one in rig.server.tries if one.recipient == gone}) == 2
+    assert await rig.world.sent(boxes[1:]) == [8] * 4
+
+
+async def test_address_that_one_sender_was_refused_is_kept(rig: Rig) -> None:
+    boxes = await rig.world.enrol(5, quota=8, end_hour=12)
+    gone, unlucky = await rig.world.address(boxes[0]), await rig.world.address(boxes[1])
+    pair = (unlucky, gone)
+    rig.server.rule = lambda account, message: NO_SUCH_USER if (account.address, message.recipient) == pair else OK
+    async with rig.running():
+        await rig.until(after(12.5))
+    assert (await rig.world.mailbox(boxes[0]))["state"] == "ACTIVE"
+
+
+async def test_full_mailbox_is_spared_for_a_day(rig: Rig) -> None:
+    boxes = await rig.world.enrol(4, quota=8, end_hour=12)
+    full = await rig.world.address(boxes[0])
+    no_room = says(452, "mailbox full", enhanced="4.2.2")
+    rig.server.rule = lambda account, message: no_room if message.recipient == full else OK
+    async with rig.running():
+        await rig.until(after(12.5))
+    assert sum(one.recipient == full for one in rig.server.tries) == 1
+    assert await rig.world.sent(boxes) == [8] * 4

@@ -10,8 +10,8 @@ from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
 from warmupd.sandbox.shortfall import explain_shortfalls
-from warmupd.store.mailboxes import rest_mailbox
 from warmupd.store.shortfall import Ending, ShortDay, Unknowns, count_unknowns, load_short_days
+from warmupd.store.states import rest_mailbox
 
 DAY = ShortDay(
     mailbox_id=1,

@@ -34,6 +34,14 @@ QUERIES = {
             FROM warmup_jobs j GROUP BY 1, 2) AS j USING (mailbox_id, day)
         WHERE (d.taken, d.sent, d.failed) <> (coalesce(j.taken, 0), coalesce(j.sent, 0), coalesce(j.failed, 0))
            OR d.attempts < d.taken""",
+    "I6 a day row does not say where its messages were seen": """
+        SELECT d.mailbox_id FROM mailbox_days d LEFT JOIN (
+            SELECT j.mailbox_id, j.local_day AS day, count(*) FILTER (WHERE s.placement = 'INBOX') AS inbox,
+                   count(*) FILTER (WHERE s.placement = 'SPAM') AS spam,
+                   count(*) FILTER (WHERE s.placement = 'OTHER') AS other
+            FROM sightings s JOIN warmup_jobs j ON j.day = s.job_day AND j.id = s.job_id GROUP BY 1, 2
+        ) AS s USING (mailbox_id, day)
+        WHERE (d.inbox, d.spam, d.other) <> (coalesce(s.inbox, 0), coalesce(s.spam, 0), coalesce(s.other, 0))""",
     "I7 a mailbox and day has more accepted messages or attempts than it may": f"""
         SELECT d.mailbox_id FROM mailbox_days d LEFT JOIN warmup_jobs j
             ON j.mailbox_id = d.mailbox_id AND j.local_day = d.day AND ({_ACCEPTED})

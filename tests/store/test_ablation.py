@@ -23,7 +23,7 @@ from tests.store import test_slots as of_slots
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import accounts, mailboxes, slots, visits
+from warmupd.store import accounts, days, slots, states, visits
 
 FOUND = (
     AssertionError,
@@ -261,14 +261,21 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     (slots.renew_slots, "AND s.lease_until > instant($2)", "", of_slots.test_lease_that_is_over_cannot_be_renewed),
     (slots.renew_slots, "FOR UPDATE SKIP LOCKED", "", of_slots.test_renewal_does_not_wait_for_a_reserve),
     (slots.release_slots, "WHERE owner = $1 AND", "WHERE", of_slots.test_release_takes_nothing_from_a_successor),
-    (mailboxes.open_days, "greatest(m.ramp_days, o.ramp_day)", "o.ramp_day", of_days.test_ramp_never_goes_back),
     (
-        mailboxes.open_days,
-        "opened + await load_days(db, missed) if missed else opened",
-        "opened",
-        of_days.test_day_that_another_opens_in_this_moment_is_returned_as_it_stands,
+        days.open_days,
+        " AND m.ramp_days = o.ramp_day - 1",
+        "",
+        of_days.test_ramp_that_was_changed_meanwhile_is_left_alone,
     ),
-    (mailboxes.rest_mailbox, "greatest(resting_until, $2)", "$2", of_days.test_rest_is_never_cut_short),
+    (
+        days.open_days,
+        "o.closes_at > a.opens_at",
+        "false",
+        of_days.test_day_that_begins_before_the_last_has_ended_is_not_opened,
+    ),
+    (days.open_days, "o.day >= a.day OR", "", of_days.test_day_with_an_earlier_date_is_not_opened),
+    (days.open_days, " FOR NO KEY UPDATE", "", of_days.test_two_who_open_overlapping_days_at_once_open_one),
+    (states.rest_mailbox, "greatest(resting_until, $2)", "$2", of_days.test_rest_is_never_cut_short),
     (accounts._check_limit, "FOR UPDATE OF u", "", of_accounts.test_plans_limit_holds_for_enrolments_at_once),
     (
         visits.end_visit,

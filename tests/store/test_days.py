@@ -13,18 +13,20 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     laid_ground,
     somebody_waits,
 )
-from warmupd.core.mailbox import Defaults, Hours, Mailbox, MailboxState, Ramp
+from warmupd.core.health import Band
+from warmupd.core.mailbox import DayLimit, DayRow, Defaults, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.pairing import Fit, choose_recipient
 from warmupd.core.ramp import Budget
 from warmupd.core.window import Window
-from warmupd.store import directories, mailboxes, partitions
+from warmupd.store import days, directories, mailboxes, partitions, states
+from warmupd.store.database import Connection
 
 DEFAULTS = Defaults(
     zone="Europe/Paris", hours=Hours(start=6, end=22), ramp=Ramp(start=5, step=3, target=40, floor=30), own_mail=2
 )
 TOMORROW = TODAY + dt.timedelta(days=1)
 BUDGET = Budget(quota=8, floor=5, ramp_day=2, factors=(("ramp", 8),))
-WINDOW = Window(opens_at=OPENS, closes_at=CLOSES)
+WINDOW = Window(opens_at=OPENS + dt.timedelta(days=1), closes_at=CLOSES + dt.timedelta(days=1))
 
 
 async def test_mailbox_without_settings_has_the_defaults(ground: Ground) -> None:
@@ -32,7 +34,7 @@ async def test_mailbox_without_settings_has_the_defaults(ground: Ground) -> None
     (mailbox,) = await mailboxes.load_mailboxes(ground.db, DEFAULTS)
     assert (mailbox.id, mailbox.domain, mailbox.state) == (mailbox_id, "example.test", MailboxState.ACTIVE)
     assert (mailbox.zone, mailbox.hours, mailbox.ramp) == (DEFAULTS.zone, DEFAULTS.hours, DEFAULTS.ramp)
-    assert (mailbox.day_limit, mailbox.ramp_days) == (None, 0)
+    assert (mailbox.day_limits, mailbox.ramp_days) == ((), 0)
 
 
 async def test_own_settings_override_the_users_and_the_defaults(ground: Ground) -> None:
@@ -48,13 +50,27 @@ async def test_own_settings_override_the_users_and_the_defaults(ground: Ground) 
     assert (second.zone, second.hours) == ("Asia/Tokyo", DEFAULTS.hours)
 
 
-async def test_day_limit_is_the_lower_of_plan_and_provider(ground: Ground) -> None:
+async def test_limits_of_plan_and_provider_and_what_was_learnt_are_named(ground: Ground) -> None:
     await ground.mailboxes(1)
-    await ground.db.execute("UPDATE mailboxes SET provider_limit = 20, own_mail = 5")
-    assert (await _only(ground)).day_limit == 15
     await ground.db.execute("UPDATE plans SET sends_per_day = 12, priority = 3")
+    await ground.db.execute(
+        "UPDATE mailboxes SET provider_limit = 20, own_mail = 5, learnt_limit = 9, learnt_at = $1, timezone = $2",
+        NOON,
+        "Pacific/Kiritimati",
+    )
     mailbox = await _only(ground)
-    assert (mailbox.day_limit, mailbox.priority) == (12, 3)
+    learnt = DayLimit("learnt", 9, TOMORROW)  # on the mailbox's calendar
+    assert mailbox.day_limits == (DayLimit("plan", 12), DayLimit("provider", 15), learnt)
+    assert mailbox.priority == 3
+
+
+async def test_who_is_already_warm_starts_at_the_minimum(ground: Ground) -> None:
+    await ground.mailboxes(1)
+    await ground.db.execute("UPDATE mailboxes SET already_warm = true")
+    assert (await _only(ground)).ramp == Ramp(start=30, step=3, target=40, floor=30)
+    await ground.db.execute("UPDATE mailboxes SET ramp_start = 35, health = 'WATCH'")
+    mailbox = await _only(ground)
+    assert (mailbox.ramp.start, mailbox.health) == (35, Band.WATCH)
 
 
 async def test_users_gap_is_half_of_what_its_quotas_leave(ground: Ground) -> None:
@@ -85,10 +101,12 @@ async def test_changes_are_told(ground: Ground) -> None:
 async def test_day_is_opened_once_and_advances_the_ramp_once(ground: Ground) -> None:
     await ground.mailboxes(1)
     mailbox = await _only(ground)
-    (opened,) = await mailboxes.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, BUDGET)])
+    await ground.db.execute("UPDATE mailboxes SET ramp_days = 1")
+    opened = await days.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, BUDGET)])
     again = Budget(quota=40, floor=30, ramp_day=3, factors=())
-    assert await mailboxes.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, again)]) == [opened]
-    assert (opened.quota, opened.floor, opened.opens_at) == (8, 5, OPENS)
+    assert await days.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, again)]) == opened
+    opened_day = opened[mailbox.id]
+    assert (opened_day.quota, opened_day.floor, opened_day.opens_at) == (8, 5, WINDOW.opens_at)
     assert (await _only(ground)).ramp_days == 2
     assert await ground.db.fetchval("SELECT factors FROM mailbox_days WHERE day = $1", TOMORROW) == [["ramp", 8]]
 
@@ -97,36 +115,69 @@ async def test_all_who_open_a_day_at_once_get_its_row(ground: Ground) -> None:
     await ground.mailboxes(30)
     loaded = await mailboxes.load_mailboxes(ground.db, DEFAULTS)
     wanted = [(mailbox, TOMORROW, WINDOW, BUDGET) for mailbox in loaded]
-    opened = await asyncio.gather(*(mailboxes.open_days(ground.db, wanted) for _ in range(6)))
-    assert [len({day.mailbox_id for day in days}) for days in opened] == [30] * 6
-    assert all(day.day == TOMORROW for days in opened for day in days)
+    opened = await asyncio.gather(*(days.open_days(ground.db, wanted) for _ in range(6)))
+    assert [len(found) for found in opened] == [30] * 6
+    assert all(day.day == TOMORROW for found in opened for day in found.values())
 
 
 async def test_day_that_another_opens_in_this_moment_is_returned_as_it_stands(ground: Ground) -> None:
     await ground.mailboxes(1)
     mailbox = await _only(ground)
     async with ground.db.acquire() as connection, connection.transaction():
-        await connection.execute(
-            "INSERT INTO mailbox_days SELECT mailbox_id, $1, user_id, opens_at, closes_at, 7, floor, ramp_day, factors"
-            " FROM mailbox_days",
-            TOMORROW,
-        )
-        opening = asyncio.create_task(mailboxes.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, BUDGET)]))
-        await somebody_waits(connection)
-    assert [day.quota for day in await opening] == [7]
+        await _open_on(connection, TOMORROW, WINDOW)
+        opening = asyncio.create_task(days.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, BUDGET)]))
+        await _waits_or_ends(connection, opening)
+    assert [day.quota for day in (await opening).values()] == [7]
 
 
-async def test_ramp_never_goes_back(ground: Ground) -> None:
+async def test_ramp_that_was_changed_meanwhile_is_left_alone(ground: Ground) -> None:
+    """By a stop, that resets it, or by another day."""
     await ground.mailboxes(1)
-    await ground.db.execute("UPDATE mailboxes SET ramp_days = 9")
-    await mailboxes.open_days(ground.db, [(await _only(ground), TOMORROW, WINDOW, BUDGET)])
-    assert (await _only(ground)).ramp_days == 9
+    for changed in (0, 9):
+        await ground.db.execute("UPDATE mailboxes SET ramp_days = $1", changed)
+        await ground.db.execute("DELETE FROM mailbox_days")
+        assert await days.open_days(ground.db, [(await _only(ground), TOMORROW, WINDOW, BUDGET)])
+        assert (await _only(ground)).ramp_days == changed
 
 
-async def test_open_days_are_loaded_by_their_date(ground: Ground) -> None:
+async def test_day_that_begins_before_the_last_has_ended_is_not_opened(ground: Ground) -> None:
+    (mailbox_id,) = await ground.mailboxes(1, quota=7)
+    mailbox = await _only(ground)
+    early = Window(opens_at=CLOSES - dt.timedelta(seconds=1), closes_at=WINDOW.closes_at)
+    found = await days.open_days(ground.db, [(mailbox, TOMORROW, early, BUDGET)])
+    assert (found[mailbox_id].day, found[mailbox_id].quota) == (TODAY, 7)
+    at_its_end = Window(opens_at=CLOSES, closes_at=WINDOW.closes_at)
+    found = await days.open_days(ground.db, [(mailbox, TOMORROW, at_its_end, BUDGET)])
+    assert found[mailbox_id].day == TOMORROW
+
+
+async def test_day_with_an_earlier_date_is_not_opened(ground: Ground) -> None:
+    await ground.mailboxes(1)
+    yesterday = TODAY - dt.timedelta(days=1)
+    await days.open_days(ground.db, [(await _only(ground), yesterday, WINDOW, BUDGET)])
+    assert await ground.db.fetchval("SELECT array_agg(day) FROM mailbox_days") == [TODAY]
+
+
+async def test_two_who_open_overlapping_days_at_once_open_one(ground: Ground) -> None:
+    """Such as a worker that has read the mailbox's new zone, and one that has not."""
+    await ground.mailboxes(1)
+    mailbox = await _only(ground)
+    later = dt.timedelta(hours=9)
+    moved = Window(opens_at=WINDOW.opens_at + later, closes_at=WINDOW.closes_at + later)
+    async with ground.db.acquire() as connection, connection.transaction():
+        await _open_on(connection, TOMORROW, WINDOW)
+        day_after = TOMORROW + dt.timedelta(days=1)
+        opening = asyncio.create_task(days.open_days(ground.db, [(mailbox, day_after, moved, BUDGET)]))
+        await _waits_or_ends(connection, opening)
+    assert [day.day for day in (await opening).values()] == [TOMORROW]
+
+
+async def test_last_day_of_each_is_loaded(ground: Ground) -> None:
     first, second = await ground.pair(quota=7)
-    loaded = await mailboxes.load_days(ground.db, {first: TODAY, second: TOMORROW})
-    assert [(day.mailbox_id, day.day, day.quota, day.taken) for day in loaded] == [(first, TODAY, 7, 0)]
+    mailbox = next(m for m in await mailboxes.load_mailboxes(ground.db, DEFAULTS) if m.id == first)
+    await days.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, BUDGET)])
+    loaded = await days.load_days(ground.db, [first, second, 99])
+    assert {found: (day.day, day.quota) for found, day in loaded.items()} == {first: (TOMORROW, 8), second: (TODAY, 7)}
 
 
 # -- states ---------------------------------------------------------------------------------------------------------
@@ -141,6 +192,26 @@ async def test_change_of_state_is_written_down(ground: Ground) -> None:
     assert tuple(row) == (NOON, "cli", "mailbox", str(mailbox), "ACTIVE", "PAUSED", "why")
 
 
+async def test_stop_resets_the_ramp_and_a_pause_keeps_it(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    await ground.db.execute("UPDATE mailboxes SET ramp_days = 9")
+    await _state(ground, mailbox, MailboxState.PAUSED)
+    assert (await _only(ground)).ramp_days == 9
+    assert await states.stop_mailbox(ground.db, mailbox, actor="cli", reason="why", at=NOON) == "PAUSED"
+    stopped = await _only(ground)
+    assert (stopped.state, stopped.ramp_days) == (MailboxState.PAUSED, 0)
+    told = await ground.db.fetchval("SELECT reason FROM state_changes ORDER BY id DESC LIMIT 1")
+    assert told == "why; ramp reset"
+
+
+async def test_limit_is_learnt_from_what_was_taken_today(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    assert await states.learn_limit(ground.db, mailbox, at=NOON) == 1
+    await ground.db.execute("UPDATE mailbox_days SET taken = 8, sent = 7")
+    assert await states.learn_limit(ground.db, mailbox, at=NOON) == 7
+    assert (await _only(ground)).day_limits == (DayLimit("learnt", 7, TODAY),)
+
+
 async def test_removed_mailbox_keeps_its_state(ground: Ground) -> None:
     (mailbox,) = await ground.mailboxes(1, state="REMOVED")
     assert await _state(ground, mailbox, MailboxState.ACTIVE) is None
@@ -150,29 +221,29 @@ async def test_removed_mailbox_keeps_its_state(ground: Ground) -> None:
 async def test_suspension_ends_by_itself_and_touches_nobody_else(ground: Ground) -> None:
     over, lasting, unbounded = await ground.mailboxes(3)
     for mailbox, until in ((over, after(60)), (lasting, after(61)), (unbounded, None)):
-        await mailboxes.change_state(
+        await states.change_state(
             ground.db, mailbox, MailboxState.SUSPENDED, actor="daemon", reason="why", at=NOON, until=until
         )
-    assert await mailboxes.end_suspensions(ground.db, at=after(60)) == [over]
-    states = await ground.db.fetch("SELECT state FROM mailboxes ORDER BY id")
-    assert [row["state"] for row in states] == ["ACTIVE", "SUSPENDED", "SUSPENDED"]
+    assert await states.end_suspensions(ground.db, at=after(60)) == [over]
+    rows = await ground.db.fetch("SELECT state FROM mailboxes ORDER BY id")
+    assert [row["state"] for row in rows] == ["ACTIVE", "SUSPENDED", "SUSPENDED"]
     assert await ground.db.fetchval("SELECT count(*) FROM state_changes WHERE became = 'ACTIVE'") == 1
 
 
 async def test_refusals_close_together_are_one_doubt(ground: Ground) -> None:
     (mailbox,) = await ground.mailboxes(1)
     doubts = [
-        await mailboxes.doubt_credentials(ground.db, mailbox, apart=300, at=after(at)) for at in (0, 299, 300, 301, 601)
+        await states.doubt_credentials(ground.db, mailbox, apart=300, at=after(at)) for at in (0, 299, 300, 301, 601)
     ]
     assert doubts == [1, 1, 2, 2, 3]
-    await mailboxes.trust_credentials(ground.db, mailbox)
-    assert await mailboxes.doubt_credentials(ground.db, mailbox, apart=300, at=after(602)) == 1
+    await states.trust_credentials(ground.db, mailbox)
+    assert await states.doubt_credentials(ground.db, mailbox, apart=300, at=after(602)) == 1
 
 
 async def test_rest_is_never_cut_short(ground: Ground) -> None:
     (mailbox,) = await ground.mailboxes(1)
     for until in (after(900), after(60)):
-        await mailboxes.rest_mailbox(
+        await states.rest_mailbox(
             ground.db, mailbox, until=until, reason="rate", message="450 slower", remedy="", at=NOON
         )
     assert await ground.db.fetchval("SELECT resting_until FROM mailbox_pace") == after(900)
@@ -232,10 +303,30 @@ async def test_partition_has_the_tables_constraints(ground: Ground) -> None:
     assert rows[0]["rules"] == rows[1]["rules"]
 
 
+async def _open_on(connection: Connection, day: dt.date, window: Window) -> None:
+    """What `open_days` of somebody else does, who has not committed yet."""
+    await connection.execute("SELECT FROM mailboxes FOR NO KEY UPDATE")
+    await connection.execute(
+        "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day)"
+        " SELECT id, $1, user_id, $2, $3, 7, 5, 2 FROM mailboxes",
+        day,
+        window.opens_at,
+        window.closes_at,
+    )
+
+
+async def _waits_or_ends(connection: Connection, opening: "asyncio.Task[dict[int, DayRow]]") -> None:
+    """Return once `opening` waits for a lock of this connection, or has ended without."""
+    waiting = asyncio.create_task(somebody_waits(connection))
+    await asyncio.wait([opening, waiting], return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+
+
 async def _only(ground: Ground) -> Mailbox:
     (mailbox,) = await mailboxes.load_mailboxes(ground.db, DEFAULTS)
     return mailbox
 
 
 async def _state(ground: Ground, mailbox: int, state: MailboxState) -> MailboxState | None:
-    return await mailboxes.change_state(ground.db, mailbox, state, actor="cli", reason="why", at=NOON)
+    return await states.change_state(ground.db, mailbox, state, actor="cli", reason="why", at=NOON)

@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import Defaults, Hours, MailboxState, Ramp
 from warmupd.core.ramp import resolve_budget
 from warmupd.core.window import window_of
@@ -13,8 +14,10 @@ from warmupd.errors import UsageError
 from warmupd.store import diagnosis, enrolment, fleet, mailbox_report, reports, slots, users
 from warmupd.store.accounts import NewMailbox, add_mailbox, seal_secrets
 from warmupd.store.database import Database
-from warmupd.store.mailboxes import change_state, load_mailboxes, open_days, rest_mailbox
+from warmupd.store.days import open_days
+from warmupd.store.mailboxes import load_mailboxes
 from warmupd.store.partitions import make_partitions
+from warmupd.store.states import change_state, rest_mailbox
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 DEFAULTS = Defaults(zone="UTC", hours=Hours(start=0, end=24), ramp=Ramp(start=40, step=1, target=40, floor=30))
@@ -48,7 +51,9 @@ async def open_today(db: Database, mailbox_id: int) -> None:
     (found,) = await load_mailboxes(db, DEFAULTS, [mailbox_id])
     window = window_of(NOW.date(), found.zone, found.hours)
     assert window is not None
-    await open_days(db, [(found, NOW.date(), window, resolve_budget(found, NOW.date(), variance=0.1))])
+    await open_days(
+        db, [(found, NOW.date(), window, resolve_budget(found, NOW.date(), variance=0.1, rules=HealthRules()))]
+    )
 
 
 async def use_cap(db: Database, scope: str, ref: UUID, sends: int, head: dt.datetime) -> None:
@@ -69,7 +74,7 @@ async def use_cap(db: Database, scope: str, ref: UUID, sends: int, head: dt.date
 async def test_open_day_is_reported_with_what_made_its_quota(db: Database) -> None:
     anna = await mailbox(db, await user(db), "anna@example.com")
     await open_today(db, anna)
-    counts = (await reports.days_of(db, {anna: NOW.date()}))[anna]
+    counts = (await reports.days_of(db, [anna]))[anna]
     budget = await mailbox_report.budget_of(db, anna, NOW.date())
     assert budget is not None
     assert budget.factors[0] == ("ramp", 40)
@@ -77,10 +82,9 @@ async def test_open_day_is_reported_with_what_made_its_quota(db: Database) -> No
     assert (counts.sent, counts.failed, budget.ramp_day) == (0, 0, 1)
 
 
-async def test_other_days_are_not_todays(db: Database) -> None:
+async def test_mailbox_without_a_day_is_not_reported(db: Database) -> None:
     anna = await mailbox(db, await user(db), "anna@example.com")
-    await open_today(db, anna)
-    assert await reports.days_of(db, {anna: NOW.date() + dt.timedelta(days=1)}) == {}
+    assert await reports.days_of(db, [anna]) == {}
 
 
 async def test_states_are_counted_without_removed_mailboxes(db: Database) -> None:

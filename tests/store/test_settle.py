@@ -260,3 +260,24 @@ async def _deadlocks(ground: Ground) -> int:
 def _any_outcome(job: Job, now: dt.datetime, rng: random.Random) -> Settlement:
     kind = rng.choice([SENT, SENT, FAILED, DEFERRED, RETURNED, UNKNOWN])
     return Settlement(job=job, kind=kind, reason="any", retry_at=now + dt.timedelta(seconds=60))
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "bounced"),
+    [
+        (OutcomeKind.FAILED, "recipient_unknown", 1),
+        (OutcomeKind.FAILED, "removed", 0),
+        (OutcomeKind.FAILED, "temporary_gave_up", 0),
+        (OutcomeKind.DEFERRED, "temporary", 0),  # its window is over
+        (OutcomeKind.UNKNOWN, "unknown", 0),
+    ],
+)
+async def test_bounce_is_told_from_what_no_server_refused(
+    ground: Ground, kind: OutcomeKind, reason: str, bounced: int
+) -> None:
+    sender, recipient = await ground.pair()
+    job = await ground.grant(await ground.worker(), ask(sender, recipient))
+    settlement = Settlement(job=job, kind=kind, reason=reason, retry_at=CLOSES)
+    await jobs.settle(ground.db, [settlement], at=NOON)
+    await jobs.settle(ground.db, [settlement], at=NOON)
+    assert await ground.db.fetchval("SELECT bounced FROM mailbox_days WHERE mailbox_id = $1", sender) == bounced

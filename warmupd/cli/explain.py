@@ -16,8 +16,13 @@ EXAMPLE = "Example: warmupd explain anna@example.com"
 FACTORS = {
     "ramp": "ramp",
     "variance": "daily variation",
-    "provider_or_plan": "limit of provider or plan",
-    "health": "health",
+    "health_watch": "health, watched",
+    "health_throttled": "health, throttled",
+    "health_suspended": "health, suspended",
+    "short_day": "cut short by a changed zone or hours",
+    "plan": "limit of the plan",
+    "provider": "limit of the provider",
+    "learnt": "limit learnt from the provider",
 }
 
 Address = Annotated[str, typer.Argument(metavar="MAILBOX", help="Its address.", show_default=False)]
@@ -62,6 +67,7 @@ def _facts(explained: "Explained") -> Iterator[tuple[str, str]]:
     yield "State", state + (f", until {_clock(explained, row.state_until)}" if row.state_until else "")
     yield "Window", _window(explained)
     yield "Quota", _quota(explained)
+    yield "Health", _health(explained)
     yield "Today", _today(explained)
     yield "Answers", _waiting(explained)
     yield "Next send", _next(explained)
@@ -92,7 +98,18 @@ def _quota(explained: "Explained") -> str:
         ramp = explained.ramp
         return f"not set yet today; the ramp starts at {ramp.start}, adds {ramp.step} a day, and ends at {ramp.target}"
     factors = [f"{FACTORS.get(word, word)} {quota}" for word, quota in budget.factors]
-    return f"{budget.quota} (day {budget.ramp_day} of the ramp: {', '.join(factors)})"
+    short = f"; {explained.shortfall}" if explained.shortfall else ""
+    return f"{budget.quota} (day {budget.ramp_day} of the ramp: {', '.join(factors)}){short}"
+
+
+def _health(explained: "Explained") -> str:
+    found, band = explained.health, explained.mailbox.health.lower()
+    if not found.seen:
+        return f"{band}; no message of the last days was found yet"
+    places = f"{found.inbox} in the inbox, {found.spam} in spam, {found.other} elsewhere"
+    if explained.score is None:
+        return f"{band}; {places}: too few to judge"
+    return f"{band}; {explained.score:.0%} in the inbox ({places})"
 
 
 def _today(explained: "Explained") -> str:
@@ -100,7 +117,11 @@ def _today(explained: "Explained") -> str:
         return ""
     flying = sum(job.status == "PROCESSING" for job in explained.jobs)
     lost = sum(job.status == "UNKNOWN" for job in explained.jobs)
-    told = [f"{explained.today.sent} sent", f"{flying} in flight", f"{explained.today.failed} failed"]
+    told = [
+        f"{explained.today.sent} sent",
+        f"{flying} in flight",
+        f"{explained.today.failed} failed ({explained.today.bounced} refused for good)",
+    ]
     if lost:
         told.append(f"{lost} unknown (looked for)")
     return f"{', '.join(told)}, {explained.left} left; {explained.attempts_left} attempts left"

@@ -50,6 +50,7 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     imap_username: options.ImapUsername = None,
     name: options.Name = None,
     timezone: options.Timezone = None,
+    already_warm: Annotated[bool, typer.Option("--already-warm", help="Its ramp starts at its minimum.")] = False,
     pool: options.Pool = None,
     create_pool: options.CreatePool = False,
 ) -> None:
@@ -65,7 +66,7 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     from warmupd.cli.session import work
 
     servers = _servers(address, given)
-    settings = options.changes_of({"timezone": timezone}, [])
+    settings = options.changes_of({"timezone": timezone, "already_warm": already_warm or None}, [])
     passwords = known_passwords(f"Password of {address}", stdin=password_stdin)
 
     async def task(session: "Session") -> None:

@@ -48,6 +48,7 @@ OwnMail = Annotated[int | None, _option("--own-mail", "Its owner's messages a da
 ProviderLimit = Annotated[
     int | None, _option("--provider-limit", "Messages a day that the provider takes.", "N", min=0, max=100000)
 ]
+AlreadyWarm = Annotated[bool | None, _option("--already-warm/--not-warm", "Its ramp starts at its minimum.")]
 Pool = Annotated[str | None, _option("--pool", "Join this shared pool.", "NAME")]
 CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
 

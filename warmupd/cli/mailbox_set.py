@@ -33,6 +33,7 @@ SENDING_OPTIONS = (
     "ramp_step",
     "target",
     "minimum",
+    "already_warm",
     "own_mail",
     "provider_limit",
 )
@@ -81,6 +82,7 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     ramp_step: options.RampStep = None,
     target: options.Target = None,
     minimum: options.Minimum = None,
+    already_warm: options.AlreadyWarm = None,
     own_mail: options.OwnMail = None,
     provider_limit: options.ProviderLimit = None,
     pool: options.Pool = None,
@@ -216,7 +218,7 @@ async def _write(
     from warmupd.mail.vault import Vault
     from warmupd.store.accounts import change_mailboxes, seal_secrets
     from warmupd.store.enrolment import end_rest
-    from warmupd.store.mailboxes import change_state
+    from warmupd.store.states import change_state
 
     ids = [mailbox.id for mailbox in chosen]
     await change_mailboxes(session.db, ids, changes)

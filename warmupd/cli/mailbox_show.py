@@ -84,14 +84,15 @@ def _known_state(word: str) -> str:
 
 
 async def _days(session: "Session", ids: Sequence[int]) -> "dict[int, DayCounts]":
-    from warmupd.core.window import local_day
+    from warmupd.core.opening import is_current
     from warmupd.daemon.options import defaults_of
     from warmupd.store.mailboxes import load_mailboxes
     from warmupd.store.reports import days_of
 
     now = session.clock.now()
     mailboxes = await load_mailboxes(session.db, defaults_of(session.config), ids)
-    return await days_of(session.db, {mailbox.id: local_day(now, mailbox.zone) for mailbox in mailboxes})
+    last = await days_of(session.db, ids)
+    return {m.id: last[m.id] for m in mailboxes if m.id in last and is_current(last[m.id].day, m.zone, now)}
 
 
 def _print_list(found: "Sequence[MailboxReport]", days: "Mapping[int, DayCounts]") -> None:
@@ -105,12 +106,13 @@ def _print_list(found: "Sequence[MailboxReport]", days: "Mapping[int, DayCounts]
                 mailbox.address,
                 mailbox.user,
                 mailbox.state,
+                mailbox.health.lower(),
                 f"{day.sent}/{day.day.quota}" if day else "",
                 " ".join(mailbox.labels),
                 mailbox.state_reason,
             ]
         )
-    print_table(["mailbox", "user", "state", "today", "labels", "reason"], rows, right=["today"])
+    print_table(["mailbox", "user", "state", "health", "today", "labels", "reason"], rows, right=["today"])
     if not rows:
         print(count(0, "mailbox"))
 
@@ -133,6 +135,7 @@ def _facts(report: "MailboxReport", settings: Mapping[str, Any]) -> list[tuple[s
         ("Pool", f"{report.pool}, shared" if report.shared_pool else "their private pool"),
         ("Labels", ", ".join(report.labels)),
         ("State", f"{report.state}: {report.state_reason}" if report.state_reason else report.state),
+        ("Health", report.health.lower()),
         (
             "Enrolled",
             f"{report.enrolled_at.astimezone(dt.UTC):%Y-%m-%d %H:%M} UTC, {settings['ramp_days']} days of ramp",
@@ -146,6 +149,8 @@ def _facts(report: "MailboxReport", settings: Mapping[str, Any]) -> list[tuple[s
         ("Weekdays", or_default("weekdays_only", form="weekdays only: {}")),
         ("Ramp", or_default("ramp_start", "ramp_step", form="starts at {}, {} more each day")),
         ("Quota", or_default("target_daily", "min_daily", form="target {}, minimum {}")),
+        ("Warm", "already; its ramp starts at its minimum" if settings["already_warm"] else ""),
         ("Own mail", or_default("own_mail", form="{} a day")),
         ("Provider", or_default("provider_limit", form="at most {} a day")),
+        ("Learnt", "" if settings["learnt_limit"] is None else f"the provider takes {settings['learnt_limit']} a day"),
     ]

@@ -1,4 +1,4 @@
-"""`warmupd mailbox pause`, `resume` and `check`."""
+"""`warmupd mailbox pause`, `stop`, `resume` and `check`."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 CHECK_EXAMPLE = "Example: warmupd mailbox check anna@example.com"
 PAUSE_EXAMPLE = "Example: warmupd mailbox pause anna@example.com --reason holidays"
+STOP_EXAMPLE = "Example: warmupd mailbox stop anna@example.com"
 RESUME_EXAMPLE = "Example: warmupd mailbox resume --label client-a"
 
 Reason = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Shown until it is resumed.", show_default=False)]
@@ -42,6 +43,32 @@ def pause(
         await _set_state(session, chosen, MailboxState.PAUSED, reason or "by its owner")
 
     work(config, task, name="mailbox pause")
+
+
+def stop(
+    addresses: Addresses = None,
+    config: ConfigPath = None,
+    user: OfUser = None,
+    label: OfLabel = None,
+    domain: OfDomain = None,
+    reason: Reason = "",
+) -> None:
+    """Pause mailboxes and reset their ramp.
+
+    When they are resumed they begin with the first day of the ramp. `pause` keeps it.
+    """
+    from warmupd.cli.mailbox_choice import choose
+    from warmupd.cli.session import work
+    from warmupd.store.states import stop_mailbox
+
+    async def task(session: "Session") -> None:
+        chosen = await choose(session.db, addresses, user=user, label=label, domain=domain)
+        for mailbox in chosen:
+            at = session.clock.now()
+            was = await stop_mailbox(session.db, mailbox.id, actor="cli", reason=reason or "by its owner", at=at)
+            print(f"{mailbox.address}: {was} -> PAUSED, its ramp begins anew")
+
+    work(config, task, name="mailbox stop")
 
 
 def resume(
@@ -102,7 +129,7 @@ def refused(address: str, refusals: "Sequence[Refusal]") -> WarmupdError:
 
 
 async def _set_state(session: "Session", chosen: "Sequence[MailboxReport]", state: "MailboxState", reason: str) -> None:
-    from warmupd.store.mailboxes import change_state
+    from warmupd.store.states import change_state
 
     for mailbox in chosen:
         was = await change_state(session.db, mailbox.id, state, actor="cli", reason=reason, at=session.clock.now())

@@ -118,8 +118,10 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
 
     today, progress = overview.today, overview.progress
     sent = f"{today.sent:,} of {today.quota:,} sent{_percent(today.fill_rate)}"
-    yield "Today", f"{sent}, {today.in_flight} in flight, {today.failed} failed, {today.unknown} unknown"
+    failed = f"{today.failed} failed ({today.bounced} refused for good)"
+    yield "Today", f"{sent}, {today.in_flight} in flight, {failed}, {today.unknown} unknown"
     yield "Mailboxes", ", ".join(f"{number:,} {state}" for state, number in overview.mailboxes.items()) or "none"
+    yield "Health", ", ".join(f"{number:,} {band.lower()}" for band, number in overview.health.items())
     yield "Progress", ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in progress.items() if number)
     waiting = (f"{job.count:,} {job.status} (oldest {ago(job.oldest_seconds)})" for job in overview.jobs)
     yield "Open jobs", ", ".join(waiting) or "none"

@@ -5,9 +5,20 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from warmupd.core.capacity import CapUse
-from warmupd.core.mailbox import DayRow, Mailbox, MailboxState
+from warmupd.core.mailbox import DayRow, Mailbox, MailboxState, Ramp
 from warmupd.core.pacing import Spacing, deficit, even_gap
-from warmupd.core.window import local_day, next_opening, window_of
+from warmupd.core.ramp import Budget
+from warmupd.core.window import local_day, window_of
+
+SHORT_WORDS = {  # factor that took the quota below the daily minimum: in words
+    "health_watch": "some of its messages landed in spam",
+    "health_throttled": "many of its messages landed in spam",
+    "health_suspended": "most of its messages landed in spam",
+    "short_day": "its zone or hours were changed, and the day begins late",
+    "plan": "its user's plan allows no more",
+    "provider": "its provider's limit, less its owner's own mail, allows no more",
+    "learnt": "its provider turned out to take no more",
+}
 
 
 class Why(StrEnum):
@@ -53,7 +64,7 @@ class Situation:
     state_reason: str
     state_until: dt.datetime | None
     day: DayRow | None  # today's, if it is open
-    opens_at: dt.datetime  # when its next day is opened; now, or earlier, when that is due
+    opens_at: dt.datetime  # when its next day is opened, the one after `day`; now when that is due
     answers_due: tuple[dt.datetime, ...]  # PENDING answers and retries, in order
     next_ok_at: dt.datetime | None  # spacing since the last reservation
     resting_until: dt.datetime | None
@@ -133,10 +144,12 @@ def _by_day(situation: Situation, spacing: Spacing, now: dt.datetime) -> Verdict
             return _later(Why.NO_DAY, "its window is open, and a worker opens its day within a minute", now)
         window = window_of(local_day(now, mailbox.zone), mailbox.zone, mailbox.hours)
         if window is not None and now in window:
-            text = "it was enrolled too late for what is left of today's window, and begins with the next"
+            late = "it was enrolled too late for what is left of today's window, and begins with the next"
+            text = "its zone or hours were changed, and its last day counts until the next begins"
+            text = text if mailbox.ramp_days else late
             return _later(Why.WINDOW, text, situation.opens_at)
         return _later(Why.WINDOW, "its window is closed", situation.opens_at)
-    tomorrow = next_opening(day.day, mailbox.zone, mailbox.hours)[1].opens_at
+    tomorrow = situation.opens_at
     if not day.left:
         return _later(Why.QUOTA_MET, f"its quota of {day.quota} is used up for today", tomorrow)
     if day.attempts >= day.most_attempts:
@@ -212,6 +225,18 @@ def _estimate(situation: Situation, day: DayRow, spacing: Spacing, now: dt.datet
             last = situation.next_ok_at - dt.timedelta(seconds=spacing.mailbox_min) if situation.next_ok_at else start
             moments.append(max(now, last + dt.timedelta(seconds=gap)))
     return min(moments, default=day.closes_at)
+
+
+def shortfall_text(budget: Budget, ramp: Ramp) -> str:
+    """Why a day's quota is below the daily minimum, and which factor took it there; "" when it is not."""
+    word = budget.short_by(ramp.floor)
+    if word is None:
+        return ""
+    if word == "ramp":
+        text = "its target is lower" if ramp.target < ramp.floor else "its ramp has not reached it yet"
+    else:
+        text = SHORT_WORDS.get(word, word.replace("_", " "))
+    return f"below the minimum of {ramp.floor}: {text}"
 
 
 def _later(why: Why, text: str, at: dt.datetime) -> Verdict:

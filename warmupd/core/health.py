@@ -40,6 +40,8 @@ class HealthRules:
     suspend: float = 0.8
     watch_factor: float = 0.7
     throttle_factor: float = 0.5
+    window_days: int = 7  # placements that are looked back at
+    suspend_hours: float = 48.0  # that a suspended mailbox rests
 
     def factor(self, band: Band) -> float:
         """What share of its quota a mailbox in this band sends."""
@@ -51,17 +53,18 @@ def score(placements: Placements, rules: HealthRules) -> float | None:
     return placements.inbox / placements.seen if placements.seen >= rules.smallest_sample else None
 
 
-def next_band(now: Band, placements: Placements, rules: HealthRules) -> Band:
+def next_band(now: Band, placements: Placements, rules: HealthRules, *, anew: bool = False) -> Band:
     """The band by the placements of the last days; `now` is the one it is in.
 
     With too few placements nothing is judged: the band stays, but a suspension, whose time is the caller's to keep,
-    ends in THROTTLED, and a mailbox of which nothing at all was seen is HEALTHY. It gets worse by as many bands as the
-    share of spam says, and better by one band at a time, so that it has to prove itself in each.
+    ends in THROTTLED, and a mailbox of which nothing at all was seen is HEALTHY, unless counting began `anew` (after a
+    suspension): then it has yet to show itself. It gets worse by as many bands as the share of spam says, and better by
+    one band at a time, so that it has to prove itself in each.
     """
     if placements.seen < rules.smallest_sample:
         if now is Band.SUSPENDED:
             return Band.THROTTLED
-        return now if placements.seen else Band.HEALTHY
+        return now if placements.seen or anew else Band.HEALTHY
     spam = placements.spam / placements.seen
     judged = _judged(spam, rules)
     order = list(Band)

@@ -6,6 +6,8 @@ from enum import StrEnum
 from hashlib import blake2b, md5
 from uuid import UUID
 
+from warmupd.core.health import Band
+
 
 class MailboxState(StrEnum):
     """The Postgres ENUM `mailbox_state`."""
@@ -43,6 +45,20 @@ class Ramp:
     floor: int
 
 
+@dataclass(frozen=True, slots=True)
+class DayLimit:
+    """Most sends a local day by somebody's word. One that was learnt grows by one with each whole day since."""
+
+    word: str  # "plan", "provider" or "learnt"
+    sends: int
+    learnt_on: dt.date | None = None
+
+    def on(self, day: dt.date) -> int:
+        """What it allows on the local `day`."""
+        grown = 0 if self.learnt_on is None else (day - self.learnt_on).days - 1
+        return max(0, self.sends + max(0, grown))
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hours:
     """The send window in local hours: from `start` (0 to 23) up to, but without, `end` (1 to 24)."""
@@ -76,7 +92,8 @@ class Mailbox:
     hours: Hours
     ramp: Ramp
     ramp_days: int  # days that the ramp has advanced so far
-    day_limit: int | None = None  # most sends a local day: the provider's (less the owner's own mail) or the plan's
+    day_limits: tuple[DayLimit, ...] = ()  # the provider's is less the owner's own mail
+    health: Band = Band.HEALTHY
     user_gap: float = 1.0  # most seconds between sends of its user: half of what the user's quotas leave
     language: str = "en"
     smtp_host: str = ""

@@ -3,7 +3,14 @@
 import datetime as dt
 from dataclasses import dataclass
 
+from warmupd.core.health import Band, HealthRules
 from warmupd.core.mailbox import Mailbox, Ramp, draw_lot
+
+HEALTH_WORDS = {
+    Band.WATCH: "health_watch",
+    Band.THROTTLED: "health_throttled",
+    Band.SUSPENDED: "health_suspended",
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -15,17 +22,25 @@ class Budget:
     ramp_day: int
     factors: tuple[tuple[str, int], ...]
 
+    def short_by(self, floor: int) -> str | None:
+        """The factor that took the quota below `floor` to stay there; None when the quota reaches it."""
+        below: str | None = None
+        for word, quota in self.factors:
+            below = None if quota >= floor else below or word
+        return below
+
 
 def ramp_quota(ramp: Ramp, day: int) -> int:
     """What day `day` (1 is the first) of the ramp owes: min(target, start + step * (day - 1))."""
     return min(ramp.target, ramp.start + ramp.step * (day - 1))
 
 
-def resolve_budget(mailbox: Mailbox, day: dt.date, *, variance: float) -> Budget:
-    """The quota of `mailbox` on its local `day`: ramp, then variance but never below the floor, then ceilings.
+def resolve_budget(mailbox: Mailbox, day: dt.date, *, variance: float, rules: HealthRules) -> Budget:
+    """The quota of `mailbox` on its local `day`: ramp, then variance but never below the floor, health, and limits.
 
     Pure: the same mailbox and day give the same answer whenever asked. `variance` 0.1 means up to 10 % either way; it
-    begins once the mailbox is ramped, which is at its floor, or at its target if that is lower.
+    begins once the mailbox is ramped, which is at its floor, or at its target if that is lower. Health and the limits
+    of plan and provider are stronger than the floor; each that takes something away is named.
     """
     ramp_day = mailbox.ramp_days + 1
     ramped = ramp_quota(mailbox.ramp, ramp_day)
@@ -35,10 +50,20 @@ def resolve_budget(mailbox: Mailbox, day: dt.date, *, variance: float) -> Budget
     if variance and ramped >= min(mailbox.ramp.floor, mailbox.ramp.target):
         quota = max(floor, ramped + _swing(mailbox.id, day, most=int(ramped * variance)))
         factors.append(("variance", quota))
-    if mailbox.day_limit is not None and mailbox.day_limit < quota:
-        quota = max(0, mailbox.day_limit)
-        factors.append(("provider_or_plan", quota))
+    if (weakened := _weakened(quota, mailbox.health, rules)) < quota:
+        quota = weakened
+        factors.append((HEALTH_WORDS[mailbox.health], quota))
+    for limit in mailbox.day_limits:
+        if (most := limit.on(day)) < quota:
+            quota = most
+            factors.append((limit.word, quota))
     return Budget(quota=quota, floor=min(floor, quota), ramp_day=ramp_day, factors=tuple(factors))
+
+
+def _weakened(quota: int, health: Band, rules: HealthRules) -> int:
+    """The band's share of the quota; at least one, since who sends nothing can never be seen to have recovered."""
+    factor = rules.factor(health)
+    return min(quota, max(1, round(quota * factor))) if factor else 0
 
 
 def _swing(mailbox_id: int, day: dt.date, *, most: int) -> int:

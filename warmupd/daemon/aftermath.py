@@ -3,13 +3,14 @@
 import datetime as dt
 
 from warmupd.core.job import Job
-from warmupd.core.mailbox import Mailbox, MailboxState
+from warmupd.core.mailbox import DayLimit, Mailbox, MailboxState
 from warmupd.core.outcome import Action, Outcome, OutcomeKind, backoff
+from warmupd.core.window import local_day
 from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import mailboxes, visits
+from warmupd.store import states, visits
 
 DAY = 86_400.0
 DOUBTS = 2  # refused logins, apart from each other, that make a mailbox AUTH_FAILED: one alone never does
@@ -17,6 +18,9 @@ DOUBT_APART = 300.0  # seconds: refusals closer together are one
 DOUBT_REST = 900.0  # seconds until the second try
 NOT_REACHED = frozenset({"returned", "removed", "secrets", "not_composed", "forbidden_host"})  # no server had a say
 SPARED = 3600.0  # seconds that a recipient whose server asked for it is spared
+REFUSALS_WITHIN = 7 * DAY  # two senders, told so within this time, are believed
+REFUSED_TWICE = "its address was refused twice"
+REFUSED_REMEDY = "check that the address exists, then `warmupd mailbox resume`"
 CHECKED_WITHIN = 60.0  # seconds in which a recipient whose address was refused is visited
 
 
@@ -48,9 +52,9 @@ class Aftermath:
         nothing about the IMAP login, and a mailbox that cannot be visited goes on sending until it is sure.
         """
         now = self._clock.now()
-        mailbox.auth_doubts = await mailboxes.doubt_credentials(self._db, mailbox.id, apart=DOUBT_APART, at=now)
+        mailbox.auth_doubts = await states.doubt_credentials(self._db, mailbox.id, apart=DOUBT_APART, at=now)
         if visits:
-            await mailboxes.note_error(self._db, mailbox.id, message=message, remedy=remedy, at=now)
+            await states.note_error(self._db, mailbox.id, message=message, remedy=remedy, at=now)
         else:
             await self._rest(mailbox, DOUBT_REST, "credentials", message, remedy)
         if max(mailbox.auth_doubts, visits) >= DOUBTS:
@@ -64,14 +68,26 @@ class Aftermath:
                 job=job.id, mailbox=mailbox.id, outcome=outcome.kind, reason=outcome.reason, message=outcome.message
             )
 
+    async def _learn_limit(self, mailbox: Mailbox) -> None:
+        """A daily limit was hit: from tomorrow on the budget knows of it."""
+        now = self._clock.now()
+        learnt = DayLimit(
+            "learnt", await states.learn_limit(self._db, mailbox.id, at=now), local_day(now, mailbox.zone)
+        )
+        for known in (mailbox, self._book.mailboxes.get(mailbox.id)):
+            if known is not None:
+                known.day_limits = (*(limit for limit in known.day_limits if limit.word != learnt.word), learnt)
+
     async def _act(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
+        if outcome.reason == "daily_limit":
+            await self._learn_limit(mailbox)
         match outcome.action:
             case Action.NONE:
                 await self._note(mailbox, outcome)
             case Action.BACK_OFF_HOST:
                 await self._back_off_host(mailbox, outcome)
             case Action.SPARE_RECIPIENT | Action.CHECK_RECIPIENT:
-                await self._spare(job.recipient_id, outcome)
+                await self._spare(mailbox, job.recipient_id, outcome)
             case Action.DOUBT_CREDENTIALS:
                 await self.doubt_credentials(mailbox, outcome.message, outcome.remedy)
             case Action.OWNER_MUST_ACT | Action.SUSPEND:
@@ -85,24 +101,29 @@ class Aftermath:
         if outcome.kind is OutcomeKind.SENT:
             if mailbox.auth_doubts:
                 mailbox.auth_doubts = 0
-                await mailboxes.trust_credentials(self._db, mailbox.id)
+                await states.trust_credentials(self._db, mailbox.id)
         elif outcome.kind is not OutcomeKind.RETURNED:
-            await mailboxes.note_error(
+            await states.note_error(
                 self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
             )
 
     async def _back_off_host(self, mailbox: Mailbox, outcome: Outcome) -> None:
         if wait := self._holds.host_failed(mailbox.smtp_host, outcome.retry_after):
             self._events.host_shut(host=mailbox.smtp_host, seconds=wait)
-        await mailboxes.note_error(
+        await states.note_error(
             self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
         )
 
-    async def _spare(self, recipient_id: int, outcome: Outcome) -> None:
+    async def _spare(self, mailbox: Mailbox, recipient_id: int, outcome: Outcome) -> None:
         now = self._clock.now()
         self._book.spare(recipient_id, now + dt.timedelta(seconds=outcome.retry_after or SPARED))
         if outcome.action is Action.CHECK_RECIPIENT:
             await visits.hasten_visit(self._db, recipient_id, before=now + dt.timedelta(seconds=CHECKED_WITHIN))
+            recipient = self._book.mailboxes.get(recipient_id)
+            twice = await states.count_refusal(self._db, recipient_id, mailbox.id, within=REFUSALS_WITHIN, at=now)
+            if twice and recipient is not None and recipient.state.receives:
+                await states.note_error(self._db, recipient_id, message=outcome.message, remedy=REFUSED_REMEDY, at=now)
+                await self._change_state(recipient, MailboxState.SUSPENDED, REFUSED_TWICE)
 
     def _rest_seconds(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> float:
         if outcome.action is Action.REST_A_DAY:
@@ -116,7 +137,7 @@ class Aftermath:
         now = self._clock.now()
         until = now + dt.timedelta(seconds=seconds)
         self._events.resting(mailbox=mailbox.id, seconds=seconds, reason=reason)
-        await mailboxes.rest_mailbox(
+        await states.rest_mailbox(
             self._db, mailbox.id, until=until, reason=reason, message=message, remedy=remedy, at=now
         )
 
@@ -130,11 +151,12 @@ class Aftermath:
     async def _change_state(
         self, mailbox: Mailbox, state: MailboxState, reason: str, until: dt.datetime | None = None
     ) -> None:
-        was = await mailboxes.change_state(
+        was = await states.change_state(
             self._db, mailbox.id, state, actor="daemon", reason=reason, until=until, at=self._clock.now()
         )
+        if was is None:
+            return
         for known in (mailbox, self._book.mailboxes.get(mailbox.id)):  # it may have been read anew since
             if known is not None:
                 known.state = state
-        if was is not None:
-            self._events.state_changed(mailbox=mailbox.id, state=state, reason=reason)
+        self._events.state_changed(mailbox=mailbox.id, state=state, reason=reason)

@@ -15,6 +15,7 @@ from warmupd.core.job import JobStatus
 from warmupd.core.reply import Phase
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
+from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.denials import Denials
 from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
@@ -23,7 +24,7 @@ from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.metrics import Metrics
-from warmupd.daemon.options import defaults_of, engagement_of, limits_of, pace_of, timeouts_of, visiting_of
+from warmupd.daemon.options import defaults_of, engagement_of, health_of, limits_of, pace_of, timeouts_of, visiting_of
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Courier, Sender
@@ -85,7 +86,7 @@ class Worker:
             version=__version__,
             demand=self._demand,
         )
-        book = Book(db, defaults_of(config), variance=config.quota.variance)
+        book = Book(db, defaults_of(config), variance=config.quota.variance, rules=health_of(config))
         holds = Holds(clock)
         aftermath = Aftermath(self._ground, book, holds)
         self.smtp = courier or self._build_smtp()
@@ -183,6 +184,7 @@ class Worker:
             self._ground,
             leases=self.leases,
             book=book,
+            checkup=Checkup(self._ground, book),
             holds=holds,
             library=self._library,
             pace=pace_of(self.config),

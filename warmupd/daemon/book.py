@@ -4,38 +4,38 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
+from warmupd.core.health import HealthRules
 from warmupd.core.job import Job, JobKind, JobStatus, WaitingJob
 from warmupd.core.mailbox import DayRow, Defaults, Mailbox
+from warmupd.core.opening import is_current, next_day
 from warmupd.core.outcome import OutcomeKind
 from warmupd.core.pairing import Directory, Fit, choose_recipient
-from warmupd.core.ramp import resolve_budget
-from warmupd.core.window import Window, local_day, next_opening, window_of
-from warmupd.store import directories, jobs, mailboxes
+from warmupd.core.ramp import Budget, resolve_budget
+from warmupd.store import days, directories, jobs, mailboxes
 from warmupd.store.database import Database
 from warmupd.store.jobs import Settlement
 
 OPEN_AT_ONCE = 1000  # day rows a statement
-FIRST_DAY_GAP = 240.0  # seconds a send that must be left of the window on the day of enrolling
 
 
 class Book:
     """All mailboxes of the fleet, since any may be a recipient; their open days, waiting jobs and directories."""
 
-    def __init__(self, db: Database, defaults: Defaults, *, variance: float) -> None:
+    def __init__(self, db: Database, defaults: Defaults, *, variance: float, rules: HealthRules) -> None:
         self.mailboxes: dict[int, Mailbox] = {}
-        self.days: dict[int, DayRow] = {}
+        self.days: dict[int, DayRow] = {}  # the last that was opened of each mailbox
         self.waiting: dict[int, list[WaitingJob]] = defaultdict(list)
         self.directories: dict[int, Directory] = {}
         self.defaults = defaults
+        self.rules = rules
         self._db = db
         self._variance = variance
         self._not_now: dict[int, float] = {}  # recipients that cannot take more for a while: until (epoch seconds)
 
     async def load(self, now: dt.datetime) -> None:
-        """Read everything anew: mailboxes, their open days, what waits, and the pools' directories."""
+        """Read everything anew: mailboxes, their last days, what waits, and the pools' directories."""
         self.mailboxes = {mailbox.id: mailbox for mailbox in await mailboxes.load_mailboxes(self._db, self.defaults)}
-        today = {mailbox.id: local_day(now, mailbox.zone) for mailbox in self.mailboxes.values()}
-        self.days = {day.mailbox_id: day for day in await mailboxes.load_days(self._db, today)}
+        self.days = await days.load_days(self._db, list(self.mailboxes))
         self.waiting.clear()
         self._add_waiting(await jobs.load_waiting(self._db))
         await self.agree_directories(now)
@@ -49,8 +49,7 @@ class Book:
                 self.mailboxes[mailbox_id] = fresh[mailbox_id]
             else:
                 self.mailboxes.pop(mailbox_id, None)
-        today = {mailbox.id: local_day(now, mailbox.zone) for mailbox in fresh.values()}
-        self.days.update({day.mailbox_id: day for day in await mailboxes.load_days(self._db, today)})
+        self.days |= await days.load_days(self._db, list(fresh))
         await self.reload_waiting(ids)
 
     async def reload_waiting(self, ids: Sequence[int]) -> None:
@@ -69,8 +68,8 @@ class Book:
         pools: dict[int, list[tuple[int, int]]] = {} if only is None else {pool: [] for pool in only}
         for mailbox in self.mailboxes.values():
             if mailbox.state.receives and (only is None or mailbox.pool_id in only):
-                row = self.days.get(mailbox.id)
-                quota = row.quota if row else resolve_budget(mailbox, day, variance=0.0).quota
+                # Without the day's variance: weights that stay alike let the rotation go on from day to day.
+                quota = resolve_budget(mailbox, day, variance=0.0, rules=self.rules).quota
                 pools.setdefault(mailbox.pool_id, []).append((mailbox.id, max(1, quota)))
         agreed = await directories.agree_directories(self._db, day, pools)
         self.directories = agreed if only is None else self.directories | agreed
@@ -80,32 +79,32 @@ class Book:
         wanted = []
         for mailbox_id in ids:
             mailbox = self.mailboxes[mailbox_id]
-            today = local_day(now, mailbox.zone)
-            window = _window(mailbox, today, now)
-            if window is None or now not in window:
-                continue
-            wanted.append((mailbox, today, window, resolve_budget(mailbox, today, variance=self._variance)))
+            following = next_day(mailbox, now, self.days.get(mailbox_id))
+            if now in following.window:
+                budget = following.budget(self.budget_of(mailbox, following.day))
+                wanted.append((mailbox, following.day, following.window, budget))
         for start in range(0, len(wanted), OPEN_AT_ONCE):
             part = wanted[start : start + OPEN_AT_ONCE]
-            for row in await mailboxes.open_days(self._db, part):
-                self.days[row.mailbox_id] = row
-            for mailbox, _, _, budget in part:
-                if mailbox.state.starts:  # who only receives does not climb
-                    mailbox.ramp_days = max(mailbox.ramp_days, budget.ramp_day)
+            rows = await days.open_days(self._db, part)
+            for mailbox, day, _, budget in part:
+                if (row := rows.get(mailbox.id)) is not None:
+                    self.days[mailbox.id] = row
+                    if row.day == day and mailbox.state.starts:  # who only receives does not climb
+                        mailbox.ramp_days = max(mailbox.ramp_days, budget.ramp_day)
         return len(wanted)
 
+    def budget_of(self, mailbox: Mailbox, day: dt.date) -> Budget:
+        """What the mailbox owes on its local `day`."""
+        return resolve_budget(mailbox, day, variance=self._variance, rules=self.rules)
+
     def day_of(self, mailbox: Mailbox, now: dt.datetime) -> DayRow | None:
-        """The mailbox's open day, if it is today's."""
+        """The mailbox's open day, if it is the one to send on."""
         row = self.days.get(mailbox.id)
-        return row if row is not None and row.day == local_day(now, mailbox.zone) else None
+        return row if row is not None and is_current(row, mailbox.zone, now) else None
 
     def next_opening(self, mailbox: Mailbox, now: dt.datetime) -> dt.datetime:
-        """When the mailbox's day row is to be opened: at once inside its window, else when the next one opens."""
-        today = local_day(now, mailbox.zone)
-        window = _window(mailbox, today, now)
-        if window is not None and now < window.closes_at and self.day_of(mailbox, now) is None:
-            return max(now, window.opens_at)
-        return next_opening(today, mailbox.zone, mailbox.hours)[1].opens_at
+        """When the mailbox's next day row is to be opened: at once inside its window, else when that opens."""
+        return max(now, next_day(mailbox, now, self.days.get(mailbox.id)).window.opens_at)
 
     def answers_today(self, day: DayRow) -> int:
         """Places of the day to be kept for answers and retries that are due before its window closes."""
@@ -191,16 +190,3 @@ class Book:
         for job in found:
             if job.mailbox_id in self.mailboxes:
                 self.keep_waiting(job)
-
-
-def _window(mailbox: Mailbox, today: dt.date, now: dt.datetime) -> Window | None:
-    """The window of the mailbox's day. The first day of one that was enrolled just now begins now, without a backlog;
-    when the evening has no room for it any more, it begins tomorrow."""
-    window = window_of(today, mailbox.zone, mailbox.hours)
-    if window is None or mailbox.ramp_days:
-        return window
-    opens_at = max(window.opens_at, now)
-    needed = resolve_budget(mailbox, today, variance=0.0).quota * FIRST_DAY_GAP
-    if (window.closes_at - opens_at).total_seconds() < needed:
-        return None
-    return Window(opens_at=opens_at, closes_at=window.closes_at)

@@ -78,6 +78,9 @@ class Events:
     def state_changed(self, *, mailbox: int, state: str, reason: str) -> None:
         self._log.warning("mailbox.state_changed", mailbox=mailbox, state=state, reason=reason)
 
+    def health_changed(self, *, mailbox: int, band: str, reason: str) -> None:
+        self._log.warning("mailbox.health_changed", mailbox=mailbox, band=band, reason=reason)
+
     def resting(self, *, mailbox: int, seconds: float, reason: str) -> None:
         self._log.info("mailbox.resting", mailbox=mailbox, seconds=round(seconds), reason=reason)
 

@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 from warmupd.config import Config
 from warmupd.core.capacity import CapUse
-from warmupd.core.explanation import Recipients, Situation, Verdict, explain
+from warmupd.core.explanation import Recipients, Situation, Verdict, explain, shortfall_text
+from warmupd.core.health import Placements, score
 from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import Hours, Mailbox, Ramp
+from warmupd.core.opening import is_current, next_day
 from warmupd.core.pacing import Spacing
 from warmupd.core.ramp import Budget
 from warmupd.core.window import local_day, window_of
-from warmupd.daemon.book import Book
-from warmupd.daemon.options import defaults_of
+from warmupd.daemon.options import defaults_of, health_of
 from warmupd.errors import NotFound
 from warmupd.store import fleet, mailbox_report, reports
+from warmupd.store.bands import recent_placements
 from warmupd.store.database import Database
 from warmupd.store.mailboxes import load_mailboxes
 
@@ -33,6 +35,9 @@ class Explained:
     window_open: bool
     today: reports.DayCounts | None  # None: the day has not been opened yet
     budget: Budget | None  # how its quota came about
+    health: Placements  # where its messages of the last days were found
+    score: float | None  # share of them in the inbox; None: too few to say
+    shortfall: str  # why the quota is below the daily minimum; "" when it is not
     left: int  # places of the day that are free
     attempts_left: int
     jobs: Sequence[mailbox_report.OpenJob]  # in flight, lost, and waiting, the next first
@@ -61,6 +66,8 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
     rows = await _read(db, config, mailbox_id, at)
     mailbox, today = rows.mailbox, rows.today
     gap = rows.settings.limits["mailbox_gap_seconds"]
+    budget = None if today is None else await mailbox_report.budget_of(db, mailbox_id, today.day.day)
+    placements, inbox_share = await _health(db, config, mailbox_id, at=at)
     spacing = Spacing(mailbox_min=gap, mailbox_max=max(gap, config.spacing.same_mailbox_max_minutes * 60.0))
     return Explained(
         at=at,
@@ -71,7 +78,10 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         ramp=mailbox.ramp,
         window_open=_is_open(mailbox, today, at),
         today=today,
-        budget=await mailbox_report.budget_of(db, mailbox_id, local_day(at, mailbox.zone)),
+        budget=budget,
+        health=placements,
+        score=inbox_share,
+        shortfall="" if budget is None else shortfall_text(budget, mailbox.ramp),
         left=0 if today is None else today.day.left,
         attempts_left=0 if today is None else max(0, today.day.most_attempts - today.day.attempts),
         jobs=rows.jobs,
@@ -90,11 +100,12 @@ async def _read(db: Database, config: Config, mailbox_id: int, at: dt.datetime) 
         raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
     (mailbox,) = found
     (row,) = await mailbox_report.mailbox_reports(db, [mailbox_id])
+    last = (await reports.days_of(db, [mailbox_id])).get(mailbox_id)
     return _Rows(
         mailbox=mailbox,
         row=row,
-        today=(await reports.days_of(db, {mailbox_id: local_day(at, mailbox.zone)})).get(mailbox_id),
-        opens_at=Book(db, defaults, variance=config.quota.variance).next_opening(mailbox, at),
+        today=last if last is not None and is_current(last.day, mailbox.zone, at) else None,
+        opens_at=max(at, next_day(mailbox, at, None if last is None else last.day).window.opens_at),
         settings=await fleet.fleet_settings(db, at=at),
         jobs=await mailbox_report.open_jobs_of(db, mailbox_id),
         recipients=await mailbox_report.recipients_of(db, mailbox_id),
@@ -122,6 +133,14 @@ def _situation(rows: _Rows) -> Situation:
         last_error=row.last_error,
         last_remedy=row.last_remedy,
     )
+
+
+async def _health(db: Database, config: Config, mailbox_id: int, *, at: dt.datetime) -> tuple[Placements, float | None]:
+    """Where its messages of the last days were found, and the score that makes."""
+    rules = health_of(config)
+    found = await recent_placements(db, [mailbox_id], since=at - dt.timedelta(days=rules.window_days))
+    placements = found[mailbox_id].placements
+    return placements, score(placements, rules)
 
 
 def _is_open(mailbox: Mailbox, today: reports.DayCounts | None, at: dt.datetime) -> bool:

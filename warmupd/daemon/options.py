@@ -5,6 +5,7 @@ from ssl import SSLContext
 from warmupd.clock import Clock
 from warmupd.config import Config
 from warmupd.core.engagement import EngagementPolicy
+from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import Defaults, Hours, Ramp
 from warmupd.core.pacing import Spacing
 from warmupd.daemon.engager import Visiting
@@ -30,6 +31,22 @@ def defaults_of(config: Config) -> Defaults:
             floor=config.quota.min_daily,
         ),
         own_mail=config.quota.own_mail_per_day,
+    )
+
+
+def health_of(config: Config) -> HealthRules:
+    """From which share of spam on a mailbox sends less."""
+    health = config.health
+    return HealthRules(
+        smallest_sample=health.smallest_sample,
+        restore=health.restore_spam_rate,
+        watch=health.watch_spam_rate,
+        throttle=health.throttle_spam_rate,
+        suspend=health.suspend_spam_rate,
+        watch_factor=health.watch_factor,
+        throttle_factor=health.throttle_factor,
+        window_days=health.window_days,
+        suspend_hours=health.suspend_hours,
     )
 
 

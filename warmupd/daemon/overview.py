@@ -24,6 +24,7 @@ class Today:
     quota: int  # of the days that are open
     sent: int
     failed: int
+    bounced: int  # of the failed: refused for good by a server
     in_flight: int
     unknown: int
     fill_rate: float | None  # sent of quota; None: no day is open
@@ -41,6 +42,7 @@ class Overview:
     sending_stopped: bool
     today: Today
     mailboxes: Mapping[str, int]  # by state
+    health: Mapping[str, int]  # by band
     progress: Mapping[str, int]
     jobs: Sequence[reports.OpenJobs]
     placement_7d: Mapping[str, int]
@@ -69,6 +71,7 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
         sending_stopped=settings.sending_stopped,
         today=_today(snapshot, jobs, facts),
         mailboxes=states,
+        health=await reports.health_counts(db),
         progress=_progress(snapshot, await reports.resting(db, at=at)),
         jobs=jobs,
         placement_7d=await reports.placements(db, at=at),
@@ -109,6 +112,7 @@ def _today(snapshot: Snapshot, jobs: Sequence[reports.OpenJobs], facts: FleetFac
         quota=quota,
         sent=facts.sent,
         failed=facts.failed,
+        bounced=sum(counts.bounced for counts in snapshot.days.values()),
         in_flight=by_status.get("PROCESSING", 0),
         unknown=by_status.get("UNKNOWN", 0),
         fill_rate=round(facts.sent / quota, 4) if quota else None,

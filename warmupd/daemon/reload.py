@@ -13,13 +13,22 @@ from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
 from warmupd.daemon.housekeeping import MARGIN
 from warmupd.daemon.logs import set_up_logs
-from warmupd.daemon.options import defaults_of, engagement_of, limits_of, pace_of, timeouts_of, visiting_of
+from warmupd.daemon.options import (
+    defaults_of,
+    engagement_of,
+    health_of,
+    limits_of,
+    pace_of,
+    timeouts_of,
+    visiting_of,
+)
 from warmupd.errors import ConfigError, DatabaseUnavailable
 from warmupd.mail.smtp import SmtpSender
 from warmupd.store import slots
 from warmupd.store.database import Database
 
 TAKEN_OVER = (
+    "health.",
     "limits.",
     "spacing.",
     "window.",
@@ -76,6 +85,7 @@ class Reload:
         )
         _change_sends(worker, new)
         _change_visits(worker, new)
+        worker.shard.schedule.book.rules = health_of(new)
         set_up_logs(level=new.logging.level, form=new.logging.format)
         worker.shard.knock(everything=True)
 

@@ -12,7 +12,7 @@ from warmupd.errors import DatabaseUnavailable, WarmupdError
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
 from warmupd.mail.visit import Look
 from warmupd.store import visits
-from warmupd.store.mailboxes import note_error
+from warmupd.store.states import note_error
 from warmupd.store.visits import DueVisit
 
 FAILED_AGAIN = 900.0  # seconds after a failed visit; doubled with each failure in a row

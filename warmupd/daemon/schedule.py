@@ -10,6 +10,7 @@ from warmupd.core.job import Thread
 from warmupd.core.mailbox import DayRow, Mailbox
 from warmupd.core.pacing import Spacing, next_send_at, relative_deficit, user_gap
 from warmupd.daemon.book import Book
+from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.leases import Leases
@@ -40,6 +41,7 @@ class Schedule:
         *,
         leases: Leases,
         book: Book,
+        checkup: Checkup,
         holds: Holds,
         library: Library,
         pace: Pace,
@@ -52,6 +54,7 @@ class Schedule:
         self._events = ground.events
         self._rng = ground.rng
         self._leases = leases
+        self._checkup = checkup
         self._heap = SendHeap(self._need)
         self._lonely: set[int] = set()  # mailboxes that found nobody to write to
 
@@ -198,7 +201,9 @@ class Schedule:
         if not mailbox_ids:
             return
         now = self._clock.now()
-        self._events.days_opened(await self.book.open_days(mailbox_ids, now))
+        await self._checkup.judge(mailbox_ids)
+        well = [mailbox_id for mailbox_id in mailbox_ids if self.book.mailboxes[mailbox_id].state.sends]
+        self._events.days_opened(await self.book.open_days(well, now))
         for mailbox_id in mailbox_ids:
             mailbox = self.book.mailboxes.get(mailbox_id)
             is_open = mailbox is not None and self.book.day_of(mailbox, now) is not None

@@ -16,11 +16,12 @@ from warmupd.core.capacity import (
     spacing_shortfall,
     user_shortfall,
 )
-from warmupd.core.mailbox import Mailbox
+from warmupd.core.health import HealthRules
+from warmupd.core.mailbox import DayRow, Mailbox
+from warmupd.core.opening import is_current, next_day
 from warmupd.core.ramp import resolve_budget
-from warmupd.core.window import local_day, window_of
-from warmupd.daemon.book import Book
-from warmupd.daemon.options import defaults_of
+from warmupd.core.window import Window, local_day
+from warmupd.daemon.options import defaults_of, health_of
 from warmupd.store import fleet, reports
 from warmupd.store.database import Database
 from warmupd.store.mailboxes import load_mailboxes
@@ -35,7 +36,7 @@ class Snapshot:
     at: dt.datetime
     mailboxes: Sequence[Mailbox]
     days: Mapping[int, reports.DayCounts]  # of today, those that are open
-    openings: Mapping[int, dt.datetime]  # when the days of the others are opened
+    upcoming: Mapping[int, Demand | None]  # of the others: what they will owe today
     settings: fleet.FleetSettings
     workers: Sequence[fleet.WorkerRow]
     users: Sequence[fleet.UserCaps]
@@ -47,13 +48,13 @@ async def take_snapshot(db: Database, config: Config, *, at: dt.datetime) -> Sna
     """Read all that reports need of the whole fleet."""
     defaults = defaults_of(config)
     mailboxes = await load_mailboxes(db, defaults)
-    days = await reports.days_of(db, {mailbox.id: local_day(at, mailbox.zone) for mailbox in mailboxes})
-    book = Book(db, defaults, variance=config.quota.variance)
+    last = await reports.days_of(db, [mailbox.id for mailbox in mailboxes])
+    days = {m.id: last[m.id] for m in mailboxes if m.id in last and is_current(last[m.id].day, m.zone, at)}
     return Snapshot(
         at=at,
         mailboxes=mailboxes,
         days=days,
-        openings={m.id: book.next_opening(m, at) for m in mailboxes if m.id not in days},
+        upcoming={m.id: _upcoming(m, at, last.get(m.id), health_of(config)) for m in mailboxes if m.id not in days},
         settings=await fleet.fleet_settings(db, at=at),
         workers=await fleet.live_workers(db, at=at),
         users=await fleet.user_caps(db, at=at),
@@ -88,19 +89,29 @@ def _demands(snapshot: Snapshot) -> Iterator[Demand]:
     """What each mailbox owes today, by its open day, or by the day that is still to be opened."""
     for mailbox in snapshot.mailboxes:
         counts = snapshot.days.get(mailbox.id)
-        if counts is not None:
-            quota, opens_at, closes_at = counts.day.quota, counts.day.opens_at, counts.day.closes_at
-        else:
-            today = local_day(snapshot.at, mailbox.zone)
-            window = window_of(today, mailbox.zone, mailbox.hours)
-            opens_at = snapshot.openings[mailbox.id]
-            if window is None or opens_at >= window.closes_at:
-                continue
-            quota, closes_at = resolve_budget(mailbox, today, variance=0.0).quota, window.closes_at
-        if mailbox.state.starts and quota:
-            yield Demand(
-                mailbox_id=mailbox.id, user_id=mailbox.user_id, quota=quota, opens_at=opens_at, closes_at=closes_at
-            )
+        demand = snapshot.upcoming.get(mailbox.id) if counts is None else _demand(mailbox, counts.day.quota, counts.day)
+        if demand is not None and mailbox.state.starts and demand.quota:
+            yield demand
+
+
+def _upcoming(mailbox: Mailbox, at: dt.datetime, last: reports.DayCounts | None, rules: HealthRules) -> Demand | None:
+    """What the mailbox will owe on its local day, when that is still to be opened."""
+    following = next_day(mailbox, at, None if last is None else last.day)
+    if following.day != local_day(at, mailbox.zone):
+        return None
+    quota = following.budget(resolve_budget(mailbox, following.day, variance=0.0, rules=rules)).quota
+    opens_at = max(at, following.window.opens_at)
+    return _demand(mailbox, quota, Window(opens_at=opens_at, closes_at=following.window.closes_at))
+
+
+def _demand(mailbox: Mailbox, quota: int, window: DayRow | Window) -> Demand:
+    return Demand(
+        mailbox_id=mailbox.id,
+        user_id=mailbox.user_id,
+        quota=quota,
+        opens_at=window.opens_at,
+        closes_at=window.closes_at,
+    )
 
 
 def _lonely(snapshot: Snapshot, quotas: Mapping[int, int]) -> Iterator[Shortfall]:

@@ -33,6 +33,7 @@ CHANGEABLE: Mapping[str, str] = {
     "ramp_step": "ramp step",
     "target_daily": "daily target",
     "min_daily": "daily minimum",
+    "already_warm": "already warm",
     "own_mail": "own mail a day",
     "provider_limit": "provider's limit",
     "pool_id": "pool",

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from warmupd.core.explanation import Recipients
+from warmupd.core.health import Band
 from warmupd.core.ramp import Budget
 from warmupd.store.database import Database
 
@@ -47,6 +48,7 @@ class MailboxReport:
     state: str
     state_reason: str
     state_until: dt.datetime | None
+    health: Band
     zone_of: str  # whose word the time zone is: mailbox, user or configuration
     next_ok_at: dt.datetime | None
     resting_until: dt.datetime | None
@@ -65,7 +67,7 @@ class MailboxReport:
 
 _REPORT = """
     SELECT m.id, m.address, m.display_name, m.user_id, u.email AS user, p.name AS plan, o.name AS pool,
-           o.owner_id IS NULL AS shared_pool, m.labels, m.state, m.state_reason, m.state_until,
+           o.owner_id IS NULL AS shared_pool, m.labels, m.state, m.state_reason, m.state_until, m.health,
            CASE WHEN m.timezone IS NOT NULL THEN 'mailbox' WHEN u.timezone IS NOT NULL THEN 'user'
                 ELSE 'configuration' END AS zone_of,
            nullif(c.next_ok_at, '-infinity') AS next_ok_at, nullif(c.resting_until, '-infinity') AS resting_until,
@@ -82,7 +84,9 @@ _REPORT = """
 async def mailbox_reports(db: Database, ids: Sequence[int]) -> list[MailboxReport]:
     """The mailboxes with these ids, in order."""
     rows = await db.fetch(_REPORT, ids)
-    return [MailboxReport(**{**dict(row), "labels": tuple(row["labels"])}) for row in rows]
+    return [
+        MailboxReport(**{**dict(row), "labels": tuple(row["labels"]), "health": Band(row["health"])}) for row in rows
+    ]
 
 
 async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:
@@ -90,7 +94,8 @@ async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:
     row = await db.fetchrow(
         "SELECT smtp_host, smtp_port, smtp_security, smtp_username, imap_host, imap_port, imap_security, imap_username,"
         " junk_folder, language, timezone, start_hour, end_hour, weekdays_only, ramp_start, ramp_step, target_daily,"
-        " min_daily, own_mail, provider_limit, ramp_days FROM mailboxes WHERE id = $1",
+        " min_daily, own_mail, provider_limit, learnt_limit, learnt_at, ramp_days, already_warm"
+        " FROM mailboxes WHERE id = $1",
         mailbox_id,
     )
     return dict(row) if row is not None else {}

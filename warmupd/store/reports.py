@@ -1,7 +1,7 @@
 """The mailboxes in numbers: days, jobs, placements, and those that need attention."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import asyncpg
@@ -15,11 +15,12 @@ _REFUSED, _SUSPENDED, _UNPROVEN = 1, 2, 5  # ranks of mailboxes that need somebo
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DayCounts:
-    """A mailbox's open day and how its sends have ended so far."""
+    """A mailbox's day and how its sends have ended so far."""
 
     day: DayRow
     sent: int
     failed: int
+    bounced: int  # of the failed: refused for good by a server
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,13 +43,14 @@ class Attention:
     since: dt.datetime | None
 
 
-async def days_of(db: Database, days: Mapping[int, dt.date]) -> dict[int, DayCounts]:
-    """The open days of these mailboxes, by mailbox; `days` maps each to its local date."""
+async def days_of(db: Database, ids: Sequence[int]) -> dict[int, DayCounts]:
+    """The last day that was opened of each of these mailboxes, by mailbox; it may be over."""
     rows = await db.fetch(
-        "SELECT d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts, d.sent, d.failed"
-        " FROM unnest($1::bigint[], $2::date[]) AS a(mailbox_id, day) JOIN mailbox_days d USING (mailbox_id, day)",
-        list(days.keys()),
-        list(days.values()),
+        "SELECT d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts, d.sent,"
+        " d.failed, d.bounced"
+        " FROM unnest($1::bigint[]) AS a(mailbox_id), LATERAL ("
+        "  SELECT * FROM mailbox_days d WHERE d.mailbox_id = a.mailbox_id ORDER BY d.day DESC LIMIT 1) AS d",
+        ids,
     )
     return {
         mailbox_id: DayCounts(
@@ -64,8 +66,9 @@ async def days_of(db: Database, days: Mapping[int, dt.date]) -> dict[int, DayCou
             ),
             sent=sent,
             failed=failed,
+            bounced=bounced,
         )
-        for mailbox_id, day, quota, floor, opens_at, closes_at, taken, attempts, sent, failed in rows
+        for mailbox_id, day, quota, floor, opens_at, closes_at, taken, attempts, sent, failed, bounced in rows
     }
 
 
@@ -79,6 +82,12 @@ async def state_counts(db: Database) -> dict[str, int]:
     """How many mailboxes are in each state; removed ones are not counted."""
     rows = await db.fetch("SELECT state, count(*) AS n FROM mailboxes WHERE state <> 'REMOVED' GROUP BY 1 ORDER BY 1")
     return {row["state"]: row["n"] for row in rows}
+
+
+async def health_counts(db: Database) -> dict[str, int]:
+    """How many mailboxes are in each band of health; removed ones are not counted."""
+    rows = await db.fetch("SELECT health, count(*) AS n FROM mailboxes WHERE state <> 'REMOVED' GROUP BY 1 ORDER BY 1")
+    return {row["health"]: row["n"] for row in rows}
 
 
 async def open_jobs(db: Database, *, at: dt.datetime) -> list[OpenJobs]:

@@ -1,0 +1,84 @@
+"""Bands of health as the rows keep them: what counts, what a change writes, and how a suspension ends."""
+
+import datetime as dt
+
+import pytest
+
+from tests.store.rows import NOON, OPENS, TODAY, Ground, after, laid_ground  # noqa: F401  laid_ground is a fixture
+from warmupd.core.health import Band, Placements
+from warmupd.store import bands, states
+from warmupd.store.bands import BandChange
+
+WEEK_AGO = NOON - dt.timedelta(days=7)
+
+
+async def seen(ground: Ground, mailbox: int, days_ago: int, *, inbox: int = 0, spam: int = 0, other: int = 0) -> None:
+    """Placements of the messages of a day."""
+    shift = dt.timedelta(days=days_ago)
+    await ground.db.execute(
+        "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, inbox, spam,"
+        " other) SELECT id, $2, user_id, $3, $3::timestamptz + interval '16 hours', 40, 0, 1, $4, $5, $6"
+        " FROM mailboxes WHERE id = $1 ON CONFLICT (mailbox_id, day) DO UPDATE SET inbox = $4, spam = $5, other = $6",
+        mailbox,
+        TODAY - shift,
+        OPENS - shift,
+        inbox,
+        spam,
+        other,
+    )
+
+
+async def placements(ground: Ground, mailbox: int) -> Placements:
+    return (await bands.recent_placements(ground.db, [mailbox], since=WEEK_AGO))[mailbox].placements
+
+
+async def test_days_within_the_span_are_added_up(ground: Ground) -> None:
+    first, second = await ground.pair()
+    await seen(ground, first, 0, inbox=1, other=2)
+    await seen(ground, first, 7, inbox=10, spam=5)  # it was not over a week ago
+    await seen(ground, first, 8, spam=100)
+    assert await placements(ground, first) == Placements(inbox=11, spam=5, other=2)
+    assert await placements(ground, second) == Placements()
+
+
+async def test_what_lies_before_a_suspension_counts_no_more(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    await seen(ground, mailbox, 3, spam=30)
+    await seen(ground, mailbox, 1, inbox=4)
+    await ground.db.execute("UPDATE mailboxes SET health_since = $1", OPENS - dt.timedelta(days=2))
+    (record,) = (await bands.recent_placements(ground.db, [mailbox], since=WEEK_AGO)).values()
+    assert (record.placements, record.anew) == (Placements(inbox=4), True)
+
+
+async def test_change_of_band_is_written_down(ground: Ground) -> None:
+    first, second = await ground.pair()
+    changes = [
+        BandChange(mailbox_id=first, was=Band.HEALTHY, became=Band.WATCH, reason="25 % of 40 messages in spam"),
+        BandChange(mailbox_id=second, was=Band.WATCH, became=Band.THROTTLED, reason="it is not in WATCH"),
+    ]
+    await bands.change_bands(ground.db, changes, at=NOON)
+    assert await ground.db.fetchval("SELECT array_agg(health::text ORDER BY id) FROM mailboxes") == ["WATCH", "HEALTHY"]
+    (row,) = await ground.db.fetch("SELECT at, actor, subject_id, was, became, reason FROM state_changes")
+    assert tuple(row) == (NOON, "daemon", str(first), "HEALTHY", "WATCH", "25 % of 40 messages in spam")
+
+
+async def test_worst_band_suspends_and_ends_throttled(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    worst = BandChange(mailbox_id=mailbox, was=Band.HEALTHY, became=Band.SUSPENDED, reason="spam", until=after(60))
+    await bands.change_bands(ground.db, [worst], at=NOON)
+    columns = "SELECT state, state_reason, state_until, health, health_since FROM mailboxes"
+    (row,) = await ground.db.fetch(columns)
+    assert tuple(row) == ("SUSPENDED", "spam", after(60), "SUSPENDED", after(60))
+    assert await states.end_suspensions(ground.db, at=after(60)) == [mailbox]
+    (row,) = await ground.db.fetch(columns)
+    assert tuple(row) == ("ACTIVE", "", None, "THROTTLED", after(60))
+    rows = await ground.db.fetch("SELECT was, became FROM state_changes ORDER BY id")
+    assert [tuple(row) for row in rows] == [("ACTIVE", "SUSPENDED"), ("SUSPENDED", "ACTIVE")]
+
+
+@pytest.mark.parametrize("state", ["RECEIVE_ONLY", "PAUSED"])
+async def test_state_that_its_owner_chose_is_kept(ground: Ground, state: str) -> None:
+    (mailbox,) = await ground.mailboxes(1, state=state)
+    worst = BandChange(mailbox_id=mailbox, was=Band.HEALTHY, became=Band.SUSPENDED, reason="spam", until=after(60))
+    await bands.change_bands(ground.db, [worst], at=NOON)
+    assert await ground.db.fetchval("SELECT state FROM mailboxes") == state
