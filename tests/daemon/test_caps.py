@@ -69,3 +69,28 @@ async def test_stopped_fleet_sends_nothing_and_resumes(rig: Rig, flaky: FlakyDat
         await rig.until(after(12.5))
     assert await rig.world.sent(boxes) == [8] * 4
     assert (await rig.violations()).total == 0
+
+
+async def test_with_capacity_for_four_fifths_no_mailbox_starves(rig: Rig) -> None:
+    """Below the floor need comes first and no plan's priority; so all end close to what there is for each."""
+    users = [await rig.world.user(priority=priority) for priority in (0, 0, 9, 9)]
+    boxes = [box for user in users for box in await rig.world.enrol(6, user, quota=40, ramp_days=5)]
+    hourly = round(0.8 * 40 * len(boxes) / 16)
+    limits = {"limits.global_per_hour": hourly, "limits.global_per_minute": 5}
+    async with rig.running(limits):
+        await rig.until(after(22.5))
+    sent = await rig.world.sent(boxes)
+    assert 0.77 <= sum(sent) / (40 * len(boxes)) <= 0.83
+    assert all(0.75 <= one / 40 <= 0.85 for one in sent), sent
+    assert (await rig.violations(global_per_hour=hourly, global_per_minute=5)).total == 0
+
+
+async def test_with_a_users_cap_for_four_fifths_none_of_their_mailboxes_starves(rig: Rig) -> None:
+    boxes = await rig.world.enrol(20, quota=40, ramp_days=5)
+    hourly = round(0.8 * 40 * len(boxes) / 16)
+    async with rig.running({"limits.user_per_hour": hourly, "limits.user_per_minute": 5}):
+        await rig.until(after(22.5))
+    sent = await rig.world.sent(boxes)
+    assert 0.77 <= sum(sent) / (40 * len(boxes)) <= 0.83
+    assert all(0.75 <= one / 40 <= 0.85 for one in sent), sent
+    assert (await rig.violations(user_per_hour=hourly, user_per_minute=5)).total == 0

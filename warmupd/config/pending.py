@@ -10,7 +10,6 @@ from warmupd.config.section import keys_of
 PENDING = (
     "database.replica_url",
     "database.listen_url",
-    "health.",
     "http.public_url",
     "auth.token_minutes",
     "auth.rate_limit",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import count
 
 REFERENCE_WINDOW = 16 * 3600.0  # seconds; deficits that grow with the same window keep their order while they wait
+ABOVE_FLOOR = 10.0  # deficits that an entry above its floor stands back; no real one is as large
 SPARE = 1000  # entries that were replaced or forgotten before the rest is gathered anew
 
 
@@ -104,6 +105,12 @@ class SendHeap:
             turn = next(self._next_turn)
             self._turns[mailbox_id] = turn
             heapq.heappush(self._ready, (*_rank(self._need(mailbox_id, now), moment), turn, mailbox_id, due))
+
+
+def owed_since(need: Need, now: dt.datetime) -> dt.datetime:
+    """The moment from which somebody in such need waits: who needs it more has waited longer; above the floor, last."""
+    owed = need.relative_deficit if need.below_floor else need.relative_deficit - ABOVE_FLOOR
+    return now - dt.timedelta(seconds=owed * REFERENCE_WINDOW)
 
 
 def _rank(need: Need, moment: float) -> tuple[bool, int, float]:

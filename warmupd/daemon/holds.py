@@ -60,18 +60,18 @@ class Holds:
             return None
         return dt.datetime.fromtimestamp(self._everybody_until, dt.UTC)
 
-    def shut_for_user(self, mailbox: Mailbox, until: dt.datetime, now: dt.datetime) -> None:
+    def shut_for_user(self, mailbox: Mailbox, until: dt.datetime, now: dt.datetime, *, since: dt.datetime) -> None:
         """A cap of the mailbox's user is spent; the mailbox waits behind it."""
         self._users.shut(mailbox.user_id, until.timestamp())
         self._through.discard(mailbox.id)
-        self.park(mailbox, now, now)
+        self.park(mailbox, since, now)
 
-    def park(self, mailbox: Mailbox, due_at: dt.datetime, now: dt.datetime) -> bool:
-        """Whether the mailbox, due since `due_at`, now waits behind its user's gate."""
+    def park(self, mailbox: Mailbox, since: dt.datetime, now: dt.datetime) -> bool:
+        """Whether the mailbox, who is owed a send `since` then, now waits behind its user's gate."""
         gate = self._users.get(mailbox.user_id)
         if gate is None or mailbox.id in self._through or gate.is_open(now.timestamp()):
             return False
-        gate.park(mailbox.id, due_at.timestamp())
+        gate.park(mailbox.id, since.timestamp())
         self._behind[mailbox.id] = mailbox.user_id
         return True
 

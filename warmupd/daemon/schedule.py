@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from warmupd.core.heap import HeapEntry, Need, SendHeap
+from warmupd.core.heap import HeapEntry, Need, SendHeap, owed_since
 from warmupd.core.job import Thread
 from warmupd.core.mailbox import DayRow, Mailbox
 from warmupd.core.pacing import Spacing, next_send_at, relative_deficit, user_gap
@@ -157,6 +157,10 @@ class Schedule:
             moments.append(max(waiting.scheduled_for, now))
         return min(moments) if moments else self.book.next_opening(mailbox, now)
 
+    def owed_since(self, mailbox_id: int, now: dt.datetime) -> dt.datetime:
+        """How long the mailbox has waited, by its need: who waits behind a gate leaves in this order."""
+        return owed_since(self._need(mailbox_id, now), now)
+
     def _need(self, mailbox_id: int, now: dt.datetime) -> Need:
         mailbox = self.book.mailboxes.get(mailbox_id)
         day = self.book.day_of(mailbox, now) if mailbox else None
@@ -185,7 +189,7 @@ class Schedule:
                     continue
                 if (day := self.book.day_of(mailbox, now)) is None:
                     unopened.append(mailbox.id)
-                elif not self._held_back(mailbox, entry.due_at, now, hosts):
+                elif not self._held_back(mailbox, now, hosts):
                     asked = self._request(mailbox, day, now)
                     requests += asked
                     hosts[mailbox.smtp_host] += len(asked)
@@ -209,12 +213,12 @@ class Schedule:
             is_open = mailbox is not None and self.book.day_of(mailbox, now) is not None
             self.plan(mailbox_id, not_before=None if is_open else _after(now, NOT_OPENED_WAIT))
 
-    def _held_back(self, mailbox: Mailbox, due_at: dt.datetime, now: dt.datetime, hosts: Mapping[str, int]) -> bool:
+    def _held_back(self, mailbox: Mailbox, now: dt.datetime, hosts: Mapping[str, int]) -> bool:
         """Whether a gate or its mail server keeps the mailbox for now; then it is parked, or planned for later.
 
         `hosts` counts what this batch asks for already.
         """
-        if self.holds.park(mailbox, due_at, now):
+        if self.holds.park(mailbox, self.owed_since(mailbox.id, now), now):
             return True
         if (wait := self.holds.host_wait(mailbox.smtp_host)) is not None:
             self.push(mailbox.id, _after(now, wait * self._rng.uniform(1.0, 1.5)))
