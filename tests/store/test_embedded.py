@@ -211,7 +211,7 @@ async def test_another_major_version_is_refused_naming_both(data_dir: Path) -> N
     (data_dir / "pgdata").mkdir()
     (data_dir / "pgdata" / "PG_VERSION").write_text("12\n")
     with pytest.raises(
-        DatabaseUnavailable, match=rf"made by PostgreSQL 12.*PostgreSQL {find_binaries().major} in .*backup"
+        DatabaseUnavailable, match=rf"made by PostgreSQL 12.*PostgreSQL {find_binaries().major} in .*dump"
     ):
         await EmbeddedPostgres(data_dir).start()
 
