@@ -57,6 +57,15 @@ OTHER = {  # a value for each key that is not its default
     "engagement.folder": "Other",
     "engagement.file_after_hours": 25,
     "engagement.retention_days": 13,
+    "health.smallest_sample": 21,
+    "health.window_days": 6,
+    "health.restore_spam_rate": 0.14,
+    "health.watch_spam_rate": 0.21,
+    "health.throttle_spam_rate": 0.41,
+    "health.suspend_spam_rate": 0.81,
+    "health.watch_factor": 0.71,
+    "health.throttle_factor": 0.51,
+    "health.suspend_hours": 49,
 }
 
 
@@ -79,6 +88,7 @@ async def conduct(worker: Worker) -> list[object]:
         shard.schedule.pace,
         shard.schedule.book.defaults,
         shard.schedule.book._variance,
+        shard.schedule.book.rules,
         shard._sends._sender._max_retries,
         worker.smtp._manner.timeouts,
         worker.smtp._manner.source_address,
