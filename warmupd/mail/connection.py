@@ -2,6 +2,8 @@
 
 import asyncio
 import ssl
+from contextlib import suppress
+from typing import cast
 
 from warmupd.mail.hosts import HostPolicy, resolve_public
 
@@ -35,3 +37,9 @@ async def connect_public(
 def certificate_name(host: str) -> str:
     """The host as certificates name it: an address without brackets, a name without the dot of the DNS root."""
     return host.strip().strip("[]").rstrip(".")
+
+
+def hang_up(transport: asyncio.BaseTransport) -> None:
+    """Cut a connection at once, whatever state it is in."""
+    with suppress(AttributeError):  # Python 3.11.2 raises it for a TLS connection that is gone already
+        cast(asyncio.WriteTransport, transport).abort()

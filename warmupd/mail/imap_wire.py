@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from aioimaplib import aioimaplib as lib  # type: ignore[import-untyped]  # the library has no type information
 
+from warmupd.mail.connection import hang_up
 from warmupd.mail.imap_frames import Framer, WireLost
 from warmupd.mail.imap_syntax import Literal, Parts, Reply, codes, kind
 
@@ -108,7 +109,7 @@ class Wire(lib.IMAP4ClientProtocol):  # type: ignore[misc]  # an untyped base cl
             async with asyncio.timeout(seconds):
                 await self.lost.wait()
         except TimeoutError:
-            self.transport.abort()
+            hang_up(self.transport)
 
     async def start_tls(self, context: ssl.SSLContext, host: str, seconds: float) -> None:
         """Go on in TLS after a STARTTLS that was answered OK; nothing said in clear before is believed any more."""
@@ -155,7 +156,7 @@ class Wire(lib.IMAP4ClientProtocol):  # type: ignore[misc]  # an untyped base cl
             self._pending.fail(error)
             self._pending = None
         if self.transport is not None:
-            self.transport.abort()
+            hang_up(self.transport)
 
     def _take(self, parts: Parts) -> None:
         line, pending = bytes(parts[0]), self._pending

@@ -5,7 +5,6 @@ import contextlib
 import os
 import re
 import ssl
-from typing import cast
 
 from aiosmtplib import SMTPResponse, SMTPResponseException, SMTPServerDisconnected
 from aiosmtplib.protocol import SMTPProtocol, normalize_message_line_endings
@@ -13,6 +12,7 @@ from aiosmtplib.protocol import SMTPProtocol, normalize_message_line_endings
 from warmupd.core.outcome import Phase, SmtpReply, Trouble
 from warmupd.mail.account import Endpoint
 from warmupd.mail.concealment import conceal
+from warmupd.mail.connection import hang_up
 from warmupd.mail.hosts import ForbiddenHost, UnresolvedHost
 from warmupd.mail.sasl import secret_forms
 
@@ -67,7 +67,7 @@ class Line(SMTPProtocol):
 
     def hang_up(self) -> None:
         if self.transport is not None:
-            cast(asyncio.WriteTransport, self.transport).abort()
+            hang_up(self.transport)
 
     async def say_goodbye(self) -> None:
         """QUIT, and give the server a moment to answer: what was to be known is known, so any answer will do."""

@@ -29,6 +29,7 @@ from pysasl.creds.server import ServerCredentials
 from pysasl.hashing import Cleartext
 
 from warmupd.clock import SystemClock
+from warmupd.mail.connection import hang_up
 from warmupd.sandbox.listener import Listener
 from warmupd.sandbox.mailstore import MailStore
 from warmupd.sandbox.record import Entry
@@ -91,12 +92,12 @@ class ImapServer:
             visit.cancel()
         await asyncio.gather(*visits, return_exceptions=True)
         for writer in writers:
-            writer.transport.abort()
+            hang_up(writer.transport)
         await asyncio.sleep(0)  # for connection_lost
 
     def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self._away:  # its handshake had begun before
-            writer.transport.abort()
+            hang_up(writer.transport)
             return
         visit = asyncio.create_task(self._visit(reader, writer), name="sandbox imap visit")
         self._open[visit] = writer

@@ -5,11 +5,12 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator
-from typing import AnyStr, cast
+from typing import AnyStr
 
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope, LoginPassword, Session
 
 from warmupd.core.reply import Phase
+from warmupd.mail.connection import hang_up
 from warmupd.sandbox.listener import Listener
 from warmupd.sandbox.submission import HOST_NAME, Client, Submission
 
@@ -116,7 +117,7 @@ class _Connection(SMTP):
         """Close without a word; `connection_lost` then cancels whatever still runs for this client."""
         transport = self._original_transport or self.transport
         if transport is not None:  # no isinstance: uvloop's transports are not asyncio.Transport
-            cast(asyncio.Transport, transport).abort()
+            hang_up(transport)
 
     async def break_off(self) -> None:
         """Cut, from within what runs for this client: never returns."""
