@@ -95,6 +95,7 @@ CREATE TABLE mailboxes (
     learnt_limit   integer CHECK (learnt_limit >= 0),      -- what the provider turned out to take a day
     learnt_at      timestamptz,
     health         health_band NOT NULL DEFAULT 'HEALTHY', -- judged when a day opens; see core/health.py
+    health_at      timestamptz,                            -- when `health` was set, or found true by enough placements
     health_since   timestamptz NOT NULL DEFAULT '-infinity',   -- placements before this do not count any more
     ramp_days      integer NOT NULL DEFAULT 0 CHECK (ramp_days >= 0),  -- days that the ramp has advanced
     already_warm   boolean NOT NULL DEFAULT false,         -- its ramp starts at its daily minimum
@@ -336,18 +337,30 @@ CREATE TABLE cap_rings (
 INSERT INTO cap_rings (scope, ref, head, head_s, seconds, halves)
     VALUES ('GLOBAL', '00000000-0000-0000-0000-000000000000', 'epoch', 0, array_fill(0, ARRAY[122]), array_fill(0, ARRAY[124]));
 
--- Who or what changed a mailbox, user, plan or the fleet, when, and why.
+-- Who or what changed a mailbox, user, plan or the fleet, when, and why. A row says what changed, from what to what.
 CREATE TABLE state_changes (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at             timestamptz NOT NULL,
     actor          text NOT NULL,                          -- 'daemon', 'cli', or the user's address
     subject        text NOT NULL CHECK (subject IN ('mailbox', 'user', 'plan', 'fleet')),
     subject_id     text NOT NULL,
-    was            text NOT NULL DEFAULT '',
+    what           text NOT NULL DEFAULT 'state' CHECK (what IN ('state', 'health', 'ramp', 'learnt_limit')),
+    was            text NOT NULL DEFAULT '',               -- '': nothing, before
     became         text NOT NULL,
-    reason         text NOT NULL DEFAULT ''
+    reason         text NOT NULL DEFAULT '',
+    CHECK (was <> became),
+    CHECK (subject <> 'mailbox' OR reason <> '')
 );
 CREATE INDEX state_changes_subject ON state_changes (subject, subject_id, at);
+
+-- What a mailbox comes back as that became `stopped`: what it was before, when that was RECEIVE_ONLY, else ACTIVE.
+CREATE FUNCTION state_before(mailbox bigint, stopped mailbox_state) RETURNS mailbox_state
+    LANGUAGE sql STABLE
+    RETURN CASE (SELECT c.was FROM state_changes c
+                 WHERE c.subject = 'mailbox' AND c.subject_id = mailbox::text AND c.what = 'state'
+                   AND c.became = stopped::text
+                 ORDER BY c.id DESC LIMIT 1)
+           WHEN 'RECEIVE_ONLY' THEN 'RECEIVE_ONLY' ELSE 'ACTIVE' END::mailbox_state;
 
 -- Every day's directory of a pool: who takes part, with which weight. Written once a version; all workers read the same.
 CREATE TABLE pool_directories (

@@ -77,9 +77,9 @@ BEGIN
                      count(*) FILTER (WHERE outcome = 'RETURNED') AS unspent,
                      count(*) FILTER (WHERE becomes = 'SENT') AS sent,
                      count(*) FILTER (WHERE becomes = 'FAILED') AS failed,
-                     -- Not what we gave up, let lapse, or had nobody for any more: that no server has refused.
-                     count(*) FILTER (WHERE outcome = 'FAILED' AND reason <> 'removed' AND reason NOT LIKE '%\_gave\_up')
-                         AS bounced
+                     -- Not what we gave up, let lapse, had nobody for any more or could not write: no server refused that.
+                     count(*) FILTER (WHERE outcome = 'FAILED' AND reason NOT LIKE '%\_gave\_up'
+                                      AND reason NOT IN ('removed', 'not_composed', 'bad_address')) AS bounced
               FROM matched GROUP BY 1, 2) AS m
         WHERE d.mailbox_id = m.mailbox_id AND d.day = m.local_day
     )

@@ -276,7 +276,8 @@ async def test_daily_limit_rests_until_the_next_day_and_is_learnt(rig: Rig, limi
     assert sum(one.address == unlucky for one in rig.server.tries) == 5  # one refusal, no more asking
     assert [row["factors"][-1] for row in await rig.world.days(boxes[:1])] == [["ramp", 6], ["learnt", 2]]
     (told,) = await rig.db.fetch("SELECT * FROM state_changes WHERE subject_id = $1", str(boxes[0]))
-    assert told["reason"] == "learnt that the provider takes 2 a day"
+    assert (told["what"], told["was"], told["became"]) == ("learnt_limit", "", "2")
+    assert told["reason"].startswith(str(limit.reply.code))
     assert (await rig.world.mailbox(boxes[0]))["resting_reason"] == "daily_limit"
     assert await rig.world.sent(boxes[1:]) == [6] * 4
 

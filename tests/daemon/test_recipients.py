@@ -1,12 +1,13 @@
 """Who can be written to: in the pool, able to receive, and proven but for the first three messages."""
 
+import datetime as dt
 from collections import Counter
 from typing import Any
 
 import pytest
 
 from tests.daemon.model import OK, says
-from tests.daemon.rig import Rig, after
+from tests.daemon.rig import BEGIN, Rig, after
 from tests.daemon.test_day import plan_answer
 from warmupd.daemon import schedule
 
@@ -119,7 +120,8 @@ async def test_address_that_two_senders_were_refused_needs_its_owner(rig: Rig) -
         await rig.until(after(12.5))
     row = await rig.world.mailbox(boxes[0])
     assert (row["state"], row["state_reason"]) == ("SUSPENDED", "its address was refused twice")
-    assert row["state_until"] is None
+    refused = [one.at for one in rig.server.tries if one.recipient == gone]
+    assert row["state_until"] == BEGIN + dt.timedelta(days=7, seconds=refused[-1])
     assert len({one.address for one in rig.server.tries if one.recipient == gone}) == 2
     assert await rig.world.sent(boxes[1:]) == [8] * 4
 

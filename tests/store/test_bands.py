@@ -47,7 +47,7 @@ async def test_what_lies_before_a_suspension_counts_no_more(ground: Ground) -> N
     await seen(ground, mailbox, 1, inbox=4)
     await ground.db.execute("UPDATE mailboxes SET health_since = $1", OPENS - dt.timedelta(days=2))
     (record,) = (await bands.recent_placements(ground.db, [mailbox], since=WEEK_AGO)).values()
-    assert (record.placements, record.anew) == (Placements(inbox=4), True)
+    assert (record.placements, record.judged_at) == (Placements(inbox=4), None)
 
 
 async def test_change_of_band_is_written_down(ground: Ground) -> None:
@@ -58,22 +58,37 @@ async def test_change_of_band_is_written_down(ground: Ground) -> None:
     ]
     await bands.change_bands(ground.db, changes, at=NOON)
     assert await ground.db.fetchval("SELECT array_agg(health::text ORDER BY id) FROM mailboxes") == ["WATCH", "HEALTHY"]
-    (row,) = await ground.db.fetch("SELECT at, actor, subject_id, was, became, reason FROM state_changes")
-    assert tuple(row) == (NOON, "daemon", str(first), "HEALTHY", "WATCH", "25 % of 40 messages in spam")
+    (row,) = await ground.db.fetch("SELECT at, actor, subject_id, what, was, became, reason FROM state_changes")
+    assert tuple(row) == (NOON, "daemon", str(first), "health", "HEALTHY", "WATCH", "25 % of 40 messages in spam")
+
+
+async def test_band_is_as_old_as_its_last_judgement(ground: Ground) -> None:
+    first, second = await ground.pair()
+    change = BandChange(mailbox_id=first, was=Band.HEALTHY, became=Band.WATCH, reason="25 % of 40 messages in spam")
+    await bands.change_bands(ground.db, [change], at=NOON)
+    found = await bands.recent_placements(ground.db, [first, second], since=WEEK_AGO)
+    assert [found[box].judged_at for box in (first, second)] == [NOON, None]
+    await bands.confirm_bands(ground.db, [first], at=after(60))
+    assert (await bands.recent_placements(ground.db, [first], since=WEEK_AGO))[first].judged_at == after(60)
 
 
 async def test_worst_band_suspends_and_ends_throttled(ground: Ground) -> None:
     (mailbox,) = await ground.mailboxes(1)
     worst = BandChange(mailbox_id=mailbox, was=Band.HEALTHY, became=Band.SUSPENDED, reason="spam", until=after(60))
     await bands.change_bands(ground.db, [worst], at=NOON)
-    columns = "SELECT state, state_reason, state_until, health, health_since FROM mailboxes"
+    columns = "SELECT state, state_reason, state_until, health, health_since, health_at FROM mailboxes"
     (row,) = await ground.db.fetch(columns)
-    assert tuple(row) == ("SUSPENDED", "spam", after(60), "SUSPENDED", after(60))
+    assert tuple(row) == ("SUSPENDED", "spam", after(60), "SUSPENDED", after(60), NOON)
     assert await states.end_suspensions(ground.db, at=after(60)) == [mailbox]
     (row,) = await ground.db.fetch(columns)
-    assert tuple(row) == ("ACTIVE", "", None, "THROTTLED", after(60))
-    rows = await ground.db.fetch("SELECT was, became FROM state_changes ORDER BY id")
-    assert [tuple(row) for row in rows] == [("ACTIVE", "SUSPENDED"), ("SUSPENDED", "ACTIVE")]
+    assert tuple(row) == ("ACTIVE", "", None, "THROTTLED", after(60), after(60))
+    rows = await ground.db.fetch("SELECT what, was, became FROM state_changes ORDER BY id")
+    assert [tuple(row) for row in rows] == [
+        ("health", "HEALTHY", "SUSPENDED"),
+        ("state", "ACTIVE", "SUSPENDED"),
+        ("state", "SUSPENDED", "ACTIVE"),
+        ("health", "SUSPENDED", "THROTTLED"),
+    ]
 
 
 @pytest.mark.parametrize("state", ["RECEIVE_ONLY", "PAUSED"])
@@ -82,3 +97,5 @@ async def test_state_that_its_owner_chose_is_kept(ground: Ground, state: str) ->
     worst = BandChange(mailbox_id=mailbox, was=Band.HEALTHY, became=Band.SUSPENDED, reason="spam", until=after(60))
     await bands.change_bands(ground.db, [worst], at=NOON)
     assert await ground.db.fetchval("SELECT state FROM mailboxes") == state
+    rows = await ground.db.fetch("SELECT what, was, became FROM state_changes")
+    assert [tuple(row) for row in rows] == [("health", "HEALTHY", "SUSPENDED")]

@@ -15,6 +15,7 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
 )
 from warmupd.core.health import Band
 from warmupd.core.mailbox import DayLimit, DayRow, Defaults, Hours, Mailbox, MailboxState, Ramp
+from warmupd.core.opening import night
 from warmupd.core.pairing import Fit, choose_recipient
 from warmupd.core.ramp import Budget
 from warmupd.core.window import Window
@@ -146,9 +147,17 @@ async def test_day_that_begins_before_the_last_has_ended_is_not_opened(ground: G
     early = Window(opens_at=CLOSES - dt.timedelta(seconds=1), closes_at=WINDOW.closes_at)
     found = await days.open_days(ground.db, [(mailbox, TOMORROW, early, BUDGET)])
     assert (found[mailbox_id].day, found[mailbox_id].quota) == (TODAY, 7)
-    at_its_end = Window(opens_at=CLOSES, closes_at=WINDOW.closes_at)
-    found = await days.open_days(ground.db, [(mailbox, TOMORROW, at_its_end, BUDGET)])
-    assert found[mailbox_id].day == TOMORROW
+
+
+async def test_day_that_begins_before_a_night_has_passed_is_not_opened(ground: Ground) -> None:
+    await ground.mailboxes(1)
+    mailbox = await _only(ground)
+    rested_at = CLOSES + night(mailbox.hours)
+    assert rested_at == CLOSES + dt.timedelta(hours=7)
+    for opens_at, last in ((rested_at - dt.timedelta(seconds=1), TODAY), (rested_at, TOMORROW)):
+        window = Window(opens_at=opens_at, closes_at=WINDOW.closes_at)
+        found = await days.open_days(ground.db, [(mailbox, TOMORROW, window, BUDGET)])
+        assert found[mailbox.id].day == last
 
 
 async def test_day_with_an_earlier_date_is_not_opened(ground: Ground) -> None:
@@ -187,9 +196,9 @@ async def test_change_of_state_is_written_down(ground: Ground) -> None:
     (mailbox,) = await ground.mailboxes(1)
     assert await _state(ground, mailbox, MailboxState.PAUSED) is MailboxState.ACTIVE
     assert await _state(ground, mailbox, MailboxState.PAUSED) is None
-    row = await ground.db.fetchrow("SELECT at, actor, subject, subject_id, was, became, reason FROM state_changes")
+    row = await ground.db.fetchrow("SELECT at, actor, subject, subject_id, what, was, became, reason FROM state_changes")
     assert row is not None
-    assert tuple(row) == (NOON, "cli", "mailbox", str(mailbox), "ACTIVE", "PAUSED", "why")
+    assert tuple(row) == (NOON, "cli", "mailbox", str(mailbox), "state", "ACTIVE", "PAUSED", "why")
 
 
 async def test_stop_resets_the_ramp_and_a_pause_keeps_it(ground: Ground) -> None:
@@ -200,16 +209,23 @@ async def test_stop_resets_the_ramp_and_a_pause_keeps_it(ground: Ground) -> None
     assert await states.stop_mailbox(ground.db, mailbox, actor="cli", reason="why", at=NOON) == "PAUSED"
     stopped = await _only(ground)
     assert (stopped.state, stopped.ramp_days) == (MailboxState.PAUSED, 0)
-    told = await ground.db.fetchval("SELECT reason FROM state_changes ORDER BY id DESC LIMIT 1")
-    assert told == "why; ramp reset"
+    rows = await ground.db.fetch("SELECT what, was, became, reason FROM state_changes ORDER BY id")
+    assert [tuple(row) for row in rows] == [("state", "ACTIVE", "PAUSED", "why"), ("ramp", "9", "0", "why")]
 
 
 async def test_limit_is_learnt_from_what_was_taken_today(ground: Ground) -> None:
     (mailbox,) = await ground.mailboxes(1)
-    assert await states.learn_limit(ground.db, mailbox, at=NOON) == 1
-    await ground.db.execute("UPDATE mailbox_days SET taken = 8, sent = 7")
-    assert await states.learn_limit(ground.db, mailbox, at=NOON) == 7
+    assert await states.learn_limit(ground.db, mailbox, reason="552 full", at=NOON) == 1
+    await ground.db.execute(
+        "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, taken, sent)"
+        " SELECT mailbox_id, day - 1, user_id, opens_at, closes_at, quota, 0, 1, 9, 9 FROM mailbox_days"
+    )
+    await ground.db.execute("UPDATE mailbox_days SET taken = 8, sent = 7 WHERE day = $1", TODAY)
+    for _ in range(2):
+        assert await states.learn_limit(ground.db, mailbox, reason="552 full", at=NOON) == 7
     assert (await _only(ground)).day_limits == (DayLimit("learnt", 7, TODAY),)
+    rows = await ground.db.fetch("SELECT what, was, became, reason FROM state_changes ORDER BY id")
+    assert [tuple(row) for row in rows] == [("learnt_limit", "", "1", "552 full"), ("learnt_limit", "1", "7", "552 full")]
 
 
 async def test_removed_mailbox_keeps_its_state(ground: Ground) -> None:

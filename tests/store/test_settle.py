@@ -267,6 +267,9 @@ def _any_outcome(job: Job, now: dt.datetime, rng: random.Random) -> Settlement:
     [
         (OutcomeKind.FAILED, "recipient_unknown", 1),
         (OutcomeKind.FAILED, "removed", 0),
+        (OutcomeKind.FAILED, "not_composed", 0),
+        (OutcomeKind.FAILED, "bad_address", 0),
+        (OutcomeKind.FAILED, "secrets_gave_up", 0),
         (OutcomeKind.FAILED, "temporary_gave_up", 0),
         (OutcomeKind.DEFERRED, "temporary", 0),  # its window is over
         (OutcomeKind.UNKNOWN, "unknown", 0),

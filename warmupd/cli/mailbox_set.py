@@ -214,11 +214,10 @@ async def _write(
     passwords: tuple[str, str] | None,
 ) -> None:
     """Columns first: they are what the database may refuse."""
-    from warmupd.core.mailbox import MailboxState
     from warmupd.mail.vault import Vault
     from warmupd.store.accounts import change_mailboxes, seal_secrets
     from warmupd.store.enrolment import end_rest
-    from warmupd.store.states import change_state
+    from warmupd.store.states import mend_login
 
     ids = [mailbox.id for mailbox in chosen]
     await change_mailboxes(session.db, ids, changes)
@@ -232,11 +231,7 @@ async def _write(
     if not passwords and not any(column in SERVER_OPTIONS for column in changes):
         return
     for mailbox in chosen:
-        if mailbox.state == MailboxState.AUTH_FAILED:
-            now = session.clock.now()
-            await change_state(
-                session.db, mailbox.id, MailboxState.ACTIVE, actor="cli", reason="its login was changed", at=now
-            )
+        await mend_login(session.db, mailbox.id, actor="cli", at=session.clock.now())
     await end_rest(session.db, ids)
 
 

@@ -53,6 +53,11 @@ def next_day(mailbox: Mailbox, now: dt.datetime, last: DayRow | None) -> NextDay
         day, _ = next_opening(day, mailbox.zone, mailbox.hours)
 
 
+def night(hours: Hours) -> dt.timedelta:
+    """How long a mailbox rests between two windows, at least."""
+    return max(dt.timedelta(0), dt.timedelta(hours=24 - (hours.end - hours.start)) - CLOCK_CHANGE)
+
+
 def _day_on(mailbox: Mailbox, day: dt.date, now: dt.datetime, last: DayRow | None) -> NextDay | None:
     """The mailbox's local `day`, or None when it has no window, or too little of it is left."""
     whole = window_of(day, mailbox.zone, mailbox.hours)
@@ -60,7 +65,7 @@ def _day_on(mailbox: Mailbox, day: dt.date, now: dt.datetime, last: DayRow | Non
         return None
     share = 1.0
     opens_at = whole.opens_at
-    if last is not None and (rested_at := last.closes_at + _night(mailbox.hours)) > opens_at:
+    if last is not None and (rested_at := last.closes_at + night(mailbox.hours)) > opens_at:
         opens_at = rested_at
         share = (whole.closes_at - opens_at) / (whole.closes_at - whole.opens_at)
         if share < LEAST_SHARE:
@@ -70,8 +75,3 @@ def _day_on(mailbox: Mailbox, day: dt.date, now: dt.datetime, last: DayRow | Non
         if (whole.closes_at - opens_at).total_seconds() < ramp_quota(mailbox.ramp, 1) * FIRST_DAY_GAP:
             return None
     return NextDay(day=day, window=Window(opens_at=opens_at, closes_at=whole.closes_at), share=share)
-
-
-def _night(hours: Hours) -> dt.timedelta:
-    """How long a mailbox rests between two windows, at least."""
-    return max(dt.timedelta(0), dt.timedelta(hours=24 - (hours.end - hours.start)) - CLOCK_CHANGE)

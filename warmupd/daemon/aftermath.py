@@ -1,6 +1,7 @@
 """What an outcome means beyond its job: the mailbox rests, its server is left alone, its credentials are doubted."""
 
 import datetime as dt
+from collections import Counter
 
 from warmupd.core.job import Job
 from warmupd.core.mailbox import DayLimit, Mailbox, MailboxState
@@ -16,9 +17,12 @@ DAY = 86_400.0
 DOUBTS = 2  # refused logins, apart from each other, that make a mailbox AUTH_FAILED: one alone never does
 DOUBT_APART = 300.0  # seconds: refusals closer together are one
 DOUBT_REST = 900.0  # seconds until the second try
-NOT_REACHED = frozenset({"returned", "removed", "secrets", "not_composed", "forbidden_host"})  # no server had a say
+NOT_REACHED = frozenset(  # no server had a say
+    {"returned", "removed", "secrets", "not_composed", "bad_address", "forbidden_host"}
+)
 SPARED = 3600.0  # seconds that a recipient whose server asked for it is spared
 REFUSALS_WITHIN = 7 * DAY  # two senders, told so within this time, are believed
+REFUSED_REST = 7 * DAY  # then it takes two anew: a directory that was away for an hour says the same of everybody
 REFUSED_TWICE = "its address was refused twice"
 REFUSED_REMEDY = "check that the address exists, then `warmupd mailbox resume`"
 CHECKED_WITHIN = 60.0  # seconds in which a recipient whose address was refused is visited
@@ -34,6 +38,7 @@ class Aftermath:
         self._events = ground.events
         self._book = book
         self._holds = holds
+        self._setbacks = Counter[int]()  # of a mailbox, since its last message was taken; in memory only
 
     async def follow(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
         """Do what the outcome asks for, beyond settling its job."""
@@ -68,19 +73,19 @@ class Aftermath:
                 job=job.id, mailbox=mailbox.id, outcome=outcome.kind, reason=outcome.reason, message=outcome.message
             )
 
-    async def _learn_limit(self, mailbox: Mailbox) -> None:
+    async def _learn_limit(self, mailbox: Mailbox, message: str) -> None:
         """A daily limit was hit: from tomorrow on the budget knows of it."""
         now = self._clock.now()
-        learnt = DayLimit(
-            "learnt", await states.learn_limit(self._db, mailbox.id, at=now), local_day(now, mailbox.zone)
-        )
+        limit = await states.learn_limit(self._db, mailbox.id, reason=message, at=now)
+        self._events.limit_learnt(mailbox=mailbox.id, limit=limit)
+        learnt = DayLimit("learnt", limit, local_day(now, mailbox.zone))
         for known in (mailbox, self._book.mailboxes.get(mailbox.id)):
             if known is not None:
                 known.day_limits = (*(limit for limit in known.day_limits if limit.word != learnt.word), learnt)
 
     async def _act(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
         if outcome.reason == "daily_limit":
-            await self._learn_limit(mailbox)
+            await self._learn_limit(mailbox, outcome.message)
         match outcome.action:
             case Action.NONE:
                 await self._note(mailbox, outcome)
@@ -99,6 +104,7 @@ class Aftermath:
 
     async def _note(self, mailbox: Mailbox, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.SENT:
+            self._setbacks.pop(mailbox.id, None)
             if mailbox.auth_doubts:
                 mailbox.auth_doubts = 0
                 await states.trust_credentials(self._db, mailbox.id)
@@ -123,7 +129,8 @@ class Aftermath:
             twice = await states.count_refusal(self._db, recipient_id, mailbox.id, within=REFUSALS_WITHIN, at=now)
             if twice and recipient is not None and recipient.state.receives:
                 await states.note_error(self._db, recipient_id, message=outcome.message, remedy=REFUSED_REMEDY, at=now)
-                await self._change_state(recipient, MailboxState.SUSPENDED, REFUSED_TWICE)
+                until = now + dt.timedelta(seconds=REFUSED_REST)
+                await self._change_state(recipient, MailboxState.SUSPENDED, REFUSED_TWICE, until)
 
     def _rest_seconds(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> float:
         if outcome.action is Action.REST_A_DAY:
@@ -131,7 +138,10 @@ class Aftermath:
         if outcome.action is Action.REST_UNTIL_NEXT_DAY:
             now = self._clock.now()
             return (self._book.next_opening(mailbox, now) - now).total_seconds()
-        return outcome.retry_after or backoff(job.retry_count, self._rng)
+        # Another job's first attempt is no fresh start: only a message that was taken is.
+        setbacks = max(job.retry_count, self._setbacks[mailbox.id])
+        self._setbacks[mailbox.id] += 1
+        return outcome.retry_after or backoff(setbacks, self._rng)
 
     async def _rest(self, mailbox: Mailbox, seconds: float, reason: str, message: str, remedy: str) -> None:
         now = self._clock.now()

@@ -3,11 +3,11 @@
 import datetime as dt
 from collections.abc import Sequence
 
-from warmupd.core.health import Band, Placements, next_band
+from warmupd.core.health import Band, HealthRules, Placements, judges, next_band
 from warmupd.core.mailbox import MailboxState
 from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
-from warmupd.store.bands import BandChange, Record, change_bands, recent_placements
+from warmupd.store.bands import BandChange, Record, change_bands, confirm_bands, recent_placements
 
 
 class Checkup:
@@ -22,16 +22,17 @@ class Checkup:
     async def judge(self, mailbox_ids: Sequence[int]) -> None:
         """Give each of these mailboxes the band that it has earned; one that does worst is suspended."""
         now, rules = self._clock.now(), self._book.rules
-        since = now - dt.timedelta(days=rules.window_days)
-        found = await recent_placements(self._db, mailbox_ids, since=since)
-        changes = [
-            change
-            for mailbox_id, record in found.items()
-            if (change := self._change(mailbox_id, record, now)) is not None
-        ]
-        if not changes:
-            return
-        await change_bands(self._db, changes, at=now)
+        found = await recent_placements(self._db, mailbox_ids, since=now - rules.span)
+        changes, confirmed = [], []
+        for mailbox_id, record in found.items():
+            if (change := self._change(mailbox_id, record, now)) is not None:
+                changes.append(change)
+            elif judges(record.placements, rules) and self._book.mailboxes[mailbox_id].health is not Band.HEALTHY:
+                confirmed.append(mailbox_id)
+        if confirmed:
+            await confirm_bands(self._db, confirmed, at=now)
+        if changes:
+            await change_bands(self._db, changes, at=now)
         for change in changes:
             mailbox = self._book.mailboxes[change.mailbox_id]
             mailbox.health = change.became
@@ -43,7 +44,8 @@ class Checkup:
     def _change(self, mailbox_id: int, record: Record, now: dt.datetime) -> BandChange | None:
         was = self._book.mailboxes[mailbox_id].health
         rules = self._book.rules
-        became = next_band(was, record.placements, rules, anew=record.anew)
+        unjudged = rules.span if record.judged_at is None else now - record.judged_at
+        became = next_band(was, record.placements, rules, unjudged=unjudged)
         if became is was:
             return None
         rests = dt.timedelta(hours=rules.suspend_hours) if became is Band.SUSPENDED else None
@@ -51,12 +53,13 @@ class Checkup:
             mailbox_id=mailbox_id,
             was=was,
             became=became,
-            reason=_told(record.placements),
+            reason=_told(record.placements, rules),
             until=None if rests is None else now + rests,
         )
 
 
-def _told(placements: Placements) -> str:
-    if not placements.seen:
-        return "no message of the last days was found anywhere"
+def _told(placements: Placements, rules: HealthRules) -> str:
+    if not judges(placements, rules):
+        found = "1 message was" if placements.seen == 1 else f"{placements.seen or 'no'} messages were"
+        return f"{found} found in {rules.window_days} days: too few to judge by"
     return f"{100 * placements.spam / placements.seen:.0f} % of {placements.seen} messages in spam"

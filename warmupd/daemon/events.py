@@ -81,6 +81,9 @@ class Events:
     def health_changed(self, *, mailbox: int, band: str, reason: str) -> None:
         self._log.warning("mailbox.health_changed", mailbox=mailbox, band=band, reason=reason)
 
+    def limit_learnt(self, *, mailbox: int, limit: int) -> None:
+        self._log.warning("mailbox.limit_learnt", mailbox=mailbox, limit=limit)
+
     def resting(self, *, mailbox: int, seconds: float, reason: str) -> None:
         self._log.info("mailbox.resting", mailbox=mailbox, seconds=round(seconds), reason=reason)
 

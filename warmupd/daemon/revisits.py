@@ -4,7 +4,7 @@ import datetime as dt
 from collections import Counter
 
 from warmupd.core.engagement import next_visit_at
-from warmupd.core.mailbox import Mailbox
+from warmupd.core.mailbox import Mailbox, MailboxState
 from warmupd.core.window import local_day, next_opening, window_of
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.ground import Ground
@@ -62,7 +62,8 @@ class Revisits:
         self._failures[mailbox.id] += 1
         try:
             if isinstance(error, ImapRefusedLogin):
-                wait = FAILED_AGAIN  # soon, to be sure of it: the second time it is told to the owner
+                if not self._refusals[mailbox.id]:
+                    wait = FAILED_AGAIN  # soon, to be sure of it: the second time it is told to the owner
                 await self._refused(mailbox, error)
             elif isinstance(error, WarmupdError):
                 await self._failed(mailbox, error)
@@ -81,6 +82,8 @@ class Revisits:
         await self._aftermath.doubt_credentials(
             mailbox, f"IMAP: {error}", error.remedy, visits=self._refusals[mailbox.id]
         )
+        if mailbox.state is MailboxState.AUTH_FAILED:
+            del self._refusals[mailbox.id]  # once its owner has mended it, it takes two anew
 
     async def _failed(self, mailbox: Mailbox, error: WarmupdError) -> None:
         self._events.visit_failed(mailbox=mailbox.id, why=f"{type(error).__name__}: {error}")

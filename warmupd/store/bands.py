@@ -13,7 +13,7 @@ class Record:
     """What is known of one mailbox's messages."""
 
     placements: Placements
-    anew: bool  # counting began anew within the days asked for: after a suspension
+    judged_at: dt.datetime | None  # when its band was set or confirmed last
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ async def recent_placements(db: Database, ids: Sequence[int], *, since: dt.datet
     rows = await db.fetch(
         """
         SELECT m.id, coalesce(sum(d.inbox), 0)::integer AS inbox, coalesce(sum(d.spam), 0)::integer AS spam,
-               coalesce(sum(d.other), 0)::integer AS other, m.health_since > $2 AS anew
+               coalesce(sum(d.other), 0)::integer AS other, m.health_at
         FROM mailboxes m LEFT JOIN mailbox_days d
             ON d.mailbox_id = m.id AND d.day >= ($2::timestamptz AT TIME ZONE 'UTC')::date - 1
             AND d.closes_at > $2 AND d.opens_at >= m.health_since
@@ -43,14 +43,17 @@ async def recent_placements(db: Database, ids: Sequence[int], *, since: dt.datet
     )
     return {
         row["id"]: Record(
-            placements=Placements(inbox=row["inbox"], spam=row["spam"], other=row["other"]), anew=row["anew"]
+            placements=Placements(inbox=row["inbox"], spam=row["spam"], other=row["other"]), judged_at=row["health_at"]
         )
         for row in rows
     }
 
 
 async def change_bands(db: Database, changes: Sequence[BandChange], *, at: dt.datetime) -> None:
-    """Write new bands, and why. An ACTIVE mailbox with `until` is suspended until then; placements count from there."""
+    """Write new bands, and why. An ACTIVE mailbox with `until` is suspended until then; placements count from there.
+
+    One whose band is not what it `was` any more is left as it is.
+    """
     await db.execute(
         """
         WITH asked AS (
@@ -61,16 +64,19 @@ async def change_bands(db: Database, changes: Sequence[BandChange], *, at: dt.da
             FROM asked a JOIN mailboxes m ON m.id = a.id AND m.health = a.was ORDER BY m.id FOR UPDATE OF m
         ), changed AS (
             UPDATE mailboxes m
-            SET health = b.became, health_since = coalesce(b.until, least(m.health_since, $6)),
+            SET health = b.became, health_at = $6, health_since = coalesce(b.until, least(m.health_since, $6)),
                 state = CASE WHEN b.suspend THEN 'SUSPENDED' ELSE m.state END,
                 state_reason = CASE WHEN b.suspend THEN b.reason ELSE m.state_reason END,
                 state_until = CASE WHEN b.suspend THEN b.until ELSE m.state_until END,
                 changed_at = CASE WHEN b.suspend THEN clock_timestamp() ELSE m.changed_at END
             FROM before b WHERE m.id = b.id
         )
-        INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
-        SELECT $6, 'daemon', 'mailbox', id::text, CASE WHEN suspend THEN state::text ELSE was::text END, became, reason
-        FROM before ORDER BY id
+        INSERT INTO state_changes (at, actor, subject, subject_id, what, was, became, reason)
+        SELECT $6, 'daemon', 'mailbox', b.id::text, c.what, c.was, c.became, b.reason
+        FROM before b, LATERAL (VALUES ('health', b.was::text, b.became::text),
+                                       ('state', CASE WHEN b.suspend THEN b.state::text END, 'SUSPENDED'))
+            AS c(what, was, became)
+        WHERE c.was IS NOT NULL ORDER BY b.id, c.what
         """,
         [change.mailbox_id for change in changes],
         [change.was.value for change in changes],
@@ -79,3 +85,8 @@ async def change_bands(db: Database, changes: Sequence[BandChange], *, at: dt.da
         [change.until for change in changes],
         at,
     )
+
+
+async def confirm_bands(db: Database, ids: Sequence[int], *, at: dt.datetime) -> None:
+    """Remember that enough placements spoke for the bands that these mailboxes have."""
+    await db.execute("UPDATE mailboxes SET health_at = $2 WHERE id = ANY ($1)", ids, at)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import asyncpg
 
 from warmupd.core.mailbox import DayRow, Mailbox
+from warmupd.core.opening import night
 from warmupd.core.ramp import Budget
 from warmupd.core.window import Window
 from warmupd.store.database import Database
@@ -27,7 +28,7 @@ async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Windo
     """Open day rows, and return the last day of each mailbox, by mailbox.
 
     A day is opened once: who comes second gets the row as it stands. One that is not later than the last, or begins
-    before that has ended, is not opened at all. Opening one advances the ramp by a day, unless it was changed since.
+    before a night has passed since that ended, is not opened at all. Opening one advances the ramp by a day, unless it was changed since.
     """
     ids = [mailbox.id for mailbox, *_ in wanted]
     async with db.transaction() as connection:
@@ -37,8 +38,8 @@ async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Windo
             """
             WITH asked AS (
                 SELECT * FROM unnest($1::bigint[], $2::date[], $3::timestamptz[], $4::timestamptz[], $5::integer[],
-                                     $6::integer[], $7::integer[], $8::text[])
-                    AS a(mailbox_id, day, opens_at, closes_at, quota, floor, ramp_day, factors)
+                                     $6::integer[], $7::integer[], $8::text[], $9::interval[])
+                    AS a(mailbox_id, day, opens_at, closes_at, quota, floor, ramp_day, factors, night)
             ), opened AS (
                 INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day,
                                           factors)
@@ -46,7 +47,7 @@ async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Windo
                        a.factors::jsonb
                 FROM asked a JOIN mailboxes m ON m.id = a.mailbox_id
                 WHERE NOT EXISTS (SELECT FROM mailbox_days o WHERE o.mailbox_id = a.mailbox_id
-                                  AND (o.day >= a.day OR o.closes_at > a.opens_at))
+                                  AND (o.day >= a.day OR o.closes_at + a.night > a.opens_at))
                 ORDER BY a.mailbox_id
                 RETURNING mailbox_id, ramp_day
             )
@@ -62,6 +63,7 @@ async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Windo
             [budget.floor for *_, budget in wanted],
             [budget.ramp_day for *_, budget in wanted],
             [json.dumps(budget.factors) for *_, budget in wanted],
+            [night(mailbox.hours) for mailbox, *_ in wanted],
         )
         rows = await connection.fetch(_LAST, ids)
     return {row["mailbox_id"]: _day(row) for row in rows}

@@ -5,6 +5,8 @@ import datetime as dt
 from warmupd.core.mailbox import MailboxState
 from warmupd.store.database import Database
 
+OWNER = "by its owner"  # why, when nobody gives another reason
+
 
 async def rest_mailbox(
     db: Database, mailbox_id: int, *, until: dt.datetime, reason: str, message: str, remedy: str, at: dt.datetime
@@ -74,20 +76,25 @@ async def change_state(
 ) -> MailboxState | None:
     """Set the state and write who did it, when and why. The state it had; None when nothing had to change.
 
-    The daemon (as `actor`) only stops what runs: a mailbox that its owner has paused meanwhile is left as it is.
+    The daemon (as `actor`) only stops what runs: a mailbox that its owner has paused meanwhile is left as it is. One
+    that is to run again starts with a clean sheet: what spoke against its login and its address lies before.
     """
     was = await db.fetchval(
         """
         WITH before AS (SELECT id, state FROM mailboxes WHERE id = $1 AND state <> 'REMOVED' FOR UPDATE),
         changed AS (
             UPDATE mailboxes m
-            SET state = $2, state_reason = $3, state_until = $4, changed_at = clock_timestamp(),
-                auth_doubts = CASE WHEN $2 = 'ACTIVE' THEN 0 ELSE auth_doubts END
+            SET state = $2, state_reason = CASE WHEN $2 = 'ACTIVE' THEN '' ELSE $3 END, state_until = $4,
+                auth_doubts = CASE WHEN $2 IN ('ACTIVE', 'RECEIVE_ONLY') THEN 0 ELSE auth_doubts END,
+                changed_at = clock_timestamp()
             FROM before b
-            WHERE m.id = b.id AND (b.state <> $2 OR m.state_until IS DISTINCT FROM $4)
+            WHERE m.id = b.id AND b.state <> $2
               -- what its owner or an earlier refusal has stopped stays as it is
               AND ($6 <> 'daemon' OR b.state IN ('ACTIVE', 'RECEIVE_ONLY'))
             RETURNING b.state AS was
+        ), believed AS (
+            UPDATE proofs SET refused_to = NULL, refused_at = NULL
+            FROM changed WHERE mailbox_id = $1 AND $2 IN ('ACTIVE', 'RECEIVE_ONLY')
         ), told AS (
             INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
             SELECT $5, $6, 'mailbox', $1::bigint::text, was::text, $2::mailbox_state::text, $3 FROM changed
@@ -96,7 +103,7 @@ async def change_state(
         """,
         mailbox_id,
         state.value,
-        reason,
+        reason or OWNER,
         until,
         at,
         actor,
@@ -104,28 +111,43 @@ async def change_state(
     return MailboxState(was) if was else None
 
 
-async def learn_limit(db: Database, mailbox_id: int, *, at: dt.datetime) -> int:
+async def mend_login(db: Database, mailbox_id: int, *, actor: str, at: dt.datetime) -> MailboxState | None:
+    """Have a mailbox that is AUTH_FAILED go on as what it was before. The state it had; None when it was not."""
+    before = await db.fetchval(
+        "SELECT state_before(id, 'AUTH_FAILED') FROM mailboxes WHERE id = $1 AND state = 'AUTH_FAILED'", mailbox_id
+    )
+    if before is None:
+        return None
+    return await change_state(
+        db, mailbox_id, MailboxState(before), actor=actor, reason="its login was changed", at=at
+    )
+
+
+async def learn_limit(db: Database, mailbox_id: int, *, reason: str, at: dt.datetime) -> int:
     """The provider takes no more today: what it has taken on the mailbox's last day is its limit from now on.
 
     At least 1: none would never be tried again. It is lowered by every later refusal, and grows by itself (DayLimit).
+    The history tells of a new number, with the provider's words as the reason; the same one again is no news.
     """
     learnt: int | None = await db.fetchval(
         """
-        WITH learnt AS (
+        WITH before AS (SELECT learnt_limit AS was FROM mailboxes WHERE id = $1 FOR UPDATE),
+        learnt AS (
             UPDATE mailboxes m
             SET learnt_limit = greatest(1, coalesce((SELECT d.sent FROM mailbox_days d WHERE d.mailbox_id = m.id
                                                      ORDER BY d.day DESC LIMIT 1), 0)),
                 learnt_at = $2, changed_at = clock_timestamp()
-            WHERE m.id = $1 RETURNING m.learnt_limit, m.state
+            FROM before b WHERE m.id = $1 RETURNING b.was, m.learnt_limit AS became
         ), told AS (
-            INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
-            SELECT $2, 'daemon', 'mailbox', $1::bigint::text, state::text, state::text,
-                   format('learnt that the provider takes %s a day', learnt_limit) FROM learnt
+            INSERT INTO state_changes (at, actor, subject, subject_id, what, was, became, reason)
+            SELECT $2, 'daemon', 'mailbox', $1::bigint::text, 'learnt_limit', coalesce(was::text, ''), became::text, $3
+            FROM learnt WHERE was IS DISTINCT FROM became
         )
-        SELECT learnt_limit FROM learnt
+        SELECT became FROM learnt
         """,
         mailbox_id,
         at,
+        reason,
     )
     return learnt or 1
 
@@ -147,23 +169,28 @@ async def count_refusal(db: Database, recipient_id: int, sender_id: int, *, with
 
 
 async def stop_mailbox(db: Database, mailbox_id: int, *, actor: str, reason: str, at: dt.datetime) -> str | None:
-    """Pause the mailbox and begin its ramp anew when it is resumed. The state it had; None when there is none such."""
+    """Pause the mailbox and begin its ramp anew when it is resumed. The state it had; None when there is none such.
+
+    The history tells of both, as far as they change.
+    """
     was: str | None = await db.fetchval(
         """
-        WITH before AS (SELECT id, state FROM mailboxes WHERE id = $1 AND state <> 'REMOVED' FOR UPDATE),
+        WITH before AS (SELECT id, state, ramp_days FROM mailboxes WHERE id = $1 AND state <> 'REMOVED' FOR UPDATE),
         changed AS (
             UPDATE mailboxes m
             SET state = 'PAUSED', state_reason = $2, state_until = NULL, ramp_days = 0, changed_at = clock_timestamp()
-            FROM before b WHERE m.id = b.id RETURNING b.state AS was
+            FROM before b WHERE m.id = b.id RETURNING b.state, b.ramp_days
         ), told AS (
-            INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
-            SELECT $3, $4, 'mailbox', $1::bigint::text, was::text, 'PAUSED',
-                   concat_ws('; ', nullif($2, ''), 'ramp reset') FROM changed
+            INSERT INTO state_changes (at, actor, subject, subject_id, what, was, became, reason)
+            SELECT $3, $4, 'mailbox', $1::bigint::text, w.what, w.was, w.became, $2
+            FROM changed c, LATERAL (VALUES ('state', c.state::text, 'PAUSED'), ('ramp', c.ramp_days::text, '0'))
+                AS w(what, was, became)
+            WHERE w.was <> w.became
         )
-        SELECT was FROM changed
+        SELECT state FROM changed
         """,
         mailbox_id,
-        reason,
+        reason or OWNER,
         at,
         actor,
     )
@@ -174,18 +201,21 @@ async def end_suspensions(db: Database, *, at: dt.datetime) -> list[int]:
     """Bring back the mailboxes whose suspension is over; their ids. One that was unhealthy is THROTTLED at first."""
     rows = await db.fetch(
         """
-        WITH over AS (
+        WITH due AS (
+            SELECT id, health, health = 'SUSPENDED' AS unhealthy, state_before(id, 'SUSPENDED') AS state FROM mailboxes
+            WHERE state = 'SUSPENDED' AND state_until <= $1 ORDER BY id FOR UPDATE
+        ), over AS (
             UPDATE mailboxes m
-            SET state = CASE (SELECT c.was FROM state_changes c
-                              WHERE c.subject = 'mailbox' AND c.subject_id = m.id::text AND c.became = 'SUSPENDED'
-                              ORDER BY c.id DESC LIMIT 1)
-                        WHEN 'RECEIVE_ONLY' THEN 'RECEIVE_ONLY' ELSE 'ACTIVE' END::mailbox_state,
-                state_reason = '', state_until = NULL, changed_at = clock_timestamp(),
-                health = CASE WHEN health = 'SUSPENDED' THEN 'THROTTLED' ELSE health END
-            WHERE state = 'SUSPENDED' AND state_until <= $1 RETURNING id, state
+            SET state = d.state, state_reason = '', state_until = NULL, changed_at = clock_timestamp(),
+                health = CASE WHEN d.unhealthy THEN 'THROTTLED' ELSE d.health END,
+                health_at = CASE WHEN d.unhealthy THEN $1 ELSE m.health_at END
+            FROM due d WHERE m.id = d.id RETURNING m.id, m.state, d.unhealthy
         ), told AS (
-            INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
-            SELECT $1, 'daemon', 'mailbox', id::text, 'SUSPENDED', state::text, 'its suspension is over' FROM over
+            INSERT INTO state_changes (at, actor, subject, subject_id, what, was, became, reason)
+            SELECT $1, 'daemon', 'mailbox', o.id::text, c.what, 'SUSPENDED', c.became, 'its suspension is over'
+            FROM over o, LATERAL (VALUES ('state', o.state::text), ('health', CASE WHEN o.unhealthy THEN 'THROTTLED' END))
+                AS c(what, became)
+            WHERE c.became IS NOT NULL ORDER BY o.id, c.what DESC
         )
         SELECT id FROM over
         """,
