@@ -68,6 +68,32 @@ async def test_too_few_placements_judge_nothing(rig: Rig) -> None:
     assert (await rig.world.mailbox(box))["health"] == Band.HEALTHY
 
 
+async def test_band_of_who_is_seen_too_seldom_lapses_week_by_week(rig: Rig) -> None:
+    (box, *_) = await rig.world.enrol(3, quota=4, end_hour=9, ramp_days=9)
+    await rig.world.change([box], health="THROTTLED", health_at=after(6))
+    async with rig.running({"health.window_days": 2}):
+        for day in range(6):
+            await rig.until(after(10, days=day))
+            await land(rig, [box], spam=0.0)
+    assert await quotas(rig, box) == [2, 2, 3, 3, 4, 4]  # never as many as twenty in two days
+    rows = await rig.db.fetch("SELECT what, was, became, reason FROM state_changes ORDER BY id")
+    assert [tuple(row) for row in rows] == [
+        ("health", "THROTTLED", "WATCH", "4 messages were found in 2 days: too few to judge by"),
+        ("health", "WATCH", "HEALTHY", "6 messages were found in 2 days: too few to judge by"),
+    ]
+
+
+async def test_band_that_is_confirmed_does_not_lapse(rig: Rig) -> None:
+    (box, *_) = await rig.world.enrol(3, quota=30, end_hour=20, ramp_days=9)
+    await rig.world.change([box], health="WATCH", health_at=after(6))
+    async with rig.running({"health.window_days": 2}):
+        for day in range(2):
+            await rig.until(after(21, days=day))
+            await land(rig, [box], spam=0.25)
+        await rig.until(after(21, days=5))  # judged for the last time on the fourth day
+    assert await quotas(rig, box) == [21, 21, 21, 21, 21, 30]
+
+
 async def test_move_across_the_date_line_buys_no_second_quota(rig: Rig) -> None:
     """From the last zone of the world to the first, in the middle of its day, and back on the next."""
     (box, *_) = await rig.world.enrol(3, quota=10, zone="Pacific/Pago_Pago", ramp_days=9)  # 17:00 to 09:00 UTC

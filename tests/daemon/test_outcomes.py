@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from warmupd.core.reply import Phase, Trouble
 from warmupd.daemon.sender import Sent
 from warmupd.mail.account import Account
 from warmupd.mail.message import Message
+from warmupd.store import states
 
 BAD_PASSWORD = says(535, "authentication failed", phase=Phase.AUTH, enhanced="5.7.8")
 
@@ -227,6 +229,21 @@ async def test_new_password_brings_it_back(rig: Rig) -> None:
     assert await rig.world.sent(boxes) == [4] * 3
 
 
+async def test_mended_login_takes_two_refusals_anew(rig: Rig) -> None:
+    boxes = await rig.world.enrol(3, quota=8, end_hour=16)
+    unlucky = await rig.world.address(boxes[0])
+    rig.server.rule = first(3, BAD_PASSWORD, of=unlucky)
+    async with rig.running() as worker:
+        await rig.until(after(10))
+        assert (await rig.world.mailbox(boxes[0]))["state"] == "AUTH_FAILED"
+        await states.mend_login(rig.db, boxes[0], actor="cli", at=rig.clock.now())
+        await worker.housekeeping._look_for_changes()
+        await rig.until(after(16.5))
+    assert sum(one.answer is BAD_PASSWORD for one in rig.server.tries) == 3
+    assert (await rig.world.mailbox(boxes[0]))["state"] == "ACTIVE"
+    assert await rig.world.sent(boxes) == [8] * 3
+
+
 async def test_login_that_never_works_again_is_final_at_once(rig: Rig) -> None:
     boxes = await rig.world.enrol(3, quota=4, end_hour=9)
     unlucky = await rig.world.address(boxes[0])
@@ -291,6 +308,41 @@ async def test_named_wait_is_kept(rig: Rig) -> None:
     tries = [one.at for one in rig.server.tries if one.address == unlucky]
     assert tries[1] - tries[0] >= 1200
     assert await rig.world.sent(boxes) == [2] * 2
+
+
+async def test_retries_of_one_message_lie_ever_further_apart(rig: Rig) -> None:
+    (box, _) = await rig.world.enrol(2, quota=1)
+    unlucky = await rig.world.address(box)
+    rig.server.rule = lambda account, message: says(451) if account.address == unlucky else OK
+    async with rig.running({"sending.max_retries": 3}):
+        await rig.until(after(22.5))
+    tries = [one.at for one in rig.server.tries if one.address == unlucky]
+    for wait, (one, other) in zip((60, 300, 900), pairwise(tries), strict=False):
+        assert wait * 0.75 <= other - one <= max(wait * 1.25, 120) + 5  # a mailbox sends every two minutes at most
+    assert len({one.message_id for one in rig.server.tries[: len(tries)]}) <= 2
+
+
+async def test_mailbox_that_is_slowed_down_waits_ever_longer_until_a_message_is_taken(rig: Rig) -> None:
+    (box, *_) = await rig.world.enrol(3, quota=20)
+    unlucky = await rig.world.address(box)
+    slow = says(450, "slow down", enhanced="4.2.1")
+
+    def rule(account: Account, message: Message) -> Answer:
+        return slow if account.address == unlucky and not after(9) <= rig.clock.now() < after(12) else OK
+
+    rig.server.rule = rule
+    async with rig.running({"sending.max_retries": 1}):  # so that most tries are of another message than the last
+        await rig.until(after(15))
+    tries = [one for one in rig.server.tries if one.address == unlucky]
+    answers = "".join("ok" if one.answer is OK else "no" for one in tries)
+    assert "nook" in answers
+    begun = answers.index("ok") // 2
+    again = answers.index("no", 2 * begun) // 2
+    assert len({one.message_id for one in tries[:begun]}) >= 3
+    for row in (tries[: begun + 1], tries[again:]):
+        waits = [other.at - one.at for one, other in pairwise(row)]
+        assert all(wait >= 0.75 * least for wait, least in zip(waits, (60, 300, 900, 3600, 3600), strict=False))
+    assert tries[again + 1].at - tries[again].at < 225  # a new beginning
 
 
 async def test_host_that_is_away_is_left_alone_and_others_are_not(rig: Rig) -> None:

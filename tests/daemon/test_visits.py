@@ -9,10 +9,13 @@ import pytest
 from tests.daemon.model import OK, says
 from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import served
+from warmupd.core.mailbox import Mailbox
 from warmupd.core.reply import Phase
 from warmupd.daemon import engager as engager_module
 from warmupd.daemon import treatment
-from warmupd.mail.imap import ImapThrottled
+from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
+from warmupd.store.enrolment import end_rest
+from warmupd.store.states import mend_login
 
 
 @pytest.fixture(autouse=True)
@@ -263,3 +266,29 @@ async def test_refused_imap_and_refused_smtp_confirm_each_other(rig: Rig) -> Non
         await rig.until(after(9.5))
     assert sum(one.address == unlucky for one in rig.server.tries) == 1
     assert (await rig.world.mailbox(boxes[0]))["state"] == "AUTH_FAILED"
+
+
+@pytest.mark.parametrize(("state", "most"), [("ACTIVE", 2), ("PAUSED", 6)])
+async def test_refused_imap_login_is_not_stormed_and_takes_two_anew_when_mended(
+    rig: Rig, state: str, most: int
+) -> None:
+    (box, _) = await rig.world.enrol(2, quota=1, state=state)
+    await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(6))
+    async with rig.running(visits=True) as worker:
+        tries = 0
+
+        async def refused(mailbox: Mailbox, *args: Any) -> Any:
+            nonlocal tries
+            tries += mailbox.id == box
+            raise ImapRefusedLogin("535 no") if mailbox.id == box else ImapThrottled("later")
+
+        worker.engager._look_and_treat = refused  # type: ignore[assignment, method-assign]
+        await rig.until(after(18))
+        assert 2 <= tries <= most
+        assert (await rig.world.mailbox(box))["state"] == ("AUTH_FAILED" if state == "ACTIVE" else "PAUSED")
+        if await mend_login(rig.db, box, actor="cli", at=rig.clock.now()):
+            await end_rest(rig.db, [box])
+            await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(18))
+            await worker.housekeeping._look_for_changes()
+            await rig.until(after(18.1))
+            assert (tries, (await rig.world.mailbox(box))["state"]) == (3, "ACTIVE")

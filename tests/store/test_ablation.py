@@ -4,7 +4,6 @@ A safeguard is a fragment of a function's source, in the test's own database or 
 those of the neighbouring files; a database that refuses a row is a second line of defence and counts as found, too.
 """
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -13,17 +12,21 @@ from typing import Any
 import asyncpg
 import pytest
 
+from tests.ablation import take_out, without
 from tests.store import test_accounts as of_accounts
+from tests.store import test_bands as of_bands
 from tests.store import test_caps as of_caps
 from tests.store import test_days as of_days
 from tests.store import test_reserve as of_reserve
 from tests.store import test_settle as of_settle
 from tests.store import test_sightings as of_sightings
 from tests.store import test_slots as of_slots
+from tests.store import test_states as of_states
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
+from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import accounts, days, slots, states, visits
+from warmupd.store import accounts, bands, days, slots, states, visits
 
 FOUND = (
     AssertionError,
@@ -269,9 +272,15 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     ),
     (
         days.open_days,
-        "o.closes_at > a.opens_at",
+        "o.closes_at + a.night > a.opens_at",
         "false",
         of_days.test_day_that_begins_before_the_last_has_ended_is_not_opened,
+    ),
+    (
+        days.open_days,
+        "o.closes_at + a.night",
+        "o.closes_at",
+        of_days.test_day_that_begins_before_a_night_has_passed_is_not_opened,
     ),
     (days.open_days, "o.day >= a.day OR", "", of_days.test_day_with_an_earlier_date_is_not_opened),
     (days.open_days, " FOR NO KEY UPDATE", "", of_days.test_two_who_open_overlapping_days_at_once_open_one),
@@ -284,12 +293,127 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         of_sightings.test_visit_asked_for_during_a_visit_is_not_put_off,
     ),
 ]
+BOUNCED = of_settle.test_bounce_is_told_from_what_no_server_refused
+SETTLE += [
+    ("outcome = 'FAILED' AND reason", "reason", partial(BOUNCED, kind=OutcomeKind.DEFERRED, reason="any", bounced=0)),
+    (
+        "reason NOT LIKE '%\\_gave\\_up'",
+        "true",
+        partial(BOUNCED, kind=OutcomeKind.FAILED, reason="temporary_gave_up", bounced=0),
+    ),
+    *(
+        (f"'{reason}'", "''", partial(BOUNCED, kind=OutcomeKind.FAILED, reason=reason, bounced=0))
+        for reason in ("removed", "not_composed", "bad_address")
+    ),
+    (
+        "bounced = d.bounced + m.bounced",
+        "bounced = 0",
+        partial(BOUNCED, kind=OutcomeKind.FAILED, reason="any", bounced=1),
+    ),
+]
+HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
+    (bands.recent_placements, "AND d.closes_at > $2", "", of_bands.test_days_within_the_span_are_added_up),
+    (
+        bands.recent_placements,
+        "AND d.opens_at >= m.health_since",
+        "",
+        of_bands.test_what_lies_before_a_suspension_counts_no_more,
+    ),
+    (bands.change_bands, "AND m.health = a.was", "", of_bands.test_change_of_band_is_written_down),
+    (bands.change_bands, "health_at = $6, ", "", of_bands.test_band_is_as_old_as_its_last_judgement),
+    (bands.change_bands, "coalesce(b.until, ", "coalesce(NULL, ", of_bands.test_worst_band_suspends_and_ends_throttled),
+    (
+        bands.change_bands,
+        "least(m.health_since, $6)",
+        "m.health_since",
+        of_bands.test_who_is_resumed_before_the_end_of_a_suspension_is_judged_by_what_follows,
+    ),
+    (
+        bands.change_bands,
+        "a.until IS NOT NULL AND m.state = 'ACTIVE'",
+        "a.until IS NOT NULL",
+        partial(of_bands.test_state_that_its_owner_chose_is_kept, state="PAUSED"),
+    ),
+    (bands.confirm_bands, "health_at = $2", "changed_at = $2", of_bands.test_band_is_as_old_as_its_last_judgement),
+    (
+        states.end_suspensions,
+        "'THROTTLED' ELSE d",
+        "'SUSPENDED' ELSE d",
+        of_bands.test_worst_band_suspends_and_ends_throttled,
+    ),
+    (
+        states.end_suspensions,
+        "THEN $1 ELSE m",
+        "THEN NULL ELSE m",
+        of_bands.test_worst_band_suspends_and_ends_throttled,
+    ),
+    (
+        states.end_suspensions,
+        "state_until <= $1",
+        "$1::timestamptz IS NOT NULL",
+        of_days.test_suspension_ends_by_itself_and_touches_nobody_else,
+    ),
+    (
+        states.end_suspensions,
+        "state_before(id, 'SUSPENDED')",
+        "'ACTIVE'::mailbox_state",
+        of_states.test_a_receive_only_mailbox_comes_back_as_such,
+    ),
+    (
+        states.mend_login,
+        "state_before(id, 'AUTH_FAILED')",
+        "'ACTIVE'::mailbox_state",
+        partial(of_states.test_mended_login_brings_back_what_was_before, state=MailboxState.RECEIVE_ONLY),
+    ),
+    (
+        states.change_state,
+        "AND ($6 <> 'daemon' OR b.state IN ('ACTIVE', 'RECEIVE_ONLY'))",
+        "",
+        of_states.test_the_daemon_leaves_a_mailbox_that_its_owner_has_paused,
+    ),
+    (
+        states.change_state,
+        "SET refused_to = NULL, refused_at = NULL",
+        "SET refused_to = refused_to",
+        partial(of_states.test_mailbox_that_is_resumed_starts_with_a_clean_sheet, state=MailboxState.ACTIVE),
+    ),
+    (states.stop_mailbox, "ramp_days = 0, ", "", of_days.test_stop_resets_the_ramp_and_a_pause_keeps_it),
+    (states.stop_mailbox, "WHERE w.was <> w.became", "", of_days.test_stop_resets_the_ramp_and_a_pause_keeps_it),
+    (states.learn_limit, "greatest(1, ", "greatest(0, ", of_days.test_limit_is_learnt_from_what_was_taken_today),
+    (
+        states.learn_limit,
+        "ORDER BY d.day DESC",
+        "ORDER BY d.day",
+        of_days.test_limit_is_learnt_from_what_was_taken_today,
+    ),
+    (states.learn_limit, "SELECT d.sent", "SELECT d.taken", of_days.test_limit_is_learnt_from_what_was_taken_today),
+    (
+        states.learn_limit,
+        "WHERE was IS DISTINCT FROM became",
+        "",
+        of_days.test_limit_is_learnt_from_what_was_taken_today,
+    ),
+    (states.count_refusal, "b.refused_to <> $2", "true", of_states.test_sender_who_is_refused_again_and_again_is_one),
+    (
+        states.count_refusal,
+        "b.refused_at > $3::timestamptz - $4::interval",
+        "$4::interval IS NOT NULL",
+        of_states.test_refusals_a_week_apart_are_two_stories,
+    ),
+    (states.count_refusal, " FOR UPDATE", "", of_states.test_refusals_told_at_once_are_both_counted),
+    (
+        states.doubt_credentials,
+        "OR auth_doubt_at <= $2::timestamptz - $3::interval)::integer",
+        "OR $2::timestamptz - $3::interval IS NOT NULL)::integer",
+        of_days.test_refusals_close_together_are_one_doubt,
+    ),
+]
 
 
 def _all() -> Iterator[Ablation]:
     for function, cases in (("reserve_sends", RESERVE), ("settle_sends", SETTLE), ("record_sightings", SIGHT)):
         yield from (Ablation(function, *case) for case in cases)
-    yield from (Ablation(*case) for case in OTHERS)
+    yield from (Ablation(*case) for case in (*OTHERS, *HEALTH))
 
 
 @pytest.mark.parametrize("ablation", list(_all()), ids=str)
@@ -297,25 +421,11 @@ async def test_safeguard_is_missed(ground: Ground, monkeypatch: pytest.MonkeyPat
     if isinstance(ablation.function, str):
         await _replace_in_database(ground, ablation)
     else:
-        _replace_in_module(monkeypatch, ablation)
+        take_out(monkeypatch, ablation.function, ablation.safeguard, ablation.nothing)
     with pytest.raises(FOUND):
         await ablation.test(ground)
 
 
 async def _replace_in_database(ground: Ground, ablation: Ablation) -> None:
     source = await ground.db.fetchval("SELECT pg_get_functiondef($1::regproc)", ablation.function)
-    await ground.db.execute(_without(source, ablation))
-
-
-def _replace_in_module(monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -> None:
-    assert callable(ablation.function)
-    module = inspect.getmodule(ablation.function)
-    assert module is not None
-    names = dict(vars(module))
-    exec(_without(inspect.getsource(ablation.function), ablation), names)
-    monkeypatch.setattr(module, ablation.function.__name__, names[ablation.function.__name__])
-
-
-def _without(source: str, ablation: Ablation) -> str:
-    assert ablation.safeguard in source, "the safeguard is written differently by now"
-    return source.replace(ablation.safeguard, ablation.nothing)
+    await ground.db.execute(without(source, ablation.safeguard, ablation.nothing))

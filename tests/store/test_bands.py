@@ -6,6 +6,7 @@ import pytest
 
 from tests.store.rows import NOON, OPENS, TODAY, Ground, after, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.core.health import Band, Placements
+from warmupd.core.mailbox import MailboxState
 from warmupd.store import bands, states
 from warmupd.store.bands import BandChange
 
@@ -89,6 +90,16 @@ async def test_worst_band_suspends_and_ends_throttled(ground: Ground) -> None:
         ("state", "SUSPENDED", "ACTIVE"),
         ("health", "SUSPENDED", "THROTTLED"),
     ]
+
+
+async def test_who_is_resumed_before_the_end_of_a_suspension_is_judged_by_what_follows(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    worst = BandChange(mailbox_id=mailbox, was=Band.HEALTHY, became=Band.SUSPENDED, reason="spam", until=after(86_400))
+    await bands.change_bands(ground.db, [worst], at=NOON)
+    await states.change_state(ground.db, mailbox, MailboxState.ACTIVE, actor="cli", reason="", at=after(60))
+    better = BandChange(mailbox_id=mailbox, was=Band.SUSPENDED, became=Band.THROTTLED, reason="too few")
+    await bands.change_bands(ground.db, [better], at=after(60))
+    assert await ground.db.fetchval("SELECT health_since FROM mailboxes") == after(60)
 
 
 @pytest.mark.parametrize("state", ["RECEIVE_ONLY", "PAUSED"])

@@ -196,9 +196,9 @@ async def test_change_of_state_is_written_down(ground: Ground) -> None:
     (mailbox,) = await ground.mailboxes(1)
     assert await _state(ground, mailbox, MailboxState.PAUSED) is MailboxState.ACTIVE
     assert await _state(ground, mailbox, MailboxState.PAUSED) is None
-    row = await ground.db.fetchrow("SELECT at, actor, subject, subject_id, what, was, became, reason FROM state_changes")
+    row = await ground.db.fetchrow("SELECT * FROM state_changes")
     assert row is not None
-    assert tuple(row) == (NOON, "cli", "mailbox", str(mailbox), "state", "ACTIVE", "PAUSED", "why")
+    assert tuple(row)[1:] == (NOON, "cli", "mailbox", str(mailbox), "state", "ACTIVE", "PAUSED", "why")
 
 
 async def test_stop_resets_the_ramp_and_a_pause_keeps_it(ground: Ground) -> None:
@@ -225,7 +225,8 @@ async def test_limit_is_learnt_from_what_was_taken_today(ground: Ground) -> None
         assert await states.learn_limit(ground.db, mailbox, reason="552 full", at=NOON) == 7
     assert (await _only(ground)).day_limits == (DayLimit("learnt", 7, TODAY),)
     rows = await ground.db.fetch("SELECT what, was, became, reason FROM state_changes ORDER BY id")
-    assert [tuple(row) for row in rows] == [("learnt_limit", "", "1", "552 full"), ("learnt_limit", "1", "7", "552 full")]
+    told = [("learnt_limit", "", "1", "552 full"), ("learnt_limit", "1", "7", "552 full")]
+    assert [tuple(row) for row in rows] == told
 
 
 async def test_removed_mailbox_keeps_its_state(ground: Ground) -> None:

@@ -28,7 +28,8 @@ async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Windo
     """Open day rows, and return the last day of each mailbox, by mailbox.
 
     A day is opened once: who comes second gets the row as it stands. One that is not later than the last, or begins
-    before a night has passed since that ended, is not opened at all. Opening one advances the ramp by a day, unless it was changed since.
+    before a night has passed since that ended, is not opened at all. Opening one advances the ramp by a day, unless it
+    was changed since.
     """
     ids = [mailbox.id for mailbox, *_ in wanted]
     async with db.transaction() as connection:

@@ -118,9 +118,7 @@ async def mend_login(db: Database, mailbox_id: int, *, actor: str, at: dt.dateti
     )
     if before is None:
         return None
-    return await change_state(
-        db, mailbox_id, MailboxState(before), actor=actor, reason="its login was changed", at=at
-    )
+    return await change_state(db, mailbox_id, MailboxState(before), actor=actor, reason="its login was changed", at=at)
 
 
 async def learn_limit(db: Database, mailbox_id: int, *, reason: str, at: dt.datetime) -> int:
@@ -213,8 +211,8 @@ async def end_suspensions(db: Database, *, at: dt.datetime) -> list[int]:
         ), told AS (
             INSERT INTO state_changes (at, actor, subject, subject_id, what, was, became, reason)
             SELECT $1, 'daemon', 'mailbox', o.id::text, c.what, 'SUSPENDED', c.became, 'its suspension is over'
-            FROM over o, LATERAL (VALUES ('state', o.state::text), ('health', CASE WHEN o.unhealthy THEN 'THROTTLED' END))
-                AS c(what, became)
+            FROM over o, LATERAL (VALUES ('state', o.state::text),
+                                         ('health', CASE WHEN o.unhealthy THEN 'THROTTLED' END)) AS c(what, became)
             WHERE c.became IS NOT NULL ORDER BY o.id, c.what DESC
         )
         SELECT id FROM over

@@ -1,0 +1,107 @@
+"""Ablation: what the daemon does about health, rests and refusals is left out once each, and its test must fail."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any
+
+import pytest
+
+from tests.ablation import take_out
+from tests.daemon import test_health as of_health
+from tests.daemon import test_outcomes as of_outcomes
+from tests.daemon import test_recipients as of_recipients
+from tests.daemon import test_visits as of_visits
+from tests.daemon.model import says
+from tests.daemon.rig import Rig
+from warmupd.daemon.aftermath import Aftermath
+from warmupd.daemon.checkup import Checkup
+from warmupd.daemon.housekeeping import Housekeeping
+from warmupd.daemon.revisits import Revisits
+from warmupd.daemon.schedule import Schedule
+from warmupd.daemon.sender import Sender
+
+FOUND = (AssertionError, IndexError)  # of a try that there was not
+
+FULL = partial(
+    of_outcomes.test_daily_limit_rests_until_the_next_day_and_is_learnt,
+    limit=says(554, "daily sending limit reached", enhanced="5.4.5"),
+)
+SLOWED = of_outcomes.test_mailbox_that_is_slowed_down_waits_ever_longer_until_a_message_is_taken
+IMAP = of_visits.test_refused_imap_login_is_not_stormed_and_takes_two_anew_when_mended
+APART = of_outcomes.test_retries_of_one_message_lie_ever_further_apart
+
+Deed = tuple[Callable[..., Any], str, str, Callable[[Rig], Awaitable[None]]]
+DEEDS: list[Deed] = [
+    (
+        Schedule._open_days,
+        "await self._checkup.judge(mailbox_ids)",
+        "pass",
+        of_health.test_spam_lowers_the_volume_and_recovery_raises_it_again,
+    ),
+    (Checkup.judge, "confirmed.append(mailbox_id)", "pass", of_health.test_band_that_is_confirmed_does_not_lapse),
+    (
+        Checkup.judge,
+        "mailbox.health = change.became",
+        "pass",
+        of_health.test_spam_lowers_the_volume_and_recovery_raises_it_again,
+    ),
+    (
+        Checkup._change,
+        "rules.span if record.judged_at is None else now - record.judged_at",
+        "now - now",
+        of_health.test_band_of_who_is_seen_too_seldom_lapses_week_by_week,
+    ),
+    (
+        Housekeeping.round,
+        "await states.end_suspensions(self._db, at=now)",
+        "[]",
+        of_health.test_worst_is_suspended_and_comes_back_throttled_by_itself,
+    ),
+    (Aftermath._act, 'outcome.reason == "daily_limit"', "False", FULL),
+    (Aftermath._act, "Action.BACK_OFF_MAILBOX | Action.REST_UNTIL_NEXT_DAY", "Action.BACK_OFF_MAILBOX", FULL),
+    (Aftermath._rest_seconds, "max(job.retry_count, self._setbacks[mailbox.id])", "job.retry_count", SLOWED),
+    (Aftermath._note, "self._setbacks.pop(mailbox.id, None)", "pass", SLOWED),
+    (Aftermath._rest_seconds, "outcome.retry_after or ", "", of_outcomes.test_named_wait_is_kept),
+    (Sender._settlement, "backoff(job.retry_count, self._rng)", "60.0", APART),
+    (Sender._settlement, "job.retry_count >= self._max_retries", "False", of_outcomes.test_retries_are_bounded),
+    (
+        Aftermath.doubt_credentials,
+        ">= DOUBTS",
+        ">= 1",
+        of_outcomes.test_first_refused_login_rests_the_mailbox_and_is_forgotten_after_success,
+    ),
+    (
+        Aftermath._note,
+        "mailbox.auth_doubts = 0",
+        "return",
+        of_outcomes.test_first_refused_login_rests_the_mailbox_and_is_forgotten_after_success,
+    ),
+    (Revisits._refused, "del self._refusals[mailbox.id]", "pass", partial(IMAP, state="ACTIVE", most=2)),
+    (Revisits.after_failure, "not self._refusals[mailbox.id]", "True", partial(IMAP, state="PAUSED", most=6)),
+    (Aftermath._spare, "if twice and", "if", of_recipients.test_address_that_one_sender_was_refused_is_kept),
+    (
+        Aftermath._spare,
+        "REFUSED_TWICE, until",
+        "REFUSED_TWICE",
+        of_recipients.test_address_that_two_senders_were_refused_needs_its_owner,
+    ),
+    (
+        Aftermath._stop,
+        "outcome.message, until",
+        "outcome.message",
+        of_outcomes.test_blocked_sender_is_suspended_and_comes_back_by_itself,
+    ),
+]
+
+
+def _name(deed: Deed) -> str:
+    function, safeguard, *_ = deed
+    return f"{function.__qualname__}-{safeguard}"
+
+
+@pytest.mark.parametrize("deed", DEEDS, ids=_name)
+async def test_deed_is_missed(rig: Rig, monkeypatch: pytest.MonkeyPatch, deed: Deed) -> None:
+    function, safeguard, nothing, test = deed
+    take_out(monkeypatch, function, safeguard, nothing)
+    with pytest.raises(FOUND):
+        await test(rig)
