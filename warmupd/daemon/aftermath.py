@@ -1,6 +1,7 @@
 """What an outcome means beyond its job: the mailbox rests, its server is left alone, its credentials are doubted."""
 
 import datetime as dt
+from collections import Counter
 
 from warmupd.core.job import Job
 from warmupd.core.mailbox import DayLimit, Mailbox, MailboxState
@@ -34,12 +35,13 @@ class Aftermath:
         self._events = ground.events
         self._book = book
         self._holds = holds
+        self._put_off: Counter[int] = Counter()  # how often in a row a mailbox was told to slow down; a send ends it
 
     async def follow(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
         """Do what the outcome asks for, beyond settling its job."""
         self._tell(mailbox, job, outcome)
         if outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED:
-            self._holds.host_answered(mailbox.smtp_host)
+            self._holds.host_answered(mailbox.smtp_server)
         try:
             await self._act(mailbox, job, outcome)
         except DatabaseUnavailable as error:
@@ -99,6 +101,7 @@ class Aftermath:
 
     async def _note(self, mailbox: Mailbox, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.SENT:
+            self._put_off.pop(mailbox.id, None)
             if mailbox.auth_doubts:
                 mailbox.auth_doubts = 0
                 await states.trust_credentials(self._db, mailbox.id)
@@ -108,8 +111,8 @@ class Aftermath:
             )
 
     async def _back_off_host(self, mailbox: Mailbox, outcome: Outcome) -> None:
-        if wait := self._holds.host_failed(mailbox.smtp_host, outcome.retry_after):
-            self._events.host_shut(host=mailbox.smtp_host, seconds=wait)
+        if wait := self._holds.host_failed(mailbox.smtp_server, outcome.retry_after):
+            self._events.host_shut(host=mailbox.smtp_server, seconds=wait)
         await states.note_error(
             self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
         )
@@ -131,7 +134,8 @@ class Aftermath:
         if outcome.action is Action.REST_UNTIL_NEXT_DAY:
             now = self._clock.now()
             return (self._book.next_opening(mailbox, now) - now).total_seconds()
-        return outcome.retry_after or backoff(job.retry_count, self._rng)
+        self._put_off[mailbox.id] += 1
+        return outcome.retry_after or backoff(max(job.retry_count, self._put_off[mailbox.id] - 1), self._rng)
 
     async def _rest(self, mailbox: Mailbox, seconds: float, reason: str, message: str, remedy: str) -> None:
         now = self._clock.now()
