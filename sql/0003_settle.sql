@@ -82,6 +82,12 @@ BEGIN
                                       AND reason NOT IN ('removed', 'not_composed', 'bad_address')) AS bounced
               FROM matched GROUP BY 1, 2) AS m
         WHERE d.mailbox_id = m.mailbox_id AND d.day = m.local_day
+        RETURNING d.mailbox_id, d.ramp_day, 2 * d.sent >= d.quota AND 2 * (d.sent - m.sent) < d.quota AS at_half
+    ), climbed AS (
+        -- The ramp climbs with what was sent, not with the calendar: not on days on which all was at rest. Who only
+        -- receives does not climb.
+        UPDATE mailboxes x SET ramp_days = d.ramp_day
+        FROM days d WHERE d.at_half AND x.id = d.mailbox_id AND x.ramp_days = d.ramp_day - 1 AND x.state = 'ACTIVE'
     )
     SELECT array_agg(k.becomes::text ORDER BY k.ord), array_agg(k.recipient_id ORDER BY k.ord),
            array_agg(CASE WHEN k.open THEN k.becomes::text END ORDER BY k.ord),

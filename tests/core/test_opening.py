@@ -1,6 +1,7 @@
 """Days follow one another: whatever a mailbox's clock does, its windows never overlap and none is lost or doubled."""
 
 import datetime as dt
+from dataclasses import replace
 from itertools import pairwise
 from uuid import UUID
 
@@ -158,6 +159,13 @@ def test_who_is_enrolled_in_the_evening_begins_tomorrow_without_a_backlog() -> N
     found = next_day(new, at, None)
     assert (found.window.opens_at, found.share) == (at, 1.0)  # four hours are room for forty
     assert next_day(new, START.replace(hour=21), None).day == START.date() + dt.timedelta(days=1)
+
+
+@pytest.mark.parametrize(("hours", "quota"), [(Hours(start=9, end=11), 30), (Hours(start=6, end=22), 240)])
+def test_first_day_of_a_quota_that_fills_its_window_opens_when_a_moment_late(hours: Hours, quota: int) -> None:
+    new = replace(mailbox(ramp_days=0), hours=hours, ramp=Ramp(start=quota, step=0, target=quota, floor=quota))
+    late = START.replace(hour=hours.start) + dt.timedelta(seconds=0.2)
+    assert next_day(new, late, None).window.opens_at == late
 
 
 def test_next_day_is_the_one_that_is_open() -> None:

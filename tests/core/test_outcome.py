@@ -98,6 +98,7 @@ SPOKEN = [
     (Phase.BODY, "554 5.2.2 mailbox full; STOREDRV.Submission.Exception:QuotaExceededException", SENDER_FULL),
     (Phase.RCPT, "450 4.2.1 The user you are trying to contact is receiving mail at a rate that", RECIPIENT_RATE),
     (Phase.RCPT, "452 4.2.2 The email account that you tried to reach is over quota", RECIPIENT_FULL),
+    (Phase.RCPT, "452 4.2.2 The recipient's mailbox is over quota, try again in 24 hours", RECIPIENT_FULL),
     (Phase.RCPT, "552 5.2.2 Mailbox is full", RECIPIENT_FULL),
     (Phase.RCPT, "550 mailbox full", RECIPIENT_FULL),
     (Phase.RCPT, "550 5.1.1 The email account that you tried to reach does not exist", RECIPIENT_UNKNOWN),

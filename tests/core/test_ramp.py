@@ -147,6 +147,15 @@ def test_health_takes_its_share_even_below_the_floor() -> None:
     assert [found[band].short_by(30) for band in Band] == [None, "health_watch", "health_throttled", "health_suspended"]
 
 
+def test_health_takes_its_share_of_what_a_limit_leaves() -> None:
+    limited = mailbox(RAMP, 30, DayLimit("provider", 20), health=Band.THROTTLED)
+    assert resolve_budget(limited, MONDAY, variance=0.0).factors == (
+        ("ramp", 40),
+        ("provider", 20),
+        ("health_throttled", 10),
+    )
+
+
 def test_a_throttled_beginner_still_sends_one() -> None:
     small = Ramp(start=1, step=0, target=1, floor=1)
     assert resolve_budget(mailbox(small, health=Band.THROTTLED), MONDAY, variance=0.0).quota == 1

@@ -16,6 +16,7 @@ from warmupd.mail.account import Account
 from warmupd.mail.message import Message
 from warmupd.store import states
 
+TOO_MUCH = says(450, "too much mail", enhanced="4.7.1")
 BAD_PASSWORD = says(535, "authentication failed", phase=Phase.AUTH, enhanced="5.7.8")
 
 
@@ -392,3 +393,40 @@ async def test_sends_of_different_mailboxes_go_on_while_one_hangs(rig: Rig) -> N
         await rig.until(after(9.5))
     assert await rig.world.sent(boxes) == [0, 4, 4]
     assert [row["taken"] for row in await rig.world.days(boxes)] == [4] * 3
+
+
+async def test_wrong_port_of_some_holds_up_nobody_else_on_the_host(rig: Rig) -> None:
+    await rig.world.enrol(6, quota=20, end_hour=12, host="big.test", smtp_port=25)
+    right = await rig.world.enrol(2, quota=10, end_hour=12, host="big.test", smtp_port=587)
+    rig.server.rule = lambda account, message: fails(Trouble.TLS) if account.smtp.port == 25 else OK
+    async with rig.running():
+        await rig.until(after(12.5))
+    assert await rig.world.sent(right) == [10] * 2
+
+
+async def test_half_a_day_without_names_costs_no_attempt(rig: Rig) -> None:
+    boxes = [box for host in ("a.test", "b.test") for box in await rig.world.enrol(1, quota=30, host=host)]
+    rig.server.rule = lambda account, message: fails(Trouble.UNRESOLVED) if rig.clock.now() < after(14) else OK
+    async with rig.running():
+        await rig.until(after(22.5))
+    assert await rig.world.sent(boxes) == [30] * 2
+
+
+async def test_server_that_goes_on_objecting_is_asked_ever_less(rig: Rig) -> None:
+    boxes = await rig.world.enrol(3, quota=30, end_hour=22)
+    slow = await rig.world.address(boxes[0])
+    rig.server.rule = lambda account, message: TOO_MUCH if account.address == slow else OK
+    async with rig.running():
+        await rig.until(after(22.5))
+    tries = [one.at for one in rig.server.tries if one.address == slow]
+    gaps = [later - earlier for earlier, later in pairwise(tries)]
+    assert min(gaps[3:]) >= 45 * 60.0  # an hour, less the jitter; a new job does not begin anew
+
+
+async def test_ramp_stands_still_while_nothing_is_sent(rig: Rig) -> None:
+    boxes = await rig.world.enrol(2, quota=5, end_hour=10)
+    await rig.world.change(boxes, ramp_step=3, target_daily=40, min_daily=30)
+    rig.server.rule = lambda account, message: fails(Trouble.UNREACHABLE) if rig.clock.now() < after(0, days=3) else OK
+    async with rig.running():
+        await rig.until(after(11, days=4))
+    assert [day["quota"] for day in await rig.world.days(boxes[:1])] == [5, 5, 5, 5, 8]

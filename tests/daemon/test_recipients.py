@@ -145,3 +145,13 @@ async def test_full_mailbox_is_spared_for_a_day(rig: Rig) -> None:
         await rig.until(after(12.5))
     assert sum(one.recipient == full for one in rig.server.tries) == 1
     assert await rig.world.sent(boxes) == [8] * 4
+
+
+async def test_proof_does_not_bring_back_who_is_full(rig: Rig) -> None:
+    boxes = await rig.world.enrol(2, quota=10, end_hour=14)
+    async with rig.running() as worker:
+        await rig.until(after(7))
+        book, now = worker.shard.schedule.book, rig.clock.now()
+        book.spare(boxes[1], now + dt.timedelta(days=1))
+        worker.shard.hear_proof(boxes[1])
+        assert book.choose_recipient(book.mailboxes[boxes[0]], 1, now) is None

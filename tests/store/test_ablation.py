@@ -163,6 +163,17 @@ RESERVE: list[tuple[str, str, Test]] = [
     ),
 ]
 SETTLE: list[tuple[str, str, Test]] = [
+    ("d.at_half AND ", "", of_settle.test_ramp_climbs_once_half_of_the_day_was_sent),
+    (
+        " AND x.ramp_days = d.ramp_day - 1",
+        "",
+        partial(of_settle.test_ramp_that_was_changed_or_only_receives_is_left_alone, ramp_days=9, state="ACTIVE"),
+    ),
+    (
+        " AND x.state = 'ACTIVE'",
+        "",
+        partial(of_settle.test_ramp_that_was_changed_or_only_receives_is_left_alone, ramp_days=0, state="RECEIVE_ONLY"),
+    ),
     (" AND j.attempt_token = t.token", "", of_settle.test_stale_token_changes_nothing),
     (
         "(j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) AS open",
@@ -264,12 +275,6 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     (slots.renew_slots, "AND s.lease_until > instant($2)", "", of_slots.test_lease_that_is_over_cannot_be_renewed),
     (slots.renew_slots, "FOR UPDATE SKIP LOCKED", "", of_slots.test_renewal_does_not_wait_for_a_reserve),
     (slots.release_slots, "WHERE owner = $1 AND", "WHERE", of_slots.test_release_takes_nothing_from_a_successor),
-    (
-        days.open_days,
-        " AND m.ramp_days = o.ramp_day - 1",
-        "",
-        of_days.test_ramp_that_was_changed_meanwhile_is_left_alone,
-    ),
     (
         days.open_days,
         "o.closes_at + a.night > a.opens_at",

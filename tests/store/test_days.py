@@ -99,16 +99,14 @@ async def test_changes_are_told(ground: Ground) -> None:
 # -- days -----------------------------------------------------------------------------------------------------------
 
 
-async def test_day_is_opened_once_and_advances_the_ramp_once(ground: Ground) -> None:
+async def test_day_is_opened_once(ground: Ground) -> None:
     await ground.mailboxes(1)
     mailbox = await _only(ground)
-    await ground.db.execute("UPDATE mailboxes SET ramp_days = 1")
     opened = await days.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, BUDGET)])
     again = Budget(quota=40, floor=30, ramp_day=3, factors=())
     assert await days.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, again)]) == opened
     opened_day = opened[mailbox.id]
     assert (opened_day.quota, opened_day.floor, opened_day.opens_at) == (8, 5, WINDOW.opens_at)
-    assert (await _only(ground)).ramp_days == 2
     assert await ground.db.fetchval("SELECT factors FROM mailbox_days WHERE day = $1", TOMORROW) == [["ramp", 8]]
 
 
@@ -129,16 +127,6 @@ async def test_day_that_another_opens_in_this_moment_is_returned_as_it_stands(gr
         opening = asyncio.create_task(days.open_days(ground.db, [(mailbox, TOMORROW, WINDOW, BUDGET)]))
         await _waits_or_ends(connection, opening)
     assert [day.quota for day in (await opening).values()] == [7]
-
-
-async def test_ramp_that_was_changed_meanwhile_is_left_alone(ground: Ground) -> None:
-    """By a stop, that resets it, or by another day."""
-    await ground.mailboxes(1)
-    for changed in (0, 9):
-        await ground.db.execute("UPDATE mailboxes SET ramp_days = $1", changed)
-        await ground.db.execute("DELETE FROM mailbox_days")
-        assert await days.open_days(ground.db, [(await _only(ground), TOMORROW, WINDOW, BUDGET)])
-        assert (await _only(ground)).ramp_days == changed
 
 
 async def test_day_that_begins_before_the_last_has_ended_is_not_opened(ground: Ground) -> None:

@@ -284,3 +284,28 @@ async def test_bounce_is_told_from_what_no_server_refused(
     await jobs.settle(ground.db, [settlement], at=NOON)
     await jobs.settle(ground.db, [settlement], at=NOON)
     assert await ground.db.fetchval("SELECT bounced FROM mailbox_days WHERE mailbox_id = $1", sender) == bounced
+
+
+async def test_ramp_climbs_once_half_of_the_day_was_sent(ground: Ground) -> None:
+    sender, recipient = await ground.pair(quota=4)
+    worker = await ground.worker()
+    climbed = []
+    for turn in range(4):
+        at = after(600 * turn)
+        await ground.settle(await ground.grant(worker, ask(sender, recipient), at=at), SENT, at=at)
+        climbed.append(await _ramp_days(ground, sender))
+    assert climbed == [0, 1, 1, 1]
+
+
+@pytest.mark.parametrize(("ramp_days", "state"), [(9, "ACTIVE"), (0, "RECEIVE_ONLY")])
+async def test_ramp_that_was_changed_or_only_receives_is_left_alone(ground: Ground, ramp_days: int, state: str) -> None:
+    sender, recipient = await ground.pair(quota=1)
+    job = await ground.grant(await ground.worker(), ask(sender, recipient))
+    await ground.db.execute("UPDATE mailboxes SET ramp_days = $1, state = $2::mailbox_state", ramp_days, state)
+    await ground.settle(job, SENT)
+    assert await _ramp_days(ground, sender) == ramp_days
+
+
+async def _ramp_days(ground: Ground, mailbox_id: int) -> int:
+    days: int = await ground.db.fetchval("SELECT ramp_days FROM mailboxes WHERE id = $1", mailbox_id)
+    return days

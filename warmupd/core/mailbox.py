@@ -97,6 +97,7 @@ class Mailbox:
     user_gap: float = 1.0  # most seconds between sends of its user: half of what the user's quotas leave
     language: str = "en"
     smtp_host: str = ""
+    smtp_server: str = ""  # host, port and security: what can be away, or wrong, apart from others on the host
     auth_doubts: int = 0  # refused logins since the last accepted one
 
     @property

@@ -72,6 +72,7 @@ def _day_on(mailbox: Mailbox, day: dt.date, now: dt.datetime, last: DayRow | Non
             return None
     if not mailbox.ramp_days and now > opens_at:
         opens_at = now  # enrolled just now: it begins without a backlog, or tomorrow when the evening has no room
-        if (whole.closes_at - opens_at).total_seconds() < ramp_quota(mailbox.ramp, 1) * FIRST_DAY_GAP:
+        half = (whole.closes_at - whole.opens_at) / 2  # all the room that a long quota in a short window will ever find
+        if whole.closes_at - opens_at < min(half, dt.timedelta(seconds=ramp_quota(mailbox.ramp, 1) * FIRST_DAY_GAP)):
             return None
     return NextDay(day=day, window=Window(opens_at=opens_at, closes_at=whole.closes_at), share=share)

@@ -36,7 +36,7 @@ def ramp_quota(ramp: Ramp, day: int) -> int:
 
 
 def resolve_budget(mailbox: Mailbox, day: dt.date, *, variance: float, rules: HealthRules) -> Budget:
-    """The quota of `mailbox` on its local `day`: ramp, then variance but never below the floor, health, and limits.
+    """The quota of `mailbox` on its local `day`: ramp, then variance but never below the floor, limits, and health.
 
     Pure: the same mailbox and day give the same answer whenever asked. `variance` 0.1 means up to 10 % either way; it
     begins once the mailbox is ramped, which is at its floor, or at its target if that is lower. Health and the limits
@@ -50,13 +50,13 @@ def resolve_budget(mailbox: Mailbox, day: dt.date, *, variance: float, rules: He
     if variance and ramped >= min(mailbox.ramp.floor, mailbox.ramp.target):
         quota = max(floor, ramped + _swing(mailbox.id, day, most=int(ramped * variance)))
         factors.append(("variance", quota))
-    if (weakened := _weakened(quota, mailbox.health, rules)) < quota:
-        quota = weakened
-        factors.append((HEALTH_WORDS[mailbox.health], quota))
     for limit in mailbox.day_limits:
         if (most := limit.on(day)) < quota:
             quota = most
             factors.append((limit.word, quota))
+    if (weakened := _weakened(quota, mailbox.health, rules)) < quota:  # of what it would send else, limits included
+        quota = weakened
+        factors.append((HEALTH_WORDS[mailbox.health], quota))
     return Budget(quota=quota, floor=min(floor, quota), ramp_day=ramp_day, factors=tuple(factors))
 
 

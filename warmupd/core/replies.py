@@ -40,6 +40,13 @@ _BODY = frozenset({Phase.BODY})
 _SUBMIT = frozenset({Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY})
 
 RULES: tuple[Rule, ...] = (  # the first match wins
+    # A recipient's trouble: its texts may speak of days and quotas, too
+    Rule(_RCPT, "[45]..", "", r"receiving mail (at a rate|too quickly)", v.RECIPIENT_RATE),  # Gmail
+    Rule(_RCPT, "5..", r"5\.2\.2", r"STOREDRV|submission", v.SENDER_FULL),  # Microsoft, after the dot: the sender's own
+    Rule(_RCPT, "[45]..", r"[45]\.2\.2", "", v.RECIPIENT_FULL),
+    Rule(_RCPT, "[45]..", "", r"mailbox (is )?full|over quota", v.RECIPIENT_FULL),
+    Rule(_RCPT, "5..", r"5\.1\.([1236]|10)", "", v.RECIPIENT_UNKNOWN),
+    Rule(_RCPT, "55[013]", "", r"user unknown|unknown user|no such (user|recipient|mailbox)", v.RECIPIENT_UNKNOWN),
     # What the provider allows a day
     Rule(_ANY, "[45]..", "", r"daily user sending (limit|quota)", v.ROLLING_DAY),  # Gmail: a rolling 24 hours
     Rule(_ANY, "5..", r"5\.4\.5", r"gsmtp|support\.google\.com", v.ROLLING_DAY),
@@ -81,13 +88,6 @@ RULES: tuple[Rule, ...] = (  # the first match wins
     Rule(_SUBMIT, "5..", r"5\.7\.60", "", v.SENDER_NOT_OWNED),
     Rule(_SUBMIT, "5..", "", r"not owned by|sender is not allowed", v.SENDER_NOT_OWNED),  # Postfix, Zoho
     Rule(_SUBMIT, "5..", "", r"must equal|must be (the )?same", v.SENDER_NOT_OWNED),  # 163.com, QQ
-    Rule(_SUBMIT, "5..", r"5\.2\.2", r"STOREDRV|submission", v.SENDER_FULL),  # Microsoft, after the dot
-    # The recipient
-    Rule(_RCPT, "[45]..", "", r"receiving mail (at a rate|too quickly)", v.RECIPIENT_RATE),  # Gmail
-    Rule(_RCPT, "[45]..", r"[45]\.2\.2", "", v.RECIPIENT_FULL),
-    Rule(_RCPT, "[45]..", "", r"mailbox (is )?full|over quota", v.RECIPIENT_FULL),
-    Rule(_RCPT, "5..", r"5\.1\.([1236]|10)", "", v.RECIPIENT_UNKNOWN),
-    Rule(_RCPT, "55[013]", "", r"user unknown|unknown user|no such (user|recipient|mailbox)", v.RECIPIENT_UNKNOWN),
     # Too fast
     Rule(_SUBMIT, "4..", "", r"gr[ae]y-?list", v.GREYLISTED),
     Rule(_SUBMIT, "4..", "", r"\brate\b|too (much|many)|throttl|server busy|limit", v.RATE),

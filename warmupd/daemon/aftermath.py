@@ -38,13 +38,13 @@ class Aftermath:
         self._events = ground.events
         self._book = book
         self._holds = holds
-        self._setbacks = Counter[int]()  # of a mailbox, since its last message was taken; in memory only
+        self._put_off: Counter[int] = Counter()  # how often in a row a mailbox was told to slow down; a send ends it
 
     async def follow(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
         """Do what the outcome asks for, beyond settling its job."""
         self._tell(mailbox, job, outcome)
         if outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED:
-            self._holds.host_answered(mailbox.smtp_host)
+            self._holds.host_answered(mailbox.smtp_server)
         try:
             await self._act(mailbox, job, outcome)
         except DatabaseUnavailable as error:
@@ -104,7 +104,7 @@ class Aftermath:
 
     async def _note(self, mailbox: Mailbox, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.SENT:
-            self._setbacks.pop(mailbox.id, None)
+            self._put_off.pop(mailbox.id, None)
             if mailbox.auth_doubts:
                 mailbox.auth_doubts = 0
                 await states.trust_credentials(self._db, mailbox.id)
@@ -114,8 +114,8 @@ class Aftermath:
             )
 
     async def _back_off_host(self, mailbox: Mailbox, outcome: Outcome) -> None:
-        if wait := self._holds.host_failed(mailbox.smtp_host, outcome.retry_after):
-            self._events.host_shut(host=mailbox.smtp_host, seconds=wait)
+        if wait := self._holds.host_failed(mailbox.smtp_server, outcome.retry_after):
+            self._events.host_shut(host=mailbox.smtp_server, seconds=wait)
         await states.note_error(
             self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
         )
@@ -138,10 +138,8 @@ class Aftermath:
         if outcome.action is Action.REST_UNTIL_NEXT_DAY:
             now = self._clock.now()
             return (self._book.next_opening(mailbox, now) - now).total_seconds()
-        # Another job's first attempt is no fresh start: only a message that was taken is.
-        setbacks = max(job.retry_count, self._setbacks[mailbox.id])
-        self._setbacks[mailbox.id] += 1
-        return outcome.retry_after or backoff(setbacks, self._rng)
+        self._put_off[mailbox.id] += 1
+        return outcome.retry_after or backoff(max(job.retry_count, self._put_off[mailbox.id] - 1), self._rng)
 
     async def _rest(self, mailbox: Mailbox, seconds: float, reason: str, message: str, remedy: str) -> None:
         now = self._clock.now()

@@ -2,7 +2,8 @@
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TypeVar
 
 from warmupd.core.health import HealthRules
 from warmupd.core.job import Job, JobKind, JobStatus, WaitingJob
@@ -16,6 +17,8 @@ from warmupd.store.database import Database
 from warmupd.store.jobs import Settlement
 
 OPEN_AT_ONCE = 1000  # day rows a statement
+
+T = TypeVar("T")
 
 
 class Book:
@@ -31,6 +34,7 @@ class Book:
         self._db = db
         self._variance = variance
         self._not_now: dict[int, float] = {}  # recipients that cannot take more for a while: until (epoch seconds)
+        self._unproven: dict[int, float] = {}  # recipients that had all that they get without a proof: until
 
     async def load(self, now: dt.datetime) -> None:
         """Read everything anew: mailboxes, their last days, what waits, and the pools' directories."""
@@ -43,13 +47,10 @@ class Book:
     async def reload(self, ids: Sequence[int], now: dt.datetime) -> None:
         """Read these mailboxes anew; those that are gone are forgotten."""
         fresh = {mailbox.id: mailbox for mailbox in await mailboxes.load_mailboxes(self._db, self.defaults, ids)}
+        last = await days.load_days(self._db, list(fresh))  # others look into the book while it is read
         for mailbox_id in ids:
-            self.days.pop(mailbox_id, None)
-            if mailbox_id in fresh:
-                self.mailboxes[mailbox_id] = fresh[mailbox_id]
-            else:
-                self.mailboxes.pop(mailbox_id, None)
-        self.days |= await days.load_days(self._db, list(fresh))
+            _replace(self.mailboxes, mailbox_id, fresh)
+            _replace(self.days, mailbox_id, last)
         await self.reload_waiting(ids)
 
     async def reload_waiting(self, ids: Sequence[int]) -> None:
@@ -74,11 +75,13 @@ class Book:
         agreed = await directories.agree_directories(self._db, day, pools)
         self.directories = agreed if only is None else self.directories | agreed
 
-    async def open_days(self, ids: Iterable[int], now: dt.datetime) -> int:
+    async def open_days(self, ids: Sequence[int], now: dt.datetime) -> int:
         """Open the day rows that these mailboxes need now; how many were asked for."""
         wanted = []
+        ramp_days = await days.load_ramp_days(self._db, list(ids))
         for mailbox_id in ids:
             mailbox = self.mailboxes[mailbox_id]
+            mailbox.ramp_days = ramp_days.get(mailbox_id, mailbox.ramp_days)
             following = next_day(mailbox, now, self.days.get(mailbox_id))
             if now in following.window:
                 budget = following.budget(self.budget_of(mailbox, following.day))
@@ -86,11 +89,7 @@ class Book:
         for start in range(0, len(wanted), OPEN_AT_ONCE):
             part = wanted[start : start + OPEN_AT_ONCE]
             rows = await days.open_days(self._db, part)
-            for mailbox, day, _, budget in part:
-                if (row := rows.get(mailbox.id)) is not None:
-                    self.days[mailbox.id] = row
-                    if row.day == day and mailbox.state.starts:  # who only receives does not climb
-                        mailbox.ramp_days = max(mailbox.ramp_days, budget.ramp_day)
+            self.days |= rows
         return len(wanted)
 
     def budget_of(self, mailbox: Mailbox, day: dt.date) -> Budget:
@@ -160,13 +159,14 @@ class Book:
                 )
             )
 
-    def spare(self, recipient_id: int, until: dt.datetime) -> None:
-        """Choose this recipient for nobody until then."""
-        self._not_now[recipient_id] = until.timestamp()
+    def spare(self, recipient_id: int, until: dt.datetime, *, unproven: bool = False) -> None:
+        """Choose this recipient for nobody until then, or, when it is `unproven`, until it is proven."""
+        known = self._unproven if unproven else self._not_now
+        known[recipient_id] = max(known.get(recipient_id, 0.0), until.timestamp())
 
     def welcome(self, recipient_id: int) -> None:
-        """The recipient has proven the address, or can take more for another reason: it is spared no longer."""
-        self._not_now.pop(recipient_id, None)
+        """The recipient has proven the address. One that is full, or was written to too fast, is still spared."""
+        self._unproven.pop(recipient_id, None)
 
     def choose_recipient(self, mailbox: Mailbox, turn: int, now: dt.datetime) -> int | None:
         """Whom `mailbox` writes to with the `turn`-th send of its day; None when nobody in its pool can receive."""
@@ -179,7 +179,7 @@ class Book:
             candidate = self.mailboxes.get(candidate_id)
             if candidate is None or not candidate.state.receives or candidate.pool_id != mailbox.pool_id:
                 return Fit.NO
-            if self._not_now.get(candidate_id, 0.0) > moment:
+            if max(self._not_now.get(candidate_id, 0.0), self._unproven.get(candidate_id, 0.0)) > moment:
                 return Fit.NO
             other = candidate.user_id != mailbox.user_id or candidate.domain != mailbox.domain
             return Fit.PREFERRED if other else Fit.POSSIBLE
@@ -190,3 +190,11 @@ class Book:
         for job in found:
             if job.mailbox_id in self.mailboxes:
                 self.keep_waiting(job)
+
+
+def _replace(known: dict[int, T], mailbox_id: int, read: Mapping[int, T]) -> None:
+    """What is known of the mailbox becomes what was read; what was not found is forgotten."""
+    if mailbox_id in read:
+        known[mailbox_id] = read[mailbox_id]
+    else:
+        known.pop(mailbox_id, None)

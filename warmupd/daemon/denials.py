@@ -51,7 +51,8 @@ class Denials:
     async def _other_recipient(self, denied: Denied, now: dt.datetime) -> None:
         """Spare the recipient for a while. A job that waits for it holds up no other: it waits for the next resync."""
         request, book = denied.request, self._schedule.book
-        book.spare(request.recipient_id, now + dt.timedelta(seconds=SPARED))
+        unproven = denied.why == "unproven"
+        book.spare(request.recipient_id, now + dt.timedelta(seconds=SPARED), unproven=unproven)
         if denied.why == "recipient":
             await book.reload([request.recipient_id], now)
         if request.waiting:

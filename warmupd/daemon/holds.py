@@ -121,28 +121,28 @@ class Holds:
 
     # -- mail servers that are away -----------------------------------------------------------------------------
 
-    def host_failed(self, host: str, seconds: float | None) -> float | None:
+    def host_failed(self, server: str, seconds: float | None) -> float | None:
         """The server could not be reached. For how many seconds it is left alone from now on; None: nothing new.
 
         Sends that were under way when it was found to be away tell nothing new, unless it names the `seconds` itself.
         """
-        if seconds is None and self.host_wait(host) is not None:
+        if seconds is None and self.host_wait(server) is not None:
             return None
-        failures = self._failures[host] = self._failures.get(host, 0) + 1
+        failures = self._failures[server] = self._failures.get(server, 0) + 1
         if failures < HOST_FAILURES and seconds is None:
             return None
         wait = max(seconds or 0.0, HOST_WAITS[min(max(0, failures - HOST_FAILURES), len(HOST_WAITS) - 1)])
-        self._shut[host] = self._clock.boottime() + wait
+        self._shut[server] = self._clock.boottime() + wait
         return wait
 
-    def host_answered(self, host: str) -> None:
+    def host_answered(self, server: str) -> None:
         """The server was reached: what it was held for is over."""
-        self._failures.pop(host, None)
-        self._shut.pop(host, None)
+        self._failures.pop(server, None)
+        self._shut.pop(server, None)
 
-    def host_wait(self, host: str) -> float | None:
+    def host_wait(self, server: str) -> float | None:
         """Seconds that the server is still left alone; None when it may be asked."""
-        until = self._shut.get(host)
+        until = self._shut.get(server)
         if until is None or until <= self._clock.boottime():
             return None
         return until - self._clock.boottime()

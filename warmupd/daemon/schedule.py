@@ -220,7 +220,7 @@ class Schedule:
         """
         if self.holds.park(mailbox, self.owed_since(mailbox.id, now), now):
             return True
-        if (wait := self.holds.host_wait(mailbox.smtp_host)) is not None:
+        if (wait := self.holds.host_wait(mailbox.smtp_server)) is not None:
             self.push(mailbox.id, _after(now, wait * self._rng.uniform(1.0, 1.5)))
             return True
         if self.holds.busy(mailbox.smtp_host) + hosts[mailbox.smtp_host] >= self.pace.per_host_concurrent:

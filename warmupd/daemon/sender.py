@@ -23,7 +23,6 @@ from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount
 from warmupd.store.jobs import Settlement
 
-UNREACHABLE = "unreachable"  # the reason of core/verdicts.py for a server that could not be connected to
 FAIR_CHANCE = 2.5  # real seconds from connecting to the deadline for MAIL within which a server should log us in
 SLOW = "the server took longer to let us log in than a send may wait"
 
@@ -131,12 +130,13 @@ class Sender:
 
     def _settlement(self, job: Job, outcome: Outcome) -> Settlement:
         kind, reason, retry_at = outcome.kind, outcome.reason, None
-        if kind is OutcomeKind.DEFERRED and reason != UNREACHABLE and job.retry_count >= self._max_retries:
+        spent = outcome.action is not Action.BACK_OFF_HOST and job.retry_count >= self._max_retries
+        if kind is OutcomeKind.DEFERRED and spent:
             kind, reason = OutcomeKind.FAILED, f"{reason}_gave_up"
         if kind is OutcomeKind.DEFERRED:
             wait = outcome.retry_after or backoff(job.retry_count, self._rng)
             retry_at = self._clock.now() + dt.timedelta(seconds=wait)
-            if outcome.reason == UNREACHABLE:  # nothing was asked of anybody: it costs neither an attempt nor a retry
+            if outcome.action is Action.BACK_OFF_HOST:  # nobody was asked to send: no attempt, and no retry
                 kind = OutcomeKind.RETURNED
         elif kind is OutcomeKind.RETURNED:
             retry_at = self._clock.now()

@@ -24,12 +24,17 @@ async def load_days(db: Database, ids: Sequence[int]) -> dict[int, DayRow]:
     return {row["mailbox_id"]: _day(row) for row in await db.fetch(_LAST, ids)}
 
 
+async def load_ramp_days(db: Database, ids: Sequence[int]) -> dict[int, int]:
+    """How many days the ramp of each of these mailboxes has advanced. A day counts once half its quota was sent."""
+    rows = await db.fetch("SELECT id, ramp_days FROM mailboxes WHERE id = ANY ($1)", ids)
+    return {row["id"]: row["ramp_days"] for row in rows}
+
+
 async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Window, Budget]]) -> dict[int, DayRow]:
     """Open day rows, and return the last day of each mailbox, by mailbox.
 
     A day is opened once: who comes second gets the row as it stands. One that is not later than the last, or begins
-    before a night has passed since that ended, is not opened at all. Opening one advances the ramp by a day, unless it
-    was changed since.
+    before a night has passed since that ended, is not opened at all.
     """
     ids = [mailbox.id for mailbox, *_ in wanted]
     async with db.transaction() as connection:
@@ -41,20 +46,15 @@ async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Windo
                 SELECT * FROM unnest($1::bigint[], $2::date[], $3::timestamptz[], $4::timestamptz[], $5::integer[],
                                      $6::integer[], $7::integer[], $8::text[], $9::interval[])
                     AS a(mailbox_id, day, opens_at, closes_at, quota, floor, ramp_day, factors, night)
-            ), opened AS (
-                INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day,
-                                          factors)
-                SELECT a.mailbox_id, a.day, m.user_id, a.opens_at, a.closes_at, a.quota, a.floor, a.ramp_day,
-                       a.factors::jsonb
-                FROM asked a JOIN mailboxes m ON m.id = a.mailbox_id
-                WHERE NOT EXISTS (SELECT FROM mailbox_days o WHERE o.mailbox_id = a.mailbox_id
-                                  AND (o.day >= a.day OR o.closes_at + a.night > a.opens_at))
-                ORDER BY a.mailbox_id
-                RETURNING mailbox_id, ramp_day
             )
-            UPDATE mailboxes m SET ramp_days = o.ramp_day
-            FROM opened o  -- who only receives does not climb
-            WHERE m.id = o.mailbox_id AND m.ramp_days = o.ramp_day - 1 AND m.state = 'ACTIVE'
+            INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day,
+                                      factors)
+            SELECT a.mailbox_id, a.day, m.user_id, a.opens_at, a.closes_at, a.quota, a.floor, a.ramp_day,
+                   a.factors::jsonb
+            FROM asked a JOIN mailboxes m ON m.id = a.mailbox_id
+            WHERE NOT EXISTS (SELECT FROM mailbox_days o WHERE o.mailbox_id = a.mailbox_id
+                              AND (o.day >= a.day OR o.closes_at + a.night > a.opens_at))
+            ORDER BY a.mailbox_id
             """,
             ids,
             [day for _, day, *_ in wanted],

@@ -17,7 +17,8 @@ _LOAD = """
     SELECT m.id, m.user_id, m.pool_id, lower(split_part(m.address, '@', 2)) AS domain, m.state, p.priority,
            p.sends_per_day, coalesce(m.timezone, u.timezone) AS zone, m.start_hour, m.end_hour, m.weekdays_only,
            m.ramp_start, m.ramp_step, m.target_daily, m.min_daily, m.ramp_days, m.already_warm, m.own_mail,
-           m.provider_limit, m.learnt_limit, m.learnt_at, m.health, m.smtp_host, m.language, m.auth_doubts,
+           m.provider_limit, m.learnt_limit, m.learnt_at, m.health, m.smtp_host, m.smtp_port,
+           m.smtp_security, m.language, m.auth_doubts,
            c.quota AS user_quota
     FROM mailboxes m
     JOIN users u ON u.id = m.user_id
@@ -80,6 +81,7 @@ def _mailbox(
         span = defaults.hours
     zone = row["zone"] if row["zone"] and is_zone(row["zone"]) else defaults.zone
     domain, host = row["domain"], row["smtp_host"]
+    server = f"{host}:{row['smtp_port']} {row['smtp_security']}"
     day_limits = _day_limits(row, defaults, zone)
     return Mailbox(
         id=row["id"],
@@ -97,6 +99,7 @@ def _mailbox(
         user_gap=(span.end - span.start) * 3600 / max(1, int(row["user_quota"] or 1)) / 2,
         language=words.setdefault(row["language"], row["language"]),
         smtp_host=words.setdefault(host, host),
+        smtp_server=words.setdefault(server, server),
         auth_doubts=row["auth_doubts"],
     )
 
