@@ -146,12 +146,14 @@ CREATE TABLE mailbox_days (
     sent           integer NOT NULL DEFAULT 0,             -- accepted by a server
     failed         integer NOT NULL DEFAULT 0,
     bounced        integer NOT NULL DEFAULT 0,             -- of the failed: a server refused the message for good
+    unwanted       integer NOT NULL DEFAULT 0,             -- of the bounced: for what was written, or who wrote it
     inbox          integer NOT NULL DEFAULT 0,             -- where this day's messages were found, as far as they were
     spam           integer NOT NULL DEFAULT 0,
     other          integer NOT NULL DEFAULT 0,
     PRIMARY KEY (mailbox_id, day),
     CHECK (opens_at < closes_at),
-    CHECK (sent >= 0 AND failed >= 0 AND bounced BETWEEN 0 AND failed AND inbox >= 0 AND spam >= 0 AND other >= 0),
+    CHECK (sent >= 0 AND failed >= 0 AND bounced BETWEEN 0 AND failed AND unwanted BETWEEN 0 AND bounced),
+    CHECK (inbox >= 0 AND spam >= 0 AND other >= 0),
     CONSTRAINT accepted_within_quota CHECK (sent <= taken AND taken <= quota),
     CONSTRAINT attempts_bounded CHECK (attempts BETWEEN 0 AND quota + greatest(3, ceil(quota * 0.2)))
 ) WITH (fillfactor = 70);

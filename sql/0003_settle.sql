@@ -71,7 +71,7 @@ BEGIN
     ), days AS (
         UPDATE mailbox_days d
         SET taken = d.taken - m.given_back, attempts = d.attempts - m.unspent, sent = d.sent + m.sent, failed = d.failed + m.failed,
-            bounced = d.bounced + m.bounced
+            bounced = d.bounced + m.bounced, unwanted = d.unwanted + m.unwanted
         FROM (SELECT mailbox_id, local_day,
                      count(*) FILTER (WHERE becomes IN ('FAILED', 'PENDING')) AS given_back,
                      count(*) FILTER (WHERE outcome = 'RETURNED') AS unspent,
@@ -79,7 +79,8 @@ BEGIN
                      count(*) FILTER (WHERE becomes = 'FAILED') AS failed,
                      -- Not what we gave up, let lapse, had nobody for any more or could not write: no server refused that.
                      count(*) FILTER (WHERE outcome = 'FAILED' AND reason NOT LIKE '%\_gave\_up'
-                                      AND reason NOT IN ('removed', 'not_composed', 'bad_address')) AS bounced
+                                      AND reason NOT IN ('removed', 'not_composed', 'bad_address')) AS bounced,
+                     count(*) FILTER (WHERE outcome = 'FAILED' AND reason IN ('content', 'sender_blocked')) AS unwanted
               FROM matched GROUP BY 1, 2) AS m
         WHERE d.mailbox_id = m.mailbox_id AND d.day = m.local_day
         RETURNING d.mailbox_id, d.ramp_day, 2 * d.sent >= d.quota AND 2 * (d.sent - m.sent) < d.quota AS at_half

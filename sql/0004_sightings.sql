@@ -90,7 +90,7 @@ BEGIN
     FROM unnest(p_job_days, p_job_ids) WITH ORDINALITY AS a(job_day, job_id, ord)
     LEFT JOIN found f USING (job_day, job_id) LEFT JOIN fresh n ON n.job_day = f.job_day AND n.job_id = f.job_id AND f.ord = a.ord;
 
-    UPDATE proofs SET proven_at = v_now, unproven_sends = 0
-        WHERE mailbox_id = p_recipient AND proven_at IS NULL AND 'new' = ANY (result);
+    UPDATE proofs SET proven_at = coalesce(proven_at, v_now), unproven_sends = 0, refused_to = NULL, refused_at = NULL
+        WHERE mailbox_id = p_recipient AND (proven_at IS NULL OR refused_to IS NOT NULL) AND 'new' = ANY (result);
     RETURN coalesce(result, '{}');
 END $$;

@@ -59,10 +59,11 @@ LIMITS: list[Rule] = [
         ramp.resolve_budget,
         "in mailbox.day_limits",
         "in ()",
-        of_ramp.test_a_learnt_limit_grows_by_one_with_each_whole_day,
+        of_ramp.test_a_learnt_limit_holds_for_a_week_and_grows_by_a_tenth_a_day,
     ),
-    (DayLimit.on, "max(0, grown)", "0", of_ramp.test_a_learnt_limit_grows_by_one_with_each_whole_day),
-    (DayLimit.on, ".days - 1", ".days", of_ramp.test_a_learnt_limit_grows_by_one_with_each_whole_day),
+    (DayLimit.on, "max(0, days) *", "0 *", of_ramp.test_a_learnt_limit_holds_for_a_week_and_grows_by_a_tenth_a_day),
+    (DayLimit.on, "max(1, self.sends // 10)", "self.sends // 10", of_ramp.test_a_small_learnt_limit_grows_too),
+    (DayLimit.on, "- LEARNT_DAYS", "", of_ramp.test_a_learnt_limit_holds_for_a_week_and_grows_by_a_tenth_a_day),
 ]
 RESTS: list[Rule] = [
     (outcome.backoff, "rng.uniform(1 - JITTER, 1 + JITTER)", "1.0", GROWS),

@@ -25,7 +25,7 @@ def reply(line: str, phase: Phase = Phase.RCPT) -> SmtpReply:
 SENT = (OutcomeKind.SENT, "sent", Action.NONE, None)
 ROLLING_DAY = (DEFERRED, "daily_limit", Action.REST_A_DAY, 86400)
 DAILY_LIMIT = (DEFERRED, "daily_limit", Action.REST_UNTIL_NEXT_DAY, None)
-SENDER_NOT_OWNED = (FAILED, "sender_not_owned", Action.OWNER_MUST_ACT, None)
+SENDER_NOT_OWNED = (FAILED, "sender_not_owned", Action.SUSPEND, None)
 PENALTY = (DEFERRED, "penalty", Action.REST_A_DAY, 86400)
 REPUTATION = (DEFERRED, "reputation", Action.BACK_OFF_MAILBOX, 7200)
 HOST_BUSY = (DEFERRED, "host_busy", Action.BACK_OFF_HOST, None)
@@ -34,13 +34,13 @@ CONNECTIONS = (DEFERRED, "connections", Action.BACK_OFF_MAILBOX, 60)
 AUTH_RATE = (DEFERRED, "auth_rate", Action.BACK_OFF_MAILBOX, 900)
 AUTH_UNAVAILABLE = (DEFERRED, "auth_unavailable", Action.BACK_OFF_MAILBOX, None)
 BAD_CREDENTIALS = (DEFERRED, "bad_credentials", Action.DOUBT_CREDENTIALS, 900)
-NEEDS_OAUTH = (DEFERRED, "needs_oauth", Action.OWNER_MUST_ACT, None)
-NEEDS_BROWSER = (DEFERRED, "needs_browser", Action.OWNER_MUST_ACT, None)
-NEEDS_APP_PASSWORD = (DEFERRED, "needs_app_password", Action.OWNER_MUST_ACT, None)
+NEEDS_OAUTH = (DEFERRED, "needs_oauth", Action.DOUBT_CREDENTIALS, 900.0)
+NEEDS_BROWSER = (DEFERRED, "needs_browser", Action.DOUBT_CREDENTIALS, 900.0)
+NEEDS_APP_PASSWORD = (DEFERRED, "needs_app_password", Action.DOUBT_CREDENTIALS, 900.0)
 AUTH_REFUSED = (DEFERRED, "auth_refused", Action.BACK_OFF_MAILBOX, 3600)
 SENDER_BLOCKED = (FAILED, "sender_blocked", Action.SUSPEND, None)
-SENDER_REJECTED = (FAILED, "sender_rejected", Action.OWNER_MUST_ACT, None)
-SENDER_FULL = (FAILED, "sender_full", Action.OWNER_MUST_ACT, None)
+SENDER_REJECTED = (FAILED, "sender_rejected", Action.SUSPEND, None)
+SENDER_FULL = (FAILED, "sender_full", Action.SUSPEND, None)
 RECIPIENT_RATE = (DEFERRED, "recipient_rate", Action.SPARE_RECIPIENT, 3600)
 RECIPIENT_FULL = (FAILED, "recipient_full", Action.SPARE_RECIPIENT, 86400)
 RECIPIENT_UNKNOWN = (FAILED, "recipient_unknown", Action.CHECK_RECIPIENT, None)
@@ -190,7 +190,7 @@ def test_named_time_is_kept_where_waiting_helps(line: str, seconds: float | None
 
 
 def test_remedy_is_told_when_the_owner_must_act() -> None:
-    told = [rule.verdict.remedy for rule in RULES if rule.verdict.action is Action.OWNER_MUST_ACT]
+    told = [rule.verdict.remedy for rule in RULES if rule.verdict.action in {Action.DOUBT_CREDENTIALS, Action.SUSPEND}]
     assert told
     assert all(told)
 

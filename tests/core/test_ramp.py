@@ -134,10 +134,14 @@ def test_a_limit_that_does_not_bind_is_not_named() -> None:
     assert budget.short_by(30) is None
 
 
-def test_a_learnt_limit_grows_by_one_with_each_whole_day() -> None:
+def test_a_learnt_limit_holds_for_a_week_and_grows_by_a_tenth_a_day() -> None:
     one = mailbox(RAMP, 30, DayLimit("learnt", 20, MONDAY))
-    after = [resolve_budget(one, MONDAY + dt.timedelta(days=n), variance=0.0).quota for n in (0, 1, 2, 3, 21, 40)]
-    assert after == [20, 20, 21, 22, 40, 40]
+    after = [resolve_budget(one, MONDAY + dt.timedelta(days=n), variance=0.0).quota for n in (0, 1, 7, 8, 9, 17, 40)]
+    assert after == [20, 20, 20, 22, 24, 40, 40]
+
+
+def test_a_small_learnt_limit_grows_too() -> None:
+    assert [DayLimit("learnt", 1, MONDAY).on(MONDAY + dt.timedelta(days=n)) for n in (7, 8, 9)] == [1, 2, 3]
 
 
 def test_health_takes_its_share_even_below_the_floor() -> None:

@@ -71,7 +71,13 @@ DEEDS: list[Deed] = [
         of_outcomes.test_first_refused_login_rests_the_mailbox_and_is_forgotten_after_success,
     ),
     (
-        Aftermath._note,
+        Aftermath._act,
+        "outcome.logged_in and",
+        "False and",
+        of_outcomes.test_login_that_was_accepted_in_between_is_no_second_refusal,
+    ),
+    (
+        Aftermath._act,
         "mailbox.auth_doubts = 0",
         "return",
         of_outcomes.test_first_refused_login_rests_the_mailbox_and_is_forgotten_after_success,
@@ -86,7 +92,7 @@ DEEDS: list[Deed] = [
         of_recipients.test_address_that_two_senders_were_refused_needs_its_owner,
     ),
     (
-        Aftermath._stop,
+        Aftermath._suspend,
         "outcome.message, until",
         "outcome.message",
         of_outcomes.test_blocked_sender_is_suspended_and_comes_back_by_itself,

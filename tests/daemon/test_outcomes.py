@@ -3,14 +3,16 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import chain, pairwise, repeat
 from typing import Any
 
 import pytest
 
+from tests.daemon.flaky import FlakyDatabase
 from tests.daemon.model import LOST, OK, Answer, fails, says
 from tests.daemon.rig import Rig, after
 from warmupd.core.reply import Phase, Trouble
+from warmupd.core.window import Window
 from warmupd.daemon.sender import Sent
 from warmupd.mail.account import Account
 from warmupd.mail.message import Message
@@ -245,14 +247,14 @@ async def test_mended_login_takes_two_refusals_anew(rig: Rig) -> None:
     assert await rig.world.sent(boxes) == [8] * 3
 
 
-async def test_login_that_never_works_again_is_final_at_once(rig: Rig) -> None:
+async def test_login_by_password_that_is_turned_off_is_final_once_confirmed(rig: Rig) -> None:
     boxes = await rig.world.enrol(3, quota=4, end_hour=9)
     unlucky = await rig.world.address(boxes[0])
     no_basic = says(535, "basic authentication is disabled", phase=Phase.AUTH, enhanced="5.7.139")
     rig.server.rule = lambda account, message: no_basic if account.address == unlucky else OK
     async with rig.running():
         await rig.until(after(9.5))
-    assert sum(one.address == unlucky for one in rig.server.tries) == 1
+    assert sum(one.address == unlucky for one in rig.server.tries) == 2
     row = await rig.world.mailbox(boxes[0])
     assert (row["state"], "OAuth" in row["last_remedy"]) == ("AUTH_FAILED", True)
 
@@ -290,11 +292,11 @@ async def test_daily_limit_rests_until_the_next_day_and_is_learnt(rig: Rig, limi
     rig.server.rule = rule
     async with rig.running():
         await rig.until(after(9.5, days=1))
-    assert await rig.world.sent(boxes[:1]) == [2, 2]
-    assert sum(one.address == unlucky for one in rig.server.tries) == 5  # one refusal, no more asking
-    assert [row["factors"][-1] for row in await rig.world.days(boxes[:1])] == [["ramp", 6], ["learnt", 2]]
+    assert await rig.world.sent(boxes[:1]) == [2, 3]  # it was refused once: half of its six at least
+    assert sum(one.address == unlucky for one in rig.server.tries) == 6  # one refusal, no more asking
+    assert [row["factors"][-1] for row in await rig.world.days(boxes[:1])] == [["ramp", 6], ["learnt", 3]]
     (told,) = await rig.db.fetch("SELECT * FROM state_changes WHERE subject_id = $1", str(boxes[0]))
-    assert (told["what"], told["was"], told["became"]) == ("learnt_limit", "", "2")
+    assert (told["what"], told["was"], told["became"]) == ("learnt_limit", "", "3")
     assert told["reason"].startswith(str(limit.reply.code))
     assert (await rig.world.mailbox(boxes[0]))["resting_reason"] == "daily_limit"
     assert await rig.world.sent(boxes[1:]) == [6] * 4
@@ -430,3 +432,68 @@ async def test_ramp_stands_still_while_nothing_is_sent(rig: Rig) -> None:
     async with rig.running():
         await rig.until(after(11, days=4))
     assert [day["quota"] for day in await rig.world.days(boxes[:1])] == [5, 5, 5, 5, 8]
+
+
+async def test_login_that_was_accepted_in_between_is_no_second_refusal(rig: Rig) -> None:
+    boxes = await rig.world.enrol(6, quota=8, end_hour=16)
+    unlucky = await rig.world.address(boxes[0])
+    policy = says(550, "policy", phase=Phase.BODY, enhanced="5.3.0")
+    answers = chain([BAD_PASSWORD, policy, policy, BAD_PASSWORD], repeat(OK))
+    rig.server.rule = lambda account, message: next(answers) if account.address == unlucky else OK
+    async with rig.running():
+        await rig.until(after(16.5))
+    assert (await rig.world.mailbox(boxes[0]))["state"] == "ACTIVE"
+
+
+async def test_one_refused_visit_and_one_refused_send_are_no_confirmation(rig: Rig) -> None:
+    boxes = await rig.world.enrol(3, quota=10, end_hour=14)
+    rig.server.rule = first(1, BAD_PASSWORD, of=await rig.world.address(boxes[0]))
+    async with rig.running() as worker:
+        await rig.until(after(6.1))
+        known = worker.shard.schedule.book.mailboxes[boxes[0]]
+        await worker.shard._sends._aftermath.doubt_credentials(known, "IMAP: refused", "check it", visits=1)
+        await rig.until(after(14.5))
+    assert (await rig.world.mailbox(boxes[0]))["state"] == "ACTIVE"
+
+
+async def test_sender_that_is_full_rests_a_day_and_says_what_to_do(rig: Rig) -> None:
+    boxes = await rig.world.enrol(3, quota=4, end_hour=9)
+    full = says(554, "STOREDRV.Submission.Exception: quota", phase=Phase.BODY, enhanced="5.2.2")
+    rig.server.rule = first(1, full, of=await rig.world.address(boxes[0]))
+    async with rig.running():
+        await rig.until(after(9.5))
+        row = await rig.world.mailbox(boxes[0])
+        assert (row["state"], "make room" in row["last_remedy"]) == ("SUSPENDED", True)
+        await rig.until(after(9.5, days=1))
+    assert (await rig.world.mailbox(boxes[0]))["state"] == "ACTIVE"
+
+
+async def test_daily_limit_of_a_rolling_day_early_in_the_morning_is_what_was_taken_in_24_hours(rig: Rig) -> None:
+    boxes = await rig.world.enrol(3, quota=40, ramp_days=30)
+    unlucky = await rig.world.address(boxes[0])
+    limit = says(550, "Daily user sending limit exceeded. gsmtp", enhanced="5.4.5")
+    morning = Window(opens_at=after(0, days=1), closes_at=after(7, days=1))
+    refused = {(unlucky, True): limit}
+    rig.server.rule = lambda account, message: refused.get((account.address, rig.clock.now() in morning), OK)
+    async with rig.running():
+        await rig.until(after(22.5, days=1))
+    assert 35 <= (await rig.world.mailbox(boxes[0]))["learnt_limit"] <= 40
+
+
+async def test_rest_is_written_though_postgres_was_away_at_that_moment(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(3, quota=20, end_hour=14)
+    unlucky = await rig.world.address(boxes[0])
+    hits = []
+
+    def rule(account: Account, message: Message) -> Answer:
+        if account.address != unlucky or rig.clock.now() < after(8):
+            return OK
+        hits.append(rig.clock.now())
+        if len(hits) == 1:
+            flaky.deaf_to, flaky.times = "learnt_limit = greatest", 1
+        return says(550, "Daily sending quota exceeded", enhanced="5.4.5")
+
+    rig.server.rule = rule
+    async with rig.running(db=flaky):
+        await rig.until(after(14.5))
+    assert len(hits) == 1

@@ -155,3 +155,13 @@ async def test_proof_does_not_bring_back_who_is_full(rig: Rig) -> None:
         book.spare(boxes[1], now + dt.timedelta(days=1))
         worker.shard.hear_proof(boxes[1])
         assert book.choose_recipient(book.mailboxes[boxes[0]], 1, now) is None
+
+
+async def test_nobody_has_the_mailboxes_of_others_suspended_by_himself(rig: Rig) -> None:
+    await rig.world.enrol(2, await rig.world.user(), quota=10, end_hour=12, host="evil.test")
+    others = await rig.world.enrol(6, quota=8, end_hour=12)
+    unknown = says(550, "user unknown", enhanced="5.1.1")
+    rig.server.rule = lambda account, message: unknown if account.smtp.host == "evil.test" else OK
+    async with rig.running():
+        await rig.until(after(12.5, days=1))
+    assert [(await rig.world.mailbox(box))["state"] for box in others] == ["ACTIVE"] * 6

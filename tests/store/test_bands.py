@@ -4,11 +4,21 @@ import datetime as dt
 
 import pytest
 
-from tests.store.rows import NOON, OPENS, TODAY, Ground, after, laid_ground  # noqa: F401  laid_ground is a fixture
+from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
+    NOON,
+    OPENS,
+    TODAY,
+    Ground,
+    after,
+    ask,
+    laid_ground,
+)
 from warmupd.core.health import Band, Placements
 from warmupd.core.mailbox import MailboxState
-from warmupd.store import bands, states
+from warmupd.core.outcome import OutcomeKind
+from warmupd.store import bands, jobs, states
 from warmupd.store.bands import BandChange
+from warmupd.store.jobs import Settlement
 
 WEEK_AGO = NOON - dt.timedelta(days=7)
 
@@ -110,3 +120,11 @@ async def test_state_that_its_owner_chose_is_kept(ground: Ground, state: str) ->
     assert await ground.db.fetchval("SELECT state FROM mailboxes") == state
     rows = await ground.db.fetch("SELECT what, was, became FROM state_changes")
     assert [tuple(row) for row in rows] == [("health", "HEALTHY", "SUSPENDED")]
+
+
+async def test_message_that_was_refused_for_its_content_counts_as_spam(ground: Ground) -> None:
+    sender, recipient = await ground.pair()
+    job = await ground.grant(await ground.worker(), ask(sender, recipient))
+    await jobs.settle(ground.db, [Settlement(job=job, kind=OutcomeKind.FAILED, reason="content")], at=NOON)
+    found = await bands.recent_placements(ground.db, [sender], since=NOON)
+    assert found[sender].placements == Placements(spam=1)

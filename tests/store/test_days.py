@@ -191,30 +191,56 @@ async def test_change_of_state_is_written_down(ground: Ground) -> None:
 
 async def test_stop_resets_the_ramp_and_a_pause_keeps_it(ground: Ground) -> None:
     (mailbox,) = await ground.mailboxes(1)
-    await ground.db.execute("UPDATE mailboxes SET ramp_days = 9")
+    await ground.db.execute("UPDATE mailboxes SET ramp_days = 9, already_warm = true")
     await _state(ground, mailbox, MailboxState.PAUSED)
     assert (await _only(ground)).ramp_days == 9
     assert await states.stop_mailbox(ground.db, mailbox, actor="cli", reason="why", at=NOON) == "PAUSED"
     stopped = await _only(ground)
     assert (stopped.state, stopped.ramp_days) == (MailboxState.PAUSED, 0)
+    assert not await ground.db.fetchval("SELECT already_warm FROM mailboxes")
     rows = await ground.db.fetch("SELECT what, was, became, reason FROM state_changes ORDER BY id")
     assert [tuple(row) for row in rows] == [("state", "ACTIVE", "PAUSED", "why"), ("ramp", "9", "0", "why")]
 
 
-async def test_limit_is_learnt_from_what_was_taken_today(ground: Ground) -> None:
-    (mailbox,) = await ground.mailboxes(1)
+async def test_limit_is_learnt_from_what_was_taken(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1, quota=0)
     assert await states.learn_limit(ground.db, mailbox, reason="552 full", at=NOON) == 1
-    await ground.db.execute(
-        "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, taken, sent)"
-        " SELECT mailbox_id, day - 1, user_id, opens_at, closes_at, quota, 0, 1, 9, 9 FROM mailbox_days"
-    )
-    await ground.db.execute("UPDATE mailbox_days SET taken = 8, sent = 7 WHERE day = $1", TODAY)
+    await ground.db.execute("UPDATE mailbox_days SET quota = 10, taken = 8, sent = 7")
     for _ in range(2):
-        assert await states.learn_limit(ground.db, mailbox, reason="552 full", at=NOON) == 7
+        assert await states.learn_limit(ground.db, mailbox, reason="552 full", at=after(3600)) == 7
     assert (await _only(ground)).day_limits == (DayLimit("learnt", 7, TODAY),)
     rows = await ground.db.fetch("SELECT what, was, became, reason FROM state_changes ORDER BY id")
     told = [("learnt_limit", "", "1", "552 full"), ("learnt_limit", "1", "7", "552 full")]
     assert [tuple(row) for row in rows] == told
+
+
+async def test_one_refusal_halves_the_day_at_most(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1, quota=15)
+    assert await states.learn_limit(ground.db, mailbox, reason="552 full", at=NOON) == 8
+
+
+async def test_limit_of_a_rolling_day_counts_yesterday(ground: Ground) -> None:
+    """Half of yesterday's window lies within the 24 hours before noon."""
+    (mailbox,) = await ground.mailboxes(1, quota=40)
+    await ground.db.execute(
+        "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, taken, sent)"
+        " SELECT mailbox_id, day - 1, user_id, $1::timestamptz - interval '30 hours', $1::timestamptz"
+        " - interval '18 hours', 40, 0, 1, 40, 40 FROM mailbox_days",
+        NOON,
+    )
+    await ground.db.execute("UPDATE mailbox_days SET taken = 15, sent = 15 WHERE day = $1", TODAY)
+    assert await states.learn_limit(ground.db, mailbox, reason="552 full", at=NOON) == 35
+
+
+async def test_rest_that_is_longer_keeps_its_reason(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    for until, reason in ((after(7200), "daily_limit"), (after(600), "rate")):
+        await states.rest_mailbox(ground.db, mailbox, until=until, reason=reason, message=reason, remedy="", at=NOON)
+    row = await ground.db.fetchrow(
+        "SELECT resting_until, resting_reason, last_error FROM mailbox_pace JOIN mailboxes ON id = mailbox_id"
+    )
+    assert row is not None
+    assert tuple(row) == (after(7200), "daily_limit", "daily_limit")
 
 
 async def test_removed_mailbox_keeps_its_state(ground: Ground) -> None:

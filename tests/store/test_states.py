@@ -70,6 +70,14 @@ async def test_sender_who_is_refused_again_and_again_is_one(ground: Ground) -> N
     assert await _refused(ground, box, (one, 0 * hour), (one, hour), (one, 2 * hour)) == [False] * 3
 
 
+async def test_two_senders_of_one_user_are_one_witness_against_anothers_mailbox(ground: Ground) -> None:
+    one, other = await ground.pair()
+    (box,) = await ground.mailboxes(1)
+    (third,) = await ground.mailboxes(1)
+    told = [(one, dt.timedelta(0)), (other, dt.timedelta(0)), (third, dt.timedelta(0))]
+    assert await _refused(ground, box, *told) == [False, False, True]
+
+
 async def test_refusals_a_week_apart_are_two_stories(ground: Ground) -> None:
     box, one, other = await ground.mailboxes(3)
     assert await _refused(ground, box, (one, 0 * WEEK), (other, WEEK)) == [False, False]

@@ -45,9 +45,12 @@ class Ramp:
     floor: int
 
 
+LEARNT_DAYS = 7  # for which a learnt limit holds as it is: each look whether it still does costs a refusal
+
+
 @dataclass(frozen=True, slots=True)
 class DayLimit:
-    """Most sends a local day by somebody's word. One that was learnt grows by one with each whole day since."""
+    """Most sends a local day by somebody's word. One that was learnt holds for a week, then grows by a tenth a day."""
 
     word: str  # "plan", "provider" or "learnt"
     sends: int
@@ -55,8 +58,8 @@ class DayLimit:
 
     def on(self, day: dt.date) -> int:
         """What it allows on the local `day`."""
-        grown = 0 if self.learnt_on is None else (day - self.learnt_on).days - 1
-        return max(0, self.sends + max(0, grown))
+        days = 0 if self.learnt_on is None else (day - self.learnt_on).days - LEARNT_DAYS
+        return max(0, self.sends + max(0, days) * max(1, self.sends // 10))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,6 +17,7 @@ MESSAGE_LIMIT = 300  # characters that are shown to an owner
 NAMED_TIME_MARGIN = 10.0  # seconds
 NAMED_TIME_LIMIT = 86400.0  # seconds
 
+_LOGGED_IN = {Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _NAMED_TIME = re.compile(r"\b([0-9]{1,6})[ -]?(sec|min|hour|hr)(?:ond|ute)?s?\b", re.IGNORECASE)
 _HEEDS_NAMED_TIME = {Action.NONE, Action.BACK_OFF_HOST, Action.BACK_OFF_MAILBOX, Action.SPARE_RECIPIENT}
@@ -33,6 +34,7 @@ class Outcome:
     retry_after: float | None = None  # seconds, when the reply or the rule says so
     message: str = ""  # for the owner: what the server said, or what we saw
     remedy: str = ""  # for the owner: what to do; "" when time heals it
+    logged_in: bool = False  # the server had accepted the login by then
 
 
 def classify(reply: SmtpReply) -> Outcome:
@@ -45,6 +47,7 @@ def classify(reply: SmtpReply) -> Outcome:
         retry_after=_retry_after(verdict, reply.text),
         message=_message(reply),
         remedy=verdict.remedy,
+        logged_in=reply.phase in _LOGGED_IN and reply.code is not None,
     )
 
 

@@ -25,8 +25,7 @@ class Action(StrEnum):
     SPARE_RECIPIENT = "SPARE_RECIPIENT"
     CHECK_RECIPIENT = "CHECK_RECIPIENT"
     DOUBT_CREDENTIALS = "DOUBT_CREDENTIALS"  # a second one, later, makes the mailbox AUTH_FAILED
-    OWNER_MUST_ACT = "OWNER_MUST_ACT"  # AUTH_FAILED at once: trying again cannot help
-    SUSPEND = "SUSPEND"
+    SUSPEND = "SUSPEND"  # for a day; then it is tried again
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,17 +80,23 @@ BAD_CREDENTIALS = Verdict(
 NEEDS_OAUTH = Verdict(
     _DEFERRED,
     "needs_oauth",
-    Action.OWNER_MUST_ACT,
-    remedy="connect the mailbox by OAuth, or have its administrator allow authenticated SMTP",
+    Action.DOUBT_CREDENTIALS,
+    15 * _MINUTE,
+    "connect the mailbox by OAuth, or have its administrator allow authenticated SMTP",
 )
 NEEDS_APP_PASSWORD = Verdict(
-    _DEFERRED, "needs_app_password", Action.OWNER_MUST_ACT, remedy="make an app password at the provider and enter it"
+    _DEFERRED,
+    "needs_app_password",
+    Action.DOUBT_CREDENTIALS,
+    15 * _MINUTE,
+    "make an app password at the provider and enter it",
 )
 NEEDS_BROWSER = Verdict(
     _DEFERRED,
     "needs_browser",
-    Action.OWNER_MUST_ACT,
-    remedy="log in to the mailbox once with a web browser, and use an app password or OAuth",
+    Action.DOUBT_CREDENTIALS,
+    15 * _MINUTE,
+    "log in to the mailbox once with a web browser, and use an app password or OAuth",
 )
 
 SENDER_BLOCKED = Verdict(
@@ -100,14 +105,14 @@ SENDER_BLOCKED = Verdict(
 SENDER_NOT_OWNED = Verdict(
     _FAILED,
     "sender_not_owned",
-    Action.OWNER_MUST_ACT,
+    Action.SUSPEND,
     remedy="log in as the owner of the address, or let the login send as it",
 )
 SENDER_REJECTED = Verdict(
-    _FAILED, "sender_rejected", Action.OWNER_MUST_ACT, remedy="check the mailbox's address and the DNS of its domain"
+    _FAILED, "sender_rejected", Action.SUSPEND, remedy="check the mailbox's address and the DNS of its domain"
 )
 SENDER_FULL = Verdict(
-    _FAILED, "sender_full", Action.OWNER_MUST_ACT, remedy="make room in this mailbox: its Sent folder takes no more"
+    _FAILED, "sender_full", Action.SUSPEND, remedy="make room in this mailbox: its Sent folder takes no more"
 )
 RECIPIENT_UNKNOWN = Verdict(_FAILED, "recipient_unknown", Action.CHECK_RECIPIENT)
 RECIPIENT_FULL = Verdict(_FAILED, "recipient_full", Action.SPARE_RECIPIENT, _DAY)

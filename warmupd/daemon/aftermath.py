@@ -1,7 +1,10 @@
 """What an outcome means beyond its job: the mailbox rests, its server is left alone, its credentials are doubted."""
 
+import asyncio
 import datetime as dt
 from collections import Counter
+from contextlib import suppress
+from functools import partial
 
 from warmupd.core.job import Job
 from warmupd.core.mailbox import DayLimit, Mailbox, MailboxState
@@ -10,13 +13,14 @@ from warmupd.core.window import local_day
 from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
-from warmupd.errors import DatabaseUnavailable
+from warmupd.daemon.patience import patiently
 from warmupd.store import states, visits
 
 DAY = 86_400.0
 DOUBTS = 2  # refused logins, apart from each other, that make a mailbox AUTH_FAILED: one alone never does
 DOUBT_APART = 300.0  # seconds: refusals closer together are one
 DOUBT_REST = 900.0  # seconds until the second try
+WRITTEN_WITHIN = 30.0  # real seconds that a rest may take to be written, while Postgres is away
 NOT_REACHED = frozenset(  # no server had a say
     {"returned", "removed", "secrets", "not_composed", "bad_address", "forbidden_host"}
 )
@@ -29,9 +33,10 @@ CHECKED_WITHIN = 60.0  # seconds in which a recipient whose address was refused 
 
 
 class Aftermath:
-    """Carries out an outcome's action. What it writes is advice for later; when Postgres is away it is let go."""
+    """Carries out an outcome's action. What it writes is advice for later; when Postgres stays away it is let go."""
 
     def __init__(self, ground: Ground, book: Book, holds: Holds) -> None:
+        self._ground = ground
         self._db = ground.db
         self._clock = ground.clock
         self._rng = ground.rng
@@ -45,10 +50,9 @@ class Aftermath:
         self._tell(mailbox, job, outcome)
         if outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED:
             self._holds.host_answered(mailbox.smtp_server)
-        try:
-            await self._act(mailbox, job, outcome)
-        except DatabaseUnavailable as error:
-            self._events.database_unavailable("aftermath", str(error))
+        with suppress(TimeoutError):  # then it is learnt anew, by asking the server once more
+            async with asyncio.timeout(WRITTEN_WITHIN):
+                await patiently(self._ground, "aftermath", partial(self._act, mailbox, job, outcome))
 
     async def doubt_credentials(self, mailbox: Mailbox, message: str, remedy: str, *, visits: int = 0) -> None:
         """A login was refused. The first time the mailbox rests; a second one later makes it AUTH_FAILED.
@@ -57,12 +61,12 @@ class Aftermath:
         nothing about the IMAP login, and a mailbox that cannot be visited goes on sending until it is sure.
         """
         now = self._clock.now()
-        mailbox.auth_doubts = await states.doubt_credentials(self._db, mailbox.id, apart=DOUBT_APART, at=now)
         if visits:
             await states.note_error(self._db, mailbox.id, message=message, remedy=remedy, at=now)
         else:
+            mailbox.auth_doubts = await states.doubt_credentials(self._db, mailbox.id, apart=DOUBT_APART, at=now)
             await self._rest(mailbox, DOUBT_REST, "credentials", message, remedy)
-        if max(mailbox.auth_doubts, visits) >= DOUBTS:
+        if (visits or mailbox.auth_doubts) >= DOUBTS:
             await self._change_state(mailbox, MailboxState.AUTH_FAILED, message)
 
     def _tell(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
@@ -84,6 +88,9 @@ class Aftermath:
                 known.day_limits = (*(limit for limit in known.day_limits if limit.word != learnt.word), learnt)
 
     async def _act(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
+        if outcome.logged_in and mailbox.auth_doubts:
+            mailbox.auth_doubts = 0
+            await states.trust_credentials(self._db, mailbox.id)
         if outcome.reason == "daily_limit":
             await self._learn_limit(mailbox, outcome.message)
         match outcome.action:
@@ -95,9 +102,8 @@ class Aftermath:
                 await self._spare(mailbox, job.recipient_id, outcome)
             case Action.DOUBT_CREDENTIALS:
                 await self.doubt_credentials(mailbox, outcome.message, outcome.remedy)
-            case Action.OWNER_MUST_ACT | Action.SUSPEND:
-                await self._rest(mailbox, DOUBT_REST, outcome.reason, outcome.message, outcome.remedy)
-                await self._stop(mailbox, outcome)
+            case Action.SUSPEND:
+                await self._suspend(mailbox, outcome)
             case Action.BACK_OFF_MAILBOX | Action.REST_UNTIL_NEXT_DAY | Action.REST_A_DAY:
                 wait = self._rest_seconds(mailbox, job, outcome)
                 await self._rest(mailbox, wait, outcome.reason, outcome.message, outcome.remedy)
@@ -105,9 +111,6 @@ class Aftermath:
     async def _note(self, mailbox: Mailbox, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.SENT:
             self._put_off.pop(mailbox.id, None)
-            if mailbox.auth_doubts:
-                mailbox.auth_doubts = 0
-                await states.trust_credentials(self._db, mailbox.id)
         elif outcome.kind is not OutcomeKind.RETURNED:
             await states.note_error(
                 self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
@@ -149,12 +152,11 @@ class Aftermath:
             self._db, mailbox.id, until=until, reason=reason, message=message, remedy=remedy, at=now
         )
 
-    async def _stop(self, mailbox: Mailbox, outcome: Outcome) -> None:
-        if outcome.action is Action.SUSPEND:
-            until = self._clock.now() + dt.timedelta(seconds=DAY)
-            await self._change_state(mailbox, MailboxState.SUSPENDED, outcome.message, until)
-        else:
-            await self._change_state(mailbox, MailboxState.AUTH_FAILED, outcome.message)
+    async def _suspend(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        now = self._clock.now()
+        until = now + dt.timedelta(seconds=DAY)
+        await states.note_error(self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=now)
+        await self._change_state(mailbox, MailboxState.SUSPENDED, outcome.message, until)
 
     async def _change_state(
         self, mailbox: Mailbox, state: MailboxState, reason: str, until: dt.datetime | None = None

@@ -28,11 +28,14 @@ class BandChange:
 
 
 async def recent_placements(db: Database, ids: Sequence[int], *, since: dt.datetime) -> dict[int, Record]:
-    """Where the messages of days that were not over by `since` were found, as far as they count, by mailbox."""
+    """Where the messages of days that were not over by `since` were found, as far as they count, by mailbox.
+
+    One that a server refused for what was written counts as spam.
+    """
     rows = await db.fetch(
         """
-        SELECT m.id, coalesce(sum(d.inbox), 0)::integer AS inbox, coalesce(sum(d.spam), 0)::integer AS spam,
-               coalesce(sum(d.other), 0)::integer AS other, m.health_at
+        SELECT m.id, m.health_at, coalesce(sum(d.inbox), 0)::integer AS inbox,
+               coalesce(sum(d.spam + d.unwanted), 0)::integer AS spam, coalesce(sum(d.other), 0)::integer AS other
         FROM mailboxes m LEFT JOIN mailbox_days d
             ON d.mailbox_id = m.id AND d.day >= ($2::timestamptz AT TIME ZONE 'UTC')::date - 1
             AND d.closes_at > $2 AND d.opens_at >= m.health_since

@@ -11,14 +11,14 @@ OWNER = "by its owner"  # why, when nobody gives another reason
 async def rest_mailbox(
     db: Database, mailbox_id: int, *, until: dt.datetime, reason: str, message: str, remedy: str, at: dt.datetime
 ) -> None:
-    """Keep the mailbox from sending until `until`, and remember why. A longer rest is not cut short."""
+    """Keep the mailbox from sending until `until`, and remember why. A longer rest stays, with its reason."""
     await db.execute(
         """
         WITH pace AS (
-            UPDATE mailbox_pace SET resting_until = greatest(resting_until, $2), resting_reason = $3
-            WHERE mailbox_id = $1
+            UPDATE mailbox_pace SET resting_until = $2, resting_reason = $3
+            WHERE mailbox_id = $1 AND resting_until < $2 RETURNING mailbox_id
         )
-        UPDATE mailboxes SET last_error = $4, last_remedy = $5, last_error_at = $6 WHERE id = $1
+        UPDATE mailboxes m SET last_error = $4, last_remedy = $5, last_error_at = $6 FROM pace WHERE m.id = mailbox_id
         """,
         mailbox_id,
         until,
@@ -122,18 +122,27 @@ async def mend_login(db: Database, mailbox_id: int, *, actor: str, at: dt.dateti
 
 
 async def learn_limit(db: Database, mailbox_id: int, *, reason: str, at: dt.datetime) -> int:
-    """The provider takes no more today: what it has taken on the mailbox's last day is its limit from now on.
+    """The provider takes no more: what it has taken of the mailbox in 24 hours is its limit from now on.
 
-    At least 1: none would never be tried again. It is lowered by every later refusal, and grows by itself (DayLimit).
-    The history tells of a new number, with the provider's words as the reason; the same one again is no news.
+    That is what was sent on its last day, or that and what of the day before lies within 24 hours (as if it had been
+    sent evenly), since some providers count by the clock. One refusal halves the day at most: it may have been the
+    owner's own busy one. The limit grows by itself (DayLimit). The history tells of a new number, with the provider's
+    words as the reason; the same one again is no news.
     """
     learnt: int | None = await db.fetchval(
         """
         WITH before AS (SELECT learnt_limit AS was FROM mailboxes WHERE id = $1 FOR UPDATE),
+        last AS (
+            SELECT d.quota, d.sent, row_number() OVER (ORDER BY d.day DESC) AS turn,
+                   least(greatest(extract(epoch FROM d.closes_at - ($2::timestamptz - interval '24 hours'))
+                                  / extract(epoch FROM d.closes_at - d.opens_at), 0), 1) AS part
+            FROM mailbox_days d WHERE d.mailbox_id = $1 ORDER BY d.day DESC LIMIT 2
+        ),
         learnt AS (
             UPDATE mailboxes m
-            SET learnt_limit = greatest(1, coalesce((SELECT d.sent FROM mailbox_days d WHERE d.mailbox_id = m.id
-                                                     ORDER BY d.day DESC LIMIT 1), 0)),
+            SET learnt_limit = greatest(1, (SELECT max(ceil(d.quota / 2.0)) FROM last d WHERE d.turn = 1),
+                                        (SELECT max(d.sent) FROM last d WHERE d.turn = 1),
+                                        (SELECT floor(sum(d.sent * d.part)) FROM last d)),
                 learnt_at = $2, changed_at = clock_timestamp()
             FROM before b WHERE m.id = $1 RETURNING b.was, m.learnt_limit AS became
         ), told AS (
@@ -151,12 +160,19 @@ async def learn_limit(db: Database, mailbox_id: int, *, reason: str, at: dt.date
 
 
 async def count_refusal(db: Database, recipient_id: int, sender_id: int, *, within: float, at: dt.datetime) -> bool:
-    """A server said that the recipient does not exist. Whether another sender was told so, too, `within` seconds."""
+    """A server said that the recipient does not exist. Whether a second witness was told so, too, `within` seconds.
+
+    That is another sender, and where the recipient has another owner than they, of another user: nobody can have the
+    mailboxes of others suspended by himself.
+    """
     twice: bool | None = await db.fetchval(
         """
         WITH before AS (SELECT * FROM proofs WHERE mailbox_id = $1 FOR UPDATE)
-        UPDATE proofs p SET refused_to = $2, refused_at = $3 FROM before b WHERE p.mailbox_id = b.mailbox_id
+        UPDATE proofs p SET refused_to = $2, refused_at = $3 FROM before b
+        WHERE p.mailbox_id = b.mailbox_id
         RETURNING b.refused_to <> $2 AND b.refused_at > $3::timestamptz - $4::interval
+            AND (SELECT f.user_id <> s.user_id OR s.user_id = r.user_id
+                 FROM mailboxes f, mailboxes s, mailboxes r WHERE (f.id, s.id, r.id) = (b.refused_to, $2, $1))
         """,
         recipient_id,
         sender_id,
@@ -176,7 +192,8 @@ async def stop_mailbox(db: Database, mailbox_id: int, *, actor: str, reason: str
         WITH before AS (SELECT id, state, ramp_days FROM mailboxes WHERE id = $1 AND state <> 'REMOVED' FOR UPDATE),
         changed AS (
             UPDATE mailboxes m
-            SET state = 'PAUSED', state_reason = $2, state_until = NULL, ramp_days = 0, changed_at = clock_timestamp()
+            SET state = 'PAUSED', state_reason = $2, state_until = NULL, ramp_days = 0,
+                already_warm = false, changed_at = clock_timestamp()
             FROM before b WHERE m.id = b.id RETURNING b.state, b.ramp_days
         ), told AS (
             INSERT INTO state_changes (at, actor, subject, subject_id, what, was, became, reason)
