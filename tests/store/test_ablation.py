@@ -393,7 +393,6 @@ HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
     (states.stop_mailbox, "WHERE w.was <> w.became", "", of_days.test_stop_resets_the_ramp_and_a_pause_keeps_it),
     (states.learn_limit, "greatest(1, ", "greatest(0, ", of_days.test_limit_is_learnt_from_what_was_taken),
     (states.learn_limit, "max(ceil(d.quota / 2.0))", "0", of_days.test_one_refusal_halves_the_day_at_most),
-    (states.learn_limit, "SELECT max(d.sent)", "SELECT 0", of_days.test_limit_is_learnt_from_what_was_taken),
     (states.learn_limit, "floor(sum(d.sent * d.part))", "max(0)", of_days.test_limit_of_a_rolling_day_counts_yesterday),
     (
         states.learn_limit,

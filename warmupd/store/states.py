@@ -124,8 +124,8 @@ async def mend_login(db: Database, mailbox_id: int, *, actor: str, at: dt.dateti
 async def learn_limit(db: Database, mailbox_id: int, *, reason: str, at: dt.datetime) -> int:
     """The provider takes no more: what it has taken of the mailbox in 24 hours is its limit from now on.
 
-    That is what was sent on its last day, or that and what of the day before lies within 24 hours (as if it had been
-    sent evenly), since some providers count by the clock. One refusal halves the day at most: it may have been the
+    That is what was sent on its last day, and what of the day before lies within 24 hours (as if it had been sent
+    evenly), since some providers count by the clock. One refusal halves the day at most: it may have been the
     owner's own busy one. The limit grows by itself (DayLimit). The history tells of a new number, with the provider's
     words as the reason; the same one again is no news.
     """
@@ -141,7 +141,6 @@ async def learn_limit(db: Database, mailbox_id: int, *, reason: str, at: dt.date
         learnt AS (
             UPDATE mailboxes m
             SET learnt_limit = greatest(1, (SELECT max(ceil(d.quota / 2.0)) FROM last d WHERE d.turn = 1),
-                                        (SELECT max(d.sent) FROM last d WHERE d.turn = 1),
                                         (SELECT floor(sum(d.sent * d.part)) FROM last d)),
                 learnt_at = $2, changed_at = clock_timestamp()
             FROM before b WHERE m.id = $1 RETURNING b.was, m.learnt_limit AS became
