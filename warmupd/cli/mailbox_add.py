@@ -1,6 +1,7 @@
 """`warmupd mailbox add`: checks the logins, then enrols."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,11 +25,16 @@ PREFERRED = {"smtp": "STARTTLS", "imap": "TLS"}
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The mailbox's address.", show_default=False)]
 Owner = Annotated[str, typer.Option("--user", metavar="EMAIL", help="Who owns it.", show_default=False)]
 Labels = Annotated[
-    list[str] | None, typer.Option("--label", metavar="WORD", help="A label; may be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option("--label", metavar="WORD", help="A word to choose it by later; may be repeated.", show_default=False),
+]
+AlreadyWarm = Annotated[
+    bool,
+    typer.Option("--already-warm", help="It is in use already: its ramp starts at its minimum, quota.min_daily."),
 ]
 Guess = Annotated[
     bool,
-    typer.Option("--guess", help="Without hosts, try smtp.DOMAIN and imap.DOMAIN."),
+    typer.Option("--guess", help="Where no host is given, try smtp.DOMAIN and imap.DOMAIN."),
 ]
 
 
@@ -50,34 +56,43 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     imap_username: options.ImapUsername = None,
     name: options.Name = None,
     timezone: options.Timezone = None,
-    already_warm: Annotated[bool, typer.Option("--already-warm", help="Its ramp starts at its minimum.")] = False,
+    already_warm: AlreadyWarm = False,
     pool: options.Pool = None,
     create_pool: options.CreatePool = False,
 ) -> None:
-    """Enrol a mailbox. It begins to send as soon as a worker sees it.
+    """Enrol a mailbox. It begins to send within a minute in which a worker runs and its window is open.
 
     Asks for the password; --password-stdin takes one line for both servers, or two: SMTP's, then IMAP's. Nothing is
     stored when a server refuses it. Without other word it is SMTP on port 587 with STARTTLS, IMAP on port 993 with
-    TLS, and ADDRESS as user name of both. Ramp and window: `warmupd mailbox set`.
+    TLS, and ADDRESS as user name of both. Enrolled late in the day it begins with the next. Ramp, quota, window and
+    language: `warmupd mailbox set`.
     """
     address = options.email(address)
+    label = [options.label(word) for word in label or []]
     given = dict(locals())
+    from warmupd.cli.mailbox_choice import make_pool
     from warmupd.cli.prompt import known_passwords
     from warmupd.cli.session import work
 
     servers = _servers(address, given)
-    settings = options.changes_of({"timezone": timezone, "already_warm": already_warm or None}, [])
+    named = {word: given[word] for word in ("name", "timezone", "smtp_username", "imap_username")}
+    settings = options.changes_of({**named, "already_warm": already_warm or None}, [])
     passwords = known_passwords(f"Password of {address}", stdin=password_stdin)
 
-    async def task(session: "Session") -> None:
+    async def task(session: "Session") -> int:
         new = await _new_mailbox(session, given, servers, settings)
         account = _account(new, passwords)
         if check:
             await _check(session, account)
+        if pool is not None and new.pool_id is None:
+            new = replace(new, pool_id=await make_pool(session.db, pool))
         await _enrol(session, new, account)
+        quota = session.config.quota
+        return max(quota.ramp_start, quota.min_daily) if already_warm else quota.ramp_start
 
-    work(config, task, name="mailbox add")
-    print(f"enrolled {address} for {user}" + (", both servers let us in" if check else ", without a check"))
+    first = work(config, task, name="mailbox add")
+    told = "both servers let us in" if check else "without a check"
+    print(f"enrolled {address} for {user}, {told}; its ramp starts at {first} sends a day")
 
 
 def _servers(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +135,7 @@ async def _new_mailbox(
         address=given["address"],
         display_name=given["name"] or "",
         pool_id=await pool_id(session.db, given["pool"], create=given["create_pool"]),
-        labels=given["label"] or [],
+        labels=given["label"],
         settings=settings,
         **servers,
     )

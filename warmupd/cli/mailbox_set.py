@@ -12,7 +12,6 @@ from warmupd.errors import UsageError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
-    from warmupd.config import Config
     from warmupd.mail.vault import Vault
     from warmupd.store.accounts import SealedAccount
     from warmupd.store.mailbox_report import MailboxReport
@@ -100,29 +99,33 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
 
 
 async def _change(session: "Session", given: Mapping[str, Any]) -> None:
-    from warmupd.cli.mailbox_choice import choose, pool_id
+    """Everything is looked at before anything is written, and written in one statement."""
+    from warmupd.cli.mailbox_choice import choose, make_pool, pool_id
+    from warmupd.cli.mailbox_rules import check_rules
 
+    add, remove = ([options.label(word) for word in given[name] or []] for name in ("add_label", "remove_label"))
+    wanted = {name: given[name] for name in (*SERVER_OPTIONS, *SENDING_OPTIONS)}
+    changes = options.changes_of(wanted, given["reset"] or [])
+    if given["pool"] is not None and "pool_id" in changes:
+        raise UsageError("pool cannot be set and reset at once", remedy="give one of the two")
+    if not (changes or add or remove or given["pool"] or given["password"] or given["password_stdin"]):
+        raise UsageError("nothing to change was given", remedy="see `warmupd mailbox set --help`")
     chosen = await choose(
         session.db, given["addresses"], user=given["user"], label=given["label"], domain=given["domain"]
     )
-    wanted = {name: given[name] for name in (*SERVER_OPTIONS, *SENDING_OPTIONS)}
-    changes = options.changes_of(wanted, given["reset"] or [])
     _secure_ports(changes)
-    _check_language(session.config, changes)
-    await _check_hours(session, chosen, changes)
-    if (pool := await pool_id(session.db, given["pool"], create=given["create_pool"])) is not None:
-        changes["pool_id"] = pool
+    await check_rules(session, [mailbox.id for mailbox in chosen], changes)
+    pool = await pool_id(session.db, given["pool"], create=given["create_pool"])
     passwords = _passwords(given, chosen)
-    labels = given["add_label"] or given["remove_label"]
-    if not (changes or passwords or labels):
-        raise UsageError("nothing to change was given", remedy="see `warmupd mailbox set --help`")
-    if given["check"] and (passwords or any(column in SERVER_OPTIONS for column in changes)):
+    logins = bool(passwords or changes.keys() & set(SERVER_OPTIONS))
+    if given["check"] and logins:
         await _check(session, chosen, changes, passwords)
-    await _write(session, chosen, changes, passwords)
-    if labels:
-        await _relabel(session, chosen, add=given["add_label"] or [], remove=given["remove_label"] or [])
-    for mailbox in chosen:
-        print(f"changed {mailbox.address}")
+    if given["pool"] is not None:
+        changes["pool_id"] = pool or await make_pool(session.db, given["pool"])
+    await _write(session, chosen, changes, passwords, labels=(add, remove))
+    if logins:
+        await _wake(session, chosen)
+    _tell(chosen, changes, given, add=add, remove=remove)
 
 
 def _secure_ports(changes: dict[str, Any]) -> None:
@@ -130,36 +133,6 @@ def _secure_ports(changes: dict[str, Any]) -> None:
     for kind in ("smtp", "imap"):
         if secured := options.USUAL.get(changes.get(f"{kind}_port", 0)):
             changes.setdefault(f"{kind}_security", secured)
-
-
-def _check_language(config: "Config", changes: Mapping[str, Any]) -> None:
-    from warmupd.mail.content import Library
-
-    if "language" not in changes:
-        return
-    there = Library.load(config.content.templates_dir, config.content.language).languages
-    if changes["language"] not in there:
-        raise UsageError(
-            f"there are no templates in the language {changes['language']!r}", remedy=f"one of: {', '.join(there)}"
-        )
-
-
-async def _check_hours(session: "Session", chosen: "Sequence[MailboxReport]", changes: Mapping[str, Any]) -> None:
-    """Whether the window opens before it closes, each hour being the mailbox's own, new or old, else the default."""
-    from warmupd.store.accounts import own_hours
-
-    if not {"start_hour", "end_hour"} & changes.keys():
-        return
-    default = session.config.window
-    for (start, end), address in (await own_hours(session.db, [mailbox.id for mailbox in chosen])).items():
-        hours = {"start_hour": start, "end_hour": end, **changes}
-        opens = default.start_hour if hours["start_hour"] is None else hours["start_hour"]
-        closes = default.end_hour if hours["end_hour"] is None else hours["end_hour"]
-        if opens >= closes:
-            raise UsageError(
-                f"the window of {address} would open at hour {opens} and close at hour {closes}",
-                remedy="give --start-hour and --end-hour so that it opens before it closes",
-            )
 
 
 def _passwords(given: Mapping[str, Any], chosen: "Sequence[MailboxReport]") -> tuple[str, str] | None:
@@ -184,10 +157,9 @@ async def _check(
     from warmupd.cli.mailbox_state import refused
     from warmupd.daemon.login_check import LoginCheck
     from warmupd.daemon.post import open_account
-    from warmupd.mail.vault import Vault
     from warmupd.store.accounts import load_accounts
 
-    vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
+    vault = _vault(session)
     checking = LoginCheck(session.config)
     sealed = await load_accounts(session.db, [mailbox.id for mailbox in chosen])
     accounts = [open_account(_planned(sealed[m.id], changes, passwords, vault), vault) for m in chosen]
@@ -202,9 +174,22 @@ def _planned(
     """The account as it will be."""
     servers = {column: value for column, value in changes.items() if column in SERVER_OPTIONS}
     if passwords:
-        for kind, password in zip(("smtp", "imap"), passwords, strict=True):
-            servers[f"{kind}_secret"] = vault.seal(password, mailbox_id=sealed.mailbox_id, purpose=kind)
+        servers["smtp_secret"], servers["imap_secret"] = _sealed(passwords, sealed.mailbox_id, vault)
     return replace(sealed, **servers)
+
+
+def _sealed(passwords: tuple[str, str], mailbox_id: int, vault: "Vault") -> tuple[bytes, bytes]:
+    smtp, imap = passwords
+    return (
+        vault.seal(smtp, mailbox_id=mailbox_id, purpose="smtp"),
+        vault.seal(imap, mailbox_id=mailbox_id, purpose="imap"),
+    )
+
+
+def _vault(session: "Session") -> "Vault":
+    from warmupd.mail.vault import Vault
+
+    return Vault([key.get_secret_value() for key in session.config.secrets.keys])
 
 
 async def _write(
@@ -212,39 +197,50 @@ async def _write(
     chosen: "Sequence[MailboxReport]",
     changes: Mapping[str, Any],
     passwords: tuple[str, str] | None,
+    *,
+    labels: "tuple[Sequence[str], Sequence[str]]",
 ) -> None:
-    """Columns first: they are what the database may refuse."""
-    from warmupd.core.mailbox import MailboxState
-    from warmupd.mail.vault import Vault
-    from warmupd.store.accounts import change_mailboxes, seal_secrets
-    from warmupd.store.enrolment import end_rest
-    from warmupd.store.states import change_state
+    from warmupd.store.changes import change_mailboxes
 
-    ids = [mailbox.id for mailbox in chosen]
-    await change_mailboxes(session.db, ids, changes)
-    if passwords:
-        vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
-        smtp, imap = (
-            vault.seal(password, mailbox_id=ids[0], purpose=kind)
-            for kind, password in zip(("smtp", "imap"), passwords, strict=True)
-        )
-        await seal_secrets(session.db, ids[0], smtp_secret=smtp, imap_secret=imap)
-    if not passwords and not any(column in SERVER_OPTIONS for column in changes):
-        return
+    add, remove = labels
+    await change_mailboxes(
+        session.db,
+        [mailbox.id for mailbox in chosen],
+        changes,
+        add_labels=add,
+        remove_labels=remove,
+        secrets=_sealed(passwords, chosen[0].id, _vault(session)) if passwords else None,
+    )
+
+
+async def _wake(session: "Session", chosen: "Sequence[MailboxReport]") -> None:
+    """A new login ends AUTH_FAILED and the rests that went with it."""
+    from warmupd.core.mailbox import MailboxState
+    from warmupd.store.enrolment import end_rest
+    from warmupd.store.states import resume_mailbox
+
     for mailbox in chosen:
         if mailbox.state == MailboxState.AUTH_FAILED:
             now = session.clock.now()
-            await change_state(
-                session.db, mailbox.id, MailboxState.ACTIVE, actor="cli", reason="its login was changed", at=now
-            )
-    await end_rest(session.db, ids)
+            await resume_mailbox(session.db, mailbox.id, actor="cli", reason="its login was changed", at=now)
+    await end_rest(session.db, [mailbox.id for mailbox in chosen])
 
 
-async def _relabel(
-    session: "Session", chosen: "Sequence[MailboxReport]", *, add: Sequence[str], remove: Sequence[str]
+def _tell(
+    chosen: "Sequence[MailboxReport]",
+    changes: Mapping[str, Any],
+    given: Mapping[str, Any],
+    *,
+    add: Sequence[str],
+    remove: Sequence[str],
 ) -> None:
-    from warmupd.store.accounts import change_mailboxes
+    """What was changed, mailbox by mailbox, and from when on it counts."""
+    from warmupd.cli.mailbox_rules import FROM_NEXT_DAY, in_words
 
+    told = [in_words(column, value, pool=given["pool"]) for column, value in changes.items()]
+    told += ["a new password"] if given["password"] or given["password_stdin"] else []
+    told += [f"label {word} added" for word in add] + [f"label {word} removed" for word in remove]
     for mailbox in chosen:
-        kept = [label for label in mailbox.labels if label not in remove]
-        await change_mailboxes(session.db, [mailbox.id], {"labels": list(dict.fromkeys([*kept, *add]))})
+        print(f"changed {mailbox.address}: {', '.join(told)}")
+    if changes.keys() & FROM_NEXT_DAY:
+        print("Ramp, quota and window count from the next local day: one that has begun keeps what it was opened with.")
