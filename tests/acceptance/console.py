@@ -1,5 +1,6 @@
 """The command line in this process, on a database of the test's own: quicker than a process for each command."""
 
+import asyncio
 import io
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import structlog
 
 from warmupd.cli.main import main
 from warmupd.mail.vault import Vault
+from warmupd.store.database import Database
 
 OWNER = "owner@example.com"
 SERVERS = ("--smtp-host", "smtp.example.com", "--imap-host", "imap.example.com")
@@ -29,7 +31,8 @@ class Done:
 class Console:
     """Runs commands; `width` is that of a terminal, None a pipe."""
 
-    def __init__(self, file: Path, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+    def __init__(self, url: str, file: Path, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
+        self.url = url
         self.file = file
         self.key = Vault.new_key()
         self._capsys = capsys
@@ -64,6 +67,16 @@ class Console:
         assert remedy.startswith("       ")
         return f"{error.removeprefix('error: ')}; {remedy.strip()}"
 
+    def execute(self, *statements: str) -> None:
+        """Statements in the database."""
+
+        async def run() -> None:
+            async with await Database.open(self.url, pool_size=1, application_name="tests") as db:
+                for statement in statements:
+                    await db.execute(statement)
+
+        asyncio.run(run())
+
     def add(self, address: str, *options: str, user: str = OWNER) -> None:
         """Enrol without a check."""
         add = ("mailbox", "add", address, "--user", user, "--no-check", *SERVERS, *options)
@@ -76,7 +89,7 @@ def opened_console(
 ) -> Iterator[Console]:
     """With a user, and nobody enrolled."""
     before = structlog.get_config()
-    console = Console(data_dir / "config.toml", capsys, monkeypatch)
+    console = Console(database_url, data_dir / "config.toml", capsys, monkeypatch)
     console.file.write_text(f'[database]\nurl = "{database_url}"\n[secrets]\nkeys = ["{console.key}"]\n')
     console.did("user", "add", OWNER)
     yield console

@@ -1,13 +1,11 @@
 """`mailbox list` and the commands that stop and start mailboxes say what is, in words, however wide the terminal."""
 
-import asyncio
 import datetime as dt
 import json
 
 import pytest
 
 from tests.acceptance.console import OWNER, Console, opened_console  # noqa: F401  it is a fixture
-from warmupd.store.database import Database
 
 pytestmark = pytest.mark.acceptance
 
@@ -17,14 +15,13 @@ TODAY = dt.datetime.now(dt.UTC).date()
 
 
 @pytest.fixture
-def enrolled(console: Console, database_url: str) -> Console:
+def enrolled(console: Console) -> Console:
     """Five mailboxes of two users, each in another situation, on a day that is open for a day and more."""
     console.did("user", "add", "anton@agency.test")
     for address in (DORA, BERT, ANNA, LONG):
         console.add(address)
     console.add(CARL, "--label", "vip", user="anton@agency.test")
-    execute(
-        database_url,
+    console.execute(
         f"INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, sent, taken,"
         f" inbox, spam) SELECT id, '{TODAY + dt.timedelta(days=1)}', user_id, now() - interval '1 hour',"
         f" now() + interval '30 hours', 30, 30, 9, 12, 12, 0, 0 FROM mailboxes",
@@ -34,15 +31,6 @@ def enrolled(console: Console, database_url: str) -> Console:
         f"UPDATE mailboxes SET state = 'AUTH_FAILED', state_reason = '535 no' WHERE address = '{BERT}'",
     )
     return console
-
-
-def execute(url: str, *statements: str) -> None:
-    async def run() -> None:
-        async with await Database.open(url, pool_size=1, application_name="tests") as db:
-            for statement in statements:
-                await db.execute(statement)
-
-    asyncio.run(run())
 
 
 def test_nothing_to_list_says_what_to_do(console: Console) -> None:
@@ -120,8 +108,8 @@ def test_unknown_addresses_are_all_named_and_nothing_is_done(enrolled: Console, 
     assert json.loads(enrolled.did("mailbox", "list", "--state", "PAUSED", "--json")) == []
 
 
-def test_password_that_does_not_open_is_told_of_its_mailbox(enrolled: Console, database_url: str) -> None:
-    execute(database_url, f"UPDATE mailboxes SET smtp_secret = NULL WHERE address = '{ANNA}'")
+def test_password_that_does_not_open_is_told_of_its_mailbox(enrolled: Console) -> None:
+    enrolled.execute(f"UPDATE mailboxes SET smtp_secret = NULL WHERE address = '{ANNA}'")
     done = enrolled("mailbox", "check", ANNA)
     assert done.returncode == 1
     assert done.stdout.startswith(f"fail  {ANNA}: SMTP (smtp.example.com:587): mailbox ")

@@ -145,8 +145,8 @@ def test_every_bad_value_is_refused_by_name_with_a_remedy(console: Console, data
 def test_fields_go_back_to_their_defaults(console: Console, database_url: str) -> None:
     console.add(ANNA)
     console.did("mailbox", "set", ANNA, "--no-check", *(word for good, _, _ in FIELDS.values() for word in good))
-    words = ("name", "junk-folder", "language", "timezone", "start-hour", "end-hour", "weekdays-only", "ramp-start")
-    words += ("ramp-step", "target", "minimum", "own-mail", "provider-limit", "pool")
+    words = ["name", "junk-folder", "language", "timezone", "start-hour", "end-hour", "weekdays-only", "ramp-start"]
+    words += ["ramp-step", "target", "minimum", "own-mail", "provider-limit", "pool"]
     console.did("mailbox", "set", ANNA, "--not-warm", *(word for name in words for word in ("--reset", name)))
     row = stored(database_url)
     defaults = ("timezone", "start_hour", "weekdays_only", "ramp_start", "target_daily", "min_daily", "provider_limit")
