@@ -60,7 +60,7 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     pool: options.Pool = None,
     create_pool: options.CreatePool = False,
 ) -> None:
-    """Enrol a mailbox. It begins to send within a minute in which a worker runs and its window is open.
+    """Enrol a mailbox. It begins to send within a minute, if a worker runs and its window is open.
 
     Asks for the password; --password-stdin takes one line for both servers, or two: SMTP's, then IMAP's. Nothing is
     stored when a server refuses it. Without other word it is SMTP on port 587 with STARTTLS, IMAP on port 993 with

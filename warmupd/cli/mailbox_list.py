@@ -36,7 +36,7 @@ def list_all(
     state: OfState = None,
     as_json: AsJson = False,
 ) -> None:
-    """All mailboxes, or those that fit: state, day, health, and what holds them.
+    """List mailboxes: state, day, health, and what holds them.
 
     By user and address. "today" is what was sent of today's quota; "inbox" the share of its messages of the last days
     that was found there, and "-" while there are too few to say (health.smallest_sample). Times are local to the

@@ -17,9 +17,9 @@ def _option(flag: str, help_text: str, metavar: str | None = None, **more: Any) 
     return typer.Option(flag, help=help_text, metavar=metavar, show_default=False, **more)
 
 
-def _number(flag: str, help_text: str, least: int, most: int, metavar: str = "N") -> Any:
+def _number(flag: str, help_text: str, least: int, most: int, metavar: str = "N", *, default: str = "") -> Any:
     """An option that takes a whole number, and says so in words when it gets something else."""
-    told = f"{help_text} {least} to {most}."
+    told = f"{help_text} {least} to {most}." + (f" (default: {default})" if default else "")
 
     def number(text: str) -> int:
         if re.fullmatch(r"\d{1,9}", text, re.ASCII) and least <= int(text) <= most:
@@ -56,28 +56,82 @@ Language = Annotated[
 Timezone = Annotated[
     str | None, _option("--timezone", "Such as Europe/Berlin. (default: its user's, else window.timezone)", "ZONE")
 ]
-StartHour = Annotated[int | None, _number("--start-hour", "First local hour in which it sends,", 0, 23, "HOUR")]
-EndHour = Annotated[
-    int | None, _number("--end-hour", "Local hour from which on it sends no more (24: midnight),", 1, 24, "HOUR")
+StartHour = Annotated[
+    int | None,
+    _number("--start-hour", "First local hour in which it sends,", 0, 23, "HOUR", default="window.start_hour"),
 ]
-Weekdays = Annotated[bool | None, _option("--weekdays-only/--every-day", "Whether Saturdays and Sundays are free.")]
-RampStart = Annotated[int | None, _number("--ramp-start", "Sends on the ramp's first day,", 0, 2000)]
-RampStep = Annotated[int | None, _number("--ramp-step", "More sends on each day of the ramp,", 0, 2000)]
-Target = Annotated[int | None, _number("--target", "Sends a day at the top of the ramp,", 0, 2000)]
-Minimum = Annotated[int | None, _number("--minimum", "Sends a day below which it does not fall once ramped,", 0, 2000)]
+EndHour = Annotated[
+    int | None,
+    _number("--end-hour", "Local hour from which on it sends no more,", 1, 24, "HOUR", default="window.end_hour"),
+]
+Weekdays = Annotated[
+    bool | None,
+    _option("--weekdays-only/--every-day", "Whether Saturdays and Sundays are free. (default: window.weekdays_only)"),
+]
+RampStart = Annotated[
+    int | None, _number("--ramp-start", "Sends on the ramp's first day,", 0, 2000, default="quota.ramp_start")
+]
+RampStep = Annotated[
+    int | None, _number("--ramp-step", "More sends on each day of the ramp,", 0, 2000, default="quota.ramp_step")
+]
+Target = Annotated[
+    int | None, _number("--target", "Sends a day at the top of the ramp,", 0, 2000, default="quota.target_daily")
+]
+Minimum = Annotated[
+    int | None, _number("--minimum", "Least sends a day once ramped,", 0, 2000, default="quota.min_daily")
+]
 OwnMail = Annotated[
     int | None,
-    _number("--own-mail", "Messages a day that its owner sends, kept free of the provider's limit,", 0, 100_000),
+    _number(
+        "--own-mail",
+        "Its owner's own messages a day, kept free of the provider's limit,",
+        0,
+        100_000,
+        default="quota.own_mail_per_day",
+    ),
 ]
 ProviderLimit = Annotated[
-    int | None, _number("--provider-limit", "Messages a day that its provider takes,", 0, 100_000)
+    int | None,
+    _number(
+        "--provider-limit",
+        "Messages a day that its provider takes, own mail included,",
+        0,
+        100_000,
+        default="none is known",
+    ),
 ]
 AlreadyWarm = Annotated[
-    bool | None, _option("--already-warm/--not-warm", "Whether its ramp starts at its daily minimum.")
+    bool | None, _option("--already-warm/--not-warm", "Whether its ramp starts at its daily minimum. (default: not)")
 ]
-Pool = Annotated[str | None, _option("--pool", "Write to and hear from the mailboxes of this shared pool.", "NAME")]
+Pool = Annotated[
+    str | None,
+    _option(
+        "--pool",
+        "Write to the mailboxes of this shared pool, and hear from them. (default: its user's private one)",
+        "NAME",
+    ),
+]
 CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
 
+SERVER_OPTIONS = tuple(
+    f"{kind}_{part}" for kind in ("smtp", "imap") for part in ("host", "port", "security", "username")
+)
+SENDING_OPTIONS = (
+    "junk_folder",
+    "name",
+    "language",
+    "timezone",
+    "start_hour",
+    "end_hour",
+    "weekdays",
+    "ramp_start",
+    "ramp_step",
+    "target",
+    "minimum",
+    "already_warm",
+    "own_mail",
+    "provider_limit",
+)
 USUAL: Mapping[int, str] = {  # port to how it is secured
     465: "TLS",
     993: "TLS",

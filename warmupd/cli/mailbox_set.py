@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from warmupd.cli import mailbox_options as options
+from warmupd.cli.mailbox_options import SENDING_OPTIONS, SERVER_OPTIONS
 from warmupd.cli.options import Addresses, ConfigPath, OfDomain, OfLabel, OfUser, PasswordStdin
 from warmupd.errors import UsageError
 
@@ -17,36 +18,23 @@ if TYPE_CHECKING:
     from warmupd.store.mailbox_report import MailboxReport
 
 EXAMPLE = "Example: warmupd mailbox set --label client-a --target 30 --timezone Europe/Berlin"
-SERVER_OPTIONS = tuple(
-    f"{kind}_{part}" for kind in ("smtp", "imap") for part in ("host", "port", "security", "username")
-)
-SENDING_OPTIONS = (
-    "junk_folder",
-    "name",
-    "language",
-    "timezone",
-    "start_hour",
-    "end_hour",
-    "weekdays",
-    "ramp_start",
-    "ramp_step",
-    "target",
-    "minimum",
-    "already_warm",
-    "own_mail",
-    "provider_limit",
-)
-
 Password = Annotated[bool, typer.Option("--password", help="Ask for a new password.")]
 AddLabel = Annotated[
-    list[str] | None, typer.Option("--add-label", metavar="WORD", help="May be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option("--add-label", metavar="WORD", help="Give them this label; may be repeated.", show_default=False),
 ]
 RemoveLabel = Annotated[
-    list[str] | None, typer.Option("--remove-label", metavar="WORD", help="May be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option("--remove-label", metavar="WORD", help="Take this label away; may be repeated.", show_default=False),
 ]
 Reset = Annotated[
     list[str] | None,
-    typer.Option("--reset", metavar="WORD", help="Back to the default: timezone, target ...", show_default=False),
+    typer.Option(
+        "--reset",
+        metavar="WORD",
+        help=f"Back to its default; may be repeated. One of: {', '.join(options.RESETTABLE)}.",
+        show_default=False,
+    ),
 ]
 
 
@@ -87,10 +75,11 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     pool: options.Pool = None,
     create_pool: options.CreatePool = False,
 ) -> None:
-    """Change mailboxes: password, servers, ramp, labels ...
+    """Change mailboxes: password, servers, ramp, window, labels ...
 
-    A new password or server is tried first, and nothing is changed when it is refused. A changed window or ramp counts
-    from the next day.
+    Everything is looked at first, and a new password or server tried; nothing is changed when something cannot be.
+    --password-stdin takes one line for both servers, or two: SMTP's, then IMAP's. A changed ramp, quota or window
+    counts from the next local day.
     """
     given = dict(locals())
     from warmupd.cli.session import work

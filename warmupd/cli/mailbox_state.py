@@ -137,9 +137,9 @@ def check(
     domain: OfDomain = None,
     as_json: AsJson = False,
 ) -> None:
-    """Try the logins of mailboxes, SMTP and IMAP; ends 1 if one is refused.
+    """Try the logins of mailboxes; ends 1 if one is refused.
 
-    Changes nothing: a refusal is shown with what to do, `warmupd mailbox resume` is for afterwards.
+    SMTP and IMAP, each once. Changes nothing. A refusal is shown with what to do; `warmupd mailbox resume` then brings the mailbox back.
     """
     from warmupd.cli.mailbox_choice import choose
     from warmupd.cli.output import print_json

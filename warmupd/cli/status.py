@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from warmupd.cli.session import Session
     from warmupd.daemon.overview import Overview
 
-EXAMPLE = "Example: warmupd status --watch"
+EXAMPLE = "Example: warmupd status --watch; for monitoring: warmupd status --check"
 WATCH_SECONDS = 2.0
 UNKNOWN = 3  # exit code of --check
 PROGRESS = {  # how a mailbox's day goes, where the word is not its own explanation
@@ -44,7 +44,9 @@ Check = Annotated[
 def status(config: ConfigPath = None, as_json: AsJson = False, watch: Watch = False, check: Check = False) -> None:
     """The fleet at a glance.
 
-    What was sent today, how the mailboxes stand, workers and caps, what cannot be carried, and what needs attention.
+    What was sent of today's quotas; how many mailboxes met theirs, are behind, rest or need attention; how many owe
+    less than the daily minimum, and why; whether caps, workers and recipients can carry the quotas, and which setting
+    cannot. Days are the mailboxes' local ones.
     """
     if check:
         raise typer.Exit(_check(config))
