@@ -164,6 +164,8 @@ def test_nothing_is_done_when_one_of_several_cannot_be(console: Console, databas
     assert "no mailbox x@y.test or z@y.test is" in console.refused(
         "mailbox", "set", ANNA, "x@y.test", "z@y.test", "--target", "50"
     )
+    hosts = ("--smtp-host", "127.0.0.1", "--imap-host", "127.0.0.1")  # which nobody may talk to
+    assert "127.0.0.1" in console.refused("mailbox", "set", ANNA, *hosts, *change)
     assert (stored(database_url), stored(database_url, BERT)) == before
 
 

@@ -139,7 +139,8 @@ def check(
 ) -> None:
     """Try the logins of mailboxes; ends 1 if one is refused.
 
-    SMTP and IMAP, each once. Changes nothing. A refusal is shown with what to do; `warmupd mailbox resume` then brings the mailbox back.
+    SMTP and IMAP, each once. Changes nothing: a refusal is shown with what to do, and once that is done
+    `warmupd mailbox resume` brings the mailbox back.
     """
     from warmupd.cli.mailbox_choice import choose
     from warmupd.cli.output import print_json
