@@ -20,6 +20,7 @@ EXAMPLE = (
     "--smtp-host smtp.example.com --imap-host imap.example.com"
 )
 PORTS = {("smtp", "TLS"): 465, ("smtp", "STARTTLS"): 587, ("imap", "TLS"): 993, ("imap", "STARTTLS"): 143}
+SETTINGS = ("name", "timezone", "smtp_username", "imap_username", "already_warm")
 PREFERRED = {"smtp": "STARTTLS", "imap": "TLS"}
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The mailbox's address.", show_default=False)]
@@ -64,19 +65,16 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
 
     Asks for the password; --password-stdin takes one line for both servers, or two: SMTP's, then IMAP's. Nothing is
     stored when a server refuses it. Without other word it is SMTP on port 587 with STARTTLS, IMAP on port 993 with
-    TLS, and ADDRESS as user name of both. Enrolled late in the day it begins with the next. Ramp, quota, window and
-    language: `warmupd mailbox set`.
+    TLS, and ADDRESS as user name of both. Ramp, quota, window and language: `warmupd mailbox set`.
     """
     address = options.email(address)
     label = [options.label(word) for word in label or []]
     given = dict(locals())
-    from warmupd.cli.mailbox_choice import make_pool
     from warmupd.cli.prompt import known_passwords
     from warmupd.cli.session import work
 
     servers = _servers(address, given)
-    named = {word: given[word] for word in ("name", "timezone", "smtp_username", "imap_username")}
-    settings = options.changes_of({**named, "already_warm": already_warm or None}, [])
+    settings = options.changes_of({word: given[word] for word in SETTINGS}, [])
     passwords = known_passwords(f"Password of {address}", stdin=password_stdin)
 
     async def task(session: "Session") -> int:
@@ -84,9 +82,7 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
         account = _account(new, passwords)
         if check:
             await _check(session, account)
-        if pool is not None and new.pool_id is None:
-            new = replace(new, pool_id=await make_pool(session.db, pool))
-        await _enrol(session, new, account)
+        await _enrol(session, new, account, pool=pool)
         quota = session.config.quota
         return max(quota.ramp_start, quota.min_daily) if already_warm else quota.ramp_start
 
@@ -165,13 +161,16 @@ async def _check(session: "Session", account: "Account") -> None:
         raise refused(account.address, refusals)
 
 
-async def _enrol(session: "Session", new: "NewMailbox", account: "Account") -> None:
+async def _enrol(session: "Session", new: "NewMailbox", account: "Account", *, pool: str | None) -> None:
     """Row, then secrets bound to the row's id, then active; a failure between takes the row back."""
+    from warmupd.cli.mailbox_choice import make_pool
     from warmupd.mail.vault import Vault
     from warmupd.store.accounts import add_mailbox, seal_secrets
     from warmupd.store.enrolment import undo_enrolment
 
     vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
+    if pool is not None and new.pool_id is None:
+        new = replace(new, pool_id=await make_pool(session.db, pool))
     mailbox_id = await add_mailbox(session.db, new, actor="cli", at=session.clock.now())
     try:
         await seal_secrets(
