@@ -98,13 +98,13 @@ async def test_paused_mailbox_is_resumed(enrolled: Program) -> None:
     (listed,) = await asyncio.to_thread(enrolled.json, "mailbox", "list", "--state", "paused")
     assert listed["mailbox"]["state_reason"] == "holidays"
     done = await asyncio.to_thread(enrolled, "mailbox", "resume", ANNA)
-    assert done.stdout == f"{ANNA}: PAUSED -> ACTIVE, with day 1 of its ramp next\n"
+    assert done.stdout == f"{ANNA}: PAUSED -> ACTIVE, its ramp goes on with day 1\n"
 
 
 async def test_stopped_mailbox_begins_anew_and_may_be_declared_warm(enrolled: Program) -> None:
     await asyncio.to_thread(enrolled.execute, "UPDATE mailboxes SET ramp_days = 9")
     done = await asyncio.to_thread(enrolled, "mailbox", "stop", ANNA)
-    assert done.stdout == f"{ANNA}: ACTIVE -> PAUSED, its ramp begins anew (it was at day 9)\n"
+    assert done.stdout == f"{ANNA}: ACTIVE -> PAUSED, its ramp begins anew (it had climbed 9 days)\n"
     await asyncio.to_thread(enrolled, "mailbox", "set", ANNA, "--already-warm")
     shown = await asyncio.to_thread(enrolled.json, "mailbox", "show", ANNA)
     assert (shown["settings"]["ramp_days"], shown["settings"]["already_warm"]) == (0, True)

@@ -79,23 +79,25 @@ def test_list_and_explain_agree(enrolled: Console) -> None:
 
 def test_pause_keeps_the_ramp_and_stop_resets_it(enrolled: Console) -> None:
     assert enrolled.did("mailbox", "pause", ANNA, "--reason", "holidays") == (
-        f"{ANNA}: ACTIVE -> PAUSED, keeps its ramp at day 9\n"
+        f"{ANNA}: ACTIVE -> PAUSED, keeps its ramp of 9 days\n"
     )
     assert enrolled.did("mailbox", "pause", ANNA) == f"{ANNA}: PAUSED already, holidays\n"
-    assert enrolled.did("mailbox", "resume", ANNA) == f"{ANNA}: PAUSED -> ACTIVE, with day 10 of its ramp next\n"
+    assert enrolled.did("mailbox", "resume", ANNA) == f"{ANNA}: PAUSED -> ACTIVE, its ramp goes on with day 10\n"
     assert enrolled.did("mailbox", "resume", ANNA) == f"{ANNA}: ACTIVE already\n"
     assert enrolled.did("mailbox", "stop", ANNA) == (
-        f"{ANNA}: ACTIVE -> PAUSED, its ramp begins anew (it was at day 9)\n"
+        f"{ANNA}: ACTIVE -> PAUSED, its ramp begins anew (it had climbed 9 days)\n"
     )
     assert enrolled.did("mailbox", "stop", ANNA) == f"{ANNA}: PAUSED already, its ramp begins anew\n"
-    assert enrolled.did("mailbox", "resume", ANNA) == f"{ANNA}: PAUSED -> ACTIVE, with day 1 of its ramp next\n"
+    assert enrolled.did("mailbox", "resume", ANNA) == f"{ANNA}: PAUSED -> ACTIVE, its ramp goes on with day 1\n"
 
 
 def test_mailbox_that_only_receives_stays_so_through_a_pause(enrolled: Console) -> None:
     assert enrolled.did("mailbox", "resume", DORA, "--receive-only") == f"{DORA}: ACTIVE -> RECEIVE_ONLY\n"
     enrolled.did("mailbox", "pause", DORA)
     assert enrolled.did("mailbox", "resume", "--domain", "east.test") == f"{DORA}: PAUSED -> RECEIVE_ONLY\n"
-    assert enrolled.did("mailbox", "resume", DORA, "--sending").startswith(f"{DORA}: RECEIVE_ONLY -> ACTIVE, with")
+    assert enrolled.did("mailbox", "resume", DORA, "--sending").startswith(
+        f"{DORA}: RECEIVE_ONLY -> ACTIVE, its ramp goes on"
+    )
 
 
 @pytest.mark.parametrize("command", ["pause", "stop", "resume", "check"])

@@ -105,7 +105,9 @@ def _sending(
 
 
 def _days(ramp_days: int) -> str:
-    return f"at day {ramp_days}" if ramp_days else "not begun yet"
+    from warmupd.cli.output import count
+
+    return f"{count(ramp_days, 'day')} climbed so far" if ramp_days else "at its first day"
 
 
 def _utc(moment: dt.datetime) -> str:

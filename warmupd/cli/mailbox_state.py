@@ -122,7 +122,7 @@ def resume(
         for mailbox in chosen:
             at = session.clock.now()
             was, became = await resume_mailbox(session.db, mailbox.id, actor="cli", reason="", at=at, into=into)
-            next_day = f", with day {days[mailbox.id] + 1} of its ramp next" if became.starts else ""
+            next_day = f", its ramp goes on with day {days[mailbox.id] + 1}" if became.starts else ""
             print(f"{mailbox.address}: {was} -> {became}{next_day}" if was else f"{mailbox.address}: {became} already")
         await end_rest(session.db, [mailbox.id for mailbox in chosen])
 
@@ -176,11 +176,15 @@ async def _ramp_days(session: "Session", chosen: "Sequence[MailboxReport]") -> M
 
 
 def _kept(ramp_days: int) -> str:
-    return f"keeps its ramp at day {ramp_days}" if ramp_days else "its ramp has not begun yet"
+    from warmupd.cli.output import count
+
+    return f"keeps its ramp of {count(ramp_days, 'day')}" if ramp_days else "its ramp is at its first day"
 
 
 def _reset(ramp_days: int) -> str:
-    return f"its ramp begins anew (it was at day {ramp_days})" if ramp_days else "its ramp begins anew"
+    from warmupd.cli.output import count
+
+    return "its ramp begins anew" + (f" (it had climbed {count(ramp_days, 'day')})" if ramp_days else "")
 
 
 async def _check_all(
