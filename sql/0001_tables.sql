@@ -81,7 +81,7 @@ CREATE TABLE mailboxes (
     imap_username  text NOT NULL,
     imap_secret    bytea,
     junk_folder    text NOT NULL DEFAULT '',               -- '': find it
-    language       text NOT NULL DEFAULT 'en',
+    language       text NOT NULL DEFAULT '',               -- '': the configured default
     timezone       text,                                   -- NULL: the user's
     start_hour     smallint CHECK (start_hour BETWEEN 0 AND 23),
     end_hour       smallint CHECK (end_hour BETWEEN 1 AND 24),

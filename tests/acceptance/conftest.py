@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import warmupd
 from warmupd.sandbox.mailserver import SandboxProcess
 from warmupd.store.database import Database
 from warmupd.store.embedded import embedded_database
@@ -34,6 +35,7 @@ class Program:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "COLUMNS": "100", "TERM": "dumb"}
+        self.environment["PYTHONPATH"] = str(Path(warmupd.__file__).parents[1])  # the same program as the tests import
 
     def __call__(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

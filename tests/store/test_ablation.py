@@ -217,7 +217,11 @@ SIGHT: list[tuple[str, str, Test]] = [
         "'UNKNOWN'",
         partial(of_sightings.test_message_seen_before_its_reply_was_told_stays_sent, kind=OutcomeKind.DEFERRED),
     ),
-    ("SET proven_at = coalesce(proven_at, v_now)", "SET proven_at = proven_at", of_sightings.test_sighting_is_the_proof_of_its_address),
+    (
+        "SET proven_at = coalesce(proven_at, v_now)",
+        "SET proven_at = proven_at",
+        of_sightings.test_sighting_is_the_proof_of_its_address,
+    ),
     ("m.state IN ('ACTIVE', 'RECEIVE_ONLY')", "true", of_sightings.test_mailbox_that_is_paused_plans_no_answer),
     (
         "least(d.taken + c.retries, d.quota), sent",
@@ -365,9 +369,9 @@ HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
         of_states.test_a_receive_only_mailbox_comes_back_as_such,
     ),
     (
-        states.mend_login,
-        "state_before(id, 'AUTH_FAILED')",
-        "'ACTIVE'::mailbox_state",
+        states.resume_mailbox,
+        "else last",
+        "else MailboxState.ACTIVE",
         partial(of_states.test_mended_login_brings_back_what_was_before, state=MailboxState.RECEIVE_ONLY),
     ),
     (

@@ -11,6 +11,7 @@ from tests.store.rows import NOON, Ground, laid_ground  # noqa: F401  laid_groun
 from warmupd.errors import NotFound, UsageError
 from warmupd.store import accounts, users
 from warmupd.store.accounts import NewMailbox
+from warmupd.store.changes import change_mailboxes
 from warmupd.store.users import Role
 
 
@@ -74,9 +75,9 @@ async def test_nobody_gets_into_another_users_private_pool(ground: Ground) -> No
         await _add(ground, other, pool_id=private)
     mailbox = await _add(ground, other)
     with pytest.raises(UsageError, match="private"):
-        await accounts.change_mailboxes(ground.db, [mailbox], {"pool_id": private})
+        await change_mailboxes(ground.db, [mailbox], {"pool_id": private})
     shared = await users.shared_pool(ground.db, "shared")
-    await accounts.change_mailboxes(ground.db, [mailbox], {"pool_id": shared})
+    await change_mailboxes(ground.db, [mailbox], {"pool_id": shared})
 
 
 @pytest.mark.parametrize("address", ["nobody", "a@b@c", "with space@example.test"])
@@ -88,7 +89,7 @@ async def test_what_is_no_address_is_refused(ground: Ground, address: str) -> No
 async def test_many_are_changed_at_once_and_watchers_see_it(ground: Ground) -> None:
     boxes = await ground.mailboxes(3)
     await ground.db.execute("UPDATE mailboxes SET changed_at = 'epoch'")
-    await accounts.change_mailboxes(ground.db, boxes[:2], {"target_daily": 50, "labels": ["north"]})
+    await change_mailboxes(ground.db, boxes[:2], {"target_daily": 50, "labels": ["north"]})
     rows = await ground.db.fetch("SELECT target_daily, labels, changed_at > 'epoch' FROM mailboxes ORDER BY id")
     assert [tuple(row) for row in rows] == [(50, ["north"], True)] * 2 + [(None, [], False)]
 
@@ -100,7 +101,7 @@ async def test_many_are_changed_at_once_and_watchers_see_it(ground: Ground) -> N
 async def test_change_that_is_not_allowed_is_refused(ground: Ground, changes: dict[str, Any], said: str) -> None:
     boxes = await ground.mailboxes(1)
     with pytest.raises(UsageError, match=said) as raised:
-        await accounts.change_mailboxes(ground.db, boxes, changes)
+        await change_mailboxes(ground.db, boxes, changes)
     assert "Failing row" not in str(raised.value)  # the row has secrets, if sealed ones
 
 
@@ -115,7 +116,7 @@ async def test_change_that_is_not_allowed_is_refused(ground: Ground, changes: di
 async def test_value_out_of_range_is_refused_in_words(ground: Ground, changes: dict[str, Any], said: str) -> None:
     boxes = await ground.mailboxes(1)
     with pytest.raises(UsageError, match=said) as raised:
-        await accounts.change_mailboxes(ground.db, boxes, changes)
+        await change_mailboxes(ground.db, boxes, changes)
     assert "constraint" not in str(raised.value)
 
 

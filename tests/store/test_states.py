@@ -112,6 +112,6 @@ async def test_mailbox_that_is_resumed_starts_with_a_clean_sheet(ground: Ground,
 async def test_mended_login_brings_back_what_was_before(ground: Ground, state: MailboxState) -> None:
     (box,) = await ground.mailboxes(1, state=state.value)
     await change_state(ground.db, box, MailboxState.AUTH_FAILED, actor="daemon", reason="535", at=NOW)
-    assert await mend_login(ground.db, box, actor="cli", at=LATER) is MailboxState.AUTH_FAILED
+    assert await mend_login(ground.db, box, actor="cli", at=LATER)
     assert await _state(ground, box) == state
-    assert await mend_login(ground.db, box, actor="cli", at=LATER) is None
+    assert not await mend_login(ground.db, box, actor="cli", at=LATER)

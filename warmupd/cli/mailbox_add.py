@@ -1,6 +1,7 @@
 """`warmupd mailbox add`: checks the logins, then enrols."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,16 +20,22 @@ EXAMPLE = (
     "--smtp-host smtp.example.com --imap-host imap.example.com"
 )
 PORTS = {("smtp", "TLS"): 465, ("smtp", "STARTTLS"): 587, ("imap", "TLS"): 993, ("imap", "STARTTLS"): 143}
+SETTINGS = ("name", "timezone", "smtp_username", "imap_username", "already_warm")
 PREFERRED = {"smtp": "STARTTLS", "imap": "TLS"}
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The mailbox's address.", show_default=False)]
 Owner = Annotated[str, typer.Option("--user", metavar="EMAIL", help="Who owns it.", show_default=False)]
 Labels = Annotated[
-    list[str] | None, typer.Option("--label", metavar="WORD", help="A label; may be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option("--label", metavar="WORD", help="A word to choose it by later; may be repeated.", show_default=False),
+]
+AlreadyWarm = Annotated[
+    bool,
+    typer.Option("--already-warm", help="It is in use already: its ramp starts at its minimum, quota.min_daily."),
 ]
 Guess = Annotated[
     bool,
-    typer.Option("--guess", help="Without hosts, try smtp.DOMAIN and imap.DOMAIN."),
+    typer.Option("--guess", help="Where no host is given, try smtp.DOMAIN and imap.DOMAIN."),
 ]
 
 
@@ -50,34 +57,38 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     imap_username: options.ImapUsername = None,
     name: options.Name = None,
     timezone: options.Timezone = None,
-    already_warm: Annotated[bool, typer.Option("--already-warm", help="Its ramp starts at its minimum.")] = False,
+    already_warm: AlreadyWarm = False,
     pool: options.Pool = None,
     create_pool: options.CreatePool = False,
 ) -> None:
-    """Enrol a mailbox. It begins to send as soon as a worker sees it.
+    """Enrol a mailbox. It begins to send within a minute, if a worker runs and its window is open.
 
     Asks for the password; --password-stdin takes one line for both servers, or two: SMTP's, then IMAP's. Nothing is
     stored when a server refuses it. Without other word it is SMTP on port 587 with STARTTLS, IMAP on port 993 with
-    TLS, and ADDRESS as user name of both. Ramp and window: `warmupd mailbox set`.
+    TLS, and ADDRESS as user name of both. Ramp, quota, window and language: `warmupd mailbox set`.
     """
     address = options.email(address)
+    label = [options.label(word) for word in label or []]
     given = dict(locals())
     from warmupd.cli.prompt import known_passwords
     from warmupd.cli.session import work
 
     servers = _servers(address, given)
-    settings = options.changes_of({"timezone": timezone, "already_warm": already_warm or None}, [])
+    settings = options.changes_of({word: given[word] for word in SETTINGS}, [])
     passwords = known_passwords(f"Password of {address}", stdin=password_stdin)
 
-    async def task(session: "Session") -> None:
+    async def task(session: "Session") -> int:
         new = await _new_mailbox(session, given, servers, settings)
         account = _account(new, passwords)
         if check:
             await _check(session, account)
-        await _enrol(session, new, account)
+        await _enrol(session, new, account, pool=pool)
+        quota = session.config.quota
+        return max(quota.ramp_start, quota.min_daily) if already_warm else quota.ramp_start
 
-    work(config, task, name="mailbox add")
-    print(f"enrolled {address} for {user}" + (", both servers let us in" if check else ", without a check"))
+    first = work(config, task, name="mailbox add")
+    told = "both servers let us in" if check else "without a check"
+    print(f"enrolled {address} for {user}, {told}; its ramp starts at {first} sends a day")
 
 
 def _servers(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -120,7 +131,7 @@ async def _new_mailbox(
         address=given["address"],
         display_name=given["name"] or "",
         pool_id=await pool_id(session.db, given["pool"], create=given["create_pool"]),
-        labels=given["label"] or [],
+        labels=given["label"],
         settings=settings,
         **servers,
     )
@@ -150,13 +161,16 @@ async def _check(session: "Session", account: "Account") -> None:
         raise refused(account.address, refusals)
 
 
-async def _enrol(session: "Session", new: "NewMailbox", account: "Account") -> None:
+async def _enrol(session: "Session", new: "NewMailbox", account: "Account", *, pool: str | None) -> None:
     """Row, then secrets bound to the row's id, then active; a failure between takes the row back."""
+    from warmupd.cli.mailbox_choice import make_pool
     from warmupd.mail.vault import Vault
     from warmupd.store.accounts import add_mailbox, seal_secrets
     from warmupd.store.enrolment import undo_enrolment
 
     vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
+    if pool is not None and new.pool_id is None:
+        new = replace(new, pool_id=await make_pool(session.db, pool))
     mailbox_id = await add_mailbox(session.db, new, actor="cli", at=session.clock.now())
     try:
         await seal_secrets(

@@ -1,8 +1,7 @@
 """The options that say how a mailbox is reached and how it sends, for `mailbox add` and `mailbox set` alike."""
 
 import re
-from collections.abc import Mapping
-from enum import StrEnum
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any
 from zoneinfo import ZoneInfo
 
@@ -10,48 +9,129 @@ import typer
 
 from warmupd.errors import UsageError
 
-
-class Security(StrEnum):
-    """As mail/account.py has it, without its imports."""
-
-    TLS = "TLS"
-    STARTTLS = "STARTTLS"
+_BREAKING = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")  # what ends a line or is invisible in one
+LONGEST = 200  # characters of a name, a user name, a folder or a label
 
 
 def _option(flag: str, help_text: str, metavar: str | None = None, **more: Any) -> Any:
     return typer.Option(flag, help=help_text, metavar=metavar, show_default=False, **more)
 
 
-_security = {"case_sensitive": False}
+def _number(flag: str, help_text: str, least: int, most: int, metavar: str = "N", *, default: str = "") -> Any:
+    """An option that takes a whole number, and says so in words when it gets something else."""
+    told = f"{help_text} {least} to {most}." + (f" (default: {default})" if default else "")
+
+    def number(text: str) -> int:
+        if re.fullmatch(r"\d{1,9}", text, re.ASCII) and least <= int(text) <= most:
+            return int(text)
+        raise UsageError(f"{flag} {text} is not possible", remedy=f"give a whole number from {least} to {most}")
+
+    return _option(flag, told, metavar, parser=number)
+
+
+def _security(flag: str) -> Any:
+    def security(text: str) -> str:
+        if text.upper() in {"TLS", "STARTTLS"}:
+            return text.upper()
+        raise UsageError(f"{flag} {text} is not known", remedy="give tls (from the first byte on) or starttls")
+
+    return _option(flag, "How that port is secured.", "tls|starttls", parser=security)
+
+
 SmtpHost = Annotated[str | None, _option("--smtp-host", "Server that mail is handed to.", "HOST")]
-SmtpPort = Annotated[int | None, _option("--smtp-port", "Its port.", "PORT", min=1, max=65535)]
-SmtpSecurity = Annotated[Security | None, _option("--smtp-security", "How it is secured.", **_security)]
+SmtpPort = Annotated[int | None, _number("--smtp-port", "Its port,", 1, 65535, "PORT")]
+SmtpSecurity = Annotated[str | None, _security("--smtp-security")]
 SmtpUsername = Annotated[str | None, _option("--smtp-username", "Log-in name there.", "NAME")]
 ImapHost = Annotated[str | None, _option("--imap-host", "Server that the mailbox is read on.", "HOST")]
-ImapPort = Annotated[int | None, _option("--imap-port", "Its port.", "PORT", min=1, max=65535)]
-ImapSecurity = Annotated[Security | None, _option("--imap-security", "How it is secured.", **_security)]
+ImapPort = Annotated[int | None, _number("--imap-port", "Its port,", 1, 65535, "PORT")]
+ImapSecurity = Annotated[str | None, _security("--imap-security")]
 ImapUsername = Annotated[str | None, _option("--imap-username", "Log-in name there.", "NAME")]
-JunkFolder = Annotated[str | None, _option("--junk-folder", "Its Junk folder, if not found by itself.", "NAME")]
-Check = Annotated[bool, _option("--check/--no-check", "Log in to both servers first.")]
+JunkFolder = Annotated[str | None, _option("--junk-folder", "Its spam folder, if it is not found by itself.", "NAME")]
+Check = Annotated[bool, _option("--check/--no-check", "Log in to both servers first, or not. (default: check)")]
 
-Name = Annotated[str | None, _option("--name", "Name that messages come from.", "NAME")]
-Language = Annotated[str | None, _option("--language", "It writes in this language: two letters.", "xx")]
-Timezone = Annotated[str | None, _option("--timezone", "Such as Europe/Berlin.", "ZONE")]
-StartHour = Annotated[int | None, _option("--start-hour", "Sends from this local hour.", "HOUR", min=0, max=23)]
-EndHour = Annotated[int | None, _option("--end-hour", "Sends up to this local hour.", "HOUR", min=1, max=24)]
-Weekdays = Annotated[bool | None, _option("--weekdays-only/--every-day", "Whether weekends are free.")]
-RampStart = Annotated[int | None, _option("--ramp-start", "Sends on the first day.", "N", min=0, max=2000)]
-RampStep = Annotated[int | None, _option("--ramp-step", "More sends each day.", "N", min=0, max=2000)]
-Target = Annotated[int | None, _option("--target", "Sends a day at the top.", "N", min=0, max=2000)]
-Minimum = Annotated[int | None, _option("--minimum", "Sends a day once ramped.", "N", min=0, max=2000)]
-OwnMail = Annotated[int | None, _option("--own-mail", "Its owner's messages a day.", "N", min=0, max=100000)]
-ProviderLimit = Annotated[
-    int | None, _option("--provider-limit", "Messages a day that the provider takes.", "N", min=0, max=100000)
+Name = Annotated[str | None, _option("--name", "Name that its messages come from, such as 'Anna North'.", "NAME")]
+Language = Annotated[
+    str | None, _option("--language", "What it writes in: two letters. (default: content.language)", "xx")
 ]
-AlreadyWarm = Annotated[bool | None, _option("--already-warm/--not-warm", "Its ramp starts at its minimum.")]
-Pool = Annotated[str | None, _option("--pool", "Join this shared pool.", "NAME")]
+Timezone = Annotated[
+    str | None, _option("--timezone", "Such as Europe/Berlin. (default: its user's, else window.timezone)", "ZONE")
+]
+StartHour = Annotated[
+    int | None,
+    _number("--start-hour", "First local hour in which it sends,", 0, 23, "HOUR", default="window.start_hour"),
+]
+EndHour = Annotated[
+    int | None,
+    _number("--end-hour", "Local hour from which on it sends no more,", 1, 24, "HOUR", default="window.end_hour"),
+]
+Weekdays = Annotated[
+    bool | None,
+    _option("--weekdays-only/--every-day", "Whether Saturdays and Sundays are free. (default: window.weekdays_only)"),
+]
+RampStart = Annotated[
+    int | None, _number("--ramp-start", "Sends on the ramp's first day,", 0, 2000, default="quota.ramp_start")
+]
+RampStep = Annotated[
+    int | None, _number("--ramp-step", "More sends on each day of the ramp,", 0, 2000, default="quota.ramp_step")
+]
+Target = Annotated[
+    int | None, _number("--target", "Sends a day at the top of the ramp,", 0, 2000, default="quota.target_daily")
+]
+Minimum = Annotated[
+    int | None, _number("--minimum", "Least sends a day once ramped,", 0, 2000, default="quota.min_daily")
+]
+OwnMail = Annotated[
+    int | None,
+    _number(
+        "--own-mail",
+        "Its owner's own messages a day, kept free of the provider's limit,",
+        0,
+        100_000,
+        default="quota.own_mail_per_day",
+    ),
+]
+ProviderLimit = Annotated[
+    int | None,
+    _number(
+        "--provider-limit",
+        "Messages a day that its provider takes, own mail included,",
+        0,
+        100_000,
+        default="none is known",
+    ),
+]
+AlreadyWarm = Annotated[
+    bool | None, _option("--already-warm/--not-warm", "Whether its ramp starts at its daily minimum. (default: not)")
+]
+Pool = Annotated[
+    str | None,
+    _option(
+        "--pool",
+        "Write to the mailboxes of this shared pool, and hear from them. (default: its user's private one)",
+        "NAME",
+    ),
+]
 CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
 
+SERVER_OPTIONS = tuple(
+    f"{kind}_{part}" for kind in ("smtp", "imap") for part in ("host", "port", "security", "username")
+)
+SENDING_OPTIONS = (
+    "junk_folder",
+    "name",
+    "language",
+    "timezone",
+    "start_hour",
+    "end_hour",
+    "weekdays",
+    "ramp_start",
+    "ramp_step",
+    "target",
+    "minimum",
+    "already_warm",
+    "own_mail",
+    "provider_limit",
+)
 USUAL: Mapping[int, str] = {  # port to how it is secured
     465: "TLS",
     993: "TLS",
@@ -66,34 +146,37 @@ COLUMNS: Mapping[str, str] = {  # option to column, where they differ
     "target": "target_daily",
     "minimum": "min_daily",
 }
-RESETTABLE: Mapping[str, str] = {  # word to column: what can go back to the default
-    "timezone": "timezone",
-    "start-hour": "start_hour",
-    "end-hour": "end_hour",
-    "weekdays-only": "weekdays_only",
-    "ramp-start": "ramp_start",
-    "ramp-step": "ramp_step",
-    "target": "target_daily",
-    "minimum": "min_daily",
-    "own-mail": "own_mail",
-    "provider-limit": "provider_limit",
+RESETTABLE: Mapping[str, tuple[str, object]] = {  # word to column, and what stands there for the default
+    "name": ("display_name", ""),
+    "junk-folder": ("junk_folder", ""),
+    "language": ("language", ""),
+    "timezone": ("timezone", None),
+    "start-hour": ("start_hour", None),
+    "end-hour": ("end_hour", None),
+    "weekdays-only": ("weekdays_only", None),
+    "ramp-start": ("ramp_start", None),
+    "ramp-step": ("ramp_step", None),
+    "target": ("target_daily", None),
+    "minimum": ("min_daily", None),
+    "own-mail": ("own_mail", None),
+    "provider-limit": ("provider_limit", None),
+    "pool": ("pool_id", None),
 }
 
 
-def changes_of(given: Mapping[str, Any], reset: list[str]) -> dict[str, Any]:
-    """Options that were used, by column; those named in `reset` as None. Raises UsageError for a word or value."""
-    changes = {COLUMNS.get(name, name): _plain(value) for name, value in given.items() if value is not None}
+def changes_of(given: Mapping[str, Any], reset: Sequence[str]) -> dict[str, Any]:
+    """Options that were given, by column, and those named in `reset` as their default. Raises UsageError."""
+    changes = {COLUMNS.get(name, name): value for name, value in given.items() if value is not None}
     for word in reset:
         if word not in RESETTABLE:
             raise UsageError(f"{word} cannot be reset", remedy=f"one of: {', '.join(RESETTABLE)}")
-        changes[RESETTABLE[word]] = None
-    for column in ("smtp_host", "imap_host"):
+        column, default = RESETTABLE[word]
         if column in changes:
-            host(changes[column])
-    if changes.get("timezone"):
-        time_zone(changes["timezone"])
-    if not re.fullmatch("[a-z]{2}", changes.get("language", "en")):
-        raise UsageError(f"{changes['language']!r} is not a language", remedy="use two letters, such as en")
+            raise UsageError(f"{word} cannot be set and reset at once", remedy="give one of the two")
+        changes[column] = default
+    for column, check in _CHECKS.items():
+        if changes.get(column) is not None and not (changes[column] == "" and column in _MAY_BE_EMPTY):
+            check(changes[column])
     return changes
 
 
@@ -119,9 +202,39 @@ def time_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (KeyError, OSError, ValueError):
-        raise UsageError(f"there is no time zone {name}", remedy="use an IANA name, such as Europe/Berlin") from None
+        remedy = "use an IANA name, such as Europe/Berlin"
+        raise UsageError(f"there is no time zone {name or repr(name)}", remedy=remedy) from None
     return name
 
 
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, StrEnum) else value
+def label(word: str) -> str:
+    """`word`, if it is one; else UsageError: labels are listed with spaces between them."""
+    if not word.isprintable() or not re.fullmatch(rf"[^\s,]{{1,{LONGEST}}}", word):
+        raise UsageError(f"{word!r} is not a label", remedy="a label is one word, without spaces and commas: client-a")
+    return word
+
+
+def _language(name: str) -> None:
+    if not re.fullmatch("[a-z]{2}", name):
+        raise UsageError(f"{name!r} is not a language", remedy="use two letters, such as en")
+
+
+def _text(what: str) -> Callable[[str], None]:
+    def check(text: str) -> None:
+        if not text.strip() or len(text) > LONGEST or _BREAKING.search(text):
+            raise UsageError(f"{text!r} is not a {what}", remedy=f"give one line of at most {LONGEST} characters")
+
+    return check
+
+
+_CHECKS: Mapping[str, Callable[[str], object]] = {  # column to what raises UsageError
+    "display_name": _text("name"),
+    "smtp_host": host,
+    "smtp_username": _text("user name"),
+    "imap_host": host,
+    "imap_username": _text("user name"),
+    "junk_folder": _text("folder"),
+    "language": _language,
+    "timezone": time_zone,
+}
+_MAY_BE_EMPTY = ("display_name", "junk_folder", "language")  # which is their default

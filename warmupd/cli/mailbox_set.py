@@ -7,47 +7,34 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from warmupd.cli import mailbox_options as options
+from warmupd.cli.mailbox_options import SENDING_OPTIONS, SERVER_OPTIONS
 from warmupd.cli.options import Addresses, ConfigPath, OfDomain, OfLabel, OfUser, PasswordStdin
 from warmupd.errors import UsageError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
-    from warmupd.config import Config
     from warmupd.mail.vault import Vault
     from warmupd.store.accounts import SealedAccount
     from warmupd.store.mailbox_report import MailboxReport
 
 EXAMPLE = "Example: warmupd mailbox set --label client-a --target 30 --timezone Europe/Berlin"
-SERVER_OPTIONS = tuple(
-    f"{kind}_{part}" for kind in ("smtp", "imap") for part in ("host", "port", "security", "username")
-)
-SENDING_OPTIONS = (
-    "junk_folder",
-    "name",
-    "language",
-    "timezone",
-    "start_hour",
-    "end_hour",
-    "weekdays",
-    "ramp_start",
-    "ramp_step",
-    "target",
-    "minimum",
-    "already_warm",
-    "own_mail",
-    "provider_limit",
-)
-
 Password = Annotated[bool, typer.Option("--password", help="Ask for a new password.")]
 AddLabel = Annotated[
-    list[str] | None, typer.Option("--add-label", metavar="WORD", help="May be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option("--add-label", metavar="WORD", help="Give them this label; may be repeated.", show_default=False),
 ]
 RemoveLabel = Annotated[
-    list[str] | None, typer.Option("--remove-label", metavar="WORD", help="May be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option("--remove-label", metavar="WORD", help="Take this label away; may be repeated.", show_default=False),
 ]
 Reset = Annotated[
     list[str] | None,
-    typer.Option("--reset", metavar="WORD", help="Back to the default: timezone, target ...", show_default=False),
+    typer.Option(
+        "--reset",
+        metavar="WORD",
+        help=f"Back to its default; may be repeated. One of: {', '.join(options.RESETTABLE)}.",
+        show_default=False,
+    ),
 ]
 
 
@@ -88,10 +75,11 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     pool: options.Pool = None,
     create_pool: options.CreatePool = False,
 ) -> None:
-    """Change mailboxes: password, servers, ramp, labels ...
+    """Change mailboxes: password, servers, ramp, window, labels ...
 
-    A new password or server is tried first, and nothing is changed when it is refused. A changed window or ramp counts
-    from the next day.
+    Everything is looked at first, and a new password or server tried; nothing is changed when something cannot be.
+    --password-stdin takes one line for both servers, or two: SMTP's, then IMAP's. A changed ramp, quota or window
+    counts from the next local day.
     """
     given = dict(locals())
     from warmupd.cli.session import work
@@ -100,29 +88,33 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
 
 
 async def _change(session: "Session", given: Mapping[str, Any]) -> None:
-    from warmupd.cli.mailbox_choice import choose, pool_id
+    """Everything is looked at before anything is written, and written in one statement."""
+    from warmupd.cli.mailbox_choice import choose, make_pool, pool_id
+    from warmupd.cli.mailbox_rules import check_rules
 
+    add, remove = ([options.label(word) for word in given[name] or []] for name in ("add_label", "remove_label"))
+    wanted = {name: given[name] for name in (*SERVER_OPTIONS, *SENDING_OPTIONS)}
+    changes = options.changes_of(wanted, given["reset"] or [])
+    if given["pool"] is not None and "pool_id" in changes:
+        raise UsageError("pool cannot be set and reset at once", remedy="give one of the two")
+    if not (changes or add or remove or given["pool"] or given["password"] or given["password_stdin"]):
+        raise UsageError("nothing to change was given", remedy="see `warmupd mailbox set --help`")
     chosen = await choose(
         session.db, given["addresses"], user=given["user"], label=given["label"], domain=given["domain"]
     )
-    wanted = {name: given[name] for name in (*SERVER_OPTIONS, *SENDING_OPTIONS)}
-    changes = options.changes_of(wanted, given["reset"] or [])
     _secure_ports(changes)
-    _check_language(session.config, changes)
-    await _check_hours(session, chosen, changes)
-    if (pool := await pool_id(session.db, given["pool"], create=given["create_pool"])) is not None:
-        changes["pool_id"] = pool
+    await check_rules(session, [mailbox.id for mailbox in chosen], changes)
+    pool = await pool_id(session.db, given["pool"], create=given["create_pool"])
     passwords = _passwords(given, chosen)
-    labels = given["add_label"] or given["remove_label"]
-    if not (changes or passwords or labels):
-        raise UsageError("nothing to change was given", remedy="see `warmupd mailbox set --help`")
-    if given["check"] and (passwords or any(column in SERVER_OPTIONS for column in changes)):
+    logins = bool(passwords or changes.keys() & set(SERVER_OPTIONS))
+    if given["check"] and logins:
         await _check(session, chosen, changes, passwords)
-    await _write(session, chosen, changes, passwords)
-    if labels:
-        await _relabel(session, chosen, add=given["add_label"] or [], remove=given["remove_label"] or [])
-    for mailbox in chosen:
-        print(f"changed {mailbox.address}")
+    if given["pool"] is not None:
+        changes["pool_id"] = pool or await make_pool(session.db, given["pool"])
+    await _write(session, chosen, changes, passwords, labels=(add, remove))
+    if logins:
+        await _wake(session, chosen)
+    _tell(chosen, changes, given, add=add, remove=remove)
 
 
 def _secure_ports(changes: dict[str, Any]) -> None:
@@ -130,36 +122,6 @@ def _secure_ports(changes: dict[str, Any]) -> None:
     for kind in ("smtp", "imap"):
         if secured := options.USUAL.get(changes.get(f"{kind}_port", 0)):
             changes.setdefault(f"{kind}_security", secured)
-
-
-def _check_language(config: "Config", changes: Mapping[str, Any]) -> None:
-    from warmupd.mail.content import Library
-
-    if "language" not in changes:
-        return
-    there = Library.load(config.content.templates_dir, config.content.language).languages
-    if changes["language"] not in there:
-        raise UsageError(
-            f"there are no templates in the language {changes['language']!r}", remedy=f"one of: {', '.join(there)}"
-        )
-
-
-async def _check_hours(session: "Session", chosen: "Sequence[MailboxReport]", changes: Mapping[str, Any]) -> None:
-    """Whether the window opens before it closes, each hour being the mailbox's own, new or old, else the default."""
-    from warmupd.store.accounts import own_hours
-
-    if not {"start_hour", "end_hour"} & changes.keys():
-        return
-    default = session.config.window
-    for (start, end), address in (await own_hours(session.db, [mailbox.id for mailbox in chosen])).items():
-        hours = {"start_hour": start, "end_hour": end, **changes}
-        opens = default.start_hour if hours["start_hour"] is None else hours["start_hour"]
-        closes = default.end_hour if hours["end_hour"] is None else hours["end_hour"]
-        if opens >= closes:
-            raise UsageError(
-                f"the window of {address} would open at hour {opens} and close at hour {closes}",
-                remedy="give --start-hour and --end-hour so that it opens before it closes",
-            )
 
 
 def _passwords(given: Mapping[str, Any], chosen: "Sequence[MailboxReport]") -> tuple[str, str] | None:
@@ -184,10 +146,9 @@ async def _check(
     from warmupd.cli.mailbox_state import refused
     from warmupd.daemon.login_check import LoginCheck
     from warmupd.daemon.post import open_account
-    from warmupd.mail.vault import Vault
     from warmupd.store.accounts import load_accounts
 
-    vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
+    vault = _vault(session)
     checking = LoginCheck(session.config)
     sealed = await load_accounts(session.db, [mailbox.id for mailbox in chosen])
     accounts = [open_account(_planned(sealed[m.id], changes, passwords, vault), vault) for m in chosen]
@@ -202,9 +163,22 @@ def _planned(
     """The account as it will be."""
     servers = {column: value for column, value in changes.items() if column in SERVER_OPTIONS}
     if passwords:
-        for kind, password in zip(("smtp", "imap"), passwords, strict=True):
-            servers[f"{kind}_secret"] = vault.seal(password, mailbox_id=sealed.mailbox_id, purpose=kind)
+        servers["smtp_secret"], servers["imap_secret"] = _sealed(passwords, sealed.mailbox_id, vault)
     return replace(sealed, **servers)
+
+
+def _sealed(passwords: tuple[str, str], mailbox_id: int, vault: "Vault") -> tuple[bytes, bytes]:
+    smtp, imap = passwords
+    return (
+        vault.seal(smtp, mailbox_id=mailbox_id, purpose="smtp"),
+        vault.seal(imap, mailbox_id=mailbox_id, purpose="imap"),
+    )
+
+
+def _vault(session: "Session") -> "Vault":
+    from warmupd.mail.vault import Vault
+
+    return Vault([key.get_secret_value() for key in session.config.secrets.keys])
 
 
 async def _write(
@@ -212,34 +186,47 @@ async def _write(
     chosen: "Sequence[MailboxReport]",
     changes: Mapping[str, Any],
     passwords: tuple[str, str] | None,
+    *,
+    labels: "tuple[Sequence[str], Sequence[str]]",
 ) -> None:
-    """Columns first: they are what the database may refuse."""
-    from warmupd.mail.vault import Vault
-    from warmupd.store.accounts import change_mailboxes, seal_secrets
+    from warmupd.store.changes import change_mailboxes
+
+    add, remove = labels
+    await change_mailboxes(
+        session.db,
+        [mailbox.id for mailbox in chosen],
+        changes,
+        add_labels=add,
+        remove_labels=remove,
+        secrets=_sealed(passwords, chosen[0].id, _vault(session)) if passwords else None,
+    )
+
+
+async def _wake(session: "Session", chosen: "Sequence[MailboxReport]") -> None:
+    """A new login ends AUTH_FAILED and the rests that went with it."""
     from warmupd.store.enrolment import end_rest
     from warmupd.store.states import mend_login
 
-    ids = [mailbox.id for mailbox in chosen]
-    await change_mailboxes(session.db, ids, changes)
-    if passwords:
-        vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
-        smtp, imap = (
-            vault.seal(password, mailbox_id=ids[0], purpose=kind)
-            for kind, password in zip(("smtp", "imap"), passwords, strict=True)
-        )
-        await seal_secrets(session.db, ids[0], smtp_secret=smtp, imap_secret=imap)
-    if not passwords and not any(column in SERVER_OPTIONS for column in changes):
-        return
     for mailbox in chosen:
         await mend_login(session.db, mailbox.id, actor="cli", at=session.clock.now())
-    await end_rest(session.db, ids)
+    await end_rest(session.db, [mailbox.id for mailbox in chosen])
 
 
-async def _relabel(
-    session: "Session", chosen: "Sequence[MailboxReport]", *, add: Sequence[str], remove: Sequence[str]
+def _tell(
+    chosen: "Sequence[MailboxReport]",
+    changes: Mapping[str, Any],
+    given: Mapping[str, Any],
+    *,
+    add: Sequence[str],
+    remove: Sequence[str],
 ) -> None:
-    from warmupd.store.accounts import change_mailboxes
+    """What was changed, mailbox by mailbox, and from when on it counts."""
+    from warmupd.cli.mailbox_rules import FROM_NEXT_DAY, in_words
 
+    told = [in_words(column, value, pool=given["pool"]) for column, value in changes.items()]
+    told += ["a new password"] if given["password"] or given["password_stdin"] else []
+    told += [f"label {word} added" for word in add] + [f"label {word} removed" for word in remove]
     for mailbox in chosen:
-        kept = [label for label in mailbox.labels if label not in remove]
-        await change_mailboxes(session.db, [mailbox.id], {"labels": list(dict.fromkeys([*kept, *add]))})
+        print(f"changed {mailbox.address}: {', '.join(told)}")
+    if changes.keys() & FROM_NEXT_DAY:
+        print("Ramp, quota and window count from the next local day: one that has begun keeps what it was opened with.")

@@ -19,7 +19,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from standard input.")]
 
 Addresses = Annotated[
-    list[str] | None, typer.Argument(metavar="ADDRESS...", help="Mailboxes, by address.", show_default=False)
+    list[str] | None, typer.Argument(metavar="ADDRESS", help="Mailboxes, by address.", show_default=False)
 ]
 OfUser = Annotated[str | None, typer.Option("--user", metavar="EMAIL", help="All mailboxes of this user.")]
 OfLabel = Annotated[str | None, typer.Option("--label", metavar="WORD", help="All mailboxes with this label.")]

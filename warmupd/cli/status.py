@@ -14,9 +14,26 @@ if TYPE_CHECKING:
     from warmupd.cli.session import Session
     from warmupd.daemon.overview import Overview
 
-EXAMPLE = "Example: warmupd status --watch"
+EXAMPLE = "Example: warmupd status --watch; for monitoring: warmupd status --check"
 WATCH_SECONDS = 2.0
 UNKNOWN = 3  # exit code of --check
+PROGRESS = {  # how a mailbox's day goes, where the word is not its own explanation
+    "on_track": "on track",
+    "not_open": "not open yet or closed",
+    "needs_attention": "needing attention",
+    "off": "off (paused, or receive only)",
+}
+BELOW = {  # factor that took the quota below the daily minimum
+    "ramp": "still ramping",
+    "target": "by their own target",
+    "health_watch": "by health (watch)",
+    "health_throttled": "by health (throttled)",
+    "health_suspended": "by health (suspended)",
+    "short_day": "by a day cut short",
+    "plan": "by plan",
+    "provider": "by their provider's limit",
+    "learnt": "by a limit learnt from their provider",
+}
 
 Watch = Annotated[bool, typer.Option("--watch", help="Show it anew every two seconds, until Ctrl-C.")]
 Check = Annotated[
@@ -27,7 +44,9 @@ Check = Annotated[
 def status(config: ConfigPath = None, as_json: AsJson = False, watch: Watch = False, check: Check = False) -> None:
     """The fleet at a glance.
 
-    What was sent today, how the mailboxes stand, workers and caps, what cannot be carried, and what needs attention.
+    What was sent of today's quotas; how many mailboxes met theirs, are behind, rest or need attention; how many owe
+    less than the daily minimum, and why; whether caps, workers and recipients can carry the quotas, and which setting
+    cannot. Days are the mailboxes' local ones.
     """
     if check:
         raise typer.Exit(_check(config))
@@ -78,6 +97,8 @@ def _headline(overview: "Overview") -> str:
     from warmupd.cli.output import count
 
     today = overview.today
+    if not overview.mailboxes:
+        return "no mailbox is enrolled yet; `warmupd mailbox add` enrols one"
     mailboxes = count(sum(overview.mailboxes.values()), "mailbox")
     if today.fill_rate is None:
         return f"{mailboxes}, no day is open yet"
@@ -120,9 +141,11 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
     sent = f"{today.sent:,} of {today.quota:,} sent{_percent(today.fill_rate)}"
     failed = f"{today.failed} failed ({today.bounced} refused for good)"
     yield "Today", f"{sent}, {today.in_flight} in flight, {failed}, {today.unknown} unknown"
-    yield "Mailboxes", ", ".join(f"{number:,} {state}" for state, number in overview.mailboxes.items()) or "none"
+    yield "Quotas", ", ".join(f"{number:,} {PROGRESS.get(word, word)}" for word, number in progress.items() if number)
+    yield "Minimum", _minimum(overview)
+    yield "Capacity", _capacity(overview)
+    yield "Mailboxes", ", ".join(f"{number:,} {state}" for state, number in overview.mailboxes.items())
     yield "Health", ", ".join(f"{number:,} {band.lower()}" for band, number in overview.health.items())
-    yield "Progress", ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in progress.items() if number)
     waiting = (f"{job.count:,} {job.status} (oldest {ago(job.oldest_seconds)})" for job in overview.jobs)
     yield "Open jobs", ", ".join(waiting) or "none"
     yield "Placement", _placement(overview)
@@ -134,8 +157,27 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
     for user in overview.users_near_cap:
         told = f"{user.used_hour:,} of {user.per_hour:,} an hour, {user.used_minute:,} of {user.per_minute:,} a minute"
         yield "Near its cap", f"{user.email}: {told}"
-    yield "Slots", f"{overview.slots_held} of {overview.slots} held by {count(len(overview.workers), 'worker')}"
-    yield "Capacity", "" if overview.capacity else "enough for the quotas of today"
+    held = f"{overview.slots_held} of {overview.slots} held by {count(len(overview.workers), 'worker')}"
+    yield "Slots", held if overview.workers else f"{held}; `warmupd run` starts one"
+
+
+def _minimum(overview: "Overview") -> str:
+    """How many mailboxes owe less than the daily minimum, and which factor of their quota made it so."""
+    from warmupd.cli.output import count
+
+    below = overview.below_minimum
+    if below is None:
+        return ""
+    owe = "owes" if below.mailboxes == 1 else "owe"
+    least = f"{below.most}" if below.least == below.most else f"their minimum of {below.least} to {below.most}"
+    by = ", ".join(f"{number:,} {BELOW.get(word, word.replace('_', ' '))}" for word, number in below.by.items())
+    return f"{count(below.mailboxes, 'mailbox')} {owe} less than {least}: {by}"
+
+
+def _capacity(overview: "Overview") -> str:
+    if not overview.capacity:
+        return "enough for the quotas of today" if overview.today.quota else ""
+    return f"too little, by {', '.join(dict.fromkeys(short.setting for short in overview.capacity))}: see below"
 
 
 def _placement(overview: "Overview") -> str:

@@ -9,6 +9,7 @@ from warmupd.config import Config
 from warmupd.core.capacity import CapUse, Shortfall
 from warmupd.core.condition import BEHIND, Condition, FleetFacts, Progress, completion, condition_of, progress_of
 from warmupd.core.pacing import deficit, elapsed
+from warmupd.daemon.minimum import BelowMinimum, below_minimum
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
 from warmupd.store import fleet, reports
 from warmupd.store.database import Database
@@ -44,6 +45,7 @@ class Overview:
     mailboxes: Mapping[str, int]  # by state
     health: Mapping[str, int]  # by band
     progress: Mapping[str, int]
+    below_minimum: BelowMinimum | None  # None: every mailbox with a day today owes its minimum
     jobs: Sequence[reports.OpenJobs]
     placement_7d: Mapping[str, int]
     workers: Sequence[fleet.WorkerRow]
@@ -73,6 +75,7 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
         mailboxes=states,
         health=await reports.health_counts(db),
         progress=_progress(snapshot, await reports.resting(db, at=at)),
+        below_minimum=await below_minimum(db, snapshot),
         jobs=jobs,
         placement_7d=await reports.placements(db, at=at),
         workers=snapshot.workers,

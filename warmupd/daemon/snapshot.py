@@ -19,7 +19,7 @@ from warmupd.core.capacity import (
 from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import DayRow, Mailbox
 from warmupd.core.opening import is_current, next_day
-from warmupd.core.ramp import resolve_budget
+from warmupd.core.ramp import Budget, resolve_budget
 from warmupd.core.window import Window, local_day
 from warmupd.daemon.options import defaults_of, health_of
 from warmupd.store import fleet, reports
@@ -30,13 +30,21 @@ SEND_SECONDS = 1.0  # that a send takes, while there is nothing to measure it by
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Upcoming:
+    """A day of today that is still to be opened."""
+
+    demand: Demand
+    budget: Budget  # without the daily variance
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
     """The fleet as of `at`."""
 
     at: dt.datetime
     mailboxes: Sequence[Mailbox]
     days: Mapping[int, reports.DayCounts]  # of today, those that are open
-    upcoming: Mapping[int, Demand | None]  # of the others: what they will owe today
+    upcoming: Mapping[int, Upcoming | None]  # of the others: what they will owe today
     settings: fleet.FleetSettings
     workers: Sequence[fleet.WorkerRow]
     users: Sequence[fleet.UserCaps]
@@ -89,19 +97,20 @@ def _demands(snapshot: Snapshot) -> Iterator[Demand]:
     """What each mailbox owes today, by its open day, or by the day that is still to be opened."""
     for mailbox in snapshot.mailboxes:
         counts = snapshot.days.get(mailbox.id)
-        demand = snapshot.upcoming.get(mailbox.id) if counts is None else _demand(mailbox, counts.day.quota, counts.day)
+        upcoming = snapshot.upcoming.get(mailbox.id)
+        demand = upcoming.demand if upcoming else _demand(mailbox, counts.day.quota, counts.day) if counts else None
         if demand is not None and mailbox.state.starts and demand.quota:
             yield demand
 
 
-def _upcoming(mailbox: Mailbox, at: dt.datetime, last: reports.DayCounts | None, rules: HealthRules) -> Demand | None:
+def _upcoming(mailbox: Mailbox, at: dt.datetime, last: reports.DayCounts | None, rules: HealthRules) -> Upcoming | None:
     """What the mailbox will owe on its local day, when that is still to be opened."""
     following = next_day(mailbox, at, None if last is None else last.day)
     if following.day != local_day(at, mailbox.zone):
         return None
-    quota = following.budget(resolve_budget(mailbox, following.day, variance=0.0, rules=rules)).quota
-    opens_at = max(at, following.window.opens_at)
-    return _demand(mailbox, quota, Window(opens_at=opens_at, closes_at=following.window.closes_at))
+    budget = following.budget(resolve_budget(mailbox, following.day, variance=0.0, rules=rules))
+    window = Window(opens_at=max(at, following.window.opens_at), closes_at=following.window.closes_at)
+    return Upcoming(demand=_demand(mailbox, budget.quota, window), budget=budget)
 
 
 def _demand(mailbox: Mailbox, quota: int, window: DayRow | Window) -> Demand:

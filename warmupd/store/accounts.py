@@ -1,4 +1,4 @@
-"""The accounts behind mailboxes: servers and sealed credentials, and enrolling and changing them."""
+"""The accounts behind mailboxes: servers and sealed credentials, and enrolling and finding them."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -9,41 +9,8 @@ from uuid import UUID
 import asyncpg
 
 from warmupd.errors import NotFound, UsageError
+from warmupd.store.changes import checked, refusal
 from warmupd.store.database import Database
-
-# What an owner may set on a mailbox: column to a word for the person who reads an error.
-CHANGEABLE: Mapping[str, str] = {
-    "display_name": "name",
-    "labels": "labels",
-    "smtp_host": "SMTP host",
-    "smtp_port": "SMTP port",
-    "smtp_security": "SMTP security",
-    "smtp_username": "SMTP user name",
-    "imap_host": "IMAP host",
-    "imap_port": "IMAP port",
-    "imap_security": "IMAP security",
-    "imap_username": "IMAP user name",
-    "junk_folder": "Junk folder",
-    "language": "language",
-    "timezone": "time zone",
-    "start_hour": "start hour",
-    "end_hour": "end hour",
-    "weekdays_only": "weekdays only",
-    "ramp_start": "ramp start",
-    "ramp_step": "ramp step",
-    "target_daily": "daily target",
-    "min_daily": "daily minimum",
-    "already_warm": "already warm",
-    "own_mail": "own mail a day",
-    "provider_limit": "provider's limit",
-    "pool_id": "pool",
-}
-_RANGES: Mapping[str, str] = {  # what the table takes; of the others, 0 and more
-    "start_hour": "0 to 23",
-    "end_hour": "1 to 24",
-    "smtp_port": "1 to 65535",
-    "imap_port": "1 to 65535",
-}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,7 +90,7 @@ async def add_mailbox(db: Database, new: NewMailbox, *, actor: str, at: dt.datet
             "imap_port": new.imap_port,
             "imap_security": new.imap_security,
             "imap_username": new.imap_username,
-            **_checked(new.settings),
+            **checked(new.settings),
         }
         try:
             mailbox_id: int = await connection.fetchval(
@@ -137,7 +104,7 @@ async def add_mailbox(db: Database, new: NewMailbox, *, actor: str, at: dt.datet
                 remedy="an address can be enrolled once; see `warmupd mailbox show`",
             ) from error
         except asyncpg.CheckViolationError as error:
-            raise _refusal(error) from error
+            raise refusal(error) from error
         await connection.execute(
             "INSERT INTO state_changes (at, actor, subject, subject_id, became, reason)"
             " VALUES ($1, $2, 'mailbox', $3, 'ACTIVE', 'enrolled')",
@@ -166,30 +133,6 @@ async def seal_secrets(
         imap_secret,
         activate,
     )
-
-
-async def change_mailboxes(db: Database, ids: Sequence[int], changes: Mapping[str, Any]) -> None:
-    """Set columns of CHANGEABLE on mailboxes."""
-    values = _checked(changes)
-    if not values or not ids:
-        return
-    sets = ", ".join(f"{column} = ${n}" for n, column in enumerate(values, start=2))
-    try:
-        await db.execute(
-            f"UPDATE mailboxes SET {sets}, changed_at = clock_timestamp() WHERE id = ANY ($1)",  # noqa: S608  the names are ours
-            ids,
-            *values.values(),
-        )
-    except asyncpg.CheckViolationError as error:
-        raise _refusal(error) from error
-
-
-async def own_hours(db: Database, ids: Sequence[int]) -> dict[tuple[int | None, int | None], str]:
-    """The first and last hours that these mailboxes say themselves, each pair once, with the address of one of them."""
-    rows = await db.fetch(
-        "SELECT start_hour, end_hour, min(address) AS address FROM mailboxes WHERE id = ANY ($1) GROUP BY 1, 2", ids
-    )
-    return {(row["start_hour"], row["end_hour"]): row["address"] for row in rows}
 
 
 async def find_mailboxes(
@@ -249,24 +192,3 @@ async def _private_pool(connection: "asyncpg.Connection[asyncpg.Record]", user_i
         user_id,
     )
     return pool_id
-
-
-def _checked(changes: Mapping[str, Any]) -> dict[str, Any]:
-    for column in changes:
-        if column not in CHANGEABLE:
-            raise UsageError(f"{column} of a mailbox cannot be set", remedy=f"one of: {', '.join(sorted(CHANGEABLE))}")
-    return dict(changes)
-
-
-def _refusal(error: asyncpg.CheckViolationError) -> UsageError:
-    """What the table refuses, in words: its own would name constraints. What a trigger says is in words already."""
-    rule = (error.constraint_name or "").removeprefix("mailboxes_")
-    column = rule.removesuffix("_check")
-    if column == "address":
-        return UsageError("that is not an e-mail address", remedy="give it as name@example.com")
-    if column in CHANGEABLE:
-        allowed = _RANGES.get(column, "0 or more")
-        return UsageError(f"the {CHANGEABLE[column]} is out of range", remedy=f"it must be {allowed}")
-    if rule == "check":
-        return UsageError("the start hour is not before the end hour", remedy="let the window open before it closes")
-    return UsageError(f"that is not possible: {error.args[0]}", remedy="see `warmupd mailbox set --help`")

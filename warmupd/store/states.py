@@ -111,14 +111,44 @@ async def change_state(
     return MailboxState(was) if was else None
 
 
-async def mend_login(db: Database, mailbox_id: int, *, actor: str, at: dt.datetime) -> MailboxState | None:
-    """Have a mailbox that is AUTH_FAILED go on as what it was before. The state it had; None when it was not."""
-    before = await db.fetchval(
-        "SELECT state_before(id, 'AUTH_FAILED') FROM mailboxes WHERE id = $1 AND state = 'AUTH_FAILED'", mailbox_id
+async def resume_mailbox(
+    db: Database,
+    mailbox_id: int,
+    *,
+    actor: str,
+    reason: str,
+    at: dt.datetime,
+    into: MailboxState | None = None,
+) -> tuple[MailboxState | None, MailboxState]:
+    """Have the mailbox take part again: `into` that state, else the one that it last took part in.
+
+    The state it had, None when nothing had to change, and the one it has now. One that takes part keeps its state
+    unless `into` says otherwise.
+    """
+    row = await db.fetchrow(
+        """
+        SELECT m.state, (SELECT CASE WHEN c.became = ANY ($2) THEN c.became ELSE c.was END FROM state_changes c
+                         WHERE c.subject = 'mailbox' AND c.subject_id = m.id::text AND c.what = 'state'
+                           AND (c.became = ANY ($2) OR c.was = ANY ($2)) ORDER BY c.id DESC LIMIT 1) AS last
+        FROM mailboxes m WHERE m.id = $1
+        """,
+        mailbox_id,
+        [state.value for state in MailboxState if state.sends],
     )
-    if before is None:
-        return None
-    return await change_state(db, mailbox_id, MailboxState(before), actor=actor, reason="its login was changed", at=at)
+    now = MailboxState(row["state"]) if row is not None else MailboxState.REMOVED
+    last = MailboxState(row["last"]) if row is not None and row["last"] else MailboxState.ACTIVE
+    wanted = into or (now if now.sends else last)
+    return await change_state(db, mailbox_id, wanted, actor=actor, reason=reason, at=at), wanted
+
+
+async def mend_login(db: Database, mailbox_id: int, *, actor: str, at: dt.datetime) -> bool:
+    """Have a mailbox that is AUTH_FAILED take part again as it did before; whether it was."""
+    failed: bool = await db.fetchval(
+        "SELECT EXISTS (SELECT FROM mailboxes WHERE id = $1 AND state = 'AUTH_FAILED')", mailbox_id
+    )
+    if failed:
+        await resume_mailbox(db, mailbox_id, actor=actor, reason="its login was changed", at=at)
+    return failed
 
 
 async def learn_limit(db: Database, mailbox_id: int, *, reason: str, at: dt.datetime) -> int:

@@ -1,0 +1,125 @@
+"""What an owner may set on mailboxes, and setting it: all that is asked for, or nothing."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import asyncpg
+
+from warmupd.errors import UsageError
+from warmupd.store.database import Database
+
+# What an owner may set on a mailbox: column to a word for the person who reads an error.
+CHANGEABLE: Mapping[str, str] = {
+    "display_name": "name",
+    "labels": "labels",
+    "smtp_host": "SMTP host",
+    "smtp_port": "SMTP port",
+    "smtp_security": "SMTP security",
+    "smtp_username": "SMTP user name",
+    "imap_host": "IMAP host",
+    "imap_port": "IMAP port",
+    "imap_security": "IMAP security",
+    "imap_username": "IMAP user name",
+    "junk_folder": "Junk folder",
+    "language": "language",
+    "timezone": "time zone",
+    "start_hour": "start hour",
+    "end_hour": "end hour",
+    "weekdays_only": "weekdays only",
+    "ramp_start": "ramp start",
+    "ramp_step": "ramp step",
+    "target_daily": "daily target",
+    "min_daily": "daily minimum",
+    "already_warm": "already warm",
+    "own_mail": "own mail a day",
+    "provider_limit": "provider's limit",
+    "pool_id": "pool",
+}
+_RANGES: Mapping[str, str] = {  # what the table takes; of the others, 0 and more
+    "start_hour": "0 to 23",
+    "end_hour": "1 to 24",
+    "smtp_port": "1 to 65535",
+    "imap_port": "1 to 65535",
+}
+_PRIVATE_POOL = "(SELECT p.id FROM pools p WHERE p.owner_id = mailboxes.user_id)"
+_RELABELLED = """
+    (SELECT coalesce(array_agg(t.label ORDER BY t.n), '{{}}')
+     FROM (SELECT u.label, min(u.n) AS n FROM unnest(labels || ${add}::text[]) WITH ORDINALITY AS u (label, n)
+           WHERE u.label = ANY (${add}) OR u.label <> ALL (${remove}) GROUP BY 1) AS t)
+"""
+
+
+async def change_mailboxes(
+    db: Database,
+    ids: Sequence[int],
+    changes: Mapping[str, Any],
+    *,
+    add_labels: Sequence[str] = (),
+    remove_labels: Sequence[str] = (),
+    secrets: tuple[bytes, bytes] | None = None,
+) -> None:
+    """Set columns of CHANGEABLE on mailboxes, in one statement; a `pool_id` of None is each user's private pool.
+
+    `secrets` are new sealed ones, for SMTP and IMAP. Raises UsageError when the table refuses a value; nothing is
+    changed then.
+    """
+    values = checked(changes)
+    own_pools = values.get("pool_id", 0) is None
+    if own_pools:
+        del values["pool_id"]
+    if secrets is not None:
+        values |= {"smtp_secret": secrets[0], "imap_secret": secrets[1], "auth_doubts": 0}
+    sets = [f"{column} = ${n}" for n, column in enumerate(values, start=2)]
+    arguments = list(values.values())
+    if own_pools:
+        sets.append(f"pool_id = {_PRIVATE_POOL}")
+    if add_labels or remove_labels:
+        sets.append(f"labels = {_RELABELLED.format(add=len(arguments) + 2, remove=len(arguments) + 3)}")
+        arguments += [list(add_labels), list(remove_labels)]
+    if not sets or not ids:
+        return
+    try:
+        await db.execute(
+            f"UPDATE mailboxes SET {', '.join(sets)}, changed_at = clock_timestamp() WHERE id = ANY ($1)",  # noqa: S608  the names are ours
+            ids,
+            *arguments,
+        )
+    except asyncpg.CheckViolationError as error:
+        raise refusal(error) from error
+
+
+async def own_values(
+    db: Database, ids: Sequence[int], columns: Sequence[str]
+) -> list[tuple[str, dict[str, int | None]]]:
+    """What these mailboxes' rows say in number `columns` of CHANGEABLE; None where a default holds.
+
+    Each combination once, with the address of one of the mailboxes that have it.
+    """
+    names = ", ".join(checked(dict.fromkeys(columns)))
+    rows = await db.fetch(
+        f"SELECT min(address) AS address, {names} FROM mailboxes WHERE id = ANY ($1) GROUP BY {names} ORDER BY 1",  # noqa: S608  the names are ours
+        ids,
+    )
+    return [(row["address"], {column: row[column] for column in columns}) for row in rows]
+
+
+def checked(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`changes` as they are; UsageError when one is not of CHANGEABLE."""
+    for column in changes:
+        if column not in CHANGEABLE:
+            raise UsageError(f"{column} of a mailbox cannot be set", remedy=f"one of: {', '.join(sorted(CHANGEABLE))}")
+    return dict(changes)
+
+
+def refusal(error: asyncpg.CheckViolationError) -> UsageError:
+    """What the table refuses, in words: its own would name constraints. What a trigger says is in words already."""
+    rule = (error.constraint_name or "").removeprefix("mailboxes_")
+    column = rule.removesuffix("_check")
+    if column == "address":
+        return UsageError("that is not an e-mail address", remedy="give it as name@example.com")
+    if column in CHANGEABLE:
+        allowed = _RANGES.get(column, "0 or more")
+        return UsageError(f"the {CHANGEABLE[column]} is out of range", remedy=f"it must be {allowed}")
+    if rule == "check":
+        return UsageError("the start hour is not before the end hour", remedy="let the window open before it closes")
+    return UsageError(f"that is not possible: {error.args[0]}", remedy="see `warmupd mailbox set --help`")
