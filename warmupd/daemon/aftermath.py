@@ -1,16 +1,18 @@
 """What an outcome means beyond its job: the mailbox rests, its server is left alone, its credentials are doubted."""
 
 import datetime as dt
+from uuid import UUID
 
 from warmupd.core.job import Job
 from warmupd.core.mailbox import DayLimit, Mailbox, MailboxState
 from warmupd.core.outcome import Action, Outcome, OutcomeKind, backoff
+from warmupd.core.situation import Hold
 from warmupd.core.window import local_day
 from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import states, visits
+from warmupd.store import host_rests, spares, states, visits
 
 DAY = 86_400.0
 DOUBTS = 2  # refused logins, apart from each other, that make a mailbox AUTH_FAILED: one alone never does
@@ -27,20 +29,23 @@ CHECKED_WITHIN = 60.0  # seconds in which a recipient whose address was refused 
 class Aftermath:
     """Carries out an outcome's action. What it writes is advice for later; when Postgres is away it is let go."""
 
-    def __init__(self, ground: Ground, book: Book, holds: Holds) -> None:
+    def __init__(self, ground: Ground, book: Book, holds: Holds, *, worker_id: UUID) -> None:
         self._db = ground.db
         self._clock = ground.clock
         self._rng = ground.rng
         self._events = ground.events
         self._book = book
         self._holds = holds
+        self._worker_id = worker_id
 
     async def follow(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
         """Do what the outcome asks for, beyond settling its job."""
         self._tell(mailbox, job, outcome)
-        if outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED:
-            self._holds.host_answered(mailbox.smtp_host)
+        reached = outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED
+        was_left_alone = reached and self._holds.host_answered(mailbox.smtp_host)
         try:
+            if was_left_alone:
+                await host_rests.end_host_rest(self._db, self._worker_id, mailbox.smtp_host)
             await self._act(mailbox, job, outcome)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("aftermath", str(error))
@@ -108,15 +113,24 @@ class Aftermath:
             )
 
     async def _back_off_host(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        now = self._clock.now()
         if wait := self._holds.host_failed(mailbox.smtp_host, outcome.retry_after):
             self._events.host_shut(host=mailbox.smtp_host, seconds=wait)
-        await states.note_error(
-            self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
-        )
+            rest = Hold(
+                since=now,
+                until=now + dt.timedelta(seconds=wait),
+                reason=outcome.reason,
+                message=outcome.message,
+                remedy=outcome.remedy,
+            )
+            await host_rests.note_host_rest(self._db, self._worker_id, mailbox.smtp_host, rest)
+        await states.note_error(self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=now)
 
     async def _spare(self, mailbox: Mailbox, recipient_id: int, outcome: Outcome) -> None:
         now = self._clock.now()
-        self._book.spare(recipient_id, now + dt.timedelta(seconds=outcome.retry_after or SPARED))
+        until = now + dt.timedelta(seconds=outcome.retry_after or SPARED)
+        self._book.spare(recipient_id, until)
+        await spares.spare_recipient(self._db, recipient_id, until=until)
         if outcome.action is Action.CHECK_RECIPIENT:
             await visits.hasten_visit(self._db, recipient_id, before=now + dt.timedelta(seconds=CHECKED_WITHIN))
             recipient = self._book.mailboxes.get(recipient_id)

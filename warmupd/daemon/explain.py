@@ -6,19 +6,22 @@ from dataclasses import dataclass
 
 from warmupd.config import Config
 from warmupd.core.capacity import CapUse
-from warmupd.core.explanation import Recipients, Situation, Verdict, explain, shortfall_text
+from warmupd.core.explanation import Verdict, explain
+from warmupd.core.forecast import Outlook
 from warmupd.core.health import Placements, score
-from warmupd.core.job import JobStatus
-from warmupd.core.mailbox import Hours, Mailbox, Ramp
-from warmupd.core.opening import is_current, next_day
+from warmupd.core.job import JobKind, JobStatus
+from warmupd.core.mailbox import Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.pacing import Spacing
 from warmupd.core.ramp import Budget
+from warmupd.core.situation import Hold, Recipients, Situation
+from warmupd.core.shortfall import shortfall_text
 from warmupd.core.window import local_day, window_of
 from warmupd.daemon.options import defaults_of, health_of
 from warmupd.errors import NotFound
 from warmupd.store import fleet, mailbox_report, reports
 from warmupd.store.bands import recent_placements
 from warmupd.store.database import Database
+from warmupd.store.host_rests import host_rest_of
 from warmupd.store.mailboxes import load_mailboxes
 
 
@@ -43,6 +46,7 @@ class Explained:
     jobs: Sequence[mailbox_report.OpenJob]  # in flight, lost, and waiting, the next first
     recipients: Recipients
     caps: Sequence[CapUse]
+    host_rest: Hold | None  # its mail server is left alone for a while
     fleet_stopped: bool
     holder: mailbox_report.SlotHolder | None
     placement_7d: Mapping[str, int]  # where its messages were found, by placement
@@ -50,29 +54,29 @@ class Explained:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Rows:
-    mailbox: Mailbox
+    outlook: Outlook
     row: mailbox_report.MailboxReport
-    today: reports.DayCounts | None
-    opens_at: dt.datetime
+    last: reports.DayCounts | None  # the last day that was opened
     settings: fleet.FleetSettings
     jobs: Sequence[mailbox_report.OpenJob]
     recipients: Recipients
     caps: Sequence[CapUse]
     holder: mailbox_report.SlotHolder | None
+    host_rest: Hold | None
 
 
 async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: dt.datetime) -> Explained:
     """Everything about one mailbox, as of `at`; NotFound when it is not there (any more)."""
     rows = await _read(db, config, mailbox_id, at)
-    mailbox, today = rows.mailbox, rows.today
-    gap = rows.settings.limits["mailbox_gap_seconds"]
+    mailbox = rows.outlook.mailbox
+    today = rows.last if rows.outlook.day_at(at) is not None else None
     budget = None if today is None else await mailbox_report.budget_of(db, mailbox_id, today.day.day)
     placements, inbox_share = await _health(db, config, mailbox_id, at=at)
-    spacing = Spacing(mailbox_min=gap, mailbox_max=max(gap, config.spacing.same_mailbox_max_minutes * 60.0))
+    situation = _situation(rows, at)
     return Explained(
         at=at,
         mailbox=rows.row,
-        verdict=explain(_situation(rows), spacing, at),
+        verdict=explain(situation, at),
         zone=mailbox.zone,
         hours=mailbox.hours,
         ramp=mailbox.ramp,
@@ -87,6 +91,7 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         jobs=rows.jobs,
         recipients=rows.recipients,
         caps=rows.caps,
+        host_rest=rows.host_rest,
         fleet_stopped=rows.settings.sending_stopped,
         holder=rows.holder,
         placement_7d=await reports.placements(db, at=at, sender_id=mailbox_id),
@@ -94,38 +99,53 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
 
 
 async def _read(db: Database, config: Config, mailbox_id: int, at: dt.datetime) -> _Rows:
-    defaults = defaults_of(config)
-    found = await load_mailboxes(db, defaults, [mailbox_id])
+    found = await load_mailboxes(db, defaults_of(config), [mailbox_id])
     if not found:
         raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
     (mailbox,) = found
     (row,) = await mailbox_report.mailbox_reports(db, [mailbox_id])
+    settings = await fleet.fleet_settings(db, at=at)
+    jobs = await mailbox_report.open_jobs_of(db, mailbox_id)
     last = (await reports.days_of(db, [mailbox_id])).get(mailbox_id)
+    gap = settings.limits["mailbox_gap_seconds"]
     return _Rows(
-        mailbox=mailbox,
+        outlook=Outlook(
+            mailbox=mailbox,
+            last_day=None if last is None else last.day,
+            waiting=_waiting(mailbox, jobs),
+            spacing=Spacing(mailbox_min=gap, mailbox_max=max(gap, config.spacing.same_mailbox_max_minutes * 60.0)),
+            variance=config.quota.variance,
+            rules=health_of(config),
+        ),
         row=row,
-        today=last if last is not None and is_current(last.day, mailbox.zone, at) else None,
-        opens_at=max(at, next_day(mailbox, at, None if last is None else last.day).window.opens_at),
-        settings=await fleet.fleet_settings(db, at=at),
-        jobs=await mailbox_report.open_jobs_of(db, mailbox_id),
-        recipients=await mailbox_report.recipients_of(db, mailbox_id),
+        last=last,
+        settings=settings,
+        jobs=jobs,
+        recipients=await mailbox_report.recipients_of(db, mailbox_id, at=at),
         caps=await fleet.cap_use(db, at=at, user_id=mailbox.user_id),
         holder=await mailbox_report.holder_of(db, row.slot, at=at),
+        host_rest=await host_rest_of(db, mailbox_id, at=at),
     )
 
 
-def _situation(rows: _Rows) -> Situation:
+def _waiting(mailbox: Mailbox, jobs: Sequence[mailbox_report.OpenJob]) -> tuple[dt.datetime, ...]:
+    """When the answers and retries are due that it may send; who only receives retries no first send."""
+    waiting = [job for job in jobs if job.status == JobStatus.PENDING and job.may_go]
+    if mailbox.state is MailboxState.RECEIVE_ONLY:
+        waiting = [job for job in waiting if job.kind == JobKind.REPLY]
+    return tuple(job.scheduled_for for job in waiting)
+
+
+def _situation(rows: _Rows, at: dt.datetime) -> Situation:
     row = rows.row
     return Situation(
-        mailbox=rows.mailbox,
+        outlook=rows.outlook,
         state_reason=row.state_reason,
         state_until=row.state_until,
-        day=None if rows.today is None else rows.today.day,
-        opens_at=rows.opens_at,
-        answers_due=tuple(job.scheduled_for for job in rows.jobs if job.status == JobStatus.PENDING),
+        in_flight=sum(job.status == JobStatus.PROCESSING for job in rows.jobs),
         next_ok_at=row.next_ok_at,
-        resting_until=row.resting_until,
-        resting_reason=row.resting_reason,
+        rest=row.rest(at),
+        host=rows.host_rest,
         recipients=rows.recipients,
         caps=tuple(rows.caps),
         fleet_stopped=rows.settings.sending_stopped,

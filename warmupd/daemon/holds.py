@@ -135,10 +135,10 @@ class Holds:
         self._shut[host] = self._clock.boottime() + wait
         return wait
 
-    def host_answered(self, host: str) -> None:
-        """The server was reached: what it was held for is over."""
+    def host_answered(self, host: str) -> bool:
+        """The server was reached: what it was held for is over. Whether it had been left alone."""
         self._failures.pop(host, None)
-        self._shut.pop(host, None)
+        return self._shut.pop(host, None) is not None
 
     def host_wait(self, host: str) -> float | None:
         """Seconds that the server is still left alone; None when it may be asked."""

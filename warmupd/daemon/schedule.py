@@ -103,6 +103,11 @@ class Schedule:
         pools = self.book.pools_of(mailbox_ids)
         await self.count_again(mailbox_ids)
         await self.book.agree_directories(self._clock.now(), pools | self.book.pools_of(mailbox_ids))
+        for mailbox_id in mailbox_ids:
+            if (mailbox := self.book.mailboxes.get(mailbox_id)) is not None and mailbox.state.receives:
+                self.hear_proof(mailbox_id)
+        for mailbox_id in self.book.take_up(mailbox_ids):
+            await self.hear_answers(mailbox_id)
 
     async def count_again(self, mailbox_ids: Sequence[int]) -> None:
         """The copy in memory may be wrong for these mailboxes: read them anew and plan them."""
@@ -123,7 +128,7 @@ class Schedule:
             self.push(mailbox_id, waiting.scheduled_for)
 
     def hear_proof(self, recipient_id: int) -> None:
-        """A message was found in this mailbox. Who had nobody to write to may have it now."""
+        """A message was found in this mailbox, or it was changed. Who had nobody to write to may have it now."""
         self.book.welcome(recipient_id)
         pools = self.book.pools_of([recipient_id])
         for mailbox_id in [one for one in self._lonely if self.book.pools_of([one]) == pools]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from warmupd.core.explanation import Recipients
+from warmupd.core.situation import Hold, Recipients
 from warmupd.core.health import Band
 from warmupd.core.ramp import Budget
 from warmupd.store.database import Database
@@ -21,6 +21,7 @@ class OpenJob:
     scheduled_for: dt.datetime
     retry_count: int
     error_message: str | None
+    may_go: bool  # PENDING: its recipient can be written to, as things are
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +57,9 @@ class MailboxReport:
     last_error: str
     last_remedy: str
     last_error_at: dt.datetime | None
+    rest_since: dt.datetime | None
+    rest_message: str
+    rest_remedy: str
     proven_at: dt.datetime | None
     unproven_sends: int
     last_visit_at: dt.datetime | None
@@ -65,13 +69,27 @@ class MailboxReport:
     enrolled_at: dt.datetime
 
 
+    def rest(self, at: dt.datetime) -> Hold | None:
+        """The rest that holds the mailbox at that moment, if one does."""
+        if self.resting_until is None or self.resting_until <= at:
+            return None
+        return Hold(
+            since=self.rest_since or at,
+            until=self.resting_until,
+            reason=self.resting_reason,
+            message=self.rest_message,
+            remedy=self.rest_remedy,
+        )
+
+
 _REPORT = """
     SELECT m.id, m.address, m.display_name, m.user_id, u.email AS user, p.name AS plan, o.name AS pool,
            o.owner_id IS NULL AS shared_pool, m.labels, m.state, m.state_reason, m.state_until, m.health,
            CASE WHEN m.timezone IS NOT NULL THEN 'mailbox' WHEN u.timezone IS NOT NULL THEN 'user'
                 ELSE 'configuration' END AS zone_of,
            nullif(c.next_ok_at, '-infinity') AS next_ok_at, nullif(c.resting_until, '-infinity') AS resting_until,
-           c.resting_reason, m.last_error, m.last_remedy, m.last_error_at, f.proven_at, f.unproven_sends,
+           c.resting_reason, m.last_error, m.last_remedy, m.last_error_at,
+           m.rest_since, m.rest_message, m.rest_remedy, f.proven_at, f.unproven_sends,
            v.last_visit_at, v.next_visit_at, v.failures AS visit_failures,
            (m.slot_hash % s.worker_count)::integer AS slot, m.created_at AS enrolled_at
     FROM mailboxes m JOIN users u ON u.id = m.user_id JOIN plans p ON p.id = u.plan_id JOIN pools o ON o.id = m.pool_id
@@ -104,8 +122,12 @@ async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:
 async def open_jobs_of(db: Database, mailbox_id: int) -> list[OpenJob]:
     """The mailbox's jobs that have not ended, the next first."""
     rows = await db.fetch(
-        "SELECT kind, status, scheduled_for, retry_count, error_message FROM warmup_jobs"
-        " WHERE mailbox_id = $1 AND status IN ('PENDING', 'PROCESSING', 'UNKNOWN') ORDER BY scheduled_for",
+        "SELECT j.kind, j.status, j.scheduled_for, j.retry_count, j.error_message,"
+        " coalesce(r.state IN ('ACTIVE', 'RECEIVE_ONLY')"
+        "          AND (f.proven_at IS NOT NULL OR f.unproven_sends < 3), false) AS may_go"
+        " FROM warmup_jobs j LEFT JOIN mailboxes r ON r.id = j.recipient_id"
+        " LEFT JOIN proofs f ON f.mailbox_id = j.recipient_id"
+        " WHERE j.mailbox_id = $1 AND j.status IN ('PENDING', 'PROCESSING', 'UNKNOWN') ORDER BY j.scheduled_for",
         mailbox_id,
     )
     return [OpenJob(**dict(row)) for row in rows]
@@ -122,19 +144,23 @@ async def budget_of(db: Database, mailbox_id: int, day: dt.date) -> Budget | Non
     return Budget(quota=row["quota"], floor=row["floor"], ramp_day=row["ramp_day"], factors=factors)
 
 
-async def recipients_of(db: Database, mailbox_id: int) -> Recipients:
+async def recipients_of(db: Database, mailbox_id: int, *, at: dt.datetime) -> Recipients:
     """Whom the mailbox may write to."""
     (row,) = await db.fetch(
         """
         SELECT count(*) AS others, count(*) FILTER (WHERE r.receives) AS receiving,
                count(*) FILTER (WHERE r.receives AND f.proven_at IS NOT NULL) AS proven,
-               count(*) FILTER (WHERE r.receives AND f.proven_at IS NULL AND f.unproven_sends >= 3) AS exhausted
+               count(*) FILTER (WHERE r.receives AND k.exhausted) AS exhausted,
+               count(*) FILTER (WHERE r.receives AND k.spared AND NOT k.exhausted) AS spared,
+               min(f.spared_until) FILTER (WHERE r.receives AND k.spared AND NOT k.exhausted) AS spared_until
         FROM (SELECT o.id, o.state IN ('ACTIVE', 'RECEIVE_ONLY') AS receives
               FROM mailboxes o JOIN mailboxes m USING (pool_id)
               WHERE m.id = $1 AND o.id <> m.id AND o.state <> 'REMOVED') AS r
-        JOIN proofs f ON f.mailbox_id = r.id
+        JOIN proofs f ON f.mailbox_id = r.id,
+        LATERAL (SELECT f.proven_at IS NULL AND f.unproven_sends >= 3 AS exhausted, f.spared_until > $2 AS spared) AS k
         """,
         mailbox_id,
+        at,
     )
     return Recipients(**dict(row))
 

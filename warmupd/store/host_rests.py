@@ -1,0 +1,46 @@
+"""Mail servers that workers leave alone for a while, written down for who asks why a mailbox waits."""
+
+import datetime as dt
+from uuid import UUID
+
+from warmupd.core.situation import Hold
+from warmupd.store.database import Database
+
+
+async def note_host_rest(db: Database, worker_id: UUID, host: str, rest: Hold) -> None:
+    """The worker leaves this mail server alone. What others have written down and is long over is cleared away."""
+    await db.execute(
+        """
+        WITH old AS (DELETE FROM host_rests WHERE until < $3::timestamptz - interval '1 day')
+        INSERT INTO host_rests (worker_id, host, since, until, message, remedy) VALUES ($1, $2, $3, $4, $5, $6)
+        ON CONFLICT (worker_id, host) DO UPDATE
+        SET since = excluded.since, until = excluded.until, message = excluded.message, remedy = excluded.remedy
+        """,
+        worker_id,
+        host,
+        rest.since,
+        rest.until,
+        rest.message,
+        rest.remedy,
+    )
+
+
+async def end_host_rest(db: Database, worker_id: UUID, host: str) -> None:
+    """The mail server was reached: it is left alone no longer."""
+    await db.execute("DELETE FROM host_rests WHERE worker_id = $1 AND host = $2", worker_id, host)
+
+
+async def host_rest_of(db: Database, mailbox_id: int, *, at: dt.datetime) -> Hold | None:
+    """How long the worker that looks after this mailbox leaves its mail server alone; None when it does not."""
+    row = await db.fetchrow(
+        """
+        SELECT r.since, r.until, r.message, r.remedy
+        FROM mailboxes m, settings c
+        JOIN slots s USING (worker_count) JOIN host_rests r ON r.worker_id = s.owner
+        WHERE m.id = $1 AND s.slot = m.slot_hash % c.worker_count AND s.lease_until > $2
+          AND r.host = m.smtp_host AND r.until > $2
+        """,
+        mailbox_id,
+        at,
+    )
+    return None if row is None else Hold(reason="host", **dict(row))
