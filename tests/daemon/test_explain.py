@@ -43,6 +43,7 @@ class Foretold:
 
     explained: Explained
     under_way: int
+    states: dict[int, str]
 
 
 class Weather:
@@ -114,6 +115,7 @@ class Weather:
             case 1 if (state := (await world.mailbox(box))["state"]) in {"ACTIVE", "RECEIVE_ONLY"}:
                 self.paused = box, state
                 self.chronicle.note("paused", box)
+                self.chronicle.note("pool changed")
                 await self._change(box, "PAUSED")
             case 2:
                 self.stopped = True
@@ -158,7 +160,8 @@ class Weather:
         explained = await explain_mailbox(
             self.rig.db, self.rig.config(self.config), box, at=self.rig.clock.now()
         )
-        return Foretold(explained=explained, under_way=self.chronicle.under_way[box])
+        states = {r["id"]: r["state"]+str(r["u"]) for r in await self.rig.db.fetch("SELECT id, state, f.unproven_sends as u FROM mailboxes JOIN proofs f on f.mailbox_id=id")}
+        return Foretold(states=states, explained=explained, under_way=self.chronicle.under_way[box])
 
     async def _answer_planned(self, box: int) -> None:
         """As a visit that found a message would plan it."""
@@ -229,7 +232,7 @@ class Judge:
         self._judge_now(foretold)
         verdict, box = explained.verdict, explained.mailbox.id
         came = self.chronicle.next_send(box, explained.at)
-        told = f"{explained.at:%a %H:%M:%S} {explained.mailbox.address} {verdict.why}: {verdict.text}"
+        told = f"{dict((k, v) for k, v in foretold.states.items())} {[(j.kind, j.status, str(j.scheduled_for), j.may_go) for j in explained.jobs]} {explained.recipients} {explained.at:%a %H:%M:%S} {explained.mailbox.address} {verdict.why}: {verdict.text}"
         span = f"not before {verdict.not_before}, about {verdict.next_send_at}, not after {verdict.not_after}; came {came}"
         too_early = came is not None and (verdict.not_before is None or came < verdict.not_before - dt.timedelta(seconds=1))
         if too_early and came is not None:
@@ -266,7 +269,7 @@ class Judge:
         return any(h.what == what and h.at <= explained.at for h in self.chronicle.happenings)
 
     def _weigh(self, explained: Explained, moment: dt.datetime, able: set[str], told: str) -> None:
-        if any(job.status == "PENDING" and not job.may_go for job in explained.jobs):
+        if any(job.status == "PENDING" for job in explained.jobs):
             able = able | {"pool changed"}  # its recipient may be back
         reasons = [
             happening.what

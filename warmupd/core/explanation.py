@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from warmupd.core.forecast import Due, Outlook, next_due
 from warmupd.core.health import Band
 from warmupd.core.mailbox import DayRow, MailboxState
-from warmupd.core.obstacle import Obstacle, Why, obstacles_of
+from warmupd.core.obstacle import Obstacle, Why, nobody, obstacles_of
 from warmupd.core.situation import Situation
 from warmupd.core.window import local_day, window_of
 
@@ -66,7 +66,7 @@ def _by_fleet(situation: Situation) -> Verdict | None:
     if situation.worker is None:
         remedy = "start one with `warmupd run`, or see `warmupd status`"
         return Verdict(why=Why.NO_WORKER, text="no worker holds its slot", remedy=remedy)
-    if situation.outlook.mailbox.state is MailboxState.RECEIVE_ONLY and not situation.outlook.waiting:
+    if situation.outlook.mailbox.state is MailboxState.RECEIVE_ONLY and not situation.outlook.answers:
         return Verdict(why=Why.RECEIVE_ONLY, text="it only receives and answers, and no answer is planned")
     return None
 
@@ -77,6 +77,9 @@ def _by_day(situation: Situation, now: dt.datetime) -> Verdict:
     sends = day is not None and day.left and day.attempts < day.most_attempts and now < day.closes_at
     if day is not None and sends and due is not None:
         return _within_day(situation, day, due, now)
+    if sends and outlook.lonely:
+        found = nobody(situation.recipients)
+        return Verdict(why=found.why, text=found.text, remedy=found.remedy)
     opens_at = outlook.following(now if day is None else max(now, day.closes_at)).window.opens_at
     not_before = max(now, opens_at, situation.rest.until if situation.rest else now)
     why, text, remedy = _over(situation, day, now) if day is not None else _unopened(outlook, opens_at, now)

@@ -1,16 +1,26 @@
 """When a mailbox's next send is due, from its rows alone: what its worker has planned, as closely as can be told."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from warmupd.core.health import HealthRules
-from warmupd.core.mailbox import DayRow, Mailbox
+from warmupd.core.mailbox import DayRow, Mailbox, MailboxState
 from warmupd.core.opening import NextDay, is_current, next_day
 from warmupd.core.pacing import Spacing, due_span
 from warmupd.core.ramp import resolve_budget
 
 SLACK = 5.0  # seconds by which daemon/options.py lengthens spacing
+LOOKS_AGAIN = dt.timedelta(minutes=15)  # so soon who found nobody to write to looks again, at most (daemon/schedule.py)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An answer or a retry."""
+
+    due_at: dt.datetime
+    ends_at: dt.datetime  # it is given up then
+    may_go: bool = True  # its recipient can be written to
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,10 +29,17 @@ class Outlook:
 
     mailbox: Mailbox
     last_day: DayRow | None  # the last that was opened; it may be over
-    waiting: tuple[dt.datetime, ...]  # answers and retries that it may send, in order
+    waiting: tuple[Waiting, ...]  # in order
     spacing: Spacing
     variance: float
     rules: HealthRules
+    lonely: bool = False  # nobody in its pool can receive
+    lonely_until: dt.datetime | None = None  # when the first of those can who are spared for a while
+
+    @property
+    def answers(self) -> bool:
+        """Whether something waits that it can send although it is lonely."""
+        return any(one.may_go for one in self.waiting)
 
     def day_at(self, moment: dt.datetime) -> DayRow | None:
         """The day to send on at that moment, if it is open."""
@@ -84,17 +101,33 @@ def _on(outlook: Outlook, day: DayRow, at: dt.datetime) -> Due | None:
     """On that day, opened or not."""
     if not day.left or day.attempts >= day.most_attempts:
         return None
-    waiting = [moment for moment in outlook.waiting if moment < day.closes_at]
-    settled = at + dt.timedelta(seconds=outlook.spacing.mailbox_min + SLACK)  # if its last send ended only now
-    spans = [(max(moment, at), max(moment, settled)) for moment in waiting[:1]]
-    if outlook.mailbox.state.starts or not outlook.mailbox.state.sends:  # who is stopped may start once it is resumed
-        span = due_span(day, at, outlook.spacing, reserved=len(waiting))
-        spans += [] if span is None else [span]
-    return _earliest(spans)
-
-
-def _earliest(spans: Iterable[tuple[dt.datetime, dt.datetime]]) -> Due | None:
-    found = list(spans)
+    waiting = [one for one in outlook.waiting if one.due_at < day.closes_at and at < one.ends_at]
+    found = [_waiting_job(outlook, one, at) for one in waiting if one.may_go][:1]
+    if (first := _first_send(outlook, day, waiting, at)) is not None:
+        found.append(first)
     if not found:
         return None
-    return Due(first=min(first for first, _ in found), last=min(last for _, last in found))
+    return Due(first=min(due.first for due in found), last=min(due.last for due in found))
+
+
+def _waiting_job(outlook: Outlook, one: Waiting, at: dt.datetime) -> Due:
+    settled = at + dt.timedelta(seconds=outlook.spacing.mailbox_min + SLACK)  # if the last send ended only now
+    return Due(first=max(one.due_at, at), last=max(one.due_at, settled))
+
+
+def _first_send(outlook: Outlook, day: DayRow, waiting: Sequence[Waiting], at: dt.datetime) -> Due | None:
+    state = outlook.mailbox.state
+    if state is MailboxState.RECEIVE_ONLY or (outlook.lonely and outlook.lonely_until is None):
+        return None
+    # What cannot go keeps its place until its time comes, and it is found that it cannot.
+    kept = [one for one in waiting if one.may_go or one.due_at > at]
+    span = due_span(day, at, outlook.spacing, reserved=len(kept))
+    blocked = [one.due_at for one in kept if not one.may_go]
+    if span is None and blocked:
+        span = due_span(day, max(at, min(blocked)), outlook.spacing, reserved=len(kept) - 1)
+    if span is None:
+        return None
+    due = Due(first=span[0], last=span[1])
+    if outlook.lonely and outlook.lonely_until is not None:
+        return Due(first=max(due.first, outlook.lonely_until), last=max(due.last, outlook.lonely_until + LOOKS_AGAIN))
+    return due

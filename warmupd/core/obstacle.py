@@ -5,13 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from warmupd.core.forecast import Due
+from warmupd.core.forecast import LOOKS_AGAIN, Due
 from warmupd.core.mailbox import DayRow
 from warmupd.core.situation import Hold, Recipients, Situation
 
 NEARLY_SPENT = 0.05  # of a cap is left, or one place: who is overdue then waits for a turn
 AT_ONCE = dt.timedelta(0)
-NO_RECIPIENT_WITHIN = dt.timedelta(minutes=15)  # a mailbox that found nobody looks again within this
 
 CAP_WORDS = {  # cap, as reserve names it: in words
     "user_minute": "its user may send a minute",
@@ -61,24 +60,28 @@ def obstacles_of(situation: Situation, day: DayRow, due: Due, now: dt.datetime) 
     if (rest := situation.rest) is not None and rest.until > now:
         word = rest.reason.replace("_", " ")
         yield Obstacle(why=Why.RESTING, text=f"it rests ({word}): {rest.message}", until=rest.until, remedy=rest.remedy)
-    if (host := situation.host) is not None and host.until > max(now, due.first):
-        yield _left_alone(situation, host)
-    if not situation.recipients.available and not situation.outlook.waiting:
-        yield _nobody(situation.recipients, now)
+    if (host := situation.host) is not None and host.until > due.first or (host is not None and due.first <= now):
+        yield _left_alone(situation, host, now)
+    if situation.outlook.lonely and not situation.outlook.answers:
+        yield nobody(situation.recipients)
     yield from _caps(situation, due, now)
     if situation.next_ok_at is not None and situation.next_ok_at > max(now, due.first):
         text = "it has sent just now, and keeps its spacing"
         yield Obstacle(why=Why.SPACING, text=text, until=situation.next_ok_at)
 
 
-def _left_alone(situation: Situation, host: Hold) -> Obstacle:
-    text = f"its mail server {situation.outlook.mailbox.smtp_host} is left alone for a while: {host.message}"
-    # Each mailbox comes back by itself, at a time of its own: 1.0 to 1.5 times what it had to wait (daemon/schedule.py).
-    then = (host.until - host.since) / 2
-    return Obstacle(why=Why.HOST, text=text, until=host.until, remedy=host.remedy, then_within=then)
+def _left_alone(situation: Situation, host: Hold, now: dt.datetime) -> Obstacle:
+    """Each mailbox comes back at a moment of its own: 1.0 to 1.5 times what it had to wait (daemon/schedule.py)."""
+    name, last = situation.outlook.mailbox.smtp_host, host.until + (host.until - host.since) / 2
+    text = f"its mail server {name} is left alone for a while: {host.message}"
+    if host.until <= now:
+        text = f"its mail server {name} was left alone for a while, and one mailbox after the other tries it again"
+    until = max(host.until, now)
+    return Obstacle(why=Why.HOST, text=text, until=until, remedy=host.remedy, then_within=last - until)
 
 
-def _nobody(recipients: Recipients, now: dt.datetime) -> Obstacle:
+def nobody(recipients: Recipients) -> Obstacle:
+    """Nobody in its pool can receive."""
     text, until = "no other mailbox in its pool can receive: ", None
     if recipients.spared:
         remedy = ""
@@ -93,7 +96,7 @@ def _nobody(recipients: Recipients, now: dt.datetime) -> Obstacle:
     else:
         text += "it is alone there"
         remedy = "enrol another with `warmupd mailbox add`"
-    return Obstacle(why=Why.NO_RECIPIENT, text=text, until=until, remedy=remedy, then_within=NO_RECIPIENT_WITHIN)
+    return Obstacle(why=Why.NO_RECIPIENT, text=text, until=until, remedy=remedy, then_within=LOOKS_AGAIN)
 
 
 def _caps(situation: Situation, due: Due, now: dt.datetime) -> Iterator[Obstacle]:

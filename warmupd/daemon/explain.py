@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from warmupd.config import Config
 from warmupd.core.capacity import CapUse
 from warmupd.core.explanation import Verdict, explain
-from warmupd.core.forecast import Outlook
+from warmupd.core.forecast import Outlook, Waiting
 from warmupd.core.health import Placements, score
 from warmupd.core.job import JobKind, JobStatus
 from warmupd.core.mailbox import Hours, Mailbox, MailboxState, Ramp
@@ -107,6 +107,7 @@ async def _read(db: Database, config: Config, mailbox_id: int, at: dt.datetime) 
     settings = await fleet.fleet_settings(db, at=at)
     jobs = await mailbox_report.open_jobs_of(db, mailbox_id)
     last = (await reports.days_of(db, [mailbox_id])).get(mailbox_id)
+    recipients = await mailbox_report.recipients_of(db, mailbox_id, at=at)
     gap = settings.limits["mailbox_gap_seconds"]
     return _Rows(
         outlook=Outlook(
@@ -116,24 +117,26 @@ async def _read(db: Database, config: Config, mailbox_id: int, at: dt.datetime) 
             spacing=Spacing(mailbox_min=gap, mailbox_max=max(gap, config.spacing.same_mailbox_max_minutes * 60.0)),
             variance=config.quota.variance,
             rules=health_of(config),
+            lonely=not recipients.available,
+            lonely_until=recipients.spared_until,
         ),
         row=row,
         last=last,
         settings=settings,
         jobs=jobs,
-        recipients=await mailbox_report.recipients_of(db, mailbox_id, at=at),
+        recipients=recipients,
         caps=await fleet.cap_use(db, at=at, user_id=mailbox.user_id),
         holder=await mailbox_report.holder_of(db, row.slot, at=at),
         host_rest=await host_rest_of(db, mailbox_id, at=at),
     )
 
 
-def _waiting(mailbox: Mailbox, jobs: Sequence[mailbox_report.OpenJob]) -> tuple[dt.datetime, ...]:
-    """When the answers and retries are due that it may send; who only receives retries no first send."""
-    waiting = [job for job in jobs if job.status == JobStatus.PENDING and job.may_go]
+def _waiting(mailbox: Mailbox, jobs: Sequence[mailbox_report.OpenJob]) -> tuple[Waiting, ...]:
+    """The answers and retries that it may send; who only receives retries no first send."""
+    waiting = [job for job in jobs if job.status == JobStatus.PENDING]
     if mailbox.state is MailboxState.RECEIVE_ONLY:
         waiting = [job for job in waiting if job.kind == JobKind.REPLY]
-    return tuple(job.scheduled_for for job in waiting)
+    return tuple(Waiting(job.scheduled_for, job.ends_at, job.may_go) for job in waiting)
 
 
 def _situation(rows: _Rows, at: dt.datetime) -> Situation:

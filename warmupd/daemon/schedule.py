@@ -255,6 +255,7 @@ class Schedule:
                 self._events.no_recipient(mailbox.id)
             self._lonely.add(mailbox.id)
             self.push(mailbox.id, _after(now, NO_RECIPIENT_WAIT * self._rng.uniform(0.5, 1.5)))
+            self._hasten(mailbox.id)
             return []
         request = Request(
             mailbox_id=mailbox.id,

@@ -31,14 +31,17 @@ async def end_host_rest(db: Database, worker_id: UUID, host: str) -> None:
 
 
 async def host_rest_of(db: Database, mailbox_id: int, *, at: dt.datetime) -> Hold | None:
-    """How long the worker that looks after this mailbox leaves its mail server alone; None when it does not."""
+    """How long the worker that looks after this mailbox leaves its mail server alone; None when it does not.
+
+    Told for half as long again: so late its mailboxes come back (daemon/schedule.py), each at a moment of its own.
+    """
     row = await db.fetchrow(
         """
         SELECT r.since, r.until, r.message, r.remedy
         FROM mailboxes m, settings c
         JOIN slots s USING (worker_count) JOIN host_rests r ON r.worker_id = s.owner
         WHERE m.id = $1 AND s.slot = m.slot_hash % c.worker_count AND s.lease_until > $2
-          AND r.host = m.smtp_host AND r.until > $2
+          AND r.host = m.smtp_host AND r.until + (r.until - r.since) / 2 > $2
         """,
         mailbox_id,
         at,

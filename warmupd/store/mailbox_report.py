@@ -21,6 +21,7 @@ class OpenJob:
     scheduled_for: dt.datetime
     retry_count: int
     error_message: str | None
+    ends_at: dt.datetime  # PENDING: when it is given up
     may_go: bool  # PENDING: its recipient can be written to, as things are
 
 
@@ -123,10 +124,12 @@ async def open_jobs_of(db: Database, mailbox_id: int) -> list[OpenJob]:
     """The mailbox's jobs that have not ended, the next first."""
     rows = await db.fetch(
         "SELECT j.kind, j.status, j.scheduled_for, j.retry_count, j.error_message,"
+        " coalesce(d.closes_at, j.scheduled_for + interval '1 day') AS ends_at,"  # as expire_pending has it
         " coalesce(r.state IN ('ACTIVE', 'RECEIVE_ONLY')"
         "          AND (f.proven_at IS NOT NULL OR f.unproven_sends < 3), false) AS may_go"
         " FROM warmup_jobs j LEFT JOIN mailboxes r ON r.id = j.recipient_id"
         " LEFT JOIN proofs f ON f.mailbox_id = j.recipient_id"
+        " LEFT JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day"
         " WHERE j.mailbox_id = $1 AND j.status IN ('PENDING', 'PROCESSING', 'UNKNOWN') ORDER BY j.scheduled_for",
         mailbox_id,
     )
