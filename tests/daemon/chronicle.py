@@ -50,16 +50,16 @@ class Chronicle:
         self._listen_to_server(patch)
         self._listen_to_denials(patch)
 
-    def note(self, what: str, mailbox_id: int | None = None, *, user: str | None = None, host: str | None = None) -> None:
+    def note(
+        self, what: str, mailbox_id: int | None = None, *, user: str | None = None, host: str | None = None
+    ) -> None:
         """Something happens now."""
         if host is not None:
             for address, (box, _) in self.rig.world.owners.items():
                 if self.hosts.get(address) == host:
                     self.happenings.append(Happening(at=self.rig.clock.now(), what=what, mailbox_id=box))
             return
-        self.happenings.append(
-            Happening(at=self.rig.clock.now(), what=what, mailbox_id=mailbox_id, user=user)
-        )
+        self.happenings.append(Happening(at=self.rig.clock.now(), what=what, mailbox_id=mailbox_id, user=user))
 
     def next_send(self, mailbox_id: int, after: dt.datetime) -> dt.datetime | None:
         """When the mailbox's first delivery after that moment began."""

@@ -10,7 +10,6 @@ import pytest
 from tests.daemon.chronicle import Chronicle, Happening
 from tests.daemon.model import LOST, OK, Answer, fails, says
 from tests.daemon.rig import BEGIN, Rig
-from warmupd.config import Config
 from warmupd.core.obstacle import Why
 from warmupd.core.reply import Phase, Trouble
 from warmupd.daemon import housekeeping
@@ -157,10 +156,13 @@ class Weather:
             await self.rig.until(moment)
 
     async def foretell(self, box: int) -> Foretold:
-        explained = await explain_mailbox(
-            self.rig.db, self.rig.config(self.config), box, at=self.rig.clock.now()
-        )
-        states = {r["id"]: r["state"]+str(r["u"]) for r in await self.rig.db.fetch("SELECT id, state, f.unproven_sends as u FROM mailboxes JOIN proofs f on f.mailbox_id=id")}
+        explained = await explain_mailbox(self.rig.db, self.rig.config(self.config), box, at=self.rig.clock.now())
+        states = {
+            r["id"]: r["state"] + str(r["u"])
+            for r in await self.rig.db.fetch(
+                "SELECT id, state, f.unproven_sends as u FROM mailboxes JOIN proofs f on f.mailbox_id=id"
+            )
+        }
         return Foretold(states=states, explained=explained, under_way=self.chronicle.under_way[box])
 
     async def _answer_planned(self, box: int) -> None:
@@ -211,7 +213,7 @@ EARLIER: dict[Why, set[str]] = {  # what may bring on a send before the moment t
 EARLIER = {why: EARLIER.get(why, set()) | {"answer planned", "zone changed"} for why in Why}
 LATER = {  # what may put off any
     *("refused", "paused", "zone changed", "resumed", "fleet stopped", "worker killed", "worker restarted"),
-    *("answer planned", "host left alone", "worker started", "fleet started"),
+    *("answer planned", "host left alone", "worker started", "fleet started", "recipient", "unproven"),
     *("user_minute", "user_hour", "global_minute", "global_hour"),
 }
 
@@ -233,8 +235,12 @@ class Judge:
         verdict, box = explained.verdict, explained.mailbox.id
         came = self.chronicle.next_send(box, explained.at)
         told = f"{dict((k, v) for k, v in foretold.states.items())} {[(j.kind, j.status, str(j.scheduled_for), j.may_go) for j in explained.jobs]} {explained.recipients} {explained.at:%a %H:%M:%S} {explained.mailbox.address} {verdict.why}: {verdict.text}"
-        span = f"not before {verdict.not_before}, about {verdict.next_send_at}, not after {verdict.not_after}; came {came}"
-        too_early = came is not None and (verdict.not_before is None or came < verdict.not_before - dt.timedelta(seconds=1))
+        span = (
+            f"not before {verdict.not_before}, about {verdict.next_send_at}, not after {verdict.not_after}; came {came}"
+        )
+        too_early = came is not None and (
+            verdict.not_before is None or came < verdict.not_before - dt.timedelta(seconds=1)
+        )
         if too_early and came is not None:
             self._weigh(explained, came, EARLIER[verdict.why], f"too early: {told} ({span})")
             return
@@ -261,7 +267,9 @@ class Judge:
             day = explained.today.day
             sent = self.chronicle.sent(explained.mailbox.id, day.opens_at, explained.at)
             if sent != explained.today.sent:
-                self.untrue.append(f"{explained.at} {explained.mailbox.address} {explained.today.sent} sent, really {sent}")
+                self.untrue.append(
+                    f"{explained.at} {explained.mailbox.address} {explained.today.sent} sent, really {sent}"
+                )
             assert explained.budget is not None
             assert explained.budget.factors[-1][1] == explained.budget.quota == day.quota
 
@@ -314,7 +322,9 @@ async def test_what_is_told_is_what_then_happens(rig: Rig, monkeypatch: pytest.M
         print("HAP", h)
     for d in weather.chronicle.deliveries:
         print("DEL", d)
-    for r in await rig.db.fetch("SELECT id,mailbox_id,recipient_id,kind,status,scheduled_for,picked_at,created_at FROM warmup_jobs ORDER BY mailbox_id, picked_at"):
+    for r in await rig.db.fetch(
+        "SELECT id,mailbox_id,recipient_id,kind,status,scheduled_for,picked_at,created_at FROM warmup_jobs ORDER BY mailbox_id, picked_at"
+    ):
         print("JOB", *[f"{x:%d %H:%M:%S}" if isinstance(x, dt.datetime) else x for x in r])
     print(seed, len(foretold), dict(judge.borne_out), dict(judge.excused))
     assert not judge.untrue, f"{len(judge.untrue)} untrue\n" + "\n".join(judge.untrue[:25])

@@ -122,6 +122,7 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
     yield "Today", f"{sent}, {today.in_flight} in flight, {failed}, {today.unknown} unknown"
     yield "Mailboxes", ", ".join(f"{number:,} {state}" for state, number in overview.mailboxes.items()) or "none"
     yield "Health", ", ".join(f"{number:,} {band.lower()}" for band, number in overview.health.items())
+    yield "Below minimum", _below_minimum(overview)
     yield "Progress", ", ".join(f"{number:,} {kind.replace('_', ' ')}" for kind, number in progress.items() if number)
     waiting = (f"{job.count:,} {job.status} (oldest {ago(job.oldest_seconds)})" for job in overview.jobs)
     yield "Open jobs", ", ".join(waiting) or "none"
@@ -136,6 +137,13 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
         yield "Near its cap", f"{user.email}: {told}"
     yield "Slots", f"{overview.slots_held} of {overview.slots} held by {count(len(overview.workers), 'worker')}"
     yield "Capacity", "" if overview.capacity else "enough for the quotas of today"
+
+
+def _below_minimum(overview: "Overview") -> str:
+    """How many mailboxes cannot send their daily minimum today, by what takes it away."""
+    from warmupd.cli.explain import FACTORS
+
+    return ", ".join(f"{number:,} {FACTORS.get(word, word)}" for word, number in overview.below_minimum.items())
 
 
 def _placement(overview: "Overview") -> str:

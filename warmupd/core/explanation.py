@@ -91,7 +91,8 @@ def _over(situation: Situation, day: DayRow, now: dt.datetime) -> tuple[Why, str
     """Why nothing more is sent on a day."""
     if not day.left:
         flying = f", {situation.in_flight} of them still under way" if situation.in_flight else ""
-        return Why.QUOTA_MET, f"its {day.quota} sends of today are done{flying}" if day.quota else "it owes nothing today", ""
+        text = f"its quota of {day.quota} for today is used up{flying}" if day.quota else "it may send nothing today"
+        return Why.QUOTA_MET, text, ""
     if day.attempts >= day.most_attempts:
         return Why.NO_ATTEMPTS, f"all {day.most_attempts} attempts of today are used up", situation.last_remedy
     if now >= day.closes_at:
@@ -124,8 +125,8 @@ def _within_day(situation: Situation, day: DayRow, due: Due, now: dt.datetime) -
     for endless in (one for one in found if one.until is None):
         return Verdict(why=endless.why, text=endless.text, remedy=endless.remedy)
     if not found:
-        text = "its next send is due" if due.first <= now else "nothing is in its way; its sends are spread over its day"
-        return _foretold(Why.WAITING, text, due)
+        spread = "nothing is in its way; its sends are spread over the day"
+        return _foretold(Why.WAITING, "its next send is due" if due.first <= now else spread, due)
     until = max(one.until or now for one in found)
     due = _held(situation.outlook, due, until)
     first = found[0]

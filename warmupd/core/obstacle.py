@@ -60,7 +60,7 @@ def obstacles_of(situation: Situation, day: DayRow, due: Due, now: dt.datetime) 
     if (rest := situation.rest) is not None and rest.until > now:
         word = rest.reason.replace("_", " ")
         yield Obstacle(why=Why.RESTING, text=f"it rests ({word}): {rest.message}", until=rest.until, remedy=rest.remedy)
-    if (host := situation.host) is not None and host.until > due.first or (host is not None and due.first <= now):
+    if ((host := situation.host) is not None and host.until > due.first) or (host is not None and due.first <= now):
         yield _left_alone(situation, host, now)
     if situation.outlook.lonely and not situation.outlook.answers:
         yield nobody(situation.recipients)
@@ -100,7 +100,7 @@ def nobody(recipients: Recipients) -> Obstacle:
 
 
 def _caps(situation: Situation, due: Due, now: dt.datetime) -> Iterator[Obstacle]:
-    """Caps that are spent until after the send is due; and, for who is overdue, those of which nearly nothing is left."""
+    """Caps that are spent until after the send is due; for who is overdue, also those of which nearly nothing is left."""
     for cap in situation.caps:
         most = f"of the {cap.limit:,} that {CAP_WORDS.get(cap.cap, cap.cap)} (cap {cap.cap})"
         if cap.free_at is not None and cap.free_at > max(now, due.first):

@@ -13,10 +13,11 @@ from warmupd.core.job import JobKind, JobStatus
 from warmupd.core.mailbox import Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.pacing import Spacing
 from warmupd.core.ramp import Budget
+from warmupd.core.shortfall import Loss, shortfall_text
 from warmupd.core.situation import Hold, Recipients, Situation
-from warmupd.core.shortfall import shortfall_text
 from warmupd.core.window import local_day, window_of
 from warmupd.daemon.options import defaults_of, health_of
+from warmupd.daemon.quota import quota_report
 from warmupd.errors import NotFound
 from warmupd.store import fleet, mailbox_report, reports
 from warmupd.store.bands import recent_placements
@@ -40,7 +41,8 @@ class Explained:
     budget: Budget | None  # how its quota came about
     health: Placements  # where its messages of the last days were found
     score: float | None  # share of them in the inbox; None: too few to say
-    shortfall: str  # why the quota is below the daily minimum; "" when it is not
+    losses: Sequence[Loss]  # what keeps it below its daily minimum today
+    shortfall: str  # the same in a sentence; "" when nothing does
     left: int  # places of the day that are free
     attempts_left: int
     jobs: Sequence[mailbox_report.OpenJob]  # in flight, lost, and waiting, the next first
@@ -72,11 +74,12 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
     today = rows.last if rows.outlook.day_at(at) is not None else None
     budget = None if today is None else await mailbox_report.budget_of(db, mailbox_id, today.day.day)
     placements, inbox_share = await _health(db, config, mailbox_id, at=at)
-    situation = _situation(rows, at)
+    (quota,) = await quota_report(db, config, at=at, ids=[mailbox_id])
+    losses = quota.losses
     return Explained(
         at=at,
         mailbox=rows.row,
-        verdict=explain(situation, at),
+        verdict=explain(_situation(rows, at), at),
         zone=mailbox.zone,
         hours=mailbox.hours,
         ramp=mailbox.ramp,
@@ -85,7 +88,8 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         budget=budget,
         health=placements,
         score=inbox_share,
-        shortfall="" if budget is None else shortfall_text(budget, mailbox.ramp),
+        losses=losses,
+        shortfall=shortfall_text(losses, mailbox.ramp.floor),
         left=0 if today is None else today.day.left,
         attempts_left=0 if today is None else max(0, today.day.most_attempts - today.day.attempts),
         jobs=rows.jobs,

@@ -9,6 +9,7 @@ from warmupd.config import Config
 from warmupd.core.capacity import CapUse, Shortfall
 from warmupd.core.condition import BEHIND, Condition, FleetFacts, Progress, completion, condition_of, progress_of
 from warmupd.core.pacing import deficit, elapsed
+from warmupd.daemon.quota import QuotaRow, quota_report
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
 from warmupd.store import fleet, reports
 from warmupd.store.database import Database
@@ -43,6 +44,7 @@ class Overview:
     today: Today
     mailboxes: Mapping[str, int]  # by state
     health: Mapping[str, int]  # by band
+    below_minimum: Mapping[str, int]  # mailboxes that cannot send their daily minimum today, by what takes it away
     progress: Mapping[str, int]
     jobs: Sequence[reports.OpenJobs]
     placement_7d: Mapping[str, int]
@@ -72,6 +74,7 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
         today=_today(snapshot, jobs, facts),
         mailboxes=states,
         health=await reports.health_counts(db),
+        below_minimum=_below_minimum(await quota_report(db, config, at=at, snapshot=snapshot)),
         progress=_progress(snapshot, await reports.resting(db, at=at)),
         jobs=jobs,
         placement_7d=await reports.placements(db, at=at),
@@ -119,6 +122,11 @@ def _today(snapshot: Snapshot, jobs: Sequence[reports.OpenJobs], facts: FleetFac
         expected=round(facts.expected, 1),
         completion=round(completion(facts), 4),
     )
+
+
+def _below_minimum(rows: Sequence[QuotaRow]) -> dict[str, int]:
+    """How many mailboxes each factor keeps from their minimum, the weightiest first. Several may concern one."""
+    return dict(Counter(loss.factor.value for row in rows for loss in row.losses).most_common())
 
 
 def _progress(snapshot: Snapshot, resting: Mapping[int, dt.datetime]) -> dict[str, int]:

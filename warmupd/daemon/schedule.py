@@ -104,8 +104,7 @@ class Schedule:
         await self.count_again(mailbox_ids)
         await self.book.agree_directories(self._clock.now(), pools | self.book.pools_of(mailbox_ids))
         for mailbox_id in mailbox_ids:
-            if (mailbox := self.book.mailboxes.get(mailbox_id)) is not None and mailbox.state.receives:
-                self.hear_proof(mailbox_id)
+            self.hear_proof(mailbox_id)
         for mailbox_id in self.book.take_up(mailbox_ids):
             await self.hear_answers(mailbox_id)
 

@@ -1,14 +1,14 @@
 """One mailbox, in all that a person may ask about it: what `explain` and `mailbox show` tell."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from warmupd.core.situation import Hold, Recipients
 from warmupd.core.health import Band
 from warmupd.core.ramp import Budget
+from warmupd.core.situation import Hold, Recipients
 from warmupd.store.database import Database
 
 
@@ -68,7 +68,6 @@ class MailboxReport:
     visit_failures: int
     slot: int
     enrolled_at: dt.datetime
-
 
     def rest(self, at: dt.datetime) -> Hold | None:
         """The rest that holds the mailbox at that moment, if one does."""
@@ -136,15 +135,31 @@ async def open_jobs_of(db: Database, mailbox_id: int) -> list[OpenJob]:
     return [OpenJob(**dict(row)) for row in rows]
 
 
+Budgets = Mapping[int, Budget]  # by mailbox
+
+
+async def budgets_of(db: Database, days: Mapping[int, dt.date]) -> Budgets:
+    """How the quotas of these mailboxes' local days came about; those that were not opened are left out."""
+    rows = await db.fetch(
+        "SELECT d.mailbox_id, d.quota, d.floor, d.ramp_day, d.factors"
+        " FROM mailbox_days d JOIN unnest($1::bigint[], $2::date[]) AS a(mailbox_id, day) USING (mailbox_id, day)",
+        list(days.keys()),
+        list(days.values()),
+    )
+    return {
+        row["mailbox_id"]: Budget(
+            quota=row["quota"],
+            floor=row["floor"],
+            ramp_day=row["ramp_day"],
+            factors=tuple((str(word), int(quota)) for word, quota in row["factors"]),
+        )
+        for row in rows
+    }
+
+
 async def budget_of(db: Database, mailbox_id: int, day: dt.date) -> Budget | None:
     """How the quota of the mailbox's local `day` came about; None when that has not been opened."""
-    row = await db.fetchrow(
-        "SELECT quota, floor, ramp_day, factors FROM mailbox_days WHERE mailbox_id = $1 AND day = $2", mailbox_id, day
-    )
-    if row is None:
-        return None
-    factors = tuple((str(word), int(quota)) for word, quota in row["factors"])
-    return Budget(quota=row["quota"], floor=row["floor"], ramp_day=row["ramp_day"], factors=factors)
+    return (await budgets_of(db, {mailbox_id: day})).get(mailbox_id)
 
 
 async def recipients_of(db: Database, mailbox_id: int, *, at: dt.datetime) -> Recipients:

@@ -116,7 +116,9 @@ def _day_limits(row: asyncpg.Record, defaults: Defaults, zone: str) -> tuple[Day
     if (plan := row["sends_per_day"]) is not None:
         found.append(DayLimit("plan", plan))
     if (provider := row["provider_limit"]) is not None:
-        found.append(DayLimit("provider", max(0, provider - _first(row["own_mail"], defaults.own_mail))))
+        found.append(DayLimit("provider", provider))
+        if own_mail := _first(row["own_mail"], defaults.own_mail):
+            found.append(DayLimit("own_mail", max(0, provider - own_mail)))
     if (learnt := row["learnt_limit"]) is not None:
         found.append(DayLimit("learnt", learnt, local_day(row["learnt_at"], zone)))
     return tuple(found)
