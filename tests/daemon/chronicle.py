@@ -8,12 +8,11 @@ import pytest
 
 from tests.daemon.rig import Rig
 from warmupd.core.reply import SmtpReply
-from warmupd.daemon import aftermath
 from warmupd.daemon.denials import Denials
 from warmupd.mail.account import Account
 from warmupd.mail.message import Message
 from warmupd.mail.smtp import MayProceed
-from warmupd.store import states
+from warmupd.store import host_rests, states
 from warmupd.store.database import Database
 from warmupd.store.jobs import Denied
 
@@ -109,7 +108,7 @@ class Chronicle:
             await heed(denials, denied)
 
         patch.setattr(Denials, "heed", listened)
-        note_host_rest, end_host_rest = aftermath.host_rests.note_host_rest, aftermath.host_rests.end_host_rest
+        note_host_rest, end_host_rest = host_rests.note_host_rest, host_rests.end_host_rest
 
         async def shut(db: object, worker: object, host: str, rest: object) -> None:
             self.note("host left alone", host=host)
@@ -128,5 +127,5 @@ class Chronicle:
             return back
 
         patch.setattr(states, "end_suspensions", ended)
-        patch.setattr(aftermath.host_rests, "note_host_rest", shut)
-        patch.setattr(aftermath.host_rests, "end_host_rest", reached)
+        patch.setattr(host_rests, "note_host_rest", shut)
+        patch.setattr(host_rests, "end_host_rest", reached)

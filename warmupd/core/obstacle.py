@@ -100,7 +100,7 @@ def nobody(recipients: Recipients) -> Obstacle:
 
 
 def _caps(situation: Situation, due: Due, now: dt.datetime) -> Iterator[Obstacle]:
-    """Caps that are spent until after the send is due; for who is overdue, also those of which nearly nothing is left."""
+    """Caps that are spent until after the send is due; for who is overdue, also those nearly spent."""
     for cap in situation.caps:
         most = f"of the {cap.limit:,} that {CAP_WORDS.get(cap.cap, cap.cap)} (cap {cap.cap})"
         if cap.free_at is not None and cap.free_at > max(now, due.first):

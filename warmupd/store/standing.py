@@ -4,6 +4,8 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import asyncpg
+
 from warmupd.core.situation import Hold
 from warmupd.store.database import Database
 
@@ -38,8 +40,10 @@ async def standings(db: Database, ids: Sequence[int], *, at: dt.datetime) -> dic
         ), holders AS MATERIALIZED (
             SELECT s.slot, s.owner FROM slots s JOIN settings c USING (worker_count) WHERE s.lease_until > $2
         )
-        SELECT m.id, m.address, u.email, p.resting_until, p.resting_reason, coalesce(m.rest_since, $2) AS rest_since,
-               m.rest_message, m.rest_remedy, h.owner IS NOT NULL AS has_worker, r.since, r.until, r.message, r.remedy,
+        SELECT m.id, m.address, u.email, CASE WHEN p.resting_until > $2 THEN p.resting_until END AS rest_until,
+               p.resting_reason AS rest_reason, coalesce(m.rest_since, $2) AS rest_since, m.rest_message, m.rest_remedy,
+               h.owner IS NOT NULL AS has_worker, r.since AS host_since, r.until AS host_until,
+               'host' AS host_reason, r.message AS host_message, r.remedy AS host_remedy,
                coalesce((SELECT l.n FROM lost l WHERE l.mailbox_id = m.id AND l.local_day = d.day), 0) AS unknown,
                coalesce(o.n, 0) = 0 OR (o.n = 1 AND o.only_one = m.id) AS lonely
         FROM mailboxes m JOIN users u ON u.id = m.user_id JOIN mailbox_pace p ON p.mailbox_id = m.id
@@ -58,23 +62,17 @@ async def standings(db: Database, ids: Sequence[int], *, at: dt.datetime) -> dic
             mailbox_id=row["id"],
             address=row["address"],
             user=row["email"],
-            rest=None
-            if row["resting_until"] <= at
-            else Hold(
-                since=row["rest_since"],
-                until=row["resting_until"],
-                reason=row["resting_reason"],
-                message=row["rest_message"],
-                remedy=row["rest_remedy"],
-            ),
-            host=None
-            if row["until"] is None
-            else Hold(
-                since=row["since"], until=row["until"], reason="host", message=row["message"], remedy=row["remedy"]
-            ),
+            rest=_hold(row, "rest"),
+            host=_hold(row, "host"),
             unknown=row["unknown"],
             lonely=row["lonely"],
             has_worker=row["has_worker"],
         )
         for row in rows
     }
+
+
+def _hold(row: asyncpg.Record, what: str) -> Hold | None:
+    if row[f"{what}_until"] is None:
+        return None
+    return Hold(**{name: row[f"{what}_{name}"] for name in ("since", "until", "reason", "message", "remedy")})
