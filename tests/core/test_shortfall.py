@@ -127,7 +127,7 @@ def test_all_factors_of_one_day_are_told() -> None:
     losses = losses_of(standing(sick), NOON)
     assert [(loss.factor, loss.leaves) for loss in losses] == [(Factor.HEALTH_THROTTLED, 20), (Factor.LEARNT, 12)]
     text = shortfall_text(losses, 30)
-    assert text.startswith("below the minimum of 30: many of its messages landed in spam (20 left); its provider")
+    assert text.startswith("below the minimum of 30: many of its messages landed in spam (leaves 20); its provider")
 
 
 def test_ramp_that_was_changed_since_the_day_began_is_told() -> None:

@@ -64,10 +64,10 @@ class Chronicle:
         """When the mailbox's first delivery after that moment began."""
         return next((d.began for d in self.deliveries if d.mailbox_id == mailbox_id and d.began > after), None)
 
-    def sent(self, mailbox_id: int, since: dt.datetime, by: dt.datetime) -> int:
-        """How many of the mailbox's messages were accepted in that span, as far as it was told."""
+    def accepted(self, mailbox_id: int, since: dt.datetime) -> int:
+        """How many of the mailbox's messages were accepted since then, as far as it was told so by now."""
         return sum(
-            d.accepted and d.ended is not None and since <= d.began and d.ended <= by
+            d.accepted and d.ended is not None and since <= d.began
             for d in self.deliveries
             if d.mailbox_id == mailbox_id
         )
@@ -86,9 +86,10 @@ class Chronicle:
                 delivery.ended, delivery.accepted = clock.now(), reply.accepted
                 if not reply.accepted:
                     self.note("refused", account.mailbox_id)
+                    self.note("came back")  # it counts no longer against a recipient without proof
                 return reply
             finally:
-                self.under_way[account.mailbox_id] -= 1
+                self.under_way[account.mailbox_id] = max(0, self.under_way[account.mailbox_id] - 1)
 
         patch.setattr(server, "deliver", listened)
 

@@ -29,10 +29,11 @@ LATER = CHANGES | {  # what may put off any
 
 @dataclass(frozen=True, kw_only=True)
 class Foretold:
-    """An explanation, and how many sends of the mailbox were really under way."""
+    """An explanation, and what the server knew at that moment of the mailbox's day: sends under way, and accepted."""
 
     explained: Explained
     under_way: int
+    accepted: int
 
 
 class Judge:
@@ -50,7 +51,7 @@ class Judge:
     def judge(self, foretold: Foretold) -> None:
         """Every promise of one explanation."""
         explained, verdict = foretold.explained, foretold.explained.verdict
-        self._judge_counts(explained, foretold.under_way)
+        self._judge_counts(explained, foretold)
         came = self._chronicle.next_send(explained.mailbox.id, explained.at)
         if came is not None and _too_early(explained, came):
             self._weigh(explained, came, EARLIER.get(verdict.why, set()) | CHANGES, f"too early, came {came}")
@@ -63,7 +64,7 @@ class Judge:
                 return
         self.borne_out[verdict.why] += 1
 
-    def _judge_counts(self, explained: Explained, under_way: int) -> None:
+    def _judge_counts(self, explained: Explained, foretold: Foretold) -> None:
         """What is sent and in flight, unless a killed worker has left it open."""
         if any(one.what == "worker killed" and one.at <= explained.at for one in self._chronicle.happenings):
             return
@@ -71,17 +72,18 @@ class Judge:
         flying = sum(job.status == "PROCESSING" for job in explained.jobs)
         soon = self._chronicle.next_send(box, at)
         begins = soon is not None and soon <= at + dt.timedelta(seconds=5)  # reserved, and not yet begun
-        if flying != under_way and not (begins and flying == under_way + 1):
-            self.untrue.append(f"{at} {explained.mailbox.address}: {flying} in flight, really {under_way}")
-        if explained.today is not None:
-            sent = self._chronicle.sent(box, explained.today.day.opens_at, at)
-            if sent != explained.today.sent:
-                self.untrue.append(f"{at} {explained.mailbox.address}: {explained.today.sent} sent, really {sent}")
+        told = f"{at} {explained.mailbox.address}"
+        if flying != foretold.under_way and not (begins and flying == foretold.under_way + 1):
+            self.untrue.append(f"{told}: {flying} in flight, really {foretold.under_way}")
+        if explained.today is not None and explained.today.sent != foretold.accepted:
+            self.untrue.append(f"{told}: {explained.today.sent} sent, really {foretold.accepted}")
 
     def _weigh(self, explained: Explained, moment: dt.datetime, able: set[str], told: str) -> None:
         """Untrue, unless something that is able to has happened in between."""
         if any(job.status == "PENDING" for job in explained.jobs):
             able = able | {"pool changed"}  # its recipient went, or is back
+        if not explained.recipients.available:
+            able = able | {"pool changed", "came back"}
         reasons = [
             one.what
             for one in self._chronicle.happenings

@@ -57,6 +57,12 @@ class Weather:
                 self.boxes += await self._mailbox(user)
         await self.rig.start(self.rig.build(self.config))
 
+    async def end(self) -> None:
+        """Stop the worker, if one runs, once nothing is in flight: nobody moves the clock while it stops."""
+        while self.rig.ended is not None and self.chronicle.under_way.total():
+            await self.rig.until(self.rig.clock.now() + dt.timedelta(minutes=1))
+        await self.rig.halt()
+
     async def live_on(self, moment: dt.datetime) -> None:
         """Until that moment, whether a worker runs or not; where none does, one may start then."""
         if self.rig.ended is not None:
@@ -67,10 +73,15 @@ class Weather:
             self.chronicle.note("worker started")
             await self.rig.start(self.rig.build(self.config))
 
+    @property
+    def troubled(self) -> bool:
+        """Whether there is something to put right."""
+        return self._stopped or self._paused is not None
+
     async def strike(self) -> None:
         """Something happens, or what happened is put right again."""
         box = self.rng.choice(self.boxes)
-        if self._stopped or self._paused:
+        if self.troubled:
             await self._put_right()
             return
         match self.rng.randrange(8):
@@ -85,11 +96,12 @@ class Weather:
                 await self.rig.db.execute("UPDATE settings SET sending_stopped = true")
             case 3 if self.rig.ended is not None:
                 self.chronicle.note("worker restarted")
-                await self.rig.halt()
+                await self.end()
                 await self.rig.start(self.rig.build(self.config))
             case 4 if self.rig.ended is not None:
                 self.chronicle.note("worker killed")
                 await self.rig.kill()
+                self.chronicle.under_way.clear()
             case 5:
                 self.chronicle.note("zone changed", box)
                 await self._change(box, timezone=self.rng.choice(ZONES))

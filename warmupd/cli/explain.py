@@ -16,9 +16,9 @@ EXAMPLE = "Example: warmupd explain anna@example.com"
 FACTORS = {  # factor of a budget or of a day that falls short: in words
     "ramp": "ramp",
     "variance": "daily variation",
-    "health_watch": "health, watched",
-    "health_throttled": "health, throttled",
-    "health_suspended": "health, suspended",
+    "health_watch": "watched for spam",
+    "health_throttled": "throttled for spam",
+    "health_suspended": "suspended for spam",
     "short_day": "cut short by a changed zone or hours",
     "plan": "limit of the plan",
     "provider": "limit of the provider",

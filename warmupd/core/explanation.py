@@ -83,6 +83,9 @@ def _by_day(situation: Situation, now: dt.datetime) -> Verdict:
     opens_at = outlook.following(now if day is None else max(now, day.closes_at)).window.opens_at
     not_before = max(now, opens_at, situation.rest.until if situation.rest else now)
     why, text, remedy = _over(situation, day, now) if day is not None else _unopened(outlook, opens_at, now)
+    if due is None and outlook.lonely:
+        found = nobody(situation.recipients)
+        text, remedy = f"{text}, and {found.text}", found.remedy
     due = due and _held(outlook, due, not_before)
     return _foretold(why, text, due, not_before=not_before, remedy=remedy)
 

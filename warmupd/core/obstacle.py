@@ -10,6 +10,7 @@ from warmupd.core.mailbox import DayRow
 from warmupd.core.situation import Hold, Recipients, Situation
 
 NEARLY_SPENT = 0.05  # of a cap is left, or one place: who is overdue then waits for a turn
+BY_ITSELF = "nothing, it goes on by itself"
 AT_ONCE = dt.timedelta(0)
 
 CAP_WORDS = {  # cap, as reserve names it: in words
@@ -59,7 +60,12 @@ def obstacles_of(situation: Situation, day: DayRow, due: Due, now: dt.datetime) 
         yield Obstacle(why=Why.WINDOW, text="its window is closed", until=day.opens_at)
     if (rest := situation.rest) is not None and rest.until > now:
         word = rest.reason.replace("_", " ")
-        yield Obstacle(why=Why.RESTING, text=f"it rests ({word}): {rest.message}", until=rest.until, remedy=rest.remedy)
+        yield Obstacle(
+            why=Why.RESTING,
+            text=f"it rests ({word}): {rest.message}",
+            until=rest.until,
+            remedy=rest.remedy or BY_ITSELF,
+        )
     if ((host := situation.host) is not None and host.until > due.first) or (host is not None and due.first <= now):
         yield _left_alone(situation, host, now)
     if situation.outlook.lonely and not situation.outlook.answers:
@@ -77,7 +83,7 @@ def _left_alone(situation: Situation, host: Hold, now: dt.datetime) -> Obstacle:
     if host.until <= now:
         text = f"its mail server {name} was left alone for a while, and one mailbox after the other tries it again"
     until = max(host.until, now)
-    return Obstacle(why=Why.HOST, text=text, until=until, remedy=host.remedy, then_within=last - until)
+    return Obstacle(why=Why.HOST, text=text, until=until, remedy=host.remedy or BY_ITSELF, then_within=last - until)
 
 
 def nobody(recipients: Recipients) -> Obstacle:

@@ -92,7 +92,7 @@ def losses_of(standing: Standing, now: dt.datetime) -> tuple[Loss, ...]:
 
 def shortfall_text(losses: Sequence[Loss], floor: int) -> str:
     """All of them in a sentence; "" when there are none."""
-    told = "; ".join(f"{loss.text} ({loss.leaves} left)" for loss in losses)
+    told = "; ".join(f"{loss.text} (leaves {loss.leaves})" for loss in losses)
     return f"below the minimum of {floor}: {told}" if told else ""
 
 
