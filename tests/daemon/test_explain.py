@@ -31,10 +31,6 @@ async def test_what_is_told_is_what_then_happens(rig: Rig, monkeypatch: pytest.M
     for one in foretold:
         judge.judge(one)
         assert_budget_adds_up(one.explained)
-    for r in await rig.db.fetch(
-        "SELECT id,mailbox_id,recipient_id,kind,status,local_day,scheduled_for,picked_at,completed_at,outcome FROM warmup_jobs ORDER BY mailbox_id, picked_at"
-    for r in await rig.db.fetch(
-        "SELECT mailbox_id,address,day,opens_at,closes_at,quota,taken,attempts,d.sent FROM mailbox_days d join mailboxes m on m.id=mailbox_id ORDER BY mailbox_id, day"
     assert not judge.untrue, f"{len(judge.untrue)} untrue\n" + "\n".join(judge.untrue[:20])
     assert judge.borne_out.total() >= 0.4 * len(foretold), judge.excused
 
