@@ -104,6 +104,9 @@ CREATE TABLE mailboxes (
     last_error     text NOT NULL DEFAULT '',
     last_remedy    text NOT NULL DEFAULT '',
     last_error_at  timestamptz,
+    rest_since     timestamptz,                            -- of the rest in mailbox_pace: when it began,
+    rest_message   text NOT NULL DEFAULT '',               -- what was said then,
+    rest_remedy    text NOT NULL DEFAULT '',               -- and what its owner can do
     created_at     timestamptz NOT NULL DEFAULT now(),
     changed_at     timestamptz NOT NULL DEFAULT now(),     -- by its owner or the daemon; what watchers look at
     CHECK (start_hour IS NULL OR end_hour IS NULL OR start_hour < end_hour),
@@ -112,6 +115,11 @@ CREATE TABLE mailboxes (
 CREATE UNIQUE INDEX mailboxes_address ON mailboxes (lower(address)) WHERE state <> 'REMOVED';
 CREATE INDEX mailboxes_user ON mailboxes (user_id);
 CREATE INDEX mailboxes_changed ON mailboxes (changed_at);
+
+-- A mail server as it can be away, or be named wrongly, apart from others on its host.
+CREATE FUNCTION smtp_server(m mailboxes) RETURNS text
+    LANGUAGE sql STABLE
+    RETURN m.smtp_host || ':' || m.smtp_port || ' ' || m.smtp_security;
 
 -- What every send touches of its sender, kept apart from the wide row. It outlives midnight and take-overs.
 CREATE TABLE mailbox_pace (
@@ -126,6 +134,7 @@ CREATE TABLE proofs (
     mailbox_id     bigint PRIMARY KEY REFERENCES mailboxes (id) ON DELETE CASCADE,
     proven_at      timestamptz,
     unproven_sends smallint NOT NULL DEFAULT 0 CHECK (unproven_sends BETWEEN 0 AND 3),
+    spared_until   timestamptz NOT NULL DEFAULT '-infinity',   -- full, or written to too often: nobody writes to it
     refused_to     bigint,                                 -- the sender that was last told that there is no such address
     refused_at     timestamptz
 ) WITH (fillfactor = 70);
@@ -312,6 +321,18 @@ CREATE TABLE workers (
 ) WITH (fillfactor = 50);
 
 CREATE SEQUENCE slot_epoch AS bigint;                      -- never restarts
+
+-- Mail servers that a worker leaves alone for a while because they could not be reached. It decides in memory; these
+-- rows are for who asks why its mailboxes wait.
+CREATE TABLE host_rests (
+    worker_id      uuid NOT NULL REFERENCES workers (id) ON DELETE CASCADE,
+    host           text NOT NULL,
+    since          timestamptz NOT NULL,
+    until          timestamptz NOT NULL,
+    message        text NOT NULL,
+    remedy         text NOT NULL,
+    PRIMARY KEY (worker_id, host)
+);
 
 CREATE TABLE slots (
     worker_count   integer NOT NULL,

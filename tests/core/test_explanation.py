@@ -2,15 +2,22 @@
 
 import datetime as dt
 from dataclasses import replace
+from random import Random
+from typing import Any
 from uuid import UUID
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from warmupd.core.capacity import CapUse
-from warmupd.core.explanation import Recipients, Situation, Why, explain, shortfall_text
+from warmupd.core.explanation import explain
+from warmupd.core.forecast import Outlook, Waiting
+from warmupd.core.health import Band, HealthRules
 from warmupd.core.mailbox import DayRow, Hours, Mailbox, MailboxState, Ramp
-from warmupd.core.pacing import Spacing
-from warmupd.core.ramp import Budget
+from warmupd.core.obstacle import Why
+from warmupd.core.pacing import Spacing, due_span, moment_of, next_send_at
+from warmupd.core.situation import Hold, Recipients, Situation
 
 OPENS = dt.datetime(2026, 11, 2, 6, tzinfo=dt.UTC)
 NOON = OPENS + dt.timedelta(hours=6)
@@ -47,16 +54,22 @@ def day(*, taken: int = 15, attempts: int = 15) -> DayRow:
     )
 
 
-WELL = Situation(
+OUTLOOK = Outlook(
     mailbox=mailbox(),
+    last_day=day(taken=16, attempts=16),
+    waiting=(),
+    spacing=SPACING,
+    variance=0.0,
+    rules=HealthRules(),
+)
+WELL = Situation(
+    outlook=OUTLOOK,
     state_reason="",
     state_until=None,
-    day=day(),
-    opens_at=TOMORROW,
-    answers_due=(),
+    in_flight=0,
     next_ok_at=NOON - dt.timedelta(minutes=5),
-    resting_until=None,
-    resting_reason="",
+    rest=None,
+    host=None,
     recipients=Recipients(others=47, receiving=47, proven=47, exhausted=0),
     caps=(CapUse(cap="user_minute", limit=8, used=1),),
     fleet_stopped=False,
@@ -68,103 +81,150 @@ SOON = NOON + dt.timedelta(minutes=7)
 SPENT = CapUse(cap="user_hour", limit=300, used=300, free_at=SOON)
 
 
+def seen(**changes: Any) -> Situation:
+    """WELL, with another outlook."""
+    return replace(WELL, outlook=replace(OUTLOOK, **changes))
+
+
+def rests(until: dt.datetime) -> Hold:
+    return Hold(
+        since=NOON - dt.timedelta(minutes=1), until=until, reason="rate", message="450 slow down", remedy="wait"
+    )
+
+
+def behind() -> Situation:
+    """Its moment is long past."""
+    return seen(last_day=day(taken=5, attempts=5))
+
+
 @pytest.mark.parametrize(
-    ("situation", "why", "at"),
+    ("situation", "why", "not_before"),
     [
-        (replace(WELL, mailbox=mailbox(MailboxState.PAUSED)), Why.PAUSED, None),
-        (replace(WELL, mailbox=mailbox(MailboxState.AUTH_FAILED)), Why.AUTH_FAILED, None),
-        (replace(WELL, mailbox=mailbox(MailboxState.SUSPENDED), state_until=TOMORROW), Why.SUSPENDED, TOMORROW),
-        (replace(WELL, mailbox=mailbox(MailboxState.RECEIVE_ONLY)), Why.RECEIVE_ONLY, None),
+        (seen(mailbox=mailbox(MailboxState.PAUSED)), Why.PAUSED, None),
+        (seen(mailbox=mailbox(MailboxState.AUTH_FAILED)), Why.AUTH_FAILED, None),
+        (seen(mailbox=mailbox(MailboxState.SUSPENDED)), Why.SUSPENDED, None),
+        (replace(seen(mailbox=mailbox(MailboxState.SUSPENDED)), state_until=SOON), Why.SUSPENDED, SOON),
+        (seen(mailbox=mailbox(MailboxState.RECEIVE_ONLY)), Why.RECEIVE_ONLY, None),
         (replace(WELL, fleet_stopped=True), Why.FLEET_STOPPED, None),
         (replace(WELL, worker=None), Why.NO_WORKER, None),
-        (replace(WELL, day=None, opens_at=NOON), Why.NO_DAY, NOON),
-        (replace(WELL, day=None), Why.WINDOW, TOMORROW),
-        (replace(WELL, day=day(taken=40, attempts=40)), Why.QUOTA_MET, TOMORROW),
-        (replace(WELL, day=day(taken=15, attempts=48)), Why.NO_ATTEMPTS, TOMORROW),
-        (replace(WELL, resting_until=TOMORROW, resting_reason="rate"), Why.RESTING, TOMORROW),
-        (replace(WELL, recipients=Recipients(others=0, receiving=0, proven=0, exhausted=0)), Why.NO_RECIPIENT, None),
-        (replace(WELL, recipients=Recipients(others=2, receiving=2, proven=0, exhausted=2)), Why.NO_RECIPIENT, None),
+        (seen(last_day=None), Why.NO_DAY, NOON),
+        (seen(last_day=day(taken=40, attempts=40)), Why.QUOTA_MET, TOMORROW),
+        (seen(last_day=day(taken=15, attempts=48)), Why.NO_ATTEMPTS, TOMORROW),
+        (replace(behind(), rest=rests(SOON)), Why.RESTING, SOON),
+        (
+            replace(behind(), rest=rests(TOMORROW + dt.timedelta(hours=1))),
+            Why.RESTING,
+            TOMORROW + dt.timedelta(hours=1),
+        ),
+        (replace(behind(), host=rests(SOON)), Why.HOST, SOON),
+        (replace(behind(), caps=(SPENT,)), Why.CAP, SOON),
+        (replace(behind(), next_ok_at=SOON), Why.SPACING, SOON),
+        (seen(lonely=True), Why.NO_RECIPIENT, None),
+        (seen(lonely=True, last_day=day(taken=40, attempts=40)), Why.QUOTA_MET, TOMORROW),
     ],
 )
-def test_first_reason(situation: Situation, why: Why, at: dt.datetime | None) -> None:
-    verdict = explain(situation, SPACING, NOON)
+def test_first_reason(situation: Situation, why: Why, not_before: dt.datetime | None) -> None:
+    verdict = explain(situation, NOON)
     assert verdict.why is why
-    assert verdict.next_send_at == at
+    if verdict.next_send_at is not None and not_before is not None:
+        assert verdict.next_send_at >= not_before
+    assert verdict.not_before == (not_before if verdict.next_send_at is not None else None)
+
+
+def test_who_is_spared_makes_a_mailbox_wait_until_the_first_can_receive_again() -> None:
+    spared = Recipients(others=1, receiving=1, proven=1, exhausted=0, spared=1, spared_until=SOON)
+    verdict = explain(replace(seen(lonely=True, lonely_until=SOON), recipients=spared), NOON)
+    assert (verdict.why, verdict.not_before) == (Why.NO_RECIPIENT, SOON)
+    assert "1 left out for a while" in verdict.text
 
 
 def test_mailbox_that_was_enrolled_late_is_told_from_one_whose_window_is_closed() -> None:
-    unopened = replace(WELL, day=None, mailbox=replace(mailbox(), ramp_days=0))
-    assert "enrolled too late" in explain(unopened, SPACING, NOON).text
-    assert explain(unopened, SPACING, OPENS - dt.timedelta(hours=1)).text == "its window is closed"
+    evening = OPENS + dt.timedelta(hours=15.9)
+    unopened = seen(last_day=None, mailbox=replace(mailbox(), ramp_days=0))
+    assert "enrolled too late" in explain(unopened, evening).text
+    assert explain(unopened, OPENS - dt.timedelta(hours=1)).text == "its window is closed"
 
 
-def test_mailbox_whose_clock_was_changed_is_told_from_one_that_was_enrolled_late() -> None:
-    assert "zone or hours were changed" in explain(replace(WELL, day=None), SPACING, NOON).text
+def test_weekend_is_told_from_a_closed_window() -> None:
+    saturday = OPENS + dt.timedelta(days=5, hours=6)
+    resting = replace(mailbox(), hours=Hours(start=6, end=22, weekdays_only=True))
+    verdict = explain(seen(mailbox=resting, last_day=None), saturday)
+    assert verdict.text == "it sends on weekdays only"
+    assert verdict.not_before == OPENS + dt.timedelta(days=7)
+
+
+def test_who_is_overdue_while_a_cap_is_nearly_spent_waits_for_a_turn() -> None:
+    nearly = CapUse(cap="user_hour", limit=300, used=299)
+    verdict = explain(replace(behind(), caps=(nearly,)), NOON)
+    assert (verdict.why, verdict.not_after) == (Why.CAP, None)
+    assert "who needs it more goes first" in verdict.text
+    assert explain(replace(WELL, caps=(nearly,)), NOON).why is Why.WAITING
+
+
+def test_what_holds_only_until_before_the_send_is_due_does_not_hold_it() -> None:
+    due = explain(WELL, NOON).next_send_at
+    assert due is not None
+    early = replace(SPENT, free_at=due - dt.timedelta(minutes=1))
+    assert explain(replace(WELL, caps=(early,)), NOON).why is Why.WAITING
+
+
+def test_old_error_is_no_remedy_for_a_suspension_for_spam() -> None:
+    sick = replace(mailbox(MailboxState.SUSPENDED), health=Band.SUSPENDED)
+    assert "comes back by itself" in explain(replace(seen(mailbox=sick), state_until=SOON), NOON).remedy
+
+
+def test_rest_is_told_in_the_words_with_which_it_began() -> None:
+    verdict = explain(replace(behind(), rest=rests(SOON), last_error="another"), NOON)
+    assert verdict.text == "it rests (rate): 450 slow down"
+
+
+def test_mailbox_on_time_waits_for_the_moment_of_its_place() -> None:
+    verdict = explain(WELL, NOON)
+    assert verdict.why is Why.WAITING
+    assert verdict.next_send_at == verdict.not_before == verdict.not_after == moment_of(day(), 16)
+
+
+def test_mailbox_that_is_behind_sends_within_the_catch_up_spacing() -> None:
+    verdict = explain(behind(), NOON)
+    assert (verdict.why, verdict.not_before) == (Why.WAITING, NOON)
+    assert verdict.not_after == NOON + dt.timedelta(seconds=SPACING.mailbox_max)
 
 
 @pytest.mark.parametrize(
-    ("ramp", "factors", "text"),
+    ("waiting", "at"),
     [
-        (Ramp(start=5, step=3, target=40, floor=30), (("ramp", 40), ("variance", 38)), ""),
-        (
-            Ramp(start=5, step=3, target=40, floor=30),
-            (("ramp", 11),),
-            "below the minimum of 30: its ramp has not reached it yet",
-        ),
-        (Ramp(start=5, step=3, target=20, floor=30), (("ramp", 20),), "below the minimum of 30: its target is lower"),
-        (
-            Ramp(start=5, step=3, target=40, floor=30),
-            (("ramp", 40), ("health_throttled", 20), ("learnt", 12)),
-            "below the minimum of 30: many of its messages landed in spam",
-        ),
-        (
-            Ramp(start=5, step=3, target=40, floor=30),
-            (("ramp", 40), ("plan", 35), ("learnt", 12)),
-            "below the minimum of 30: its provider turned out to take no more",
-        ),
+        (Waiting(NOON + dt.timedelta(minutes=5), TOMORROW), NOON + dt.timedelta(minutes=5)),
+        (Waiting(NOON + dt.timedelta(minutes=5), TOMORROW, False), moment_of(day(), 16)),
+        (Waiting(NOON - dt.timedelta(minutes=5), NOON), moment_of(day(), 16)),
     ],
+    ids=["due first", "its recipient cannot receive", "its time is over"],
 )
-def test_what_took_the_quota_below_the_minimum_is_told(
-    ramp: Ramp, factors: tuple[tuple[str, int], ...], text: str
-) -> None:
-    budget = Budget(quota=factors[-1][1], floor=0, ramp_day=1, factors=factors)
-    assert shortfall_text(budget, ramp) == text
-
-
-def test_spent_cap_is_named_and_bounds_the_next_send() -> None:
-    verdict = explain(replace(WELL, caps=(SPENT,)), SPACING, NOON)
-    assert verdict.why is Why.CAP
-    assert "300 of the 300" in verdict.text
-    assert verdict.not_before == SOON
-
-
-def test_spacing_bounds_the_next_send() -> None:
-    verdict = explain(replace(WELL, next_ok_at=SOON), SPACING, NOON)
-    assert verdict.why is Why.SPACING
-    assert verdict.next_send_at is not None
-    assert verdict.next_send_at >= SOON
-
-
-def test_mailbox_on_time_waits_for_its_even_share() -> None:
-    verdict = explain(WELL, SPACING, NOON)
-    assert verdict.why is Why.WAITING
-    assert verdict.next_send_at is not None
-    assert NOON < verdict.next_send_at < NOON + dt.timedelta(minutes=30)
-
-
-def test_answer_that_is_due_first_is_the_next_send() -> None:
-    answer = NOON + dt.timedelta(minutes=1)
-    assert explain(replace(WELL, answers_due=(answer,)), SPACING, NOON).next_send_at == answer
+def test_answer_is_the_next_send_when_it_can_go(waiting: Waiting, at: dt.datetime) -> None:
+    assert explain(seen(waiting=(waiting,)), NOON).next_send_at == at
 
 
 def test_closed_window_names_the_next_opening() -> None:
-    evening = OPENS + dt.timedelta(hours=17)
-    verdict = explain(WELL, SPACING, evening)
-    assert (verdict.why, verdict.next_send_at) == (Why.WINDOW, TOMORROW)
+    verdict = explain(WELL, OPENS + dt.timedelta(hours=17))
+    assert (verdict.why, verdict.not_before) == (Why.WINDOW, TOMORROW)
 
 
 def test_rest_until_after_the_window_moves_to_the_next_day() -> None:
     late = OPENS + dt.timedelta(hours=16, minutes=1)
-    verdict = explain(replace(WELL, resting_until=late, resting_reason="daily_limit"), SPACING, NOON)
+    verdict = explain(replace(WELL, rest=rests(late)), NOON)
     assert verdict.why is Why.RESTING
-    assert verdict.next_send_at == TOMORROW
+    assert verdict.next_send_at is not None
+    assert verdict.next_send_at >= TOMORROW
+
+
+@given(taken=st.integers(0, 39), asked=st.integers(0, 57_599), later=st.integers(0, 7200), seed=st.integers())
+def test_span_holds_whatever_was_planned_before(taken: int, asked: int, later: int, seed: int) -> None:
+    """Asked for a plan at one moment, and for the span at a later one at which it is still to come."""
+    row = day(taken=taken, attempts=taken)
+    planned_at = OPENS + dt.timedelta(seconds=asked)
+    planned = next_send_at(row, planned_at, SPACING, Random(seed))
+    now = planned_at + dt.timedelta(seconds=later)
+    if planned is None or planned < now:
+        return
+    span = due_span(row, now, SPACING)
+    assert span is not None
+    assert span[0] <= planned <= span[1]

@@ -61,7 +61,8 @@ async def test_limits_of_plan_and_provider_and_what_was_learnt_are_named(ground:
     )
     mailbox = await _only(ground)
     learnt = DayLimit("learnt", 9, TOMORROW)  # on the mailbox's calendar
-    assert mailbox.day_limits == (DayLimit("plan", 12), DayLimit("provider", 15), learnt)
+    provider = DayLimit("provider", 20), DayLimit("own_mail", 15)
+    assert mailbox.day_limits == (DayLimit("plan", 12), *provider, learnt)
     assert mailbox.priority == 3
 
 

@@ -11,7 +11,7 @@ from warmupd.core.mailbox import Defaults, Hours, MailboxState, Ramp
 from warmupd.core.ramp import resolve_budget
 from warmupd.core.window import window_of
 from warmupd.errors import UsageError
-from warmupd.store import diagnosis, enrolment, fleet, mailbox_report, reports, slots, users
+from warmupd.store import diagnosis, enrolment, fleet, mailbox_report, reports, roster, slots, users
 from warmupd.store.accounts import NewMailbox, add_mailbox, seal_secrets
 from warmupd.store.database import Database
 from warmupd.store.days import open_days
@@ -129,7 +129,7 @@ async def test_unproven_mailboxes_with_three_messages_do_not_count_as_recipients
     owner = await user(db)
     anna, bert, carl = [await mailbox(db, owner, f"{name}@example.com") for name in "abc"]
     await db.execute("UPDATE proofs SET unproven_sends = 3 WHERE mailbox_id = ANY ($1)", [bert, carl])
-    recipients = await mailbox_report.recipients_of(db, anna)
+    recipients = (await roster.recipients(db, [anna], at=NOW))[anna]
     assert (recipients.others, recipients.receiving, recipients.available) == (2, 2, 0)
     assert await reports.narrow_pools(db) == []  # nobody has looked yet
     await db.execute("UPDATE mailbox_visits SET last_visit_at = now()")

@@ -13,16 +13,31 @@ if TYPE_CHECKING:
     from warmupd.daemon.explain import Explained
 
 EXAMPLE = "Example: warmupd explain anna@example.com"
-FACTORS = {
+FACTORS = {  # factor of a budget or of a day that falls short: in words
     "ramp": "ramp",
     "variance": "daily variation",
-    "health_watch": "health, watched",
-    "health_throttled": "health, throttled",
-    "health_suspended": "health, suspended",
+    "health_watch": "watched for spam",
+    "health_throttled": "throttled for spam",
+    "health_suspended": "suspended for spam",
     "short_day": "cut short by a changed zone or hours",
     "plan": "limit of the plan",
     "provider": "limit of the provider",
+    "own_mail": "owner's own mail",
     "learnt": "limit learnt from the provider",
+    "target": "target",
+    "state": "paused, suspended or only receiving",
+    "weekend": "weekend",
+    "not_begun": "day not begun",
+    "fleet_stopped": "fleet stopped",
+    "no_worker": "no worker",
+    "recipients": "too few recipients",
+    "resting": "resting",
+    "host": "mail server away",
+    "attempts": "attempts used up",
+    "unknown": "outcomes lost",
+    "cap": "caps",
+    "spacing": "window too short",
+    "late": "too late in the day",
 }
 
 Address = Annotated[str, typer.Argument(metavar="MAILBOX", help="Its address.", show_default=False)]
@@ -67,12 +82,15 @@ def _facts(explained: "Explained") -> Iterator[tuple[str, str]]:
     yield "State", state + (f", until {_clock(explained, row.state_until)}" if row.state_until else "")
     yield "Window", _window(explained)
     yield "Quota", _quota(explained)
+    yield "Short", explained.shortfall
     yield "Health", _health(explained)
     yield "Today", _today(explained)
     yield "Answers", _waiting(explained)
     yield "Next send", _next(explained)
-    if row.resting_until is not None and row.resting_until > explained.at:
-        yield "Resting", f"until {_clock(explained, row.resting_until)}: {row.resting_reason.replace('_', ' ')}"
+    if (rest := row.rest(explained.at)) is not None:
+        yield "Resting", f"until {_clock(explained, rest.until)} ({rest.reason.replace('_', ' ')}): {rest.message}"
+    if (host := explained.host_rest) is not None:
+        yield "Mail server", f"left alone until {_clock(explained, host.until)}: {host.message}"
     yield "Recipients", _recipients(explained)
     yield "Caps", _caps(explained)
     yield "Fleet", "sending is stopped" if explained.fleet_stopped else ""
@@ -98,8 +116,7 @@ def _quota(explained: "Explained") -> str:
         ramp = explained.ramp
         return f"not set yet today; the ramp starts at {ramp.start}, adds {ramp.step} a day, and ends at {ramp.target}"
     factors = [f"{FACTORS.get(word, word)} {quota}" for word, quota in budget.factors]
-    short = f"; {explained.shortfall}" if explained.shortfall else ""
-    return f"{budget.quota} (day {budget.ramp_day} of the ramp: {', '.join(factors)}){short}"
+    return f"{budget.quota} (day {budget.ramp_day} of the ramp: {', '.join(factors)})"
 
 
 def _health(explained: "Explained") -> str:
@@ -138,10 +155,15 @@ def _next(explained: "Explained") -> str:
     verdict = explained.verdict
     if verdict.next_send_at is None:
         return "none until that changes"
-    about = f"about {_clock(explained, verdict.next_send_at)}"
-    if verdict.not_before is not None and explained.at < verdict.not_before < verdict.next_send_at:
-        about += f", not before {_clock(explained, verdict.not_before)}"
-    return about
+    about = told = _clock(explained, verdict.next_send_at)
+    first, last = verdict.not_before, verdict.not_after
+    if first is not None and explained.at < first and _clock(explained, first) != about:
+        told += f", not before {_clock(explained, first)}"
+    if last is None:
+        return f"about {told}, or later: that depends on others"
+    if _clock(explained, last) != about:
+        told += f", by {_clock(explained, last)} at the latest"
+    return f"about {told}"
 
 
 def _recipients(explained: "Explained") -> str:
@@ -152,6 +174,8 @@ def _recipients(explained: "Explained") -> str:
     told = f"{count(recipients.available, 'other mailbox')} in {pool}, {recipients.proven} proven"
     if recipients.exhausted:
         told += f"; {recipients.exhausted} left out, not proven after three messages"
+    if recipients.spared:
+        told += f"; {recipients.spared} spared for a while, full or written to too often"
     if resting := recipients.others - recipients.receiving:
         told += f"; {resting} not active"
     return told

@@ -147,7 +147,7 @@ def _cells(one: "Listed") -> list[str]:
 
 def _held(one: "Listed", now: dt.datetime) -> str:
     """What keeps it from sending this moment, and when it sends next as far as can be told."""
-    from warmupd.core.explanation import Why
+    from warmupd.core.obstacle import Why
     from warmupd.core.window import zone_info
 
     verdict = one.verdict

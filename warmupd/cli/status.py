@@ -143,6 +143,7 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
     yield "Today", f"{sent}, {today.in_flight} in flight, {failed}, {today.unknown} unknown"
     yield "Quotas", ", ".join(f"{number:,} {PROGRESS.get(word, word)}" for word, number in progress.items() if number)
     yield "Minimum", _minimum(overview)
+    yield "Held back", _held_back(overview)
     yield "Capacity", _capacity(overview)
     yield "Mailboxes", ", ".join(f"{number:,} {state}" for state, number in overview.mailboxes.items())
     yield "Health", ", ".join(f"{number:,} {band.lower()}" for band, number in overview.health.items())
@@ -178,6 +179,14 @@ def _capacity(overview: "Overview") -> str:
     if not overview.capacity:
         return "enough for the quotas of today" if overview.today.quota else ""
     return f"too little, by {', '.join(dict.fromkeys(short.setting for short in overview.capacity))}: see below"
+
+
+def _held_back(overview: "Overview") -> str:
+    """How many mailboxes that owe their minimum, or might, cannot send it today, by what keeps them from it."""
+    from warmupd.cli.explain import FACTORS
+
+    losses = ((word, number) for word, number in overview.losses.items() if word not in BELOW)
+    return ", ".join(f"{number:,} {FACTORS.get(word, word)}" for word, number in losses)
 
 
 def _placement(overview: "Overview") -> str:

@@ -1,80 +1,15 @@
-"""Why a mailbox is or is not sending: the same reasons, in the same order, as reserve would find them."""
+"""Why a mailbox is or is not sending: the first reason against it, and when it sends next as far as can be told."""
 
 import datetime as dt
-from dataclasses import dataclass
-from enum import StrEnum
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from warmupd.core.capacity import CapUse
-from warmupd.core.mailbox import DayRow, Mailbox, MailboxState, Ramp
-from warmupd.core.pacing import Spacing, deficit, even_gap
-from warmupd.core.ramp import Budget
+from warmupd.core.forecast import Due, Outlook, next_due
+from warmupd.core.health import Band
+from warmupd.core.mailbox import DayRow, MailboxState
+from warmupd.core.obstacle import Obstacle, Why, nobody, obstacles_of
+from warmupd.core.situation import Situation
 from warmupd.core.window import local_day, window_of
-
-SHORT_WORDS = {  # factor that took the quota below the daily minimum: in words
-    "health_watch": "some of its messages landed in spam",
-    "health_throttled": "many of its messages landed in spam",
-    "health_suspended": "most of its messages landed in spam",
-    "short_day": "its zone or hours were changed, and the day begins late",
-    "plan": "its user's plan allows no more",
-    "provider": "its provider's limit, less its owner's own mail, allows no more",
-    "learnt": "its provider turned out to take no more",
-}
-
-
-class Why(StrEnum):
-    """The first thing that keeps a mailbox from sending this moment; stable words, for scripts."""
-
-    PAUSED = "paused"
-    SUSPENDED = "suspended"
-    AUTH_FAILED = "auth_failed"
-    REMOVED = "removed"
-    FLEET_STOPPED = "fleet_stopped"
-    NO_WORKER = "no_worker"
-    QUOTA_MET = "quota_met"
-    NO_ATTEMPTS = "no_attempts"
-    WINDOW = "window"
-    NO_DAY = "no_day"
-    RESTING = "resting"
-    NO_RECIPIENT = "no_recipient"
-    CAP = "cap"
-    RECEIVE_ONLY = "receive_only"
-    SPACING = "spacing"
-    WAITING = "waiting"  # nothing is in its way: its next send is simply not due yet, or due now
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Recipients:
-    """The other mailboxes of a mailbox's pool."""
-
-    others: int  # enrolled, in whatever state
-    receiving: int  # of these, in a state in which they can be written to
-    proven: int  # of these, proven to be their owner's
-    exhausted: int  # receiving and not proven, with the three messages that an unproven one may get
-
-    @property
-    def available(self) -> int:
-        return self.receiving - self.exhausted
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Situation:
-    """All that decides when a mailbox sends next."""
-
-    mailbox: Mailbox
-    state_reason: str
-    state_until: dt.datetime | None
-    day: DayRow | None  # today's, if it is open
-    opens_at: dt.datetime  # when its next day is opened, the one after `day`; now when that is due
-    answers_due: tuple[dt.datetime, ...]  # PENDING answers and retries, in order
-    next_ok_at: dt.datetime | None  # spacing since the last reservation
-    resting_until: dt.datetime | None
-    resting_reason: str
-    recipients: Recipients
-    caps: tuple[CapUse, ...]
-    fleet_stopped: bool
-    worker: str | None  # whoever holds the slot now
-    last_error: str
-    last_remedy: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -86,32 +21,30 @@ class Verdict:
     remedy: str = ""
     next_send_at: dt.datetime | None = None  # an estimate; None: not until something changes
     not_before: dt.datetime | None = None  # spacing, rest, caps and window allow none earlier
+    not_after: dt.datetime | None = None  # unless something gets in its way; None: it depends on others
 
 
-def explain(situation: Situation, spacing: Spacing, now: dt.datetime) -> Verdict:
+def explain(situation: Situation, now: dt.datetime) -> Verdict:
     """The first reason against a send now; when there is none, when the next one is due."""
-    return _by_state(situation) or _by_fleet(situation) or _by_day(situation, spacing, now)
+    return _by_state(situation, now) or _by_fleet(situation) or _by_day(situation, now)
 
 
-def _by_state(situation: Situation) -> Verdict | None:
+def _by_state(situation: Situation, now: dt.datetime) -> Verdict | None:
     reason = situation.state_reason
-    match situation.mailbox.state:
+    match situation.outlook.mailbox.state:
         case MailboxState.PAUSED:
-            return Verdict(
-                why=Why.PAUSED, text=_with("it is paused", reason), remedy="`warmupd mailbox resume` ends that"
-            )
+            remedy = "`warmupd mailbox resume` ends that"
+            return Verdict(why=Why.PAUSED, text=_with("it is paused", reason), remedy=remedy)
         case MailboxState.SUSPENDED:
-            remedy = situation.last_remedy or "mend what is shown, then `warmupd mailbox resume`"
-            until = situation.state_until
-            return Verdict(
-                why=Why.SUSPENDED,
-                text=_with("it is suspended", reason),
-                remedy=remedy,
-                next_send_at=until,
-                not_before=until,
-            )
+            text, until = _with("it is suspended", reason), situation.state_until
+            remedy = _suspension_remedy(situation)
+            if until is None:
+                return Verdict(why=Why.SUSPENDED, text=text, remedy=remedy)
+            due = next_due(situation.outlook, max(until, now))
+            return _foretold(Why.SUSPENDED, text, due, not_before=until, remedy=remedy)
         case MailboxState.AUTH_FAILED:
-            remedy = situation.last_remedy or "enter the password again with `warmupd mailbox set`"
+            remedy = situation.last_remedy if situation.last_error == reason else ""
+            remedy = remedy or "enter the password again with `warmupd mailbox set`"
             return Verdict(why=Why.AUTH_FAILED, text=_with("its login is refused", reason), remedy=remedy)
         case MailboxState.REMOVED:
             return Verdict(why=Why.REMOVED, text="it was removed")
@@ -119,128 +52,125 @@ def _by_state(situation: Situation) -> Verdict | None:
             return None
 
 
+def _suspension_remedy(situation: Situation) -> str:
+    """What was last shown may have another cause than the suspension."""
+    if situation.outlook.mailbox.health is Band.SUSPENDED:
+        return "it comes back by itself at half its volume; see to the domain's SPF, DKIM and DMARC meanwhile"
+    return situation.last_remedy or "mend what is shown, then `warmupd mailbox resume`"
+
+
 def _by_fleet(situation: Situation) -> Verdict | None:
     if situation.fleet_stopped:
-        return Verdict(
-            why=Why.FLEET_STOPPED,
-            text="sending is stopped for the whole fleet",
-            remedy="`warmupd fleet start` ends that",
-        )
+        text = "sending is stopped for the whole fleet"
+        return Verdict(why=Why.FLEET_STOPPED, text=text, remedy="`warmupd fleet start` ends that")
     if situation.worker is None:
-        return Verdict(
-            why=Why.NO_WORKER,
-            text="no worker holds its slot",
-            remedy="start one with `warmupd run`, or see `warmupd status`",
-        )
-    if situation.mailbox.state is MailboxState.RECEIVE_ONLY and not situation.answers_due:
+        remedy = "start one with `warmupd run`, or see `warmupd status`"
+        return Verdict(why=Why.NO_WORKER, text="no worker holds its slot", remedy=remedy)
+    if situation.outlook.mailbox.state is MailboxState.RECEIVE_ONLY and not situation.outlook.answers:
         return Verdict(why=Why.RECEIVE_ONLY, text="it only receives and answers, and no answer is planned")
     return None
 
 
-def _by_day(situation: Situation, spacing: Spacing, now: dt.datetime) -> Verdict:
-    mailbox, day = situation.mailbox, situation.day
-    if day is None:
-        if situation.opens_at <= now:
-            return _later(Why.NO_DAY, "its window is open, and a worker opens its day within a minute", now)
-        window = window_of(local_day(now, mailbox.zone), mailbox.zone, mailbox.hours)
-        if window is not None and now in window:
-            late = "it was enrolled too late for what is left of today's window, and begins with the next"
-            text = "its zone or hours were changed, and its last day counts until the next begins"
-            text = text if mailbox.ramp_days else late
-            return _later(Why.WINDOW, text, situation.opens_at)
-        return _later(Why.WINDOW, "its window is closed", situation.opens_at)
-    tomorrow = situation.opens_at
+def _by_day(situation: Situation, now: dt.datetime) -> Verdict:
+    outlook = situation.outlook
+    day, due = outlook.day_at(now), next_due(outlook, now)
+    sends = day is not None and day.left and day.attempts < day.most_attempts and now < day.closes_at
+    if day is not None and sends and due is not None:
+        return _within_day(situation, day, due, now)
+    if sends and outlook.lonely:
+        found = nobody(situation.recipients)
+        return Verdict(why=found.why, text=found.text, remedy=found.remedy)
+    opens_at = outlook.following(now if day is None else max(now, day.closes_at)).window.opens_at
+    not_before = max(now, opens_at, situation.rest.until if situation.rest else now)
+    why, text, remedy = _over(situation, day, now) if day is not None else _unopened(outlook, opens_at, now)
+    if due is None and outlook.lonely:
+        found = nobody(situation.recipients)
+        text, remedy = f"{text}, and {found.text}", found.remedy
+    due = due and _held(outlook, due, not_before)
+    return _foretold(why, text, due, not_before=not_before, remedy=remedy)
+
+
+def _over(situation: Situation, day: DayRow, now: dt.datetime) -> tuple[Why, str, str]:
+    """Why nothing more is sent on a day."""
     if not day.left:
-        return _later(Why.QUOTA_MET, f"its quota of {day.quota} is used up for today", tomorrow)
+        flying = f", {situation.in_flight} of them still under way" if situation.in_flight else ""
+        text = f"its quota of {day.quota} for today is used up{flying}" if day.quota else "it may send nothing today"
+        return Why.QUOTA_MET, text, ""
     if day.attempts >= day.most_attempts:
-        text = f"all {day.most_attempts} attempts of today are used up"
-        return Verdict(
-            why=Why.NO_ATTEMPTS, text=text, remedy=situation.last_remedy, next_send_at=tomorrow, not_before=tomorrow
-        )
+        return Why.NO_ATTEMPTS, f"all {day.most_attempts} attempts of today are used up", situation.last_remedy
     if now >= day.closes_at:
-        return _later(Why.WINDOW, "its window is closed for today", tomorrow)
-    return _within_day(situation, day, spacing, now, tomorrow)
+        return Why.WINDOW, "its window is closed", ""
+    return Why.QUOTA_MET, "it owes nothing more", ""
 
 
-def _within_day(
-    situation: Situation, day: DayRow, spacing: Spacing, now: dt.datetime, tomorrow: dt.datetime
+def _unopened(outlook: Outlook, opens_at: dt.datetime, now: dt.datetime) -> tuple[Why, str, str]:
+    """Why there is no day to send on."""
+    if opens_at <= now:
+        return Why.NO_DAY, "its window is open, and a worker opens its day within a minute", ""
+    mailbox = outlook.mailbox
+    window = window_of(local_day(now, mailbox.zone), mailbox.zone, mailbox.hours)
+    if window is None or now not in window:
+        return Why.WINDOW, _closed(outlook, now), ""
+    late = "it was enrolled too late for what is left of today's window, and begins with the next"
+    moved = "its zone or hours were changed, and its last day counts until the next begins"
+    return Why.WINDOW, moved if mailbox.ramp_days else late, ""
+
+
+def _closed(outlook: Outlook, now: dt.datetime) -> str:
+    mailbox = outlook.mailbox
+    if mailbox.hours.weekdays_only and local_day(now, mailbox.zone).weekday() >= 5:
+        return "it sends on weekdays only"
+    return "its window is closed"
+
+
+def _within_day(situation: Situation, day: DayRow, due: Due, now: dt.datetime) -> Verdict:
+    found = list(obstacles_of(situation, day, due, now))
+    for endless in (one for one in found if one.until is None):
+        return Verdict(why=endless.why, text=endless.text, remedy=endless.remedy)
+    if not found:
+        spread = "nothing is in its way; its sends are spread over the day"
+        return _foretold(Why.WAITING, "its next send is due" if due.first <= now else spread, due)
+    until = max(one.until or now for one in found)
+    due = _held(situation.outlook, due, until)
+    first = found[0]
+    return replace(
+        _foretold(first.why, first.text, due, not_before=until, remedy=first.remedy), not_after=_latest(found, due)
+    )
+
+
+def _latest(found: Sequence[Obstacle], due: Due) -> dt.datetime | None:
+    """When it has sent at the latest; None when that depends on others."""
+    latest = due.last
+    for one in found:
+        if one.then_within is None or one.until is None:
+            return None
+        latest = max(latest, one.until + one.then_within)
+    return latest
+
+
+def _held(outlook: Outlook, due: Due, until: dt.datetime) -> Due:
+    """When what was due is sent, if nothing may be before `until`."""
+    day = outlook.day_at(until)
+    if due.first >= until or (day is not None and until < day.closes_at):
+        return due.held(until)
+    return next_due(outlook, until) or due.held(until)
+
+
+def _foretold(
+    why: Why, text: str, due: Due | None, *, not_before: dt.datetime | None = None, remedy: str = ""
 ) -> Verdict:
-    about = _estimate(situation, day, spacing, now)
-    obstacles = _obstacles(situation, day)
-    not_before = max([now, *(until for _, _, _, until in obstacles if until is not None)])
-    if not_before >= day.closes_at:
-        not_before = about = max(tomorrow, not_before)
-    next_at = max(about, not_before)
-    for why, text, remedy, until in obstacles:
-        if until is None:
-            return Verdict(why=why, text=text, remedy=remedy)
-        if until > now:
-            return Verdict(why=why, text=text, remedy=remedy, next_send_at=next_at, not_before=not_before)
-    text = "its next send is due" if next_at <= now else "nothing is in its way; its sends are spread over the window"
-    return Verdict(why=Why.WAITING, text=text, next_send_at=next_at, not_before=not_before)
-
-
-def _obstacles(situation: Situation, day: DayRow) -> list[tuple[Why, str, str, dt.datetime | None]]:
-    """What may stand in the way of an open day: reason, words, remedy, and until when (None: no end known)."""
-    found: list[tuple[Why, str, str, dt.datetime | None]] = [(Why.WINDOW, "its window is closed", "", day.opens_at)]
-    if situation.resting_until is not None:
-        text = f"it rests ({situation.resting_reason.replace('_', ' ')}): {situation.last_error}"
-        found.append((Why.RESTING, text, situation.last_remedy, situation.resting_until))
-    recipients = situation.recipients
-    if not recipients.available and not situation.answers_due:
-        found.append((Why.NO_RECIPIENT, *_nobody(recipients), None))
-    for cap in situation.caps:
-        if cap.free_at is not None:
-            text = f"{cap.used:,} of the {cap.limit:,} sends of the cap {cap.cap} are used"
-            found.append((Why.CAP, text, "", cap.free_at))
-    if situation.next_ok_at is not None:
-        found.append((Why.SPACING, "it has sent just now, and keeps its spacing", "", situation.next_ok_at))
-    return found
-
-
-def _nobody(recipients: Recipients) -> tuple[str, str]:
-    if recipients.exhausted:
-        return (
-            f"no other mailbox in its pool can receive: {recipients.exhausted} had three messages, none is proven yet",
-            "a visit looks within minutes; if none finds one, `warmupd mailbox check` tells why",
-        )
-    if recipients.others:
-        return "no other mailbox in its pool can receive: none is active", "`warmupd mailbox list` shows their states"
-    return "no other mailbox in its pool can receive: it is alone there", "enrol another with `warmupd mailbox add`"
-
-
-def _estimate(situation: Situation, day: DayRow, spacing: Spacing, now: dt.datetime) -> dt.datetime:
-    """When the next send is due without jitter: evenly spread, or the catch-up spacing when the mailbox is behind."""
-    due = [at for at in situation.answers_due if at < day.closes_at]
-    moments = due[:1]
-    remaining = day.left - len(due)
-    if situation.mailbox.state.starts and remaining > 0:
-        start = max(now, day.opens_at)
-        gap = even_gap(day, start, remaining, spacing)
-        if day.attempts == 0:
-            moments.append(start + dt.timedelta(seconds=gap / 2))
-        else:
-            if deficit(day, now) >= 1.5:
-                gap = min(gap, (spacing.mailbox_min + spacing.mailbox_max) / 2)
-            last = situation.next_ok_at - dt.timedelta(seconds=spacing.mailbox_min) if situation.next_ok_at else start
-            moments.append(max(now, last + dt.timedelta(seconds=gap)))
-    return min(moments, default=day.closes_at)
-
-
-def shortfall_text(budget: Budget, ramp: Ramp) -> str:
-    """Why a day's quota is below the daily minimum, and which factor took it there; "" when it is not."""
-    word = budget.short_by(ramp.floor)
-    if word is None:
-        return ""
-    if word == "ramp":
-        text = "its target is lower" if ramp.target < ramp.floor else "its ramp has not reached it yet"
-    else:
-        text = SHORT_WORDS.get(word, word.replace("_", " "))
-    return f"below the minimum of {ramp.floor}: {text}"
-
-
-def _later(why: Why, text: str, at: dt.datetime) -> Verdict:
-    return Verdict(why=why, text=text, next_send_at=at, not_before=at)
+    if due is None:
+        return Verdict(why=why, text=text, remedy=remedy)
+    if not_before is not None:
+        due = due.held(not_before)
+    return Verdict(
+        why=why,
+        text=text,
+        remedy=remedy,
+        next_send_at=due.about,
+        not_before=not_before or due.first,
+        not_after=due.last,
+    )
 
 
 def _with(text: str, reason: str) -> str:

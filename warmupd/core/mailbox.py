@@ -52,7 +52,7 @@ LEARNT_DAYS = 7  # for which a learnt limit holds as it is: each look whether it
 class DayLimit:
     """Most sends a local day by somebody's word. One that was learnt holds for a week, then grows by a tenth a day."""
 
-    word: str  # "plan", "provider" or "learnt"
+    word: str  # "plan", "provider", "own_mail" (the provider's, less the owner's own mail) or "learnt"
     sends: int
     learnt_on: dt.date | None = None
 
@@ -95,7 +95,7 @@ class Mailbox:
     hours: Hours
     ramp: Ramp
     ramp_days: int  # days that the ramp has advanced so far
-    day_limits: tuple[DayLimit, ...] = ()  # the provider's is less the owner's own mail
+    day_limits: tuple[DayLimit, ...] = ()
     health: Band = Band.HEALTHY
     user_gap: float = 1.0  # most seconds between sends of its user: half of what the user's quotas leave
     language: str = "en"

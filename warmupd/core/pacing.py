@@ -49,6 +49,24 @@ def next_send_at(
     return due_at if due_at < day.closes_at else None
 
 
+def due_span(
+    day: DayRow, now: dt.datetime, spacing: Spacing, *, reserved: int = 0
+) -> tuple[dt.datetime, dt.datetime] | None:
+    """The first and the last moment that `next_send_at` can have given, whenever up to `now` it was asked; else None.
+
+    Both are the same for a mailbox on time, whose next place has its moment. `now` may lie ahead.
+    """
+    if day.left - reserved <= 0 or day.attempts >= day.most_attempts or now >= day.closes_at:
+        return None
+    due_at = moment_of(day, day.taken)
+    gap = even_gap(day, max(now, day.opens_at), day.left, spacing)
+    if day.attempts == 0:
+        return (due_at, due_at) if due_at >= now else (now, _after(now, gap))
+    if due_at >= _after(now, spacing.mailbox_min):
+        return due_at, due_at
+    return max(now, due_at), _after(now, max(spacing.mailbox_min, min(spacing.mailbox_max, gap)))
+
+
 def moment_of(day: DayRow, place: int) -> dt.datetime:
     """When the `place`-th send of the day (0 is the first) is meant to be; all lie between opening and tail."""
     number = day.day.toordinal()

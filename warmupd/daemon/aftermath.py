@@ -4,17 +4,18 @@ import asyncio
 import datetime as dt
 from collections import Counter
 from contextlib import suppress
-from functools import partial
+from uuid import UUID
 
 from warmupd.core.job import Job
 from warmupd.core.mailbox import DayLimit, Mailbox, MailboxState
 from warmupd.core.outcome import Action, Outcome, OutcomeKind, backoff
+from warmupd.core.situation import Hold
 from warmupd.core.window import local_day
 from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.patience import patiently
-from warmupd.store import states, visits
+from warmupd.store import host_rests, spares, states, visits
 
 DAY = 86_400.0
 DOUBTS = 2  # refused logins, apart from each other, that make a mailbox AUTH_FAILED: one alone never does
@@ -35,7 +36,7 @@ CHECKED_WITHIN = 60.0  # seconds in which a recipient whose address was refused 
 class Aftermath:
     """Carries out an outcome's action. What it writes is advice for later; when Postgres stays away it is let go."""
 
-    def __init__(self, ground: Ground, book: Book, holds: Holds) -> None:
+    def __init__(self, ground: Ground, book: Book, holds: Holds, *, worker_id: UUID) -> None:
         self._ground = ground
         self._db = ground.db
         self._clock = ground.clock
@@ -43,16 +44,23 @@ class Aftermath:
         self._events = ground.events
         self._book = book
         self._holds = holds
+        self._worker_id = worker_id
         self._put_off: Counter[int] = Counter()  # how often in a row a mailbox was told to slow down; a send ends it
 
     async def follow(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
         """Do what the outcome asks for, beyond settling its job."""
         self._tell(mailbox, job, outcome)
-        if outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED:
-            self._holds.host_answered(mailbox.smtp_server)
+        reached = outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED
+        was_left_alone = reached and self._holds.host_answered(mailbox.smtp_server)
+
+        async def act() -> None:
+            if was_left_alone:
+                await host_rests.end_host_rest(self._db, self._worker_id, mailbox.smtp_server)
+            await self._act(mailbox, job, outcome)
+
         with suppress(TimeoutError):  # then it is learnt anew, by asking the server once more
             async with asyncio.timeout(WRITTEN_WITHIN):
-                await patiently(self._ground, "aftermath", partial(self._act, mailbox, job, outcome))
+                await patiently(self._ground, "aftermath", act)
 
     async def doubt_credentials(self, mailbox: Mailbox, message: str, remedy: str, *, visits: int = 0) -> None:
         """A login was refused. The first time the mailbox rests; a second one later makes it AUTH_FAILED.
@@ -117,15 +125,24 @@ class Aftermath:
             )
 
     async def _back_off_host(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        now = self._clock.now()
         if wait := self._holds.host_failed(mailbox.smtp_server, outcome.retry_after):
             self._events.host_shut(host=mailbox.smtp_server, seconds=wait)
-        await states.note_error(
-            self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
-        )
+            rest = Hold(
+                since=now,
+                until=now + dt.timedelta(seconds=wait),
+                reason=outcome.reason,
+                message=outcome.message,
+                remedy=outcome.remedy,
+            )
+            await host_rests.note_host_rest(self._db, self._worker_id, mailbox.smtp_server, rest)
+        await states.note_error(self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=now)
 
     async def _spare(self, mailbox: Mailbox, recipient_id: int, outcome: Outcome) -> None:
         now = self._clock.now()
-        self._book.spare(recipient_id, now + dt.timedelta(seconds=outcome.retry_after or SPARED))
+        until = now + dt.timedelta(seconds=outcome.retry_after or SPARED)
+        self._book.spare(recipient_id, until)
+        await spares.spare_recipient(self._db, recipient_id, until=until)
         if outcome.action is Action.CHECK_RECIPIENT:
             await visits.hasten_visit(self._db, recipient_id, before=now + dt.timedelta(seconds=CHECKED_WITHIN))
             recipient = self._book.mailboxes.get(recipient_id)

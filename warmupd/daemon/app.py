@@ -88,7 +88,7 @@ class Worker:
         )
         book = Book(db, defaults_of(config), variance=config.quota.variance, rules=health_of(config))
         holds = Holds(clock)
-        aftermath = Aftermath(self._ground, book, holds)
+        aftermath = Aftermath(self._ground, book, holds, worker_id=self.leases.worker_id)
         self.smtp = courier or self._build_smtp()
         self.settler = Settler(self._ground, on_settled=self._hear_settled)
         self.shard = self._build_shard(book, holds, aftermath)

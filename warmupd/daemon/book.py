@@ -12,7 +12,7 @@ from warmupd.core.opening import is_current, next_day
 from warmupd.core.outcome import OutcomeKind
 from warmupd.core.pairing import Directory, Fit, choose_recipient
 from warmupd.core.ramp import Budget, resolve_budget
-from warmupd.store import days, directories, jobs, mailboxes
+from warmupd.store import days, directories, jobs, mailboxes, spares
 from warmupd.store.database import Database
 from warmupd.store.jobs import Settlement
 
@@ -34,13 +34,17 @@ class Book:
         self._db = db
         self._variance = variance
         self._not_now: dict[int, float] = {}  # recipients that cannot take more for a while: until (epoch seconds)
+        self._aside: dict[int, set[int]] = defaultdict(set)  # recipient -> mailboxes whose jobs for it were set aside
         self._unproven: dict[int, float] = {}  # recipients that had all that they get without a proof: until
 
     async def load(self, now: dt.datetime) -> None:
         """Read everything anew: mailboxes, their last days, what waits, and the pools' directories."""
         self.mailboxes = {mailbox.id: mailbox for mailbox in await mailboxes.load_mailboxes(self._db, self.defaults)}
         self.days = await days.load_days(self._db, list(self.mailboxes))
+        for recipient_id, until in (await spares.load_spares(self._db, at=now)).items():
+            self.spare(recipient_id, until)
         self.waiting.clear()
+        self._aside.clear()
         self._add_waiting(await jobs.load_waiting(self._db))
         await self.agree_directories(now)
 
@@ -159,13 +163,22 @@ class Book:
                 )
             )
 
-    def spare(self, recipient_id: int, until: dt.datetime, *, unproven: bool = False) -> None:
-        """Choose this recipient for nobody until then, or, when it is `unproven`, until it is proven."""
-        known = self._unproven if unproven else self._not_now
+    def set_aside(self, job: WaitingJob) -> None:
+        """The job's recipient can have nothing now: it holds up no other, and is read again with the recipient."""
+        self.forget_waiting(job.id, job.mailbox_id)
+        self._aside[job.recipient_id].add(job.mailbox_id)
+
+    def take_up(self, recipient_ids: Iterable[int]) -> set[int]:
+        """The mailboxes with jobs that were set aside for these recipients: their waiting jobs are to be read anew."""
+        return set().union(*(self._aside.pop(recipient_id, ()) for recipient_id in recipient_ids))
+
+    def spare(self, recipient_id: int, until: dt.datetime, *, or_proof: bool = False) -> None:
+        """Choose this recipient for nobody until then, or with `or_proof` until it has proven the address."""
+        known = self._unproven if or_proof else self._not_now
         known[recipient_id] = max(known.get(recipient_id, 0.0), until.timestamp())
 
     def welcome(self, recipient_id: int) -> None:
-        """The recipient has proven the address. One that is full, or was written to too fast, is still spared."""
+        """The recipient has proven the address, or was changed: it is spared no longer, if that was why."""
         self._unproven.pop(recipient_id, None)
 
     def choose_recipient(self, mailbox: Mailbox, turn: int, now: dt.datetime) -> int | None:

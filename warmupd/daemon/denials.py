@@ -49,15 +49,17 @@ class Denials:
             self._schedule.push(mailbox.id, again)
 
     async def _other_recipient(self, denied: Denied, now: dt.datetime) -> None:
-        """Spare the recipient for a while. A job that waits for it holds up no other: it waits for the next resync."""
+        """Spare the recipient for a while. A job that waits for it holds up no other."""
         request, book = denied.request, self._schedule.book
-        unproven = denied.why == "unproven"
-        book.spare(request.recipient_id, now + dt.timedelta(seconds=SPARED), unproven=unproven)
+        book.spare(request.recipient_id, now + dt.timedelta(seconds=SPARED), or_proof=True)
         if denied.why == "recipient":
             await book.reload([request.recipient_id], now)
+        soon = now + dt.timedelta(seconds=SOON * self._rng.uniform(0.5, 1.5))
         if request.waiting:
-            book.forget_waiting(request.waiting.id, request.mailbox_id)
-        self._schedule.push(request.mailbox_id, now + dt.timedelta(seconds=SOON * self._rng.uniform(0.5, 1.5)))
+            book.set_aside(request.waiting)
+            self._schedule.plan(request.mailbox_id, not_before=soon)  # its first sends keep their moments
+        else:
+            self._schedule.push(request.mailbox_id, soon)
 
     def _again(self, denied: Denied, now: dt.datetime) -> dt.datetime:
         """When to ask again: as the answer says, and a little later, each a little differently."""

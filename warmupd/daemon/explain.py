@@ -6,19 +6,21 @@ from dataclasses import dataclass
 
 from warmupd.config import Config
 from warmupd.core.capacity import CapUse
-from warmupd.core.explanation import Recipients, Situation, Verdict, explain, shortfall_text
+from warmupd.core.explanation import Verdict, explain
 from warmupd.core.health import Placements, score
-from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import Hours, Mailbox, Ramp
-from warmupd.core.opening import is_current, next_day
-from warmupd.core.pacing import Spacing
 from warmupd.core.ramp import Budget
+from warmupd.core.shortfall import Loss, shortfall_text
+from warmupd.core.situation import Hold, Recipients
 from warmupd.core.window import local_day, window_of
 from warmupd.daemon.options import defaults_of, health_of
+from warmupd.daemon.quota import quota_report
+from warmupd.daemon.situation import Known, situation_of
 from warmupd.errors import NotFound
-from warmupd.store import fleet, mailbox_report, reports
+from warmupd.store import fleet, mailbox_report, reports, roster
 from warmupd.store.bands import recent_placements
 from warmupd.store.database import Database
+from warmupd.store.host_rests import host_rests_of
 from warmupd.store.mailboxes import load_mailboxes
 
 
@@ -37,101 +39,67 @@ class Explained:
     budget: Budget | None  # how its quota came about
     health: Placements  # where its messages of the last days were found
     score: float | None  # share of them in the inbox; None: too few to say
-    shortfall: str  # why the quota is below the daily minimum; "" when it is not
+    losses: Sequence[Loss]  # what keeps it below its daily minimum today
+    shortfall: str  # the same in a sentence; "" when nothing does
     left: int  # places of the day that are free
     attempts_left: int
     jobs: Sequence[mailbox_report.OpenJob]  # in flight, lost, and waiting, the next first
     recipients: Recipients
     caps: Sequence[CapUse]
+    host_rest: Hold | None  # its mail server is left alone for a while
     fleet_stopped: bool
     holder: mailbox_report.SlotHolder | None
     placement_7d: Mapping[str, int]  # where its messages were found, by placement
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class _Rows:
-    mailbox: Mailbox
-    row: mailbox_report.MailboxReport
-    today: reports.DayCounts | None
-    opens_at: dt.datetime
-    settings: fleet.FleetSettings
-    jobs: Sequence[mailbox_report.OpenJob]
-    recipients: Recipients
-    caps: Sequence[CapUse]
-    holder: mailbox_report.SlotHolder | None
-
-
 async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: dt.datetime) -> Explained:
     """Everything about one mailbox, as of `at`; NotFound when it is not there (any more)."""
-    rows = await _read(db, config, mailbox_id, at)
-    mailbox, today = rows.mailbox, rows.today
-    gap = rows.settings.limits["mailbox_gap_seconds"]
-    budget = None if today is None else await mailbox_report.budget_of(db, mailbox_id, today.day.day)
+    found = await load_mailboxes(db, defaults_of(config), [mailbox_id])
+    if not found:
+        raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
+    (mailbox,) = found
+    (row,) = await mailbox_report.mailbox_reports(db, [mailbox_id])
+    settings = await fleet.fleet_settings(db, at=at)
+    jobs = (await mailbox_report.open_jobs(db, [mailbox_id])).get(mailbox_id, [])
+    last = (await reports.days_of(db, [mailbox_id])).get(mailbox_id)
+    holder = await mailbox_report.holder_of(db, row.slot, at=at)
+    known = Known(
+        mailbox=mailbox,
+        row=row,
+        last_day=None if last is None else last.day,
+        jobs=jobs,
+        recipients=(await roster.recipients(db, [mailbox_id], at=at))[mailbox_id],
+        caps=await fleet.cap_use(db, at=at, user_id=mailbox.user_id),
+        host_rest=(await host_rests_of(db, [mailbox_id], at=at)).get(mailbox_id),
+        worker=None if holder is None else holder.name,
+    )
+    situation = situation_of(known, config, settings, at=at)
+    today = last if situation.outlook.day_at(at) is not None else None
     placements, inbox_share = await _health(db, config, mailbox_id, at=at)
-    spacing = Spacing(mailbox_min=gap, mailbox_max=max(gap, config.spacing.same_mailbox_max_minutes * 60.0))
+    (quota,) = await quota_report(db, config, at=at, ids=[mailbox_id])
     return Explained(
         at=at,
-        mailbox=rows.row,
-        verdict=explain(_situation(rows), spacing, at),
+        mailbox=row,
+        verdict=explain(situation, at),
         zone=mailbox.zone,
         hours=mailbox.hours,
         ramp=mailbox.ramp,
         window_open=_is_open(mailbox, today, at),
         today=today,
-        budget=budget,
+        budget=None if today is None else await mailbox_report.budget_of(db, mailbox_id, today.day.day),
         health=placements,
         score=inbox_share,
-        shortfall="" if budget is None else shortfall_text(budget, mailbox.ramp),
+        losses=quota.losses,
+        shortfall=shortfall_text(quota.losses, mailbox.ramp.floor),
         left=0 if today is None else today.day.left,
         attempts_left=0 if today is None else max(0, today.day.most_attempts - today.day.attempts),
-        jobs=rows.jobs,
-        recipients=rows.recipients,
-        caps=rows.caps,
-        fleet_stopped=rows.settings.sending_stopped,
-        holder=rows.holder,
+        jobs=jobs,
+        recipients=situation.recipients,
+        caps=situation.caps,
+        host_rest=situation.host,
+        fleet_stopped=situation.fleet_stopped,
+        holder=holder,
         placement_7d=await reports.placements(db, at=at, sender_id=mailbox_id),
-    )
-
-
-async def _read(db: Database, config: Config, mailbox_id: int, at: dt.datetime) -> _Rows:
-    defaults = defaults_of(config)
-    found = await load_mailboxes(db, defaults, [mailbox_id])
-    if not found:
-        raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
-    (mailbox,) = found
-    (row,) = await mailbox_report.mailbox_reports(db, [mailbox_id])
-    last = (await reports.days_of(db, [mailbox_id])).get(mailbox_id)
-    return _Rows(
-        mailbox=mailbox,
-        row=row,
-        today=last if last is not None and is_current(last.day, mailbox.zone, at) else None,
-        opens_at=max(at, next_day(mailbox, at, None if last is None else last.day).window.opens_at),
-        settings=await fleet.fleet_settings(db, at=at),
-        jobs=await mailbox_report.open_jobs_of(db, mailbox_id),
-        recipients=await mailbox_report.recipients_of(db, mailbox_id),
-        caps=await fleet.cap_use(db, at=at, user_id=mailbox.user_id),
-        holder=await mailbox_report.holder_of(db, row.slot, at=at),
-    )
-
-
-def _situation(rows: _Rows) -> Situation:
-    row = rows.row
-    return Situation(
-        mailbox=rows.mailbox,
-        state_reason=row.state_reason,
-        state_until=row.state_until,
-        day=None if rows.today is None else rows.today.day,
-        opens_at=rows.opens_at,
-        answers_due=tuple(job.scheduled_for for job in rows.jobs if job.status == JobStatus.PENDING),
-        next_ok_at=row.next_ok_at,
-        resting_until=row.resting_until,
-        resting_reason=row.resting_reason,
-        recipients=rows.recipients,
-        caps=tuple(rows.caps),
-        fleet_stopped=rows.settings.sending_stopped,
-        worker=None if rows.holder is None else rows.holder.name,
-        last_error=row.last_error,
-        last_remedy=row.last_remedy,
     )
 
 

@@ -135,10 +135,10 @@ class Holds:
         self._shut[server] = self._clock.boottime() + wait
         return wait
 
-    def host_answered(self, server: str) -> None:
-        """The server was reached: what it was held for is over."""
+    def host_answered(self, server: str) -> bool:
+        """The server was reached: what it was held for is over. Whether it had been left alone."""
         self._failures.pop(server, None)
-        self._shut.pop(server, None)
+        return self._shut.pop(server, None) is not None
 
     def host_wait(self, server: str) -> float | None:
         """Seconds that the server is still left alone; None when it may be asked."""

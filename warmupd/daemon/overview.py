@@ -10,6 +10,7 @@ from warmupd.core.capacity import CapUse, Shortfall
 from warmupd.core.condition import BEHIND, Condition, FleetFacts, Progress, completion, condition_of, progress_of
 from warmupd.core.pacing import deficit, elapsed
 from warmupd.daemon.minimum import BelowMinimum, below_minimum
+from warmupd.daemon.quota import QuotaRow, quota_report
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
 from warmupd.store import fleet, reports
 from warmupd.store.database import Database
@@ -44,6 +45,7 @@ class Overview:
     today: Today
     mailboxes: Mapping[str, int]  # by state
     health: Mapping[str, int]  # by band
+    losses: Mapping[str, int]  # mailboxes that cannot send their daily minimum today, by what keeps them from it
     progress: Mapping[str, int]
     below_minimum: BelowMinimum | None  # None: every mailbox with a day today owes its minimum
     jobs: Sequence[reports.OpenJobs]
@@ -74,6 +76,7 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
         today=_today(snapshot, jobs, facts),
         mailboxes=states,
         health=await reports.health_counts(db),
+        losses=_losses(await quota_report(db, config, at=at, snapshot=snapshot)),
         progress=_progress(snapshot, await reports.resting(db, at=at)),
         below_minimum=await below_minimum(db, snapshot),
         jobs=jobs,
@@ -122,6 +125,11 @@ def _today(snapshot: Snapshot, jobs: Sequence[reports.OpenJobs], facts: FleetFac
         expected=round(facts.expected, 1),
         completion=round(completion(facts), 4),
     )
+
+
+def _losses(rows: Sequence[QuotaRow]) -> dict[str, int]:
+    """How many mailboxes each factor keeps from their minimum, the weightiest first. Several may concern one."""
+    return dict(Counter(loss.factor.value for row in rows for loss in row.losses).most_common())
 
 
 def _progress(snapshot: Snapshot, resting: Mapping[int, dt.datetime]) -> dict[str, int]:

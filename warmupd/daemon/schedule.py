@@ -103,6 +103,10 @@ class Schedule:
         pools = self.book.pools_of(mailbox_ids)
         await self.count_again(mailbox_ids)
         await self.book.agree_directories(self._clock.now(), pools | self.book.pools_of(mailbox_ids))
+        for mailbox_id in mailbox_ids:
+            self.hear_proof(mailbox_id)
+        for mailbox_id in self.book.take_up(mailbox_ids):
+            await self.hear_answers(mailbox_id)
 
     async def count_again(self, mailbox_ids: Sequence[int]) -> None:
         """The copy in memory may be wrong for these mailboxes: read them anew and plan them."""
@@ -123,7 +127,7 @@ class Schedule:
             self.push(mailbox_id, waiting.scheduled_for)
 
     def hear_proof(self, recipient_id: int) -> None:
-        """A message was found in this mailbox. Who had nobody to write to may have it now."""
+        """A message was found in this mailbox, or it was changed. Who had nobody to write to may have it now."""
         self.book.welcome(recipient_id)
         pools = self.book.pools_of([recipient_id])
         for mailbox_id in [one for one in self._lonely if self.book.pools_of([one]) == pools]:
@@ -250,6 +254,7 @@ class Schedule:
                 self._events.no_recipient(mailbox.id)
             self._lonely.add(mailbox.id)
             self.push(mailbox.id, _after(now, NO_RECIPIENT_WAIT * self._rng.uniform(0.5, 1.5)))
+            self._hasten(mailbox.id)
             return []
         request = Request(
             mailbox_id=mailbox.id,

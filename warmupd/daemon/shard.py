@@ -86,6 +86,7 @@ class Shard:
     def hear_proof(self, mailbox_id: int) -> None:
         """A visit found a message in this mailbox: its owner reads there."""
         self.schedule.hear_proof(mailbox_id)
+        self._answered.update(self.schedule.book.take_up([mailbox_id]))
         self._wake.set()
 
     async def run(self) -> None:

@@ -43,6 +43,7 @@ class Snapshot:
 
     at: dt.datetime
     mailboxes: Sequence[Mailbox]
+    last_days: Mapping[int, DayRow]  # the last that was opened of each; it may be over
     days: Mapping[int, reports.DayCounts]  # of today, those that are open
     upcoming: Mapping[int, Upcoming | None]  # of the others: what they will owe today
     settings: fleet.FleetSettings
@@ -61,6 +62,7 @@ async def take_snapshot(db: Database, config: Config, *, at: dt.datetime) -> Sna
     return Snapshot(
         at=at,
         mailboxes=mailboxes,
+        last_days={mailbox_id: counts.day for mailbox_id, counts in last.items()},
         days=days,
         upcoming={m.id: _upcoming(m, at, last.get(m.id), health_of(config)) for m in mailboxes if m.id not in days},
         settings=await fleet.fleet_settings(db, at=at),

@@ -1,14 +1,14 @@
 """One mailbox, in all that a person may ask about it: what `explain` and `mailbox show` tell."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from warmupd.core.explanation import Recipients
 from warmupd.core.health import Band
 from warmupd.core.ramp import Budget
+from warmupd.core.situation import Hold
 from warmupd.store.database import Database
 
 
@@ -21,6 +21,8 @@ class OpenJob:
     scheduled_for: dt.datetime
     retry_count: int
     error_message: str | None
+    ends_at: dt.datetime  # PENDING: when it is given up
+    may_go: bool  # PENDING: its recipient can be written to, as things are
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +58,9 @@ class MailboxReport:
     last_error: str
     last_remedy: str
     last_error_at: dt.datetime | None
+    rest_since: dt.datetime | None
+    rest_message: str
+    rest_remedy: str
     proven_at: dt.datetime | None
     unproven_sends: int
     last_visit_at: dt.datetime | None
@@ -64,6 +69,18 @@ class MailboxReport:
     slot: int
     enrolled_at: dt.datetime
 
+    def rest(self, at: dt.datetime) -> Hold | None:
+        """The rest that holds the mailbox at that moment, if one does."""
+        if self.resting_until is None or self.resting_until <= at:
+            return None
+        return Hold(
+            since=self.rest_since or at,
+            until=self.resting_until,
+            reason=self.resting_reason,
+            message=self.rest_message,
+            remedy=self.rest_remedy,
+        )
+
 
 _REPORT = """
     SELECT m.id, m.address, m.display_name, m.user_id, u.email AS user, p.name AS plan, o.name AS pool,
@@ -71,7 +88,8 @@ _REPORT = """
            CASE WHEN m.timezone IS NOT NULL THEN 'mailbox' WHEN u.timezone IS NOT NULL THEN 'user'
                 ELSE 'configuration' END AS zone_of,
            nullif(c.next_ok_at, '-infinity') AS next_ok_at, nullif(c.resting_until, '-infinity') AS resting_until,
-           c.resting_reason, m.last_error, m.last_remedy, m.last_error_at, f.proven_at, f.unproven_sends,
+           c.resting_reason, m.last_error, m.last_remedy, m.last_error_at,
+           m.rest_since, m.rest_message, m.rest_remedy, f.proven_at, f.unproven_sends,
            v.last_visit_at, v.next_visit_at, v.failures AS visit_failures,
            (m.slot_hash % s.worker_count)::integer AS slot, m.created_at AS enrolled_at
     FROM mailboxes m JOIN users u ON u.id = m.user_id JOIN plans p ON p.id = u.plan_id JOIN pools o ON o.id = m.pool_id
@@ -101,42 +119,50 @@ async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:
     return dict(row) if row is not None else {}
 
 
-async def open_jobs_of(db: Database, mailbox_id: int) -> list[OpenJob]:
-    """The mailbox's jobs that have not ended, the next first."""
+async def open_jobs(db: Database, ids: Sequence[int]) -> dict[int, list[OpenJob]]:
+    """The jobs of these mailboxes that have not ended, the next first; who has none is left out."""
     rows = await db.fetch(
-        "SELECT kind, status, scheduled_for, retry_count, error_message FROM warmup_jobs"
-        " WHERE mailbox_id = $1 AND status IN ('PENDING', 'PROCESSING', 'UNKNOWN') ORDER BY scheduled_for",
-        mailbox_id,
+        "SELECT j.mailbox_id, j.kind, j.status, j.scheduled_for, j.retry_count, j.error_message,"
+        " coalesce(d.closes_at, j.scheduled_for + interval '1 day') AS ends_at,"  # as expire_pending has it
+        " coalesce(r.state IN ('ACTIVE', 'RECEIVE_ONLY')"
+        "          AND (f.proven_at IS NOT NULL OR f.unproven_sends < 3), false) AS may_go"
+        " FROM warmup_jobs j LEFT JOIN mailboxes r ON r.id = j.recipient_id"
+        " LEFT JOIN proofs f ON f.mailbox_id = j.recipient_id"
+        " LEFT JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day"
+        " WHERE j.mailbox_id = ANY ($1) AND j.status IN ('PENDING', 'PROCESSING', 'UNKNOWN') ORDER BY j.scheduled_for",
+        ids,
     )
-    return [OpenJob(**dict(row)) for row in rows]
+    found: dict[int, list[OpenJob]] = {}
+    for mailbox_id, *values in rows:
+        found.setdefault(mailbox_id, []).append(OpenJob(**dict(zip(OpenJob.__slots__, values, strict=True))))
+    return found
+
+
+Budgets = Mapping[int, Budget]  # by mailbox
+
+
+async def budgets_of(db: Database, days: Mapping[int, dt.date]) -> Budgets:
+    """How the quotas of these mailboxes' local days came about; those that were not opened are left out."""
+    rows = await db.fetch(
+        "SELECT d.mailbox_id, d.quota, d.floor, d.ramp_day, d.factors"
+        " FROM mailbox_days d JOIN unnest($1::bigint[], $2::date[]) AS a(mailbox_id, day) USING (mailbox_id, day)",
+        list(days.keys()),
+        list(days.values()),
+    )
+    return {
+        row["mailbox_id"]: Budget(
+            quota=row["quota"],
+            floor=row["floor"],
+            ramp_day=row["ramp_day"],
+            factors=tuple((str(word), int(quota)) for word, quota in row["factors"]),
+        )
+        for row in rows
+    }
 
 
 async def budget_of(db: Database, mailbox_id: int, day: dt.date) -> Budget | None:
     """How the quota of the mailbox's local `day` came about; None when that has not been opened."""
-    row = await db.fetchrow(
-        "SELECT quota, floor, ramp_day, factors FROM mailbox_days WHERE mailbox_id = $1 AND day = $2", mailbox_id, day
-    )
-    if row is None:
-        return None
-    factors = tuple((str(word), int(quota)) for word, quota in row["factors"])
-    return Budget(quota=row["quota"], floor=row["floor"], ramp_day=row["ramp_day"], factors=factors)
-
-
-async def recipients_of(db: Database, mailbox_id: int) -> Recipients:
-    """Whom the mailbox may write to."""
-    (row,) = await db.fetch(
-        """
-        SELECT count(*) AS others, count(*) FILTER (WHERE r.receives) AS receiving,
-               count(*) FILTER (WHERE r.receives AND f.proven_at IS NOT NULL) AS proven,
-               count(*) FILTER (WHERE r.receives AND f.proven_at IS NULL AND f.unproven_sends >= 3) AS exhausted
-        FROM (SELECT o.id, o.state IN ('ACTIVE', 'RECEIVE_ONLY') AS receives
-              FROM mailboxes o JOIN mailboxes m USING (pool_id)
-              WHERE m.id = $1 AND o.id <> m.id AND o.state <> 'REMOVED') AS r
-        JOIN proofs f ON f.mailbox_id = r.id
-        """,
-        mailbox_id,
-    )
-    return Recipients(**dict(row))
+    return (await budgets_of(db, {mailbox_id: day})).get(mailbox_id)
 
 
 async def holder_of(db: Database, slot: int, *, at: dt.datetime) -> SlotHolder | None:

@@ -17,8 +17,8 @@ _LOAD = """
     SELECT m.id, m.user_id, m.pool_id, lower(split_part(m.address, '@', 2)) AS domain, m.state, p.priority,
            p.sends_per_day, coalesce(m.timezone, u.timezone) AS zone, m.start_hour, m.end_hour, m.weekdays_only,
            m.ramp_start, m.ramp_step, m.target_daily, m.min_daily, m.ramp_days, m.already_warm, m.own_mail,
-           m.provider_limit, m.learnt_limit, m.learnt_at, m.health, m.smtp_host, m.smtp_port,
-           m.smtp_security, m.language, m.auth_doubts,
+           m.provider_limit, m.learnt_limit, m.learnt_at, m.health, m.smtp_host, smtp_server(m) AS smtp_server,
+           m.language, m.auth_doubts,
            c.quota AS user_quota
     FROM mailboxes m
     JOIN users u ON u.id = m.user_id
@@ -80,8 +80,7 @@ def _mailbox(
     if span.start >= span.end:  # its own hour and the default's do not go together: one row must not stop the fleet
         span = defaults.hours
     zone = row["zone"] if row["zone"] and is_zone(row["zone"]) else defaults.zone
-    domain, host = row["domain"], row["smtp_host"]
-    server = f"{host}:{row['smtp_port']} {row['smtp_security']}"
+    domain, host, server = row["domain"], row["smtp_host"], row["smtp_server"]
     day_limits = _day_limits(row, defaults, zone)
     return Mailbox(
         id=row["id"],
@@ -119,7 +118,9 @@ def _day_limits(row: asyncpg.Record, defaults: Defaults, zone: str) -> tuple[Day
     if (plan := row["sends_per_day"]) is not None:
         found.append(DayLimit("plan", plan))
     if (provider := row["provider_limit"]) is not None:
-        found.append(DayLimit("provider", max(0, provider - _first(row["own_mail"], defaults.own_mail))))
+        found.append(DayLimit("provider", provider))
+        if own_mail := _first(row["own_mail"], defaults.own_mail):
+            found.append(DayLimit("own_mail", max(0, provider - own_mail)))
     if (learnt := row["learnt_limit"]) is not None:
         found.append(DayLimit("learnt", learnt, local_day(row["learnt_at"], zone)))
     return tuple(found)

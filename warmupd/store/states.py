@@ -11,14 +11,19 @@ OWNER = "by its owner"  # why, when nobody gives another reason
 async def rest_mailbox(
     db: Database, mailbox_id: int, *, until: dt.datetime, reason: str, message: str, remedy: str, at: dt.datetime
 ) -> None:
-    """Keep the mailbox from sending until `until`, and remember why. A longer rest stays, with its reason."""
+    """Keep the mailbox from sending until `until`, and remember why. A longer rest stays, and so does its reason."""
     await db.execute(
         """
         WITH pace AS (
             UPDATE mailbox_pace SET resting_until = $2, resting_reason = $3
             WHERE mailbox_id = $1 AND resting_until < $2 RETURNING mailbox_id
         )
-        UPDATE mailboxes m SET last_error = $4, last_remedy = $5, last_error_at = $6 FROM pace WHERE m.id = mailbox_id
+        UPDATE mailboxes m
+        SET last_error = $4, last_remedy = $5, last_error_at = $6,
+            rest_since = CASE WHEN p.mailbox_id IS NULL THEN rest_since ELSE $6 END,
+            rest_message = CASE WHEN p.mailbox_id IS NULL THEN rest_message ELSE $4 END,
+            rest_remedy = CASE WHEN p.mailbox_id IS NULL THEN rest_remedy ELSE $5 END
+        FROM (SELECT $1::bigint AS id) AS a LEFT JOIN pace p ON p.mailbox_id = a.id WHERE m.id = a.id
         """,
         mailbox_id,
         until,

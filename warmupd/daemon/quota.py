@@ -1,0 +1,103 @@
+"""Every mailbox's quota today: what was sent of it, and which factors keep it below the daily minimum."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from warmupd.config import Config
+from warmupd.core.capacity import Shortfall
+from warmupd.core.condition import Progress, progress_of
+from warmupd.core.mailbox import Mailbox
+from warmupd.core.pacing import deficit
+from warmupd.core.shortfall import Loss, Standing, losses_of
+from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
+from warmupd.store import mailbox_report
+from warmupd.store.database import Database
+from warmupd.store.standing import StandingRow, standings
+
+CAPS = ("limits.", "sending.max_concurrent")  # settings whose shortfalls are of a rate
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class QuotaRow:
+    """One mailbox. Without an open day today it has neither quota nor fill rate."""
+
+    mailbox_id: int
+    mailbox: str
+    user: str
+    state: str
+    status: Progress
+    minimum: int
+    quota: int | None
+    sent: int
+    deficit: float  # sends that it is behind by now; negative when it is ahead
+    fill_rate: float | None
+    losses: Sequence[Loss]  # what keeps it below its minimum today; empty when nothing does
+
+
+async def quota_report(
+    db: Database,
+    config: Config,
+    *,
+    at: dt.datetime,
+    ids: Sequence[int] | None = None,
+    snapshot: Snapshot | None = None,
+) -> list[QuotaRow]:
+    """All mailboxes, or those among `ids`, in the order of their ids."""
+    snapshot = snapshot or await take_snapshot(db, config, at=at)
+    wanted = None if ids is None else set(ids)
+    mailboxes = [mailbox for mailbox in snapshot.mailboxes if wanted is None or mailbox.id in wanted]
+    rows = await standings(db, [mailbox.id for mailbox in mailboxes], at=at)
+    budgets = await mailbox_report.budgets_of(
+        db, {m.id: snapshot.days[m.id].day.day for m in mailboxes if m.id in snapshot.days}
+    )
+    found = shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
+    short = [one for one in found if one.setting.startswith(CAPS)]
+    return [
+        _row(snapshot, mailbox, rows[mailbox.id], _standing(snapshot, mailbox, rows[mailbox.id], budgets, short))
+        for mailbox in sorted(mailboxes, key=lambda one: one.id)
+        if mailbox.id in rows
+    ]
+
+
+def _standing(
+    snapshot: Snapshot,
+    mailbox: Mailbox,
+    row: StandingRow,
+    budgets: "mailbox_report.Budgets",
+    short: Sequence[Shortfall],
+) -> Standing:
+    counts = snapshot.days.get(mailbox.id)
+    return Standing(
+        mailbox=mailbox,
+        last_day=snapshot.last_days.get(mailbox.id),
+        day=None if counts is None else counts.day,
+        budget=budgets.get(mailbox.id),
+        gap=snapshot.settings.limits["mailbox_gap_seconds"] + snapshot.settings.limits["slack_seconds"],
+        unknown=row.unknown,
+        rest=row.rest,
+        host=row.host,
+        lonely=row.lonely,
+        fleet_stopped=snapshot.settings.sending_stopped,
+        has_worker=row.has_worker,
+        short=[one for one in short if one.who in {"", row.user}],
+    )
+
+
+def _row(snapshot: Snapshot, mailbox: Mailbox, row: StandingRow, standing: Standing) -> QuotaRow:
+    counts, at = snapshot.days.get(mailbox.id), snapshot.at
+    sent = 0 if counts is None else counts.sent
+    day = standing.day
+    return QuotaRow(
+        mailbox_id=mailbox.id,
+        mailbox=row.address,
+        user=row.user,
+        state=mailbox.state,
+        status=progress_of(mailbox.state, day, sent, None if row.rest is None else row.rest.until, at),
+        minimum=mailbox.ramp.floor,
+        quota=None if day is None else day.quota,
+        sent=sent,
+        deficit=0.0 if day is None else round(deficit(day, at), 1),
+        fill_rate=round(sent / day.quota, 4) if day is not None and day.quota else None,
+        losses=losses_of(standing, at),
+    )
