@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from warmupd.daemon.app import Worker
     from warmupd.sandbox.demo import Progress
     from warmupd.sandbox.report import DemoReport
+    from warmupd.sandbox.shortfall import Shortfall
     from warmupd.store.database import Database
 
 EXAMPLE = "Example: warmupd demo --mailboxes 48 --speed 600"
@@ -31,9 +32,11 @@ VIOLATIONS = {
     "quota": "sends above a mailbox's quota",
     "outside_pool": "messages to somebody outside the pool",
     "twice": "messages sent twice",
+    "unreserved": "messages offered to the mail server without a reservation for that moment",
     "lost": "messages called sent that the mail server never took",
-    "unexplained": "mailboxes short of their quota without a reason",
+    "unexplained": "mailboxes short of their quota by more than their reasons account for",
 }
+AWAY = "away"  # the kind of weather in which the mail server is not there at all
 MOST_SHORTFALLS = 20  # shown; --json lists all
 
 
@@ -171,8 +174,8 @@ def show_report(report: "DemoReport") -> None:
 
     console = Console()
     console.print(_results(report))
-    if report.answers:
-        console.print(_answers(report))
+    if report.weather:
+        console.print(_weather(report))
     if report.shortfalls:
         console.print(_shortfalls(report))
     broken = _table("violations, counted from the server's record and the ledger", "promise broken", "times")
@@ -184,7 +187,7 @@ def show_report(report: "DemoReport") -> None:
 
 
 def _results(report: "DemoReport") -> "Table":
-    table = _table(f"{report.mailboxes} mailboxes, {report.days} day(s), {report.weather} weather")
+    table = _table(f"{report.mailboxes} mailboxes, {report.days} day(s), {report.weather_name} weather")
     rows = [
         ("quota of all mailboxes", report.quota),
         ("sent", report.sent),
@@ -205,23 +208,30 @@ def _results(report: "DemoReport") -> "Table":
     return table
 
 
-def _answers(report: "DemoReport") -> "Table":
-    title = f"the weather: {sum(report.answers.values())} of {report.server['attempts']} attempts"
-    if report.server["outages"]:
-        title += f", and nobody there for {report.server['away_minutes']} minutes"
-    table = _table(title, "on purpose", "times")
-    for name, count in report.answers.items():
-        table.add_row(name.replace("_", " "), str(count))
+def _weather(report: "DemoReport") -> "Table":
+    attempts = report.server["attempts"]
+    struck = sum(report.weather.values()) - report.weather.get(AWAY, 0)
+    table = _table(f"the weather, on purpose, in {struck} of {attempts} attempts", "kind", "times")
+    for kind, count in report.weather.items():
+        minutes = f" ({report.server['away_minutes']} minutes in all)" if kind == AWAY else ""
+        table.add_row(kind.replace("_", " ") + minutes, str(count))
     return table
 
 
 def _shortfalls(report: "DemoReport") -> "Table":
     table = _table("short of their quota, and why", "mailbox", "sent", "reasons")
     for short in report.shortfalls[:MOST_SHORTFALLS]:
-        table.add_row(short.mailbox, f"{short.sent} of {short.quota}", "\n".join(short.reasons) or "not known")
+        table.add_row(short.mailbox, f"{short.sent} of {short.quota}", _reasons(short))
     if (more := len(report.shortfalls) - MOST_SHORTFALLS) > 0:
         table.add_row(f"and {more} more", "", "--json lists all")
     return table
+
+
+def _reasons(short: "Shortfall") -> str:
+    words = [reason.words for reason in short.reasons]
+    if short.unexplained:
+        words.append(f"{short.unexplained} for reasons not known")
+    return "\n".join(words)
 
 
 def _table(title: str, *columns: str) -> "Table":

@@ -1,0 +1,60 @@
+"""What it costs a mailbox's day to be held up: places that were due meanwhile, less those that were made up for."""
+
+import datetime as dt
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from warmupd.store.shortfall import ShortDay
+
+CATCH_UP = dt.timedelta(minutes=10)  # between sends of a mailbox that is behind, at most (spacing.same_mailbox_max)
+NO_TIME = dt.timedelta(0)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Holdup:
+    """A time in which a mailbox could not send, and why."""
+
+    begin: dt.datetime
+    end: dt.datetime
+    words: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lost:
+    """Places that were lost, and to what."""
+
+    places: int
+    words: str
+
+
+def lost_to(holdups: Iterable[Holdup], day: ShortDay) -> Lost:
+    """How many places of the day they can have cost.
+
+    A holdup costs the place that was about to be used when it began, and those whose share of the window lies in it. In
+    the time between and after holdups one is made up for every ten minutes, but for the first, which may come at once.
+    """
+    behind, free_since = 0.0, day.opens_at
+    last: list[Holdup] = []  # those that the mailbox has been behind since
+    for holdup in sorted(holdups, key=lambda one: one.begin):
+        begin, end = max(holdup.begin, free_since), min(holdup.end, day.closes_at)
+        if end <= begin:
+            continue
+        behind = _made_up(behind, begin - free_since)
+        if not behind:
+            behind, last = 1.0, []
+        behind += day.quota * ((end - begin) / (day.closes_at - day.opens_at))
+        last.append(holdup)
+        free_since = end
+    behind = _made_up(behind, day.closes_at - free_since)
+    return Lost(places=math.ceil(behind), words=_words(last)) if behind else Lost(places=0, words="")
+
+
+def _made_up(behind: float, free: dt.timedelta) -> float:
+    return max(0.0, behind - max(0, free // CATCH_UP - 1))
+
+
+def _words(last: list[Holdup]) -> str:
+    longest = max(last, key=lambda holdup: holdup.end - holdup.begin)
+    more = len(last) - 1
+    return f"{longest.words} (and {more} more of the kind)" if more else longest.words
