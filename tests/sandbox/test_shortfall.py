@@ -1,7 +1,9 @@
 """Every mailbox that fell short is told with the reasons that the rows give, each for as many places as it can cost."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
 import pytest
 
@@ -9,8 +11,9 @@ from tests.store.rows import CLOSES, NOON, OPENS, TODAY, Ground, after, ask, lai
 from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
-from warmupd.sandbox.shortfall import Outages, explain_shortfalls
-from warmupd.store.evidence import Rest
+from warmupd.sandbox.holdup import Holdup, busy_times
+from warmupd.sandbox.shortfall import explain_shortfalls
+from warmupd.store.evidence import Reservation, Rest
 from warmupd.store.shortfall import Ending, ShortDay, Unknowns, count_unknowns, load_short_days
 from warmupd.store.states import change_state, learn_limit, rest_mailbox
 
@@ -34,9 +37,9 @@ DAY = ShortDay(
 Reasons = list[tuple[int, str]]
 
 
-def explained(day: ShortDay, *rests: Rest, outages: Outages = ()) -> tuple[Reasons, int]:
+def explained(day: ShortDay, *rests: Rest, for_all: Sequence[Holdup] = ()) -> tuple[Reasons, int]:
     """Each reason with the places that it accounts for, and what is left."""
-    (short,) = explain_shortfalls([day], rests=rests, outages=outages)
+    (short,) = explain_shortfalls([day], rests=rests, for_all=for_all)
     assert (short.mailbox, short.day, short.quota, short.sent) == ("a@x.test", TODAY, 30, day.sent)
     return [(reason.places, reason.words) for reason in short.reasons], short.unexplained
 
@@ -134,9 +137,34 @@ def test_a_state_in_which_it_does_not_send_accounts_for_what_was_due_since() -> 
 
 def test_an_hour_without_a_mail_server_is_a_reason_at_the_end_of_the_window_only() -> None:
     hour = dt.timedelta(hours=1)
-    told = explained(DAY, outages=[(CLOSES - hour, CLOSES)])
-    assert told == ([(3, "3 not sent while no mail server answered until Mon 22:00 UTC")], 0)
-    assert explained(DAY, outages=[(NOON, NOON + hour)])[1] == 2
+    told = explained(DAY, for_all=[Holdup(begin=CLOSES - hour, end=CLOSES, words="nobody answered")])
+    assert told == ([(3, "3 not sent while nobody answered")], 0)
+    assert explained(DAY, for_all=[Holdup(begin=NOON, end=NOON + hour, words="nobody answered")])[1] == 2
+
+
+def reserved(minutes: float, *, took: float | None) -> Reservation:
+    """One that was made so many minutes after noon; `took` is in real seconds."""
+    at, real = NOON + dt.timedelta(minutes=minutes), None if took is None else dt.timedelta(seconds=took)
+    return Reservation(
+        job_day=TODAY,
+        job_id=1,
+        mailbox_id=1,
+        user_id=UUID(int=1),
+        picked_at=at,
+        start_at=at,
+        send_by=at,
+        opens_at=OPENS,
+        closes_at=CLOSES,
+        took=real,
+    )
+
+
+def test_the_times_in_which_the_machine_could_not_follow_the_clock_are_found() -> None:
+    sends = [reserved(0, took=2.0), reserved(10, took=2.0), reserved(40, took=0.1), reserved(26, took=None)]
+    [busy] = busy_times(sends, most=2, speed=600)
+    assert [moment - NOON for moment in (busy.begin, busy.end)] == [dt.timedelta(minutes=n) for n in (10, 20)]
+    assert busy.words == "2 sends were under way at once, for which this machine needed until Mon 12:20 UTC"
+    assert busy_times(sends, most=3, speed=600) == []
 
 
 async def test_short_days_are_read_with_their_endings_and_met_ones_are_not(ground: Ground) -> None:

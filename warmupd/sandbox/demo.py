@@ -101,6 +101,7 @@ async def run_demo(
                 days=options.days,
                 weather=weather,
                 promises=_promises(config, options.speed),
+                at_once=config.sending.per_host_concurrent,
                 clock=clock,
                 owners=owners,
                 message_key=MessageKey(vault),

@@ -5,10 +5,10 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from warmupd.store.evidence import Reservation
 from warmupd.store.shortfall import ShortDay
 
 CATCH_UP = dt.timedelta(minutes=10)  # between sends of a mailbox that is behind, at most (spacing.same_mailbox_max)
-NO_TIME = dt.timedelta(0)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,6 +48,30 @@ def lost_to(holdups: Iterable[Holdup], day: ShortDay) -> Lost:
         free_since = end
     behind = _made_up(behind, day.closes_at - free_since)
     return Lost(places=math.ceil(behind), words=_words(last)) if behind else Lost(places=0, words="")
+
+
+def busy_times(reservations: Iterable[Reservation], *, most: int, speed: float) -> list[Holdup]:
+    """When `most` sends were under way at once, which is all that one mail server is asked to bear.
+
+    Sends take real time: when the machine is slow, a fast clock leaves them too little of the day.
+    """
+    moments = sorted(
+        (moment, change)
+        for one in reservations
+        if one.took is not None
+        for moment, change in ((one.picked_at, 1), (one.picked_at + one.took * speed, -1))
+    )
+    under_way, began_at = 0, None
+    found = []
+    for moment, change in moments:
+        under_way += change
+        if under_way >= most and began_at is None:
+            began_at = moment
+        elif under_way < most and began_at is not None:
+            words = f"{most} sends were under way at once, for which this machine needed until {moment:%a %H:%M} UTC"
+            found.append(Holdup(begin=began_at, end=moment, words=words))
+            began_at = None
+    return found
 
 
 def _made_up(behind: float, free: dt.timedelta) -> float:

@@ -8,6 +8,7 @@ from typing import Any
 
 from warmupd.clock import ScaledClock
 from warmupd.mail.message_id import MessageKey
+from warmupd.sandbox.holdup import Holdup, busy_times
 from warmupd.sandbox.record import Record, Refused, Snapshot, Taken
 from warmupd.sandbox.reserved import JobKey
 from warmupd.sandbox.shortfall import Shortfall, explain_shortfalls
@@ -60,6 +61,7 @@ class Run:
     days: int
     weather: Weather
     promises: Promises
+    at_once: int  # sends to the mail server, at most
     clock: ScaledClock
     owners: Mapping[str, tuple[int, int]]
     message_key: MessageKey
@@ -72,8 +74,9 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
     days = await load_day_entries(db)
     ledger = await load_ledger(db)
     engaged, unknowns = await load_engagements(db, grace=GRACE), await count_unknowns(db)
-    outages = [(run.clock.at(outage.began_at), run.clock.at(outage.ended_at)) for outage in run.record.outages]
-    shortfalls = explain_shortfalls(await load_short_days(db), rests=await load_rests(db), outages=outages)
+    reservations = await load_reservations(db)
+    for_all = [*_outages(run), *busy_times(reservations, most=run.at_once, speed=run.clock.speed)]
+    shortfalls = explain_shortfalls(await load_short_days(db), rests=await load_rests(db), for_all=for_all)
     met = {day.mailbox_id for day in days} - {day.mailbox_id for day in days if day.sent < day.quota}
     quota, sent = sum(day.quota for day in days), sum(day.sent for day in days)
     violations = count_violations(
@@ -84,7 +87,7 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
         clock_at=run.clock.at,
         owners=run.owners,
         job_of=_job_of(run.message_key),
-        reservations=await load_reservations(db),
+        reservations=reservations,
     )
     return DemoReport(
         mailboxes=run.mailboxes,
@@ -107,6 +110,11 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
         wall_seconds=round(wall_seconds, 1),
         server=_server(run),
     )
+
+
+def _outages(run: Run) -> list[Holdup]:
+    spans = [(run.clock.at(outage.began_at), run.clock.at(outage.ended_at)) for outage in run.record.outages]
+    return [Holdup(begin=a, end=b, words=f"no mail server answered until {b:%a %H:%M} UTC") for a, b in spans]
 
 
 def _job_of(message_key: MessageKey) -> Callable[[Taken], JobKey | None]:

@@ -38,17 +38,15 @@ class Shortfall:
         return max(0, self.quota - self.sent - sum(reason.places for reason in self.reasons))
 
 
-Outages = Sequence[tuple[dt.datetime, dt.datetime]]  # from when to when no mail server answered
-
-
 def explain_shortfalls(
-    days: Iterable[ShortDay], *, rests: Iterable[Rest] = (), outages: Outages = ()
+    days: Iterable[ShortDay], *, rests: Iterable[Rest] = (), for_all: Sequence[Holdup] = ()
 ) -> list[Shortfall]:
     """Each short day with its reasons. A reason accounts for the places that it can have cost, and no more.
 
     A place stays taken by a send with an unknown outcome; is lost with what was tried last, or was to be tried again,
     in the window's tail, when there is no time to make up for it; with the attempts of the day all that is left; and
-    while a mailbox was held up, those that were due then, less those that could be made up for afterwards.
+    while a mailbox was held up, those that were due then, less those that could be made up for afterwards. `for_all`
+    are holdups that every mailbox shared.
     """
     rested = list(rests)
     return [
@@ -57,17 +55,17 @@ def explain_shortfalls(
             day=day.day,
             quota=day.quota,
             sent=day.sent,
-            reasons=tuple(_reasons(day, [rest for rest in rested if rest.mailbox_id == day.mailbox_id], outages)),
+            reasons=tuple(_reasons(day, [rest for rest in rested if rest.mailbox_id == day.mailbox_id], for_all)),
         )
         for day in days
     ]
 
 
-def _reasons(day: ShortDay, rests: Iterable[Rest], outages: Outages) -> list[Reason]:
+def _reasons(day: ShortDay, rests: Iterable[Rest], for_all: Sequence[Holdup]) -> list[Reason]:
     reasons = [reason for ending in day.endings if (reason := _of_ending(ending)).places]
     if day.attempts >= day.most_attempts:
         reasons.append(_used_up(day))
-    if (held := lost_to(_holdups(day, rests, outages), day)).places:
+    if (held := lost_to([*_own(day, rests), *for_all], day)).places:
         reasons.append(Reason(places=held.places, words=f"{held.places} not sent while {held.words}"))
     return reasons
 
@@ -97,26 +95,15 @@ def _used_up(day: ShortDay) -> Reason:
     return Reason(places=left, words=words)
 
 
-def _holdups(day: ShortDay, rests: Iterable[Rest], outages: Outages) -> list[Holdup]:
-    found = [
-        Holdup(
-            begin=rest.began_at,
-            end=rest.until,
-            words=f"it rested until {_moment(rest.until)} ({rest.reason.replace('_', ' ')}): {_short(rest.message)}",
-        )
-        for rest in rests
-    ]
-    found += [
-        Holdup(begin=begin, end=end, words=f"no mail server answered until {_moment(end)}") for begin, end in outages
-    ]
+def _own(day: ShortDay, rests: Iterable[Rest]) -> list[Holdup]:
+    found = []
+    for rest in rests:
+        words = f"it rested until {rest.until:%a %H:%M} UTC ({rest.reason.replace('_', ' ')}): {_short(rest.message)}"
+        found.append(Holdup(begin=rest.began_at, end=rest.until, words=words))
     if day.state is not MailboxState.ACTIVE and day.state_since is not None:
         words = f"it is {day.state}: {_short(day.state_reason)}"
         found.append(Holdup(begin=day.state_since, end=day.closes_at, words=words))
     return found
-
-
-def _moment(moment: dt.datetime) -> str:
-    return f"{moment:%a %H:%M} UTC"
 
 
 def _short(text: str) -> str:

@@ -9,6 +9,8 @@ from warmupd.store.database import Database
 _TABLES = """
     CREATE TABLE reservations_seen (
         number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        attempt_token uuid NOT NULL UNIQUE,
+        seen_at timestamptz NOT NULL DEFAULT clock_timestamp(), ended_at timestamptz,  -- by the database's own clock
         job_day date NOT NULL, job_id bigint NOT NULL, mailbox_id bigint NOT NULL, user_id uuid NOT NULL,
         local_day date NOT NULL, picked_at timestamptz NOT NULL, start_at timestamptz NOT NULL,
         send_by timestamptz NOT NULL
@@ -19,9 +21,15 @@ _TABLES = """
     );
     CREATE FUNCTION see_reservation() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        INSERT INTO reservations_seen (job_day, job_id, mailbox_id, user_id, local_day, picked_at, start_at, send_by)
-            SELECT NEW.day, NEW.id, NEW.mailbox_id, NEW.user_id, NEW.local_day, NEW.picked_at, NEW.start_at,
-                   NEW.send_by;
+        INSERT INTO reservations_seen
+            (attempt_token, job_day, job_id, mailbox_id, user_id, local_day, picked_at, start_at, send_by)
+            SELECT NEW.attempt_token, NEW.day, NEW.id, NEW.mailbox_id, NEW.user_id, NEW.local_day, NEW.picked_at,
+                   NEW.start_at, NEW.send_by;
+        RETURN NULL;
+    END $$;
+    CREATE FUNCTION see_end() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        UPDATE reservations_seen SET ended_at = clock_timestamp() WHERE attempt_token = OLD.attempt_token;
         RETURN NULL;
     END $$;
     CREATE FUNCTION see_rest() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -36,6 +44,8 @@ _TABLES = """
     CREATE TRIGGER reservations_repeated AFTER UPDATE OF attempt_token ON warmup_jobs FOR EACH ROW
         WHEN (NEW.attempt_token IS DISTINCT FROM OLD.attempt_token AND NEW.attempt_token IS NOT NULL)
         EXECUTE FUNCTION see_reservation();
+    CREATE TRIGGER reservations_ended AFTER UPDATE OF status ON warmup_jobs FOR EACH ROW
+        WHEN (OLD.status = 'PROCESSING' AND NEW.status <> 'PROCESSING') EXECUTE FUNCTION see_end();
     CREATE TRIGGER rests_begun AFTER UPDATE OF resting_until ON mailbox_pace FOR EACH ROW
         EXECUTE FUNCTION see_rest();
 """
@@ -54,6 +64,7 @@ class Reservation:
     send_by: dt.datetime
     opens_at: dt.datetime  # of the day that it was charged to
     closes_at: dt.datetime
+    took: dt.timedelta | None = None  # of the database's own time until its outcome was written; None: it never was
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +87,8 @@ async def load_reservations(db: Database) -> list[Reservation]:
     """All of them, in the order in which they were made."""
     rows = await db.fetch(
         """
-        SELECT s.job_day, s.job_id, s.mailbox_id, s.user_id, s.picked_at, s.start_at, s.send_by, d.opens_at, d.closes_at
+        SELECT s.job_day, s.job_id, s.mailbox_id, s.user_id, s.picked_at, s.start_at, s.send_by, d.opens_at,
+               d.closes_at, s.ended_at - s.seen_at AS took
         FROM reservations_seen s JOIN mailbox_days d ON d.mailbox_id = s.mailbox_id AND d.day = s.local_day
         ORDER BY s.number
         """
