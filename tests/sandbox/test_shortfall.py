@@ -83,7 +83,7 @@ def test_used_up_attempts_account_for_all_that_is_left() -> None:
             ending(JobStatus.FAILED, outcome="unverified"),
             "2 sent and not found by the recipient, whose place stays taken: 450 too fast",
         ),
-        (ending(JobStatus.PROCESSING), "2 still under way: 450 too fast"),
+        (ending(JobStatus.PROCESSING), "2 still under way"),
         (ending(JobStatus.PENDING, late=2), "2 still to be tried again: 450 too fast"),
         (
             ending(JobStatus.FAILED, late=2, count=9),
@@ -103,11 +103,20 @@ def test_what_failed_or_waits_since_there_was_time_to_make_up_for_it_accounts_fo
 
 def test_a_rest_to_the_end_accounts_for_the_place_refused_and_those_due_in_it() -> None:
     words = "not sent while it rested until Tue 06:00 UTC (daily limit): 550 5.4.5 Enough"
-    limit = rest(60, lasts=540, reason="daily_limit")
-    assert explained(DAY, limit) == ([(3, f"3 {words}")], 0)  # 1, and 30 * 60 / 960 more
+    limit = rest(60, lasts=540, reason="daily_limit")  # 1, and 30 * 60 / 960 more
+    assert explained(DAY, limit) == ([(2, f"2 {words}")], 0)
+    assert explained(replace(DAY, sent=27), limit) == ([(3, f"3 {words}")], 0)
     assert explained(replace(DAY, sent=24), limit) == ([(3, f"3 {words}")], 3)
     half = rest(480, lasts=960, reason="daily_limit")
-    assert explained(replace(DAY, sent=14), half) == ([(16, f"16 {words}")], 0)
+    assert explained(replace(DAY, sent=13), half) == ([(16, f"16 {words}")], 1)
+
+
+def test_each_reason_accounts_for_what_those_before_it_leave() -> None:
+    unknown, failed = ending(JobStatus.UNKNOWN, count=1), ending(JobStatus.FAILED, late=1)
+    told, left = explained(replace(DAY, sent=26, endings=(failed, unknown)), rest(60, lasts=60))
+    assert ([places for places, _ in told], left) == ([1, 1, 2], 0)
+    assert ["unknown" in told[0][1], "failed" in told[1][1], "rested" in told[2][1]] == [True] * 3
+    assert explained(replace(DAY, sent=29, endings=(failed, unknown)), rest(60, lasts=60))[0] == told[:1]
 
 
 def test_a_rest_that_could_be_made_up_for_accounts_for_none() -> None:
@@ -118,9 +127,9 @@ def test_a_rest_that_could_be_made_up_for_accounts_for_none() -> None:
 def test_short_rests_in_a_row_are_counted_together() -> None:
     one, two = rest(75, lasts=35), rest(39, lasts=35)
     assert explained(DAY, one)[1] == 2
-    assert explained(DAY, two)[0][0][0] == 3  # 1, and 30 * 35 / 960 more
-    ((places, words),), left = explained(replace(DAY, sent=26), one, two)
-    assert (places, left) == (4, 0)
+    assert explained(replace(DAY, sent=20), two)[1] == 7  # it accounts for 1, and 30 * 35 / 960 more
+    ((places, words),), left = explained(replace(DAY, sent=20), one, two)
+    assert (places, left) == (4, 6)
     assert words.endswith("(and 1 more of the kind)")
 
 
@@ -130,7 +139,7 @@ def test_a_rest_of_another_mailbox_or_of_a_later_day_is_no_reason() -> None:
 
 def test_a_state_in_which_it_does_not_send_accounts_for_what_was_due_since() -> None:
     day = replace(DAY, state=MailboxState.AUTH_FAILED, state_reason="535 wrong password")
-    told = explained(replace(day, state_since=CLOSES - dt.timedelta(minutes=64)))
+    told = explained(replace(day, sent=27, state_since=CLOSES - dt.timedelta(minutes=64)))
     assert told == ([(3, "3 not sent while it is AUTH_FAILED: 535 wrong password")], 0)
     assert explained(replace(day, state_since=CLOSES + dt.timedelta(hours=9)))[1] == 2  # not on that day
 
@@ -138,7 +147,7 @@ def test_a_state_in_which_it_does_not_send_accounts_for_what_was_due_since() -> 
 def test_an_hour_without_a_mail_server_is_a_reason_at_the_end_of_the_window_only() -> None:
     hour = dt.timedelta(hours=1)
     told = explained(DAY, for_all=[Holdup(begin=CLOSES - hour, end=CLOSES, words="nobody answered")])
-    assert told == ([(3, "3 not sent while nobody answered")], 0)
+    assert told == ([(2, "2 not sent while nobody answered")], 0)
     assert explained(DAY, for_all=[Holdup(begin=NOON, end=NOON + hour, words="nobody answered")])[1] == 2
 
 

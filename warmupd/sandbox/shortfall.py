@@ -1,7 +1,7 @@
 """Why a mailbox fell short of its quota, in words and in numbers, as far as the rows account for it."""
 
 import datetime as dt
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from warmupd.core.job import JobStatus
@@ -16,7 +16,7 @@ UNVERIFIED = "unverified"  # an UNKNOWN that was looked for in vain: its place w
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reason:
-    """Why `places` of the quota, at most, were not used."""
+    """Why so many places of the quota were not used."""
 
     places: int
     words: str
@@ -35,7 +35,7 @@ class Shortfall:
     @property
     def unexplained(self) -> int:
         """Places that no reason accounts for."""
-        return max(0, self.quota - self.sent - sum(reason.places for reason in self.reasons))
+        return self.quota - self.sent - sum(reason.places for reason in self.reasons)
 
 
 def explain_shortfalls(
@@ -43,10 +43,10 @@ def explain_shortfalls(
 ) -> list[Shortfall]:
     """Each short day with its reasons. A reason accounts for the places that it can have cost, and no more.
 
-    A place stays taken by a send with an unknown outcome; is lost with what was tried last, or was to be tried again,
-    in the window's tail, when there is no time to make up for it; with the attempts of the day all that is left; and
-    while a mailbox was held up, those that were due then, less those that could be made up for afterwards. `for_all`
-    are holdups that every mailbox shared.
+    A place stays taken by a send with an unknown outcome; with the attempts of the day all that is left is lost; so is
+    what was tried last, or was to be tried again, in the window's tail, when there is no time to make up for it; and,
+    while a mailbox was held up, what was due then, less what could be made up for afterwards. `for_all` are holdups
+    that every mailbox shared.
     """
     rested = list(rests)
     return [
@@ -61,41 +61,59 @@ def explain_shortfalls(
     ]
 
 
-def _reasons(day: ShortDay, rests: Iterable[Rest], for_all: Sequence[Holdup]) -> list[Reason]:
-    reasons = [reason for ending in day.endings if (reason := _of_ending(ending)).places]
+def _reasons(day: ShortDay, rests: Iterable[Rest], for_all: Sequence[Holdup]) -> Iterator[Reason]:
+    """Those that apply, each for what those before it leave to account for."""
+    left = day.quota - day.sent
+    for most, words in _possible(day, rests, for_all):
+        if places := min(most, left):
+            yield Reason(places=places, words=f"{places} {words}")
+            left -= places
+
+
+def _possible(day: ShortDay, rests: Iterable[Rest], for_all: Sequence[Holdup]) -> Iterator[tuple[int, str]]:
+    """How many places at most, and why: the surest first."""
+    yield from (_kept(ending) for ending in day.endings)
     if day.attempts >= day.most_attempts:
-        reasons.append(_used_up(day))
-    if (held := lost_to([*_own(day, rests), *for_all], day)).places:
-        reasons.append(Reason(places=held.places, words=f"{held.places} not sent while {held.words}"))
-    return reasons
+        yield day.quota - day.sent, _used_up(day)
+    yield from (_late(ending) for ending in day.endings)
+    lost = lost_to([*_own(day, rests), *for_all], day)
+    yield lost.places, f"not sent while {lost.words}"
 
 
-def _of_ending(ending: Ending) -> Reason:
+def _kept(ending: Ending) -> tuple[int, str]:
+    """Places that were not given back."""
     match ending.status:
         case JobStatus.UNKNOWN:
-            what, places = "with an unknown outcome, whose place stays taken", ending.count
-        case JobStatus.PENDING:
-            what, places = "still to be tried again", ending.late
+            return ending.count, f"with an unknown outcome, whose place stays taken{_said(ending)}"
+        case JobStatus.PROCESSING:
+            return ending.count, "still under way"
         case JobStatus.FAILED if ending.outcome == UNVERIFIED:
-            what, places = "sent and not found by the recipient, whose place stays taken", ending.count
-        case JobStatus.FAILED:
-            word = ending.outcome.replace("_", " ")
-            what, places = f"failed for good ({word}) with no time left to make up for it", ending.late
+            return ending.count, f"sent and not found by the recipient, whose place stays taken{_said(ending)}"
         case _:
-            what, places = "still under way", ending.count
-    said = f": {_short(ending.message)}" if ending.message else ""
-    return Reason(places=places, words=f"{places} {what}{said}")
+            return 0, ""
 
 
-def _used_up(day: ShortDay) -> Reason:
-    left, vain = day.quota - day.sent, day.attempts - day.sent
-    words = f"{left} beyond the {day.most_attempts} attempts of a day, {vain} of which were in vain"
+def _late(ending: Ending) -> tuple[int, str]:
+    """Places that were given back too late."""
+    match ending.status:
+        case JobStatus.PENDING:
+            return ending.late, f"still to be tried again{_said(ending)}"
+        case JobStatus.FAILED if ending.outcome != UNVERIFIED:
+            word = ending.outcome.replace("_", " ")
+            return ending.late, f"failed for good ({word}) with no time left to make up for it{_said(ending)}"
+        case _:
+            return 0, ""
+
+
+def _used_up(day: ShortDay) -> str:
+    words = f"beyond the {day.most_attempts} attempts of a day, {day.attempts - day.sent} of which were in vain"
     if day.last_error_at and day.opens_at <= day.last_error_at < day.closes_at:
         words += f"; the last error: {_short(day.last_error)}"
-    return Reason(places=left, words=words)
+    return words
 
 
 def _own(day: ShortDay, rests: Iterable[Rest]) -> list[Holdup]:
+    """What held up this mailbox alone."""
     found = []
     for rest in rests:
         words = f"it rested until {rest.until:%a %H:%M} UTC ({rest.reason.replace('_', ' ')}): {_short(rest.message)}"
@@ -104,6 +122,10 @@ def _own(day: ShortDay, rests: Iterable[Rest]) -> list[Holdup]:
         words = f"it is {day.state}: {_short(day.state_reason)}"
         found.append(Holdup(begin=day.state_since, end=day.closes_at, words=words))
     return found
+
+
+def _said(ending: Ending) -> str:
+    return f": {_short(ending.message)}" if ending.message else ""
 
 
 def _short(text: str) -> str:
