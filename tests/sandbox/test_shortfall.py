@@ -130,7 +130,7 @@ def test_short_rests_in_a_row_are_counted_together() -> None:
     assert explained(replace(DAY, sent=20), two)[1] == 7  # it accounts for 1, and 30 * 35 / 960 more
     ((places, words),), left = explained(replace(DAY, sent=20), one, two)
     assert (places, left) == (4, 6)
-    assert words.endswith("(and 1 more of the kind)")
+    assert words.endswith("(the longest of 2 such times)")
 
 
 def test_a_rest_of_another_mailbox_or_of_a_later_day_is_no_reason() -> None:
@@ -174,6 +174,12 @@ def test_the_times_in_which_the_machine_could_not_follow_the_clock_are_found() -
     assert [moment - NOON for moment in (busy.begin, busy.end)] == [dt.timedelta(minutes=n) for n in (10, 20)]
     assert busy.words == "2 sends were under way at once, for which this machine needed until Mon 12:20 UTC"
     assert busy_times(sends, most=3, speed=600) == []
+
+
+def test_a_busy_time_goes_on_while_one_send_ends_and_the_next_begins() -> None:
+    sends = [reserved(0, took=2.0), reserved(10, took=3.0), reserved(21, took=1.0)]  # 20 to 21: a tenth of a second
+    [busy] = busy_times(sends, most=2, speed=600)
+    assert [moment - NOON for moment in (busy.begin, busy.end)] == [dt.timedelta(minutes=n) for n in (10, 31)]
 
 
 async def test_short_days_are_read_with_their_endings_and_met_ones_are_not(ground: Ground) -> None:

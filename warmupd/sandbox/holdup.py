@@ -2,13 +2,14 @@
 
 import datetime as dt
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from warmupd.store.evidence import Reservation
 from warmupd.store.shortfall import ShortDay
 
 CATCH_UP = dt.timedelta(minutes=10)  # between sends of a mailbox that is behind, at most (spacing.same_mailbox_max)
+BREATH = dt.timedelta(milliseconds=200)  # real time between the end of one send and the reservation of the next
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +56,21 @@ def busy_times(reservations: Iterable[Reservation], *, most: int, speed: float) 
 
     Sends take real time: when the machine is slow, a fast clock leaves them too little of the day.
     """
+    spans: list[tuple[dt.datetime, dt.datetime]] = []
+    for begin, end in _crowded(reservations, most, speed):
+        goes_on = bool(spans) and begin - spans[-1][1] < BREATH * speed
+        spans.append((spans.pop()[0] if goes_on else begin, end))
+    return [
+        Holdup(
+            begin=begin,
+            end=end,
+            words=f"{most} sends were under way at once, for which this machine needed until {end:%a %H:%M} UTC",
+        )
+        for begin, end in spans
+    ]
+
+
+def _crowded(reservations: Iterable[Reservation], most: int, speed: float) -> Iterator[tuple[dt.datetime, dt.datetime]]:
     moments = sorted(
         (moment, change)
         for one in reservations
@@ -62,16 +78,13 @@ def busy_times(reservations: Iterable[Reservation], *, most: int, speed: float) 
         for moment, change in ((one.picked_at, 1), (one.picked_at + one.took * speed, -1))
     )
     under_way, began_at = 0, None
-    found = []
     for moment, change in moments:
         under_way += change
         if under_way >= most and began_at is None:
             began_at = moment
         elif under_way < most and began_at is not None:
-            words = f"{most} sends were under way at once, for which this machine needed until {moment:%a %H:%M} UTC"
-            found.append(Holdup(begin=began_at, end=moment, words=words))
+            yield began_at, moment
             began_at = None
-    return found
 
 
 def _made_up(behind: float, free: dt.timedelta) -> float:
@@ -80,5 +93,4 @@ def _made_up(behind: float, free: dt.timedelta) -> float:
 
 def _words(last: list[Holdup]) -> str:
     longest = max(last, key=lambda holdup: holdup.end - holdup.begin)
-    more = len(last) - 1
-    return f"{longest.words} (and {more} more of the kind)" if more else longest.words
+    return f"{longest.words} (the longest of {len(last)} such times)" if len(last) > 1 else longest.words
