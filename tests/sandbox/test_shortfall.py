@@ -130,7 +130,7 @@ def test_short_rests_in_a_row_are_counted_together() -> None:
     assert explained(replace(DAY, sent=20), two)[1] == 7  # it accounts for 1, and 30 * 35 / 960 more
     ((places, words),), left = explained(replace(DAY, sent=20), one, two)
     assert (places, left) == (4, 6)
-    assert words.endswith("(the longest of 2 such times)")
+    assert words.endswith("(the last of 2 such times)")
 
 
 def test_a_rest_of_another_mailbox_or_of_a_later_day_is_no_reason() -> None:
@@ -146,9 +146,15 @@ def test_a_state_in_which_it_does_not_send_accounts_for_what_was_due_since() -> 
 
 def test_an_hour_without_a_mail_server_is_a_reason_at_the_end_of_the_window_only() -> None:
     hour = dt.timedelta(hours=1)
-    told = explained(DAY, for_all=[Holdup(begin=CLOSES - hour, end=CLOSES, words="nobody answered")])
+    told = explained(DAY, for_all=[Holdup(begin=CLOSES - hour, end=CLOSES, cause="away", words="nobody answered")])
     assert told == ([(2, "2 not sent while nobody answered")], 0)
-    assert explained(DAY, for_all=[Holdup(begin=NOON, end=NOON + hour, words="nobody answered")])[1] == 2
+    assert explained(DAY, for_all=[Holdup(begin=NOON, end=NOON + hour, cause="away", words="nobody answered")])[1] == 2
+
+
+def test_of_several_holdups_the_kind_that_took_the_most_time_is_named() -> None:
+    away = Holdup(begin=CLOSES - dt.timedelta(hours=2), end=CLOSES, cause="away", words="nobody answered")
+    assert explained(DAY, rest(140, lasts=20), for_all=[away])[0] == [(2, "2 not sent while nobody answered")]
+    assert "rested" in explained(DAY, rest(290, lasts=170), for_all=[away])[0][0][1]
 
 
 def reserved(minutes: float, *, took: float | None) -> Reservation:

@@ -37,6 +37,7 @@ VIOLATIONS = {
     "unexplained": "mailboxes short of their quota by more than their reasons account for",
 }
 AWAY = "away"  # the kind of weather in which the mail server is not there at all
+TOO_BUSY = 60  # minutes a day
 MOST_SHORTFALLS = 20  # shown; --json lists all
 
 
@@ -183,6 +184,11 @@ def show_report(report: "DemoReport") -> None:
         count = getattr(report.violations, key)
         broken.add_row(words, str(count), style="bold red" if count else None)
     console.print(broken)
+    if report.busy_minutes > TOO_BUSY * report.days:
+        hours = report.busy_minutes / 60
+        console.print(
+            f"for {hours:.1f} hours of its time this machine could not keep up: --speed may be too high for it"
+        )
     console.print(f"{report.wall_seconds:.0f} s in all")
 
 

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import math
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ class Holdup:
 
     begin: dt.datetime
     end: dt.datetime
+    cause: str  # the same word for all of a kind
     words: str
 
 
@@ -64,6 +66,7 @@ def busy_times(reservations: Iterable[Reservation], *, most: int, speed: float) 
         Holdup(
             begin=begin,
             end=end,
+            cause="busy",
             words=f"{most} sends were under way at once, for which this machine needed until {end:%a %H:%M} UTC",
         )
         for begin, end in spans
@@ -91,6 +94,11 @@ def _made_up(behind: float, free: dt.timedelta) -> float:
     return max(0.0, behind - max(0, free // CATCH_UP - 1))
 
 
-def _words(last: list[Holdup]) -> str:
-    longest = max(last, key=lambda holdup: holdup.end - holdup.begin)
-    return f"{longest.words} (the longest of {len(last)} such times)" if len(last) > 1 else longest.words
+def _words(holdups: list[Holdup]) -> str:
+    """Of what took the most time, the last."""
+    taken: defaultdict[str, dt.timedelta] = defaultdict(dt.timedelta)
+    for holdup in holdups:
+        taken[holdup.cause] += holdup.end - holdup.begin
+    alike = [holdup for holdup in holdups if taken[holdup.cause] == max(taken.values())]
+    more = f" (the last of {len(alike)} such times)" if len(alike) > 1 else ""
+    return f"{alike[-1].words}{more}"

@@ -43,6 +43,7 @@ class DemoReport:
     placement: dict[str, int]
     unseen: int  # sent so late that no visit has looked for it yet
     violations: Violations
+    busy_minutes: int  # of the run's time in which no more sends could be under way: the machine is the limit
     wall_seconds: float
     server: dict[str, int]  # what the mail server's own record and folders say
 
@@ -75,8 +76,10 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
     ledger = await load_ledger(db)
     engaged, unknowns = await load_engagements(db, grace=GRACE), await count_unknowns(db)
     reservations = await load_reservations(db)
-    for_all = [*_outages(run), *busy_times(reservations, most=run.at_once, speed=run.clock.speed)]
-    shortfalls = explain_shortfalls(await load_short_days(db), rests=await load_rests(db), for_all=for_all)
+    busy = busy_times(reservations, most=run.at_once, speed=run.clock.speed)
+    shortfalls = explain_shortfalls(
+        await load_short_days(db), rests=await load_rests(db), for_all=[*_outages(run), *busy]
+    )
     met = {day.mailbox_id for day in days} - {day.mailbox_id for day in days if day.sent < day.quota}
     quota, sent = sum(day.quota for day in days), sum(day.sent for day in days)
     violations = count_violations(
@@ -107,6 +110,7 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
         unseen=max(0, sent - sum(engaged.placement.values())),
         placement={word.value: count for word, count in engaged.placement.items()},
         violations=replace(violations, unexplained=sum(short.unexplained > 0 for short in shortfalls)),
+        busy_minutes=round(sum((time.end - time.begin).total_seconds() for time in busy) / 60),
         wall_seconds=round(wall_seconds, 1),
         server=_server(run),
     )
@@ -114,7 +118,10 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
 
 def _outages(run: Run) -> list[Holdup]:
     spans = [(run.clock.at(outage.began_at), run.clock.at(outage.ended_at)) for outage in run.record.outages]
-    return [Holdup(begin=a, end=b, words=f"no mail server answered until {b:%a %H:%M} UTC") for a, b in spans]
+    return [
+        Holdup(begin=begin, end=end, cause=AWAY, words=f"no mail server answered until {end:%a %H:%M} UTC")
+        for begin, end in spans
+    ]
 
 
 def _job_of(message_key: MessageKey) -> Callable[[Taken], JobKey | None]:

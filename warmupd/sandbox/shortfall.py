@@ -117,10 +117,10 @@ def _own(day: ShortDay, rests: Iterable[Rest]) -> list[Holdup]:
     found = []
     for rest in rests:
         words = f"it rested until {rest.until:%a %H:%M} UTC ({rest.reason.replace('_', ' ')}): {_short(rest.message)}"
-        found.append(Holdup(begin=rest.began_at, end=rest.until, words=words))
+        found.append(Holdup(begin=rest.began_at, end=rest.until, cause=rest.reason, words=words))
     if day.state is not MailboxState.ACTIVE and day.state_since is not None:
         words = f"it is {day.state}: {_short(day.state_reason)}"
-        found.append(Holdup(begin=day.state_since, end=day.closes_at, words=words))
+        found.append(Holdup(begin=day.state_since, end=day.closes_at, cause="state", words=words))
     return found
 
 
