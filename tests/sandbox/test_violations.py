@@ -218,6 +218,18 @@ def test_at_high_speed_every_message_beyond_those_reserved_is_found() -> None:
     assert (at_once(1).total, at_once(2).unreserved, at_once(500).unreserved) == (0, 1, 499)
 
 
+def test_at_high_speed_every_mail_beyond_those_reserved_is_found_although_it_is_refused() -> None:
+    mails = [refused(1) for _ in range(500)]
+    assert count([], [], refused=mails, reservations=[reserved(1)], promises=FAST).unreserved == 499
+
+
+def test_each_reservation_ends_at_its_own_time() -> None:
+    short = replace(reserved(1), send_by=OPENS + dt.timedelta(minutes=3))
+    both = [short, reserved(9, number=2)]
+    assert count([], [taken(2.9, token="1")], reservations=both, promises=FAST).unreserved == 0
+    assert count([], [taken(3.1, token="1")], reservations=both, promises=FAST).unreserved == 1
+
+
 @pytest.mark.parametrize("minutes", [0.98, 51.02])
 def test_a_message_before_or_after_the_time_reserved_for_it_is_found(minutes: float) -> None:
     assert count([], [taken(minutes, token="1")], reservations=[reserved(1)], promises=FAST).unreserved == 1
