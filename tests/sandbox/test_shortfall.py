@@ -178,7 +178,7 @@ def test_the_times_in_which_the_machine_could_not_follow_the_clock_are_found() -
     sends = [reserved(0, took=2.0), reserved(10, took=2.0), reserved(40, took=0.1), reserved(26, took=None)]
     [busy] = busy_times(sends, most=2, speed=600)
     assert [moment - NOON for moment in (busy.begin, busy.end)] == [dt.timedelta(minutes=n) for n in (10, 20)]
-    assert busy.words == "2 sends were under way at once, for which this machine needed until Mon 12:20 UTC"
+    assert busy.words == "this machine was busy with 2 sends at once, until Mon 12:20 UTC"
     assert busy_times(sends, most=3, speed=600) == []
 
 

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rich.console import JustifyMethod
     from rich.table import Table
 
     from warmupd.sandbox.report import DemoReport
@@ -98,7 +99,8 @@ def _table(title: str, *columns: str) -> "Table":
 
     table = Table(title=title, title_justify="left", show_header=bool(columns), min_width=len(title) + 2)
     for column in columns or ("", ""):
-        table.add_column(column, justify="right" if column in {"times", ""} and table.columns else "left")
+        justify: JustifyMethod = "right" if column in {"times", ""} and table.columns else "left"
+        table.add_column(column, justify=justify, overflow="fold")
     return table
 
 

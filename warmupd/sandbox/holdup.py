@@ -67,7 +67,7 @@ def busy_times(reservations: Iterable[Reservation], *, most: int, speed: float) 
             begin=begin,
             end=end,
             cause="busy",
-            words=f"{most} sends were under way at once, for which this machine needed until {end:%a %H:%M} UTC",
+            words=f"this machine was busy with {most} sends at once, until {end:%a %H:%M} UTC",
         )
         for begin, end in spans
     ]
