@@ -13,6 +13,7 @@ from warmupd.clock import VirtualClock
 from warmupd.daemon import app, housekeeping, patience, shard
 from warmupd.mail.content import Library
 from warmupd.store.database import Database
+from warmupd.store.evidence import keep_evidence
 
 LOAD = cache(Library.load)  # once for all tests: it takes a tenth of a second
 Log = list[dict[str, Any]]
@@ -52,6 +53,7 @@ async def flaky(database_url: str) -> AsyncIterator[FlakyDatabase]:
 
 @pytest.fixture
 async def rig(db: Database) -> AsyncIterator[Rig]:
+    await keep_evidence(db)
     rig = Rig(db, VirtualClock(BEGIN))
     yield rig
     await rig.halt()

@@ -15,6 +15,7 @@ from warmupd.daemon.app import Worker
 from warmupd.mail.vault import Vault
 from warmupd.sandbox.violations import Promises, Violations, count_violations
 from warmupd.store.database import Database
+from warmupd.store.evidence import load_reservations
 from warmupd.store.ledger import load_day_entries, load_ledger
 
 BEGIN = dt.datetime(2027, 3, 1, 5, 30, tzinfo=dt.UTC)  # a Monday, half an hour before windows in UTC open
@@ -189,6 +190,7 @@ class Rig:
             promises=Promises(**promises | promised),
             clock_at=lambda at: self._origin + dt.timedelta(seconds=at),
             owners=self.world.owners,
+            reservations=await load_reservations(self.db),
         )
 
     async def _unless_ended(self, waiting: Any) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 import imaplib
+import importlib
 import smtplib
 import socket
 from collections.abc import Awaitable, Callable
@@ -53,6 +54,24 @@ async def test_going_away_cuts_who_is_connected_and_keeps_the_mail() -> None:
         reader.shutdown()
         await server.come_back()
         assert [len(server.record.taken), (await server.snapshot())["bert@south.test"]["INBOX"].messages] == [1, 1]
+
+
+@pytest.mark.parametrize("uvloop", [False, True])
+def test_it_goes_away_although_a_client_is_in_the_midst_of_its_handshake(uvloop: bool) -> None:
+    async def go() -> None:
+        async with SandboxMailServer(accounts=ACCOUNTS) as server:
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.smtp_port)
+            for line, last in ((b"", b"220 "), (b"EHLO x\r\n", b"250 "), (b"STARTTLS\r\n", b"220 ")):
+                writer.write(line)
+                while not (await reader.readline()).startswith(last):
+                    pass
+            async with asyncio.timeout(10):
+                await server.leave()
+                await server.come_back()
+            writer.close()
+
+    with asyncio.Runner(loop_factory=importlib.import_module("uvloop").new_event_loop if uvloop else None) as runner:
+        runner.run(go())
 
 
 async def test_nobody_else_gets_the_port_of_who_is_away() -> None:

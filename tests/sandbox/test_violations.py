@@ -11,6 +11,7 @@ from warmupd.core.job import JobKind, JobStatus
 from warmupd.core.outcome import Phase
 from warmupd.sandbox.record import Refused, Taken
 from warmupd.sandbox.violations import Promises, Violations, count_violations
+from warmupd.store.evidence import Reservation
 from warmupd.store.ledger import DayEntry, LedgerEntry
 
 OPENS = dt.datetime(2026, 3, 2, 6, tzinfo=dt.UTC)
@@ -82,17 +83,39 @@ def refused(minutes: float | None, *, sender: str = "a@x.test") -> Refused:
     )
 
 
+def reserved(minutes: float, *, mailbox_id: int = 1, user: int = 1, number: int = 1) -> Reservation:
+    """As in the demo at 600 times the speed of life: MAIL FROM may come within 50 minutes."""
+    at = OPENS + dt.timedelta(minutes=minutes)
+    return Reservation(
+        job_day=OPENS.date(),
+        job_id=number,
+        mailbox_id=mailbox_id,
+        user_id=UUID(int=user),
+        picked_at=at,
+        start_at=at,
+        send_by=at + 600 * PROMISES.slack,
+        opens_at=OPENS,
+        closes_at=CLOSES,
+    )
+
+
 def count(
-    ledger: list[LedgerEntry], mails: list[Taken], day: DayEntry = DAY, *, refused: Sequence[Refused] = ()
+    ledger: list[LedgerEntry],
+    mails: list[Taken],
+    day: DayEntry = DAY,
+    *,
+    refused: Sequence[Refused] = (),
+    reservations: list[Reservation] | None = None,
+    promises: Promises = PROMISES,
 ) -> Violations:
     return count_violations(
         ledger,
         [day],
-        mails,
-        promises=PROMISES,
+        [*mails, *refused],
+        promises=promises,
         clock_at=lambda seconds: OPENS + dt.timedelta(seconds=seconds),
         owners=OWNERS,
-        refused=refused,
+        reservations=reservations,
         job_of=lambda entry: (OPENS.date(), int(entry.token)) if entry.token.isdecimal() else None,
     )
 
@@ -180,3 +203,67 @@ def test_what_the_ledger_does_not_call_sent_is_not_lost(status: JobStatus) -> No
 
 def test_a_message_without_a_token_of_ours_makes_nothing_found() -> None:
     assert count([entry(1)], [taken(1, token="stranger")]).lost == 1
+
+
+FAST = replace(PROMISES, slack=600 * PROMISES.slack)  # of which spacing and caps at the server leave nothing
+
+
+def at_once(number: int, day: DayEntry = DAY) -> Violations:
+    """So many messages of one mailbox in one instant, of which one was reserved."""
+    mails = [taken(1, token=str(n + 1)) for n in range(number)]
+    return count([], mails, replace(day, quota=500), reservations=[reserved(1)], promises=FAST)
+
+
+def test_at_high_speed_every_message_beyond_those_reserved_is_found() -> None:
+    assert (at_once(1).total, at_once(2).unreserved, at_once(500).unreserved) == (0, 1, 499)
+
+
+def test_at_high_speed_every_mail_beyond_those_reserved_is_found_although_it_is_refused() -> None:
+    mails = [refused(1) for _ in range(500)]
+    assert count([], [], refused=mails, reservations=[reserved(1)], promises=FAST).unreserved == 499
+
+
+def test_each_reservation_ends_at_its_own_time() -> None:
+    short = replace(reserved(1), send_by=OPENS + dt.timedelta(minutes=3))
+    both = [short, reserved(9, number=2)]
+    assert count([], [taken(2.9, token="1")], reservations=both, promises=FAST).unreserved == 0
+    assert count([], [taken(3.1, token="1")], reservations=both, promises=FAST).unreserved == 1
+
+
+@pytest.mark.parametrize("minutes", [0.98, 51.02])
+def test_a_message_before_or_after_the_time_reserved_for_it_is_found(minutes: float) -> None:
+    assert count([], [taken(minutes, token="1")], reservations=[reserved(1)], promises=FAST).unreserved == 1
+    near = replace(FAST, early=dt.timedelta(seconds=2), late=dt.timedelta(seconds=2))
+    assert count([], [taken(minutes, token="1")], reservations=[reserved(1)], promises=near).unreserved == 0
+
+
+def test_a_message_on_the_reservation_of_another_job_or_mailbox_is_found() -> None:
+    assert count([], [taken(1, token="2")], reservations=[reserved(1)]).unreserved == 1
+    assert count([], [taken(1, sender="b@x.test")], reservations=[reserved(1)]).unreserved == 1
+    assert count([], [taken(1, sender="stranger@z.test")], reservations=[reserved(1)]).unreserved == 1
+
+
+def test_a_refused_mail_needs_a_reservation_too() -> None:
+    assert count([], [taken(9, token="1")], refused=[refused(5)], reservations=[reserved(4)]).unreserved == 1
+    both = [reserved(4), reserved(8)]  # of the same job, which was retried
+    assert count([], [taken(9, token="1")], refused=[refused(5)], reservations=both).unreserved == 0
+
+
+def test_each_mail_gets_the_reservation_that_leaves_the_others_theirs() -> None:
+    """All three times overlap. The first mail fits the first reservation only, so the others have to move on."""
+    times = [reserved(1), reserved(4), reserved(7, number=2)]
+    mails = [taken(20, token="1"), taken(21, token="2")]
+    assert count([], mails, refused=[refused(3)], reservations=times, promises=FAST).unreserved == 0
+    assert count([], mails, refused=[refused(3), refused(3)], reservations=times, promises=FAST).unreserved == 1
+
+
+def test_the_pace_is_kept_by_all_reservations_of_a_job_and_not_only_by_its_last() -> None:
+    assert count([entry(9)], [], reservations=[reserved(8), reserved(9)]).spacing == 1
+    assert count([], [], reservations=[reserved(8, user=1), reserved(8, user=1, mailbox_id=2)]).spacing == 1
+    assert count([], [], reservations=[reserved(-1)]).window == 1
+    assert count([], [], reservations=[reserved(1, mailbox_id=9 + n, user=n) for n in range(4)]).caps == 1
+    assert count([], [], reservations=[reserved(1 + n / 6, mailbox_id=9 + n) for n in range(3)]).caps == 1
+
+
+def test_the_window_at_the_server_is_not_lengthened_by_the_slack() -> None:
+    assert count([], [taken(16 * 60 + 1)], promises=FAST).window == 1

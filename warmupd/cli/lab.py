@@ -12,29 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from warmupd.cli.demo_result import show_report
 from warmupd.cli.run import loop_factory
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from warmupd.daemon.app import Worker
     from warmupd.sandbox.demo import Progress
     from warmupd.sandbox.report import DemoReport
     from warmupd.store.database import Database
 
 EXAMPLE = "Example: warmupd demo --mailboxes 48 --speed 600"
-
-VIOLATIONS = {
-    "spacing": "sends of a mailbox, or of a user, too close together",
-    "window": "sends outside the mailbox's local hours",
-    "caps": "sends above a cap a minute or an hour",
-    "quota": "sends above a mailbox's quota",
-    "outside_pool": "messages to somebody outside the pool",
-    "twice": "messages sent twice",
-    "lost": "messages called sent that the mail server never took",
-    "unexplained": "mailboxes short of their quota without a reason",
-}
-MOST_SHORTFALLS = 20  # shown; --json lists all
 
 
 class WeatherName(StrEnum):
@@ -163,77 +150,6 @@ class _Lines:
         if progress is not None and int(progress.share * 10) > self._told:
             self._told = int(progress.share * 10)
             sys.stderr.write(f"{progress.now:%a %H:%M} UTC  {progress.sent} of {progress.quota} sent\n")
-
-
-def show_report(report: "DemoReport") -> None:
-    """The result as a person reads it."""
-    from rich.console import Console
-
-    console = Console()
-    console.print(_results(report))
-    if report.answers:
-        console.print(_answers(report))
-    if report.shortfalls:
-        console.print(_shortfalls(report))
-    broken = _table("violations, counted from the server's record and the ledger", "promise broken", "times")
-    for key, words in VIOLATIONS.items():
-        count = getattr(report.violations, key)
-        broken.add_row(words, str(count), style="bold red" if count else None)
-    console.print(broken)
-    console.print(f"{report.wall_seconds:.0f} s in all")
-
-
-def _results(report: "DemoReport") -> "Table":
-    table = _table(f"{report.mailboxes} mailboxes, {report.days} day(s), {report.weather} weather")
-    rows = [
-        ("quota of all mailboxes", report.quota),
-        ("sent", report.sent),
-        ("fill rate", f"{report.fill_rate:.1%}"),
-        ("mailboxes that met their quota", f"{report.mailboxes_met} of {report.mailboxes}"),
-        ("of these sends, answers", report.replies),
-        ("failed for good", report.failed),
-        ("outcome unknown, then seen by the recipient", report.unknowns_resolved),
-        ("outcome still unknown", report.unknown),
-        *((f"found in {_PLACES[place]}", count) for place, count in report.placement.items()),
-        ("not looked for yet when the day ended", report.unseen),
-        ("rescued from spam", report.rescued),
-        ("attempts, by the mail server's own record", report.server["attempts"]),
-        ("of these taken", report.server["accepted"]),
-    ]
-    for name, value in rows:
-        table.add_row(name, str(value))
-    return table
-
-
-def _answers(report: "DemoReport") -> "Table":
-    title = f"the weather: {sum(report.answers.values())} of {report.server['attempts']} attempts"
-    if report.server["outages"]:
-        title += f", and nobody there for {report.server['away_minutes']} minutes"
-    table = _table(title, "on purpose", "times")
-    for name, count in report.answers.items():
-        table.add_row(name.replace("_", " "), str(count))
-    return table
-
-
-def _shortfalls(report: "DemoReport") -> "Table":
-    table = _table("short of their quota, and why", "mailbox", "sent", "reasons")
-    for short in report.shortfalls[:MOST_SHORTFALLS]:
-        table.add_row(short.mailbox, f"{short.sent} of {short.quota}", "\n".join(short.reasons) or "not known")
-    if (more := len(report.shortfalls) - MOST_SHORTFALLS) > 0:
-        table.add_row(f"and {more} more", "", "--json lists all")
-    return table
-
-
-def _table(title: str, *columns: str) -> "Table":
-    from rich.table import Table
-
-    table = Table(title=title, title_justify="left", show_header=bool(columns), min_width=len(title) + 2)
-    for column in columns or ("", ""):
-        table.add_column(column, justify="right" if column in {"times", ""} and table.columns else "left")
-    return table
-
-
-_PLACES = {"INBOX": "the inbox", "SPAM": "spam", "OTHER": "another folder", "MISSING": "no folder"}
 
 
 def _quiet(verbose: bool) -> None:

@@ -25,6 +25,7 @@ from warmupd.sandbox.weather import WEATHERS, Weather
 from warmupd.sandbox.world import ZONES, enrol, inhabitants
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
+from warmupd.store.evidence import keep_evidence
 from warmupd.store.ledger import totals
 from warmupd.store.migrate import migrate
 
@@ -33,6 +34,8 @@ BEFORE = dt.timedelta(minutes=20)  # the run begins this long before the first w
 AFTER = dt.timedelta(minutes=75)  # and goes on this long after the last one closes
 AFTER_STORM = dt.timedelta(minutes=150)  # what is looked for may need a second visit
 DAY_SECONDS = 86_400.0
+EARLY = 0.01  # real seconds that a timer may go off before its time
+LATE = 0.25  # real seconds that a busy mail server may take to read a MAIL FROM that was in time when it was written
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,6 +82,7 @@ async def run_demo(
             await Database.open(postgres.url, pool_size=8, application_name="warmupd demo")
         )
         await migrate(db)
+        await keep_evidence(db)
         server = await stack.enter_async_context(
             SandboxProcess(accounts={p.address: p.password for p in people}, weather=weather, seed=options.seed)
         )
@@ -95,8 +99,9 @@ async def run_demo(
             run = Run(
                 mailboxes=options.mailboxes,
                 days=options.days,
-                weather=weather.name,
+                weather=weather,
                 promises=_promises(config, options.speed),
+                at_once=config.sending.per_host_concurrent,
                 clock=clock,
                 owners=owners,
                 message_key=MessageKey(vault),
@@ -187,4 +192,6 @@ def _promises(config: Config, speed: float) -> Promises:
         user_per_minute=config.limits.user_per_minute,
         user_per_hour=config.limits.user_per_hour,
         slack=dt.timedelta(seconds=SEND_WITHIN * speed),
+        early=dt.timedelta(seconds=EARLY * speed),
+        late=dt.timedelta(seconds=LATE * speed),
     )

@@ -8,10 +8,14 @@ from typing import Any
 
 from warmupd.clock import ScaledClock
 from warmupd.mail.message_id import MessageKey
+from warmupd.sandbox.holdup import Holdup, busy_times
 from warmupd.sandbox.record import Record, Refused, Snapshot, Taken
+from warmupd.sandbox.reserved import JobKey
 from warmupd.sandbox.shortfall import Shortfall, explain_shortfalls
-from warmupd.sandbox.violations import JobKey, Promises, Violations, count_violations
+from warmupd.sandbox.violations import Promises, Violations, count_violations
+from warmupd.sandbox.weather import AWAY, Weather
 from warmupd.store.database import Database
+from warmupd.store.evidence import load_reservations, load_rests
 from warmupd.store.ledger import load_day_entries, load_engagements, load_ledger
 from warmupd.store.shortfall import count_unknowns, load_short_days
 
@@ -24,7 +28,8 @@ class DemoReport:
 
     mailboxes: int
     days: int
-    weather: str
+    weather_name: str
+    weather: dict[str, int]  # how often the mail server did what on purpose, each kind that this weather has
     quota: int
     sent: int
     failed: int
@@ -38,9 +43,9 @@ class DemoReport:
     placement: dict[str, int]
     unseen: int  # sent so late that no visit has looked for it yet
     violations: Violations
+    busy_minutes: int  # of the run's time in which no more sends could be under way: the machine is the limit
     wall_seconds: float
     server: dict[str, int]  # what the mail server's own record and folders say
-    answers: dict[str, int]  # what the weather had it answer, by its word for it
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for JSON."""
@@ -55,8 +60,9 @@ class Run:
 
     mailboxes: int
     days: int
-    weather: str
+    weather: Weather
     promises: Promises
+    at_once: int  # sends to the mail server, at most
     clock: ScaledClock
     owners: Mapping[str, tuple[int, int]]
     message_key: MessageKey
@@ -69,23 +75,28 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
     days = await load_day_entries(db)
     ledger = await load_ledger(db)
     engaged, unknowns = await load_engagements(db, grace=GRACE), await count_unknowns(db)
-    shortfalls = explain_shortfalls(await load_short_days(db))
+    reservations = await load_reservations(db)
+    busy = busy_times(reservations, most=run.at_once, speed=run.clock.speed)
+    shortfalls = explain_shortfalls(
+        await load_short_days(db), rests=await load_rests(db), for_all=[*_outages(run), *busy]
+    )
     met = {day.mailbox_id for day in days} - {day.mailbox_id for day in days if day.sent < day.quota}
     quota, sent = sum(day.quota for day in days), sum(day.sent for day in days)
     violations = count_violations(
         ledger,
         days,
-        run.record.taken,
+        [*run.record.taken, *run.record.refused],
         promises=run.promises,
         clock_at=run.clock.at,
         owners=run.owners,
-        refused=run.record.refused,
         job_of=_job_of(run.message_key),
+        reservations=reservations,
     )
     return DemoReport(
         mailboxes=run.mailboxes,
         days=run.days,
-        weather=run.weather,
+        weather_name=run.weather.name,
+        weather=_weather(run),
         quota=quota,
         sent=sent,
         failed=sum(entry.status == "FAILED" for entry in ledger),
@@ -98,11 +109,19 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
         rescued=engaged.rescued,
         unseen=max(0, sent - sum(engaged.placement.values())),
         placement={word.value: count for word, count in engaged.placement.items()},
-        violations=replace(violations, unexplained=sum(not shortfall.reasons for shortfall in shortfalls)),
+        violations=replace(violations, unexplained=sum(short.unexplained > 0 for short in shortfalls)),
+        busy_minutes=round(sum((time.end - time.begin).total_seconds() for time in busy) / 60),
         wall_seconds=round(wall_seconds, 1),
         server=_server(run),
-        answers=_answers(run.record),
     )
+
+
+def _outages(run: Run) -> list[Holdup]:
+    spans = [(run.clock.at(outage.began_at), run.clock.at(outage.ended_at)) for outage in run.record.outages]
+    return [
+        Holdup(begin=begin, end=end, cause=AWAY, words=f"no mail server answered until {end:%a %H:%M} UTC")
+        for begin, end in spans
+    ]
 
 
 def _job_of(message_key: MessageKey) -> Callable[[Taken], JobKey | None]:
@@ -129,7 +148,8 @@ def _server(run: Run) -> dict[str, int]:
     }
 
 
-def _answers(record: Record) -> dict[str, int]:
+def _weather(run: Run) -> dict[str, int]:
+    record = run.record
     given: list[Taken | Refused] = [*record.taken, *record.refused]
-    counts = Counter(entry.event for entry in given if entry.event)
-    return dict(sorted(counts.items()))
+    counts = Counter(entry.event for entry in given) + Counter({AWAY: len(record.outages)})
+    return {kind: counts[kind] for kind in sorted(run.weather.kinds)}

@@ -1,81 +1,131 @@
-"""Why a mailbox fell short of its quota, in words, as far as the rows tell it."""
+"""Why a mailbox fell short of its quota, in words and in numbers, as far as the rows account for it."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import MailboxState
+from warmupd.sandbox.holdup import Holdup, lost_to
+from warmupd.store.evidence import Rest
 from warmupd.store.shortfall import Ending, ShortDay
 
 MESSAGE_LIMIT = 120  # characters of a server's words
-ENDS_THE_DAY = frozenset({"daily_limit", "penalty"})  # the mailbox rests after these
-TOO_LATE = dt.timedelta(hours=1)  # before the window closes: what fails earlier can be made up for
+UNVERIFIED = "unverified"  # an UNKNOWN that was looked for in vain: its place was never given back
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reason:
+    """Why so many places of the quota were not used."""
+
+    places: int
+    words: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shortfall:
-    """One mailbox's day that fell short. No reasons: the rows do not say why."""
+    """One mailbox's day that fell short, and the reasons that the rows give."""
 
     mailbox: str
     day: dt.date
     quota: int
     sent: int
-    reasons: tuple[str, ...]
+    reasons: tuple[Reason, ...]
+
+    @property
+    def unexplained(self) -> int:
+        """Places that no reason accounts for."""
+        return self.quota - self.sent - sum(reason.places for reason in self.reasons)
 
 
-def explain_shortfalls(days: Sequence[ShortDay]) -> list[Shortfall]:
-    """Each short day with its reasons, the weightiest first."""
+def explain_shortfalls(
+    days: Iterable[ShortDay], *, rests: Iterable[Rest] = (), for_all: Sequence[Holdup] = ()
+) -> list[Shortfall]:
+    """Each short day with its reasons. A reason accounts for the places that it can have cost, and no more.
+
+    A place stays taken by a send with an unknown outcome; with the attempts of the day all that is left is lost; so is
+    what was tried last, or was to be tried again, in the window's tail, when there is no time to make up for it; and,
+    while a mailbox was held up, what was due then, less what could be made up for afterwards. `for_all` are holdups
+    that every mailbox shared.
+    """
+    rested = list(rests)
     return [
-        Shortfall(mailbox=day.address, day=day.day, quota=day.quota, sent=day.sent, reasons=tuple(_reasons(day)))
+        Shortfall(
+            mailbox=day.address,
+            day=day.day,
+            quota=day.quota,
+            sent=day.sent,
+            reasons=tuple(_reasons(day, [rest for rest in rested if rest.mailbox_id == day.mailbox_id], for_all)),
+        )
         for day in days
     ]
 
 
-def _reasons(day: ShortDay) -> list[str]:
-    reasons = [*_of_mailbox(day)]
+def _reasons(day: ShortDay, rests: Iterable[Rest], for_all: Sequence[Holdup]) -> Iterator[Reason]:
+    """Those that apply, each for what those before it leave to account for."""
+    left = day.quota - day.sent
+    for most, words in _possible(day, rests, for_all):
+        if places := min(most, left):
+            yield Reason(places=places, words=f"{places} {words}")
+            left -= places
+
+
+def _possible(day: ShortDay, rests: Iterable[Rest], for_all: Sequence[Holdup]) -> Iterator[tuple[int, str]]:
+    """How many places at most, and why: the surest first."""
+    yield from (_kept(ending) for ending in day.endings)
     if day.attempts >= day.most_attempts:
-        reasons.append(
-            f"all {day.most_attempts} attempts of the day are used up, {day.attempts - day.sent} of them in vain"
-        )
-        if day.last_error_at and day.opens_at <= day.last_error_at < day.closes_at:
-            reasons.append(f"last error: {_short(day.last_error)}")
-    reasons += [_unsettled(ending) for ending in day.endings if ending.status is not JobStatus.FAILED]
-    reasons += [_failed(ending) for ending in day.endings if _ended_it(ending, day.closes_at)]
-    return reasons
+        yield day.quota - day.sent, _used_up(day)
+    yield from (_late(ending) for ending in day.endings)
+    lost = lost_to([*_own(day, rests), *for_all], day)
+    yield lost.places, f"not sent while {lost.words}"
 
 
-def _of_mailbox(day: ShortDay) -> list[str]:
-    reasons = []
-    if day.state is not MailboxState.ACTIVE:
-        reasons.append(f"it is {day.state}: {_short(day.state_reason)}")
-    began_at = day.last_error_at  # of whatever rest it is, which may be a later day's
-    if day.resting_until and day.resting_until >= day.closes_at and began_at and began_at < day.closes_at:
-        word = day.resting_reason.replace("_", " ")
-        reasons.append(f"it rests until {day.resting_until:%a %H:%M} UTC ({word}): {_short(day.last_error)}")
-    return reasons
-
-
-def _unsettled(ending: Ending) -> str:
+def _kept(ending: Ending) -> tuple[int, str]:
+    """Places that were not given back."""
     match ending.status:
         case JobStatus.UNKNOWN:
-            return f"{ending.count} with an unknown outcome, whose place stays taken: {_short(ending.message)}"
-        case JobStatus.PENDING:
-            return f"{ending.count} still to be tried again: {_short(ending.message)}"
+            return ending.count, f"with an unknown outcome, whose place stays taken{_said(ending)}"
+        case JobStatus.PROCESSING:
+            return ending.count, "still under way"
+        case JobStatus.FAILED if ending.outcome == UNVERIFIED:
+            return ending.count, f"sent and not found by the recipient, whose place stays taken{_said(ending)}"
         case _:
-            return f"{ending.count} still under way"
+            return 0, ""
 
 
-def _ended_it(ending: Ending, closes_at: dt.datetime) -> bool:
-    """Whether a failure kept the mailbox from its quota: others are made up for by a fresh message."""
-    late = ending.last_at >= closes_at - TOO_LATE
-    return ending.status is JobStatus.FAILED and (late or ending.outcome in ENDS_THE_DAY)
+def _late(ending: Ending) -> tuple[int, str]:
+    """Places that were given back too late."""
+    match ending.status:
+        case JobStatus.PENDING:
+            return ending.late, f"still to be tried again{_said(ending)}"
+        case JobStatus.FAILED if ending.outcome != UNVERIFIED:
+            word = ending.outcome.replace("_", " ")
+            return ending.late, f"failed for good ({word}) with no time left to make up for it{_said(ending)}"
+        case _:
+            return 0, ""
 
 
-def _failed(ending: Ending) -> str:
-    word = ending.outcome.replace("_", " ")
-    said = f": {_short(ending.message)}" if ending.message else ""
-    return f"{ending.count} failed for good ({word}) and could not be made up for{said}"
+def _used_up(day: ShortDay) -> str:
+    words = f"beyond the {day.most_attempts} attempts of a day, {day.attempts - day.sent} of which were in vain"
+    if day.last_error_at and day.opens_at <= day.last_error_at < day.closes_at:
+        words += f"; the last error: {_short(day.last_error)}"
+    return words
+
+
+def _own(day: ShortDay, rests: Iterable[Rest]) -> list[Holdup]:
+    """What held up this mailbox alone."""
+    found = []
+    for rest in rests:
+        words = f"it rested until {rest.until:%a %H:%M} UTC ({rest.reason.replace('_', ' ')}): {_short(rest.message)}"
+        found.append(Holdup(begin=rest.began_at, end=rest.until, cause=rest.reason, words=words))
+    if day.state is not MailboxState.ACTIVE and day.state_since is not None:
+        words = f"it is {day.state}: {_short(day.state_reason)}"
+        found.append(Holdup(begin=day.state_since, end=day.closes_at, cause="state", words=words))
+    return found
+
+
+def _said(ending: Ending) -> str:
+    return f": {_short(ending.message)}" if ending.message else ""
 
 
 def _short(text: str) -> str:

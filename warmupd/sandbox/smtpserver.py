@@ -145,6 +145,7 @@ class _Connection(SMTP):
         """Cut, and return when nothing runs for this client any more."""
         self.cut()
         if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()  # in the midst of a handshake nobody is told of the cut
             await asyncio.gather(self._handler_coroutine, return_exceptions=True)
 
     def _check(

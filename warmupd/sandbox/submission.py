@@ -12,6 +12,7 @@ from hashlib import blake2b
 from warmupd.clock import SystemClock
 from warmupd.core.outcome import Phase
 from warmupd.sandbox.fate import Fate, Shares
+from warmupd.sandbox.forecast import Forecast, WeatherDay
 from warmupd.sandbox.letter import Letter
 from warmupd.sandbox.record import Entry, Login, Refused, Taken
 from warmupd.sandbox.weather import CALM, Event, Weather
@@ -51,20 +52,18 @@ class Submission:
     ) -> None:
         self._accounts = accounts
         self._shares = shares
-        self._weather = weather
+        self._forecast = Forecast(weather, shares.seed, accounts)
         self._deliver = deliver
         self._note = note
         self._clock = SystemClock()
         self._first_tries: Counter[tuple[str, str]] = Counter()
         self._put_off: set[tuple[str, str]] = set()  # pairs whose next try is taken
         self._deliveries: set[asyncio.Task[None]] = set()
-        self._attempts: Counter[str] = Counter()  # of each account on this day
-        self.day = 0  # attempts are counted from 1 on each
+        self._today = WeatherDay(self._forecast, 0)
 
     def begin_day(self, day: int) -> None:
-        """It is the so-manieth day: daily limits begin anew."""
-        self.day = day
-        self._attempts.clear()
+        """It is the so-manieth day: attempts are counted from 1 again, and daily limits begin anew."""
+        self._today = WeatherDay(self._forecast, day)
 
     def log_in(self, client: Client, user: str, password: bytes) -> str:
         """Let in who knows the password; the address counts in any case. With it an attempt begins, and its weather."""
@@ -76,8 +75,7 @@ class Submission:
         client.user = user if ok else ""
         if not ok:
             return "535 5.7.8 Authentication credentials invalid"
-        self._attempts[user] += 1
-        client.event = self._weather.event(self._shares.seed, user, self.day, self._attempts[user])
+        client.event = self._today.attempt(user)
         if event := self._befalls(client, Phase.AUTH):
             return self._refuse(client, Phase.AUTH, event.reply, event=event)
         return "235 2.7.0 Authentication successful"
@@ -97,7 +95,7 @@ class Submission:
             client.rcpt_at = self._clock.boottime()
         if address.lower() not in self._accounts:
             return self._refuse(client, Phase.RCPT, "550 5.1.1 No such mailbox here", recipients=[address])
-        if event := self._befalls(client, Phase.RCPT):
+        if event := self._today.limited(client.user, Phase.RCPT) or self._befalls(client, Phase.RCPT):
             return self._refuse(client, Phase.RCPT, event.reply, recipients=[address], event=event)
         if reply := self._deferral(client.sender.lower(), address.lower()):
             return self._refuse(client, Phase.RCPT, reply, recipients=[address])
@@ -110,6 +108,7 @@ class Submission:
         if event is None or event.reply or event.taken or not client.recipients:
             return None
         client.event = None
+        self._today.befell(client.user, event)
         self._refuse(client, event.phase, "", recipients=client.recipients, event=event)
         return event.phase
 
@@ -117,7 +116,7 @@ class Submission:
         """Take, lose or refuse a content. None: it was taken, and the connection is to be cut without an answer."""
         letter = Letter.read(content)
         fate = self._shares.fate(letter.message_id or blake2b(content).hexdigest())
-        event = self._befalls(client, Phase.BODY)
+        event = self._today.limited(client.user, Phase.BODY) or self._befalls(client, Phase.BODY)
         if fate.refused or (event and event.reply):
             reply = event.reply if event else "550 5.7.1 Content refused by policy"
             return self._refuse(client, Phase.BODY, reply, recipients=client.recipients, letter=letter, event=event)
@@ -140,6 +139,7 @@ class Submission:
         if event is None or event.phase is not phase:
             return None
         client.event = None
+        self._today.befell(client.user, event)
         return event
 
     async def _take(
@@ -162,6 +162,7 @@ class Submission:
             event=event.name if event else "",
         )
         self._note(taken)
+        self._today.took(client.user)
         for recipient in taken.recipients if fate.folder else ():
             await self._deliver(recipient.lower(), fate.folder, _trace(client, recipient) + content)
 

@@ -8,17 +8,22 @@ from itertools import pairwise
 
 from warmupd.core.job import JobStatus
 from warmupd.sandbox.record import Refused, Taken
+from warmupd.sandbox.reserved import JobKey, Offer, count_unreserved
+from warmupd.store.evidence import Reservation
 from warmupd.store.ledger import DayEntry, LedgerEntry
 
 MINUTE = dt.timedelta(minutes=1)
 HOUR = dt.timedelta(hours=1)
-JobKey = tuple[dt.date, int]
 EPSILON = dt.timedelta(milliseconds=1)  # rounding of instants on their way through JSON
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Promises:
-    """What was promised for a run. `slack` is what may lie between a reservation and its MAIL FROM."""
+    """What was promised for a run.
+
+    `slack` is what may lie between a reservation and its MAIL FROM. `early` and `late` are what is overlooked where
+    the server's record is held to a reservation's own times: the grain of timers, and the way of a line to the server.
+    """
 
     mailbox_gap: dt.timedelta
     user_gap: dt.timedelta
@@ -27,6 +32,8 @@ class Promises:
     user_per_minute: int
     user_per_hour: int
     slack: dt.timedelta
+    early: dt.timedelta = EPSILON
+    late: dt.timedelta = EPSILON
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,8 +46,9 @@ class Violations:
     quota: int
     outside_pool: int
     twice: int
+    unreserved: int = 0  # MAIL FROM that no reservation allowed, or not at that moment
     lost: int = 0  # SENT by the ledger, and the mail server has not taken it
-    unexplained: int = 0  # days that fell short, and the rows do not say why
+    unexplained: int = 0  # days that fell short by more than the rows account for
 
     @property
     def total(self) -> int:
@@ -50,42 +58,68 @@ class Violations:
 def count_violations(
     ledger: Sequence[LedgerEntry],
     days: Sequence[DayEntry],
-    taken: Sequence[Taken],
+    record: Sequence[Taken | Refused],
     *,
     promises: Promises,
     clock_at: Callable[[float], dt.datetime],
     owners: Mapping[str, tuple[int, Hashable]],
-    refused: Sequence[Refused] = (),
     job_of: Callable[[Taken], JobKey | None] | None = None,
+    reservations: Sequence[Reservation] | None = None,
 ) -> Violations:
     """Compare the ledger's reservations and the server's record with the promises.
 
     `clock_at` maps the record's CLOCK_BOOTTIME to the run's time; `owners` maps each enrolled address to its mailbox
-    and pool. The ledger is held to the promise itself; the server's record may lag by the slack. Pace is kept by every
-    MAIL FROM, those of messages that were `refused` as well. `job_of` reads the job that a message names: without it
-    `lost` is not counted. Nor is `unexplained`, about which neither record nor ledger know anything.
+    and pool. `reservations` are all that were made: they are held to the promises themselves, and each MAIL FROM to
+    one of them, those of messages that were refused as well. So the server's record keeps the pace too, however fast
+    the clock runs; beside that it is held to the promises less the slack, which says something at low speeds only.
+    Without `reservations` the last one of each job, as the ledger has it, is judged, and `unreserved` is not counted.
+    `job_of` reads the job that a message names: without it `lost` is not counted. Nor is `unexplained`, about which
+    neither record nor ledger know anything.
     """
-    accepted = _in_time(taken, clock_at)
-    mails = _in_time([*taken, *refused], clock_at)
+    taken = [entry for entry in record if isinstance(entry, Taken)]
+    accepted, mails = _in_time(taken, clock_at), _in_time(record, clock_at)
+    reserved = ledger if reservations is None else reservations
+    offers = _offers(record, clock_at, owners, job_of)
     return Violations(
-        spacing=_spacing(ledger, mails, promises),
-        window=_window(ledger, days, mails, owners, promises.slack),
-        caps=_caps(ledger, mails, promises),
+        spacing=_spacing(reserved, mails, promises),
+        window=_window(reserved, days, mails, owners, promises),
+        caps=_caps(reserved, mails, promises),
         quota=_quota(days, accepted, owners),
         outside_pool=_outside(ledger, taken, owners),
         twice=sum(count - 1 for count in Counter(entry.token for entry in taken if entry.token).values()),
+        unreserved=count_unreserved(offers, reservations, early=promises.early, late=promises.late)
+        if reservations is not None
+        else 0,
         lost=_lost(ledger, taken, job_of) if job_of else 0,
     )
 
 
 Mails = Sequence[tuple[dt.datetime, str]]  # moment of MAIL FROM, and the account that was logged in
+Reserved = Sequence[LedgerEntry] | Sequence[Reservation]
 
 
 def _in_time(entries: Iterable[Taken | Refused], clock_at: Callable[[float], dt.datetime]) -> Mails:
     return sorted((clock_at(entry.mail_at), entry.user) for entry in entries if entry.mail_at is not None)
 
 
-def _spacing(ledger: Sequence[LedgerEntry], mails: Mails, promises: Promises) -> int:
+def _offers(
+    entries: Iterable[Taken | Refused],
+    clock_at: Callable[[float], dt.datetime],
+    owners: Mapping[str, tuple[int, Hashable]],
+    job_of: Callable[[Taken], JobKey | None] | None,
+) -> list[Offer]:
+    return [
+        Offer(
+            at=clock_at(entry.mail_at),
+            mailbox_id=owners.get(entry.user, (0, None))[0],
+            job=job_of(entry) if job_of and isinstance(entry, Taken) else None,
+        )
+        for entry in entries
+        if entry.mail_at is not None
+    ]
+
+
+def _spacing(ledger: Reserved, mails: Mails, promises: Promises) -> int:
     by_mailbox = _group((entry.mailbox_id, entry.start_at) for entry in ledger)
     by_user = _group((entry.user_id, entry.start_at) for entry in ledger)
     on_server = _group((user, at) for at, user in mails)
@@ -97,11 +131,11 @@ def _spacing(ledger: Sequence[LedgerEntry], mails: Mails, promises: Promises) ->
 
 
 def _window(
-    ledger: Sequence[LedgerEntry],
+    ledger: Reserved,
     days: Sequence[DayEntry],
     mails: Mails,
     owners: Mapping[str, tuple[int, Hashable]],
-    slack: dt.timedelta,
+    promises: Promises,
 ) -> int:
     reserved = sum(
         not (
@@ -115,11 +149,13 @@ def _window(
     outside = 0
     for at, user in mails:
         mailbox_id, _ = owners.get(user, (0, None))
-        outside += not any(day.opens_at <= at <= day.closes_at + slack for day in windows[mailbox_id])
+        outside += not any(
+            day.opens_at - promises.early <= at <= day.closes_at + promises.late for day in windows[mailbox_id]
+        )
     return reserved + outside
 
 
-def _caps(ledger: Sequence[LedgerEntry], mails: Mails, promises: Promises) -> int:
+def _caps(ledger: Reserved, mails: Mails, promises: Promises) -> int:
     everybody = [entry.picked_at for entry in ledger]
     by_user = _group((entry.user_id, entry.picked_at) for entry in ledger)
     count = _too_many(everybody, MINUTE, promises.global_per_minute)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import MailboxState
+from warmupd.core.pacing import TAIL
 from warmupd.store.database import Database
 
 
@@ -17,7 +18,7 @@ class Ending:
     outcome: str  # the short stable word; "" when there is none yet
     message: str  # of the last of them
     count: int
-    last_at: dt.datetime  # when the last of them ended, or was reserved
+    late: int  # of these, tried last, or to be tried again, in the window's tail or behind it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,8 +36,7 @@ class ShortDay:
     closes_at: dt.datetime
     state: MailboxState
     state_reason: str
-    resting_until: dt.datetime | None
-    resting_reason: str
+    state_since: dt.datetime | None  # None: from the beginning
     last_error: str
     last_error_at: dt.datetime | None
     endings: tuple[Ending, ...]  # the most frequent first
@@ -57,9 +57,10 @@ async def load_short_days(db: Database) -> list[ShortDay]:
         """
         SELECT d.mailbox_id, m.address, d.day, d.quota, d.sent, d.attempts,
                (d.quota + greatest(3, ceil(d.quota * 0.2)))::integer AS most_attempts, d.opens_at, d.closes_at,
-               m.state, m.state_reason, nullif(p.resting_until, '-infinity') AS resting_until, p.resting_reason,
-               m.last_error, m.last_error_at
-        FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id JOIN mailbox_pace p ON p.mailbox_id = d.mailbox_id
+               m.state, m.state_reason, m.last_error, m.last_error_at,
+               (SELECT max(c.at) FROM state_changes c WHERE c.subject = 'mailbox' AND c.subject_id = m.id::text
+                AND c.became = m.state::text AND c.was <> c.became) AS state_since
+        FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id
         WHERE d.sent < d.quota ORDER BY d.day, m.address
         """
     )
@@ -78,12 +79,14 @@ async def _endings(db: Database) -> dict[tuple[int, dt.date], list[Ending]]:
     rows = await db.fetch(
         """
         SELECT j.mailbox_id, j.local_day, j.status, coalesce(j.outcome, '') AS outcome, count(*) AS count,
-               max(coalesce(j.completed_at, j.picked_at)) AS last_at,
+               count(*) FILTER (WHERE greatest(j.picked_at, j.scheduled_for)
+                                      >= d.closes_at - $1::float8 * (d.closes_at - d.opens_at)) AS late,
                coalesce((array_agg(j.error_message ORDER BY j.picked_at DESC))[1], '') AS message
         FROM warmup_jobs j JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day
         WHERE d.sent < d.quota AND j.status NOT IN ('SENT', 'REPLIED')
         GROUP BY 1, 2, 3, 4 ORDER BY 1, 2, 5 DESC, 3, 4
-        """
+        """,
+        TAIL,
     )
     endings: defaultdict[tuple[int, dt.date], list[Ending]] = defaultdict(list)
     for row in rows:
