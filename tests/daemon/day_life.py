@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -104,9 +105,10 @@ class Life:
 
     # -- what the owner does --------------------------------------------------------------------------------------
 
-    async def change(self, box: Box, **columns: Any) -> None:
-        """Set columns of the mailbox."""
-        await self.rig.world.change([box.id], **columns)
+    async def change(self, box: Box, *changes: Mapping[str, Any]) -> None:
+        """Set columns of the mailbox, one after the other."""
+        for columns in changes:
+            await self.rig.world.change([box.id], **columns)
         await self._hear_owner(box)
 
     async def limit_plan(self, box: Box, most: int | None) -> None:
