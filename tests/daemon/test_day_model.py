@@ -5,11 +5,12 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
 from itertools import count
 from typing import Any
 
 import asyncpg
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -169,15 +170,58 @@ def test_days_go_as_the_model_foretells(postgres: str, template_database: str) -
         return DayMachine(postgres.replace("postgresql:///warmupd?", f"postgresql:///{name}?"))
 
     play_settings = settings(
-        max_examples=settings().max_examples if deep else 8,
-        stateful_step_count=settings().stateful_step_count if deep else 25,
+        max_examples=settings().max_examples if deep else 4,
+        stateful_step_count=settings().stateful_step_count if deep else 20,
         derandomize=not deep,
-        phases=[Phase.generate],  # to find the shortest way to a failure takes minutes
+        phases=list(Phase) if deep else [Phase.generate],  # to find the shortest way to a failure takes minutes
         database=None,
         deadline=None,
         suppress_health_check=list(HealthCheck),
     )
     run_state_machine_as_test(play, settings=play_settings)  # type: ignore[arg-type]  # whatever makes one will do
+
+
+@pytest.fixture
+async def life(database_url: str) -> AsyncIterator[Life]:
+    life = Life(database_url)
+    yield life
+    await life.close()
+
+
+async def test_every_answer_counts_for_the_day_as_the_model_says(life: Life) -> None:
+    await life.begin(EVES[0], ["UTC"] * SENDERS, 5)
+    heavy = [word for word in ANSWERS if "limit" in word or word == "credentials"]  # these end a day
+    light = [word for word in ANSWERS if word not in heavy]
+    for number, box in enumerate(life.boxes[:SENDERS]):
+        box.model.settings.ramp_start, box.model.settings.target = 12, 12
+        await life.change(box, {"ramp_start": 12, "target_daily": 12})
+        life.post.answers[box.address].extend([*light[number::SENDERS] * 2, *heavy[number::SENDERS]])
+    for number in range(60):
+        await life.live_until(life.now + dt.timedelta(minutes=45))
+        await life.find(number, None if number % 3 else dt.timedelta(minutes=50))
+    await life.end()
+    assert {said.word for said in life.post.said} == set(ANSWERS)
+
+
+async def test_who_travels_and_stops_gets_no_day_twice(life: Life) -> None:
+    await life.begin(EVES[2], ["Pacific/Kiritimati"] * SENDERS, 5)
+    box, other, third = life.boxes[:SENDERS]
+    for number, zone in enumerate([*ZONES, *reversed(ZONES), "Pacific/Pago_Pago", "Pacific/Kiritimati"]):
+        box.model.settings.zone = zone
+        await life.change(box, {"timezone": zone})
+        await life.live_until(life.now + dt.timedelta(hours=9))
+        await (life.stop if number % 2 else life.resume)(other)
+        await (life.pause if number % 3 else life.resume)(third)
+    await life.end()
+
+
+async def test_who_is_looked_at_out_of_turn_keeps_the_spacing_and_the_quota(life: Life) -> None:
+    await life.begin(EVES[0], ["UTC"] * SENDERS, 5)
+    await life.until_edge(life.boxes[0], 300)
+    for number in range(30):
+        await life.nudge(life.boxes[number % 2])
+        await life.live_until(life.now + dt.timedelta(seconds=45))
+    await life.end()
 
 
 async def create(server: str, name: str, template: str) -> None:
