@@ -46,7 +46,8 @@ class Denials:
         elif why in NO_RECIPIENT:
             await self._other_recipient(denied, now)
         else:  # spacing, user_spacing, resting, scheduled, window, not_owner: a matter of time
-            self._schedule.push(mailbox.id, again)
+            # A rest that outlasts the day must not keep the next one from being opened.
+            self._schedule.push(mailbox.id, min(again, self._schedule.book.next_opening(mailbox, now)))
 
     async def _other_recipient(self, denied: Denied, now: dt.datetime) -> None:
         """Spare the recipient for a while. A job that waits for it holds up no other: it waits for the next resync."""
