@@ -55,9 +55,12 @@ class Denials:
         book.spare(request.recipient_id, now + dt.timedelta(seconds=SPARED))
         if denied.why == "recipient":
             await book.reload([request.recipient_id], now)
-        if request.waiting:
+        soon = now + dt.timedelta(seconds=SOON * self._rng.uniform(0.5, 1.5))
+        if request.waiting:  # that its turn had come says nothing about the next first send
             book.forget_waiting(request.waiting.id, request.mailbox_id)
-        self._schedule.push(request.mailbox_id, now + dt.timedelta(seconds=SOON * self._rng.uniform(0.5, 1.5)))
+            self._schedule.plan(request.mailbox_id, not_before=soon)
+        else:
+            self._schedule.push(request.mailbox_id, soon)
 
     def _again(self, denied: Denied, now: dt.datetime) -> dt.datetime:
         """When to ask again: as the answer says, and a little later, each a little differently."""
