@@ -130,12 +130,12 @@ class Life:
 
     async def stop(self, box: Box) -> None:
         await states.stop_mailbox(self.db, box.id, actor="owner", reason="", at=self.now)
-        box.model.state, box.model.ramp_days = "PAUSED", 0
+        box.model.state, box.model.ramp_days, box.model.silent_since = "PAUSED", 0, self.now
         await self._hear_owner(box)
 
     async def _set_state(self, box: Box, state: MailboxState) -> None:
         await states.change_state(self.db, box.id, state, actor="owner", reason="", at=self.now)
-        box.model.state = state.value
+        box.model.state, box.model.silent_since = state.value, self.now
         await self._hear_owner(box)
 
     async def _hear_owner(self, box: Box) -> None:

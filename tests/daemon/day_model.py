@@ -93,6 +93,7 @@ class MailboxModel:
     said: list[Said] = field(default_factory=list, repr=False)
     heard: list[Said] = field(default_factory=list, repr=False)
     quiet_since: dt.datetime = LONG_AGO
+    silent_since: dt.datetime | None = None  # paused, stopped, or not let in
     nudged: set[dt.date] = field(default_factory=set)  # days with sends that were asked for out of turn
 
     def upset(self, moment: dt.datetime) -> None:
@@ -116,7 +117,7 @@ class MailboxModel:
             if not self.doubts or far:
                 self.doubts, self.doubted_at = self.doubts + 1, said.heard_at
             if self.doubts >= 2 and self.state == "ACTIVE":
-                self.state = "AUTH_FAILED"
+                self.state, self.silent_since = "AUTH_FAILED", said.heard_at
 
     # -- days ---------------------------------------------------------------------------------------------------
 
@@ -169,6 +170,8 @@ class MailboxModel:
         if self.unsure and {state, self.state} == {"ACTIVE", "AUTH_FAILED"}:
             self.state = state
         assert state == self.state
+        if self.silent_since is not None and self.state not in {"ACTIVE", "RECEIVE_ONLY"}:
+            assert all(said.at <= self.silent_since for said in self.said), "it sent though it was stopped"
         for row in rows:
             taken, attempts, sent = self._row_counts(row)
             assert (row.taken, row.attempts, row.sent) == (taken, attempts, sent), f"places, attempts, sent of {row}"

@@ -1,6 +1,6 @@
 """A mailbox's day as a game: whatever owner, provider, Postgres and clock do, in any order, the model foretells it.
 
-`--hypothesis-profile=deep` plays it for as long as an hour (tests/conftest.py).
+`make test ARGS="--hypothesis-profile=deep -k foretells"` plays it for an hour (tests/conftest.py).
 """
 
 import asyncio
