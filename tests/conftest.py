@@ -13,12 +13,15 @@ from typing import Any, TypeVar
 
 import asyncpg
 import pytest
+from hypothesis import settings
 
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.migrate import migrate
 
 T = TypeVar("T")
+
+settings.register_profile("deep", max_examples=150, stateful_step_count=60, deadline=None, print_blob=True)
 
 _numbers = count(1)
 

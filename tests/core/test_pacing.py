@@ -3,17 +3,22 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from itertools import pairwise
 from random import Random
+from zoneinfo import ZoneInfo, available_timezones
 
-from hypothesis import assume, given
+import pytest
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from warmupd.core.mailbox import DayRow
+from warmupd.core.mailbox import DayRow, Hours
 from warmupd.core.pacing import TAIL, Spacing, deficit, elapsed, moment_of, next_send_at, relative_deficit, user_gap
+from warmupd.core.window import window_of
 
 OPENS = dt.datetime(2026, 3, 2, 6, tzinfo=dt.UTC)
 SPACING = Spacing()
+SPANS = [(6, 22), (0, 24), (0, 6), (20, 24)]
 quotas = st.integers(1, 60)
 lengths = st.floats(8, 16)  # hours
 ids = st.integers(1, 10**6)
@@ -51,6 +56,13 @@ def live(day: DayRow, now: dt.datetime, until: dt.datetime | None = None, seed: 
 
 def gaps(sends: list[dt.datetime]) -> list[float]:
     return [(later - earlier).total_seconds() for earlier, later in pairwise(sends)]
+
+
+@cache
+def changes_in_2027(zone: str) -> list[dt.date]:
+    """The days of that year on which the zone's clocks change."""
+    noons = [dt.datetime(2027, 1, 1, 12, tzinfo=ZoneInfo(zone)) + dt.timedelta(days=n) for n in range(365)]
+    return [noon.date() for eve, noon in pairwise(noons) if eve.utcoffset() != noon.utcoffset()]
 
 
 def most_within(sends: Iterable[dt.datetime], seconds: float) -> int:
@@ -173,6 +185,81 @@ def test_a_restart_after_an_outage_does_not_clump_either() -> None:
     assert max(minutes.values()) <= 1.4 * 2000 / 8  # the catch-up spacing is eight minutes wide
 
 
+def busiest(sends: Iterable[dt.datetime], start: dt.datetime, minutes: float = 10) -> Counter[int]:
+    """Sends by spans of so many minutes, counted from `start`."""
+    return Counter(int((send - start).total_seconds() // (60 * minutes)) for send in sends)
+
+
+def by_spans(sends: Iterable[dt.datetime], start: dt.datetime, minutes: float = 10) -> Counter[int]:
+    """Sends by spans of so many minutes, counted from `start`."""
+    return Counter(int((send - start).total_seconds() // (60 * minutes)) for send in sends)
+
+
+@pytest.mark.parametrize("quota", [5, 30, 40])
+def test_a_thousand_mailboxes_of_one_zone_begin_no_busier_than_they_go_on(quota: int) -> None:
+    sends = [send for n in range(1000) for send in live(day_of(n, quota), OPENS, seed=n)]
+    spans, mean = by_spans(sends, OPENS), 1000 * quota / (16 * 6)
+    assert len(sends) == 1000 * quota
+    assert spans[0] <= mean
+    assert max(spans.values()) <= 1.2 * mean + 5 * mean**0.5  # a fifth more, and chance
+
+
+@pytest.mark.parametrize("quota", [5, 12, 30, 40])
+@pytest.mark.parametrize("away", [0.02, 1, 4])
+def test_a_thousand_that_come_back_after_an_outage_do_not_come_back_at_once(quota: int, away: float) -> None:
+    """Their first ten minutes hold no more than 3.5 times the day's mean, whatever there is to catch up."""
+    back, sends, spacing = at(6), list[dt.datetime](), SPACING
+    for n in range(1000):
+        day, rng = day_of(n, quota), Random(n)
+        live(day, OPENS, until=at(6 - away), seed=n)
+        first = next_send_at(day, back, spacing, rng, resumes=True)
+        assert first is not None
+        day.taken, day.attempts = day.taken + 1, day.attempts + 1
+        sends += [first, *live(day, first, seed=n)]
+        assert day.taken == quota
+    spans, mean = by_spans(sends, back), 1000 * quota / (16 * 6)
+    assert spans[0] <= 3.5 * mean
+    assert max(spans.values()) <= 10 / 6 * 1050  # when all of them catch up: a send in 2 to 10 minutes each
+    assert max(by_spans(sends, back, minutes=1).values()) <= 210
+    assert all(spans[n] <= 1.2 * mean + 5 * mean**0.5 for n in range(36, 56))  # six hours later it is a day like any
+
+
+@given(mailbox_id=ids, quota=quotas, stopped=shares, hours=st.floats(0, 15), seed=st.integers(0, 9))
+def test_an_outage_of_any_length_costs_only_what_no_spacing_could_save(
+    mailbox_id: int, quota: int, stopped: float, hours: float, seed: int
+) -> None:
+    day = day_of(mailbox_id, quota)
+    before = live(day, OPENS, until=at(16 * stopped), seed=seed)
+    back = at(min(15.99, 16 * stopped + hours))
+    left, room = day.left, (day.closes_at - back).total_seconds()
+    after = live(day, back, seed=seed)
+    assert len(after) >= min(left, room // SPACING.mailbox_min - 1)
+    assert all(gap >= SPACING.mailbox_min for gap in gaps([*before, *after]) if before or after)
+    assert all(day.opens_at <= send < day.closes_at for send in after)
+
+
+@given(zone=st.sampled_from(sorted(available_timezones())), quota=st.integers(12, 60), hours=st.sampled_from(SPANS))
+@example(zone="Europe/Berlin", quota=40, hours=(0, 24))
+@example(zone="Antarctica/Troll", quota=60, hours=(0, 6))
+def test_days_of_clock_changes_are_spread_like_any_other(zone: str, quota: int, hours: tuple[int, int]) -> None:
+    for changed in changes_in_2027(zone):
+        window = window_of(changed, zone, Hours(start=hours[0], end=hours[1]))
+        assert window is not None
+        day = DayRow(
+            mailbox_id=quota,
+            day=changed,
+            quota=quota,
+            floor=0,
+            opens_at=window.opens_at,
+            closes_at=window.closes_at,
+        )
+        sends = live(day, window.opens_at)
+        assert len(sends) == quota
+        assert all(send in window for send in sends)
+        assert max(gaps(sends)) <= 1.7 * window.seconds / quota
+        assert min(gaps(sends)) >= max(SPACING.mailbox_min, 0.35 * window.seconds / quota)
+
+
 def test_nothing_is_planned_that_is_not_owed() -> None:
     now = at(5)
     assert next_send_at(day_of(taken=40), now, SPACING, Random(1)) is None
@@ -215,6 +302,17 @@ def test_elapsed_runs_from_the_opening_to_the_tail() -> None:
     day = day_of()
     assert [round(elapsed(day, at(hour)), 3) for hour in (-1, 0, 7.76, 15.52, 16)] == [0, 0, 0.5, 1, 1]
     assert relative_deficit(day_of(quota=0), at(8)) == 0
+
+
+@given(mailboxes=st.integers(1, 5000), quota=quotas, length=lengths, seed=st.integers(0, 99))
+def test_the_users_spacing_takes_half_of_the_window_at_most(
+    mailboxes: int, quota: int, length: float, seed: int
+) -> None:
+    rng, needed = Random(seed), length * 3600 / (mailboxes * quota)
+    gaps = [user_gap(SPACING, needed / 2, rng) for _ in range(50)]
+    assert max(gaps) <= SPACING.user_max
+    assert max(gaps) <= needed / 2
+    assert all(gap >= min(SPACING.user_min, needed / 2) for gap in gaps)
 
 
 def test_the_users_spacing_shrinks_when_its_quotas_need_it() -> None:

@@ -1,11 +1,12 @@
 """Local days and their windows, around the days on which clocks change."""
 
 import datetime as dt
+from functools import cache
 from itertools import pairwise
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from warmupd.core.mailbox import Hours
@@ -31,6 +32,7 @@ CHANGES = [
     ("Asia/Kathmandu", dt.date(2026, 3, 29)),
 ]
 hours = st.tuples(st.integers(0, 23), st.integers(1, 24)).filter(lambda span: span[0] < span[1])
+zones = st.sampled_from(sorted(available_timezones()))
 
 
 def quarters(day: dt.date, zone: str, start: int, end: int) -> list[dt.datetime]:
@@ -96,6 +98,53 @@ def test_windows_never_overlap(change: tuple[str, dt.date], away: int, span: tup
     assert all(earlier.closes_at <= later.opens_at for earlier, later in pairwise(windows))
     assert all(window.seconds > 0 for window in windows)
     assert all(local_day(window.opens_at, zone) == local_day(window.closes_at - QUARTER, zone) for window in windows)
+
+
+@cache
+def changes_of(zone: str) -> list[dt.date]:
+    """The days from 2012 to 2037 on which the zone's clocks change."""
+    noons = [dt.datetime(2012, 1, 1, 12, tzinfo=ZoneInfo(zone)) + n * DAY for n in range(26 * 365)]
+    return [noon.date() for eve, noon in pairwise(noons) if eve.utcoffset() != noon.utcoffset()] or [noons[0].date()]
+
+
+@given(zone=zones, which=st.integers(0, 10**6), away=st.integers(-1, 1), span=hours)
+@example(zone="Antarctica/Troll", which=1, away=0, span=(0, 24))  # two hours at once
+@example(zone="Antarctica/Casey", which=0, away=0, span=(0, 24))  # three
+@example(zone="Africa/Cairo", which=-1, away=0, span=(0, 6))  # at midnight
+def test_in_every_zone_a_window_holds_what_the_wall_clock_shows(
+    zone: str, which: int, away: int, span: tuple[int, int]
+) -> None:
+    changes = changes_of(zone)
+    day = changes[which % len(changes)] + away * DAY
+    window, shown = window_of(day, zone, Hours(start=span[0], end=span[1])), quarters(day, zone, *span)
+    assert (window is None) == (shown == [])
+    if window is not None:
+        assert [moment for moment in quarters(day, zone, 0, 24) if moment in window] == shown
+        assert window.seconds == len(shown) * QUARTER.total_seconds()
+
+
+@given(zone=zones, start=st.dates(dt.date(1980, 1, 1), dt.date(2037, 1, 1)), which=st.none() | st.integers(0, 10**6))
+def test_in_every_zone_no_instant_is_lost_or_counted_twice(zone: str, start: dt.date, which: int | None) -> None:
+    changes = changes_of(zone)
+    day = start if which is None else changes[which % len(changes)] - 3 * DAY
+    windows = []
+    for _ in range(7):
+        day, window = next_opening(day, zone, ALL_DAY)
+        windows.append(window)
+    assert all(earlier.closes_at == later.opens_at for earlier, later in pairwise(windows))
+    assert all(20 * 3600 <= window.seconds <= 28 * 3600 for window in windows)
+
+
+@given(zone=zones, which=st.integers(0, 10**6), span=hours)
+def test_in_every_zone_weekdays_only_means_local_weekdays(zone: str, which: int, span: tuple[int, int]) -> None:
+    changes = changes_of(zone)
+    day, openings = changes[which % len(changes)] - 7 * DAY, []
+    for _ in range(10):
+        day, window = next_opening(day, zone, Hours(start=span[0], end=span[1], weekdays_only=True))
+        openings.append(window)
+        assert window.opens_at.astimezone(ZoneInfo(zone)).weekday() < 5
+        assert (window.closes_at - dt.timedelta(microseconds=1)).astimezone(ZoneInfo(zone)).date() == day
+    assert all(earlier.closes_at <= later.opens_at for earlier, later in pairwise(openings))
 
 
 def test_a_day_that_never_was_has_no_window() -> None:

@@ -94,3 +94,25 @@ async def test_with_a_users_cap_for_four_fifths_none_of_their_mailboxes_starves(
     assert 0.77 <= sum(sent) / (40 * len(boxes)) <= 0.83
     assert all(0.75 <= one / 40 <= 0.85 for one in sent), sent
     assert (await rig.violations(user_per_hour=hourly, user_per_minute=5)).total == 0
+
+
+async def test_two_hundred_mailboxes_behind_caps_of_their_users_and_of_all_are_served_alike(rig: Rig) -> None:
+    """One user's cap is the tightest, another's less so, and for the other three there is what the fleet's leaves."""
+    users = [await rig.world.user(priority=number % 3) for number in range(5)]
+    boxes = {user: await rig.world.enrol(40, user, quota=10, ramp_days=5) for user in users}
+    for user, share in zip(users, (0.5, 0.7), strict=False):
+        hourly = round(share * 10 * 40 / 16)
+        await rig.db.execute(
+            "UPDATE plans SET per_hour = $2 FROM users u WHERE u.id = $1 AND plans.id = u.plan_id", user, hourly
+        )
+    limits = {
+        "limits.global_per_hour": round(0.7 * 10 * 200 / 16),
+        "limits.global_per_minute": 10,
+        "limits.user_per_hour": 1000,
+    }
+    async with rig.running(limits):
+        await rig.until(after(22.5))
+    for user, expected in zip(users, (5, 7, 7.7, 7.7, 7.7), strict=True):
+        sent = await rig.world.sent(boxes[user])
+        assert abs(sum(sent) / 40 - expected) <= 0.7, sent
+        assert max(sent) - min(sent) <= 2, sent

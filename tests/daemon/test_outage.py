@@ -1,6 +1,7 @@
 """Postgres goes away, in all the ways it can: nothing is sent meanwhile, nothing twice, and all resumes by itself."""
 
 import asyncio
+import datetime as dt
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -39,6 +40,23 @@ async def test_two_hours_without_postgres(rig: Rig, flaky: FlakyDatabase) -> Non
         assert len(rig.server.tries) == before
         flaky.away = False
         await rig.until(after(14.5))
+    await all_sent_once(rig, boxes, 8)
+
+
+async def test_after_four_hours_without_postgres_not_all_begin_at_once(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = [box for _ in range(8) for box in await rig.world.enrol(5, quota=8, ramp_days=5)]
+    async with rig.running({"worker.lease_seconds": 600}, db=flaky):
+        await rig.until(after(9))
+        before = len(rig.server.taken)
+        flaky.away = True
+        for _ in range(8):
+            rig.clock.advance(1800)
+            flaky.refused.clear()
+            await asyncio.wait_for(flaky.refused.wait(), PATIENCE)
+        flaky.away = False
+        await rig.until(after(13) + dt.timedelta(minutes=10))
+        assert len(rig.server.taken) - before <= 12
+        await rig.until(after(22.5))
     await all_sent_once(rig, boxes, 8)
 
 

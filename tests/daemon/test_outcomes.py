@@ -302,6 +302,15 @@ async def test_daily_limit_rests_until_the_next_day_and_is_learnt(rig: Rig, limi
     assert await rig.world.sent(boxes[1:]) == [6] * 4
 
 
+async def test_a_mailbox_that_rests_for_a_day_has_its_next_one_opened_in_time(rig: Rig) -> None:
+    boxes = await rig.world.enrol(2, quota=4, ramp_days=5)
+    limit = says(550, "Daily user sending limit exceeded", phase=Phase.MAIL, enhanced="5.4.5")
+    rig.server.rule = lambda account, message: limit
+    async with rig.running():
+        await rig.until(after(6.5, days=1))
+    assert [row["opens_at"] for row in await rig.world.days(boxes, after(0, days=1).date())] == [after(6, days=1)] * 2
+
+
 async def test_named_wait_is_kept(rig: Rig) -> None:
     boxes = await rig.world.enrol(2, quota=2, end_hour=9)
     unlucky = await rig.world.address(boxes[0])

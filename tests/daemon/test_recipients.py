@@ -165,3 +165,18 @@ async def test_nobody_has_the_mailboxes_of_others_suspended_by_himself(rig: Rig)
     async with rig.running():
         await rig.until(after(12.5, days=1))
     assert [(await rig.world.mailbox(box))["state"] for box in others] == ["ACTIVE"] * 6
+
+
+async def test_answer_that_nobody_can_receive_brings_no_first_send_forward(rig: Rig) -> None:
+    boxes = await rig.world.enrol(4, quota=8, ramp_days=5)
+    async with rig.running({"housekeeping.resync_minutes": 10}) as worker:
+        await rig.until(after(8.5))
+        parent = await rig.db.fetchrow("SELECT * FROM warmup_jobs WHERE recipient_id = $1 LIMIT 1", boxes[0])
+        assert parent is not None
+        await plan_answer(rig, parent["day"], parent["id"], after(9))
+        await rig.world.change([parent["mailbox_id"]], state="PAUSED")
+        await worker.housekeeping._look_for_changes()
+        worker.shard.knock(answered=[boxes[0]])
+        await rig.until(after(13))
+    address = await rig.world.address(boxes[0])
+    assert sum(one.address == address for one in rig.server.tries) <= 4  # one in two hours

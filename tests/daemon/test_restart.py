@@ -46,6 +46,20 @@ async def test_hours_of_absence_are_made_up_within_promises(rig: Rig) -> None:
     assert (await rig.violations()).total == 0
 
 
+async def test_those_who_come_back_after_hours_do_not_come_back_at_once(rig: Rig) -> None:
+    boxes = [box for _ in range(8) for box in await rig.world.enrol(5, quota=8, ramp_days=5)]
+    async with rig.running():
+        await rig.until(after(9))
+    before = len(rig.server.taken)
+    await rig.until_nobody(after(13))
+    async with rig.running():
+        await rig.until(after(13) + dt.timedelta(minutes=10))
+        assert len(rig.server.taken) - before <= 12  # of 40 that are two behind; 3 is a fair share of ten minutes
+        await rig.until(after(22.5))
+    assert await rig.world.sent(boxes) == [8] * 40
+    assert (await rig.violations()).total == 0
+
+
 async def test_late_first_start_does_not_begin_with_a_burst(rig: Rig) -> None:
     boxes = await rig.world.enrol(10, quota=6, ramp_days=5, end_hour=18)
     await rig.until_nobody(after(12))

@@ -46,6 +46,9 @@ class SendHeap:
     def __len__(self) -> int:
         return len(self._due) + len(self._turns)
 
+    def __contains__(self, mailbox_id: int) -> bool:
+        return mailbox_id in self._due or mailbox_id in self._turns
+
     def push(self, entry: HeapEntry) -> None:
         """Wait until `entry.due_at`; replaces what was there for the mailbox, ready or waiting."""
         due = entry.due_at.timestamp()

@@ -126,6 +126,11 @@ class DayRow:
         return max(0, self.quota - self.taken)
 
     @property
+    def has_room(self) -> bool:
+        """Whether it has both a place and an attempt left: retries and answers need them, too."""
+        return self.left > 0 and self.attempts < self.most_attempts
+
+    @property
     def most_attempts(self) -> int:
         """Attempts of a day are bounded by the quota and a fifth, at least three, on top; `sql/` says the same."""
         return most_attempts(self.quota)

@@ -21,7 +21,7 @@ class Spacing:
 
 
 def next_send_at(
-    day: DayRow, now: dt.datetime, spacing: Spacing, rng: Random, *, reserved: int = 0
+    day: DayRow, now: dt.datetime, spacing: Spacing, rng: Random, *, reserved: int = 0, resumes: bool = False
 ) -> dt.datetime | None:
     """When the next first send of `day` is due; None when none is owed any more, or there is no room for it.
 
@@ -32,16 +32,17 @@ def next_send_at(
 
     A mailbox whose moment is past, or too near, is behind: it keeps the catch-up spacing, or the even gap of what is
     left if that is less, until a moment lies ahead again; by this it ends on its quota whenever there is room for it.
-    If it has not sent at all today, it begins within one even gap, so that those that begin late do not begin at once.
+    If it has not sent at all today, or `resumes` after its worker was away, it begins within one even gap of what is
+    left, so that those that begin late do not begin at once.
 
     `reserved` places are kept for answers that are due today. Called at a send, the next is at least `mailbox_min`
     seconds later.
     """
-    if day.left - reserved <= 0 or day.attempts >= day.most_attempts or now >= day.closes_at:
+    if day.left - reserved <= 0 or not day.has_room or now >= day.closes_at:
         return None
     due_at = moment_of(day, day.taken)
     gap = even_gap(day, max(now, day.opens_at), day.left, spacing)
-    if day.attempts == 0:
+    if day.attempts == 0 or resumes:
         return due_at if due_at >= now else _after(now, gap * rng.random())
     if due_at < _after(now, spacing.mailbox_min):
         most = max(spacing.mailbox_min, min(spacing.mailbox_max, gap))

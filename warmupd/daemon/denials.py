@@ -46,7 +46,8 @@ class Denials:
         elif why in NO_RECIPIENT:
             await self._other_recipient(denied, now)
         else:  # spacing, user_spacing, resting, scheduled, window, not_owner: a matter of time
-            self._schedule.push(mailbox.id, again)
+            # A rest that outlasts the day must not keep the next one from being opened.
+            self._schedule.push(mailbox.id, min(again, self._schedule.book.next_opening(mailbox, now)))
 
     async def _other_recipient(self, denied: Denied, now: dt.datetime) -> None:
         """Spare the recipient for a while. A job that waits for it holds up no other."""
@@ -55,9 +56,9 @@ class Denials:
         if denied.why == "recipient":
             await book.reload([request.recipient_id], now)
         soon = now + dt.timedelta(seconds=SOON * self._rng.uniform(0.5, 1.5))
-        if request.waiting:
+        if request.waiting:  # that its turn had come says nothing about the next first send
             book.set_aside(request.waiting)
-            self._schedule.plan(request.mailbox_id, not_before=soon)  # its first sends keep their moments
+            self._schedule.plan(request.mailbox_id, not_before=soon)
         else:
             self._schedule.push(request.mailbox_id, soon)
 

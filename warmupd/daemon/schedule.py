@@ -19,6 +19,7 @@ from warmupd.mail.content import Library
 from warmupd.store.jobs import Request
 
 NO_RECIPIENT_WAIT = 600.0  # seconds until a mailbox that found nobody to write to looks again
+UNSERVED = 600.0  # real seconds in which nobody was served, after which those who are due begin one by one
 NOT_OPENED_WAIT = 60.0  # seconds until a mailbox whose day could not be opened (its row is gone) tries again
 
 
@@ -56,6 +57,7 @@ class Schedule:
         self._leases = leases
         self._checkup = checkup
         self._heap = SendHeap(self._need)
+        self._served_at = ground.clock.now()  # when it was last looked who is due
         self._lonely: set[int] = set()  # mailboxes that found nobody to write to
 
     def depth(self) -> int:
@@ -96,12 +98,15 @@ class Schedule:
                 self.push(mailbox_id, due_at)
                 self._hasten(mailbox_id)
             elif not self.holds.waits(mailbox_id):
-                self.plan(mailbox_id)
+                self.plan(mailbox_id, resumes=True)
 
     async def look_again(self, mailbox_ids: Sequence[int]) -> None:
         """These mailboxes were added or changed: read them anew and plan them."""
         pools = self.book.pools_of(mailbox_ids)
+        idle = [one for one in mailbox_ids if one not in self._heap and not self.holds.waits(one)]
         await self.count_again(mailbox_ids)
+        for mailbox_id in idle:
+            self.plan(mailbox_id, resumes=True)
         await self.book.agree_directories(self._clock.now(), pools | self.book.pools_of(mailbox_ids))
         for mailbox_id in mailbox_ids:
             self.hear_proof(mailbox_id)
@@ -134,30 +139,30 @@ class Schedule:
             self._lonely.discard(mailbox_id)
             self.plan(mailbox_id)
 
-    def plan(self, mailbox_id: int, *, not_before: dt.datetime | None = None) -> None:
+    def plan(self, mailbox_id: int, *, not_before: dt.datetime | None = None, resumes: bool = False) -> None:
         """Push the mailbox's next heap entry: its next first send, its next waiting job, or its next day's opening."""
         mailbox, now = self.book.mailboxes.get(mailbox_id), self._clock.now()
         if mailbox is None or not mailbox.state.sends or not self._leases.owns(mailbox):
             self._heap.discard(mailbox_id)
             return
-        due_at = self._due_at(mailbox, now)
+        due_at = self._due_at(mailbox, now, resumes)
         self.push(mailbox_id, due_at if not_before is None else max(due_at, not_before))
 
     def push(self, mailbox_id: int, due_at: dt.datetime) -> None:
         """Look at the mailbox at `due_at`, whatever its day says."""
         self._heap.push(HeapEntry(due_at=due_at, mailbox_id=mailbox_id))
 
-    def _due_at(self, mailbox: Mailbox, now: dt.datetime) -> dt.datetime:
+    def _due_at(self, mailbox: Mailbox, now: dt.datetime, resumes: bool) -> dt.datetime:
         day = self.book.day_of(mailbox, now)
         if day is None or now >= day.closes_at:
             return self.book.next_opening(mailbox, now)
         moments = []
         if mailbox.state.starts:
             reserved = self.book.answers_today(day)
-            if at := next_send_at(day, now, self.pace.spacing, self._rng, reserved=reserved):
+            if at := next_send_at(day, now, self.pace.spacing, self._rng, reserved=reserved, resumes=resumes):
                 moments.append(at)
         waiting = self.book.next_waiting(mailbox.id)
-        if waiting is not None and _has_room(day) and waiting.scheduled_for < day.closes_at:
+        if waiting is not None and day.has_room and waiting.scheduled_for < day.closes_at:
             moments.append(max(waiting.scheduled_for, now))
         return min(moments) if moments else self.book.next_opening(mailbox, now)
 
@@ -182,6 +187,7 @@ class Schedule:
         requests: list[Request] = []
         unopened: list[int] = []
         hosts: Counter[str] = Counter()  # of this batch
+        self._resume(now)
         if self.holds.everybody_waits(now) is not None:
             return requests
         for mailbox_id in self.holds.release(now, self.pace.per_host_concurrent):
@@ -204,6 +210,13 @@ class Schedule:
                 self.push(mailbox_id, now)  # else they would be in no heap
             raise
         return requests
+
+    def _resume(self, now: dt.datetime) -> None:
+        """If nobody was served for a while (Postgres was away), who fell due meanwhile does not begin at once."""
+        away, self._served_at = (now - self._served_at).total_seconds(), now
+        for entry in self._heap.pop_ready(now, len(self._heap)) if away > UNSERVED * self._clock.speed else ():
+            late = (now - entry.due_at).total_seconds() > self.pace.spacing.mailbox_min
+            self.plan(entry.mailbox_id, resumes=True) if late else self.push(entry.mailbox_id, entry.due_at)
 
     async def _open_days(self, mailbox_ids: Sequence[int]) -> None:
         if not mailbox_ids:
@@ -238,7 +251,7 @@ class Schedule:
         if waiting is not None and waiting.scheduled_for > now:
             waiting = None
         first = mailbox.state.starts and day.left > self.book.answers_today(day)
-        if now >= day.closes_at or not _has_room(day) or not (waiting or first):
+        if now >= day.closes_at or not day.has_room or not (waiting or first):
             self.plan(mailbox.id)
             return []
         if waiting:
@@ -266,11 +279,6 @@ class Schedule:
             waiting=waiting,
         )
         return [request]
-
-
-def _has_room(day: DayRow) -> bool:
-    """Whether the day has both a place and an attempt left: retries and answers need them, too."""
-    return day.left > 0 and day.attempts < day.most_attempts
 
 
 def _after(moment: dt.datetime, seconds: float) -> dt.datetime:
