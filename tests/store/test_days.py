@@ -16,6 +16,7 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
 from warmupd.core.health import Band
 from warmupd.core.mailbox import DayLimit, DayRow, Defaults, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.pairing import Fit, choose_recipient
+from warmupd.core.tally import Tally
 from warmupd.core.ramp import Budget
 from warmupd.core.window import Window
 from warmupd.store import days, directories, mailboxes, partitions, states
@@ -257,7 +258,7 @@ async def test_directories_agree_between_callers_at_once(ground: Ground) -> None
     views = [{1: [(n, 1 + turn) for n in range(1, 50)], 2: [(99, 1)]} for turn in range(6)]
     agreed = await asyncio.gather(*(directories.agree_directories(ground.db, TODAY, view) for view in views))
     chosen = {
-        tuple(choose_recipient(found[1], n, turn, lambda _: Fit.PREFERRED) for n in range(1, 50) for turn in range(6))
+        tuple(choose_recipient(Tally(found[1]), n, turn, lambda _: Fit.PREFERRED) for n in range(1, 50) for turn in range(6))
         for found in agreed
     }
     assert len(chosen) == 1

@@ -98,6 +98,7 @@ class Mailbox:
     language: str = "en"
     smtp_host: str = ""
     auth_doubts: int = 0  # refused logins since the last accepted one
+    shared_pool: bool = False  # whether its pool is open to several users; else it is private to its own
 
     @property
     def slot_hash(self) -> int:
