@@ -13,10 +13,11 @@ NEARBY = 1000  # members that are looked at, one after the other, when the rotat
 # What speaks against a member, the least first. One objection weighs more than all those before it together.
 AHEAD = 1  # it has had its share
 LATELY = 2  # the sender wrote to it in the last three days
-NOT_PREFERRED = 4
-TODAY = 8  # the sender wrote to it today
-FAR_AHEAD = 16  # it has had more than its share
-WORST = 32
+TODAY_OF_FEW = 4  # the sender wrote to it today, in a pool too small for days apart: there, others are still preferred
+NOT_PREFERRED = 8
+TODAY = 16
+FAR_AHEAD = 32  # it has had more than its share
+WORST = 64
 FAR = 3.0  # slacks: whom a sender prefers may be ahead a little further before others are taken
 
 
@@ -33,7 +34,7 @@ def choose_recipient(tally: Tally, mailbox_id: int, turn: int, fit: Callable[[in
 
     Among those whom the rotation names it is the one that least speaks against; of several the first, unless another
     is much further behind its share. So everybody's share comes before the preferences of `fit`, and these come
-    before whom the sender met on earlier days. The sender itself is never chosen. The work is bounded, however large
+    before whom the sender has met of late. The sender itself is never chosen. The work is bounded, however large
     the pool.
     """
     directory = tally.directory
@@ -62,10 +63,10 @@ def _objections(tally: Tally, mailbox_id: int, index: int, suits: Fit) -> int:
     against = FAR_AHEAD if ahead >= FAR else AHEAD if ahead >= 1.0 else 0
     if suits is Fit.POSSIBLE:
         against += NOT_PREFERRED
-    if tally.directory.days_to_remember:
+    if remembered := tally.directory.days_to_remember:
         days = tally.days_since(mailbox_id, tally.directory.members[index])
         if days is not None:
-            against += LATELY if days else TODAY
+            against += LATELY if days else TODAY if remembered > 1 else TODAY_OF_FEW
     return against
 
 

@@ -14,15 +14,15 @@ from warmupd.store.database import Database
 T = TypeVar("T")
 
 _LOAD = """
-    SELECT m.id, m.user_id, m.pool_id, o.owner_id IS NULL AS shared_pool,
-           lower(split_part(m.address, '@', 2)) AS domain, m.state, p.priority, p.sends_per_day, coalesce(m.timezone, u.timezone) AS zone, m.start_hour, m.end_hour, m.weekdays_only,
+    SELECT m.id, m.user_id, m.pool_id, m.pool_id IN (SELECT id FROM pools WHERE owner_id IS NULL) AS shared_pool,
+           lower(split_part(m.address, '@', 2)) AS domain, m.state, p.priority, p.sends_per_day,
+           coalesce(m.timezone, u.timezone) AS zone, m.start_hour, m.end_hour, m.weekdays_only,
            m.ramp_start, m.ramp_step, m.target_daily, m.min_daily, m.ramp_days, m.already_warm, m.own_mail,
            m.provider_limit, m.learnt_limit, m.learnt_at, m.health, m.smtp_host, m.language, m.auth_doubts,
            c.quota AS user_quota
     FROM mailboxes m
     JOIN users u ON u.id = m.user_id
     JOIN plans p ON p.id = u.plan_id
-    JOIN pools o ON o.id = m.pool_id
     LEFT JOIN (SELECT user_id, sum(coalesce(target_daily, $1)) AS quota FROM mailboxes
                WHERE state IN ('ACTIVE', 'RECEIVE_ONLY') {of_users} GROUP BY 1) AS c ON c.user_id = m.user_id
     WHERE m.state <> 'REMOVED' {of_mailboxes}
