@@ -208,7 +208,7 @@ async def test_a_state_is_known_with_its_beginning_and_not_with_what_was_noted_i
         await change_state(
             ground.db, mailbox, MailboxState.AUTH_FAILED, actor="daemon", reason="535", until=None, at=moment
         )
-    await learn_limit(ground.db, mailbox, at=after(180))
+    await learn_limit(ground.db, mailbox, reason="552 full", at=after(180))
     (day,) = await load_short_days(ground.db)
     assert (day.state, day.state_reason, day.state_since) == (MailboxState.AUTH_FAILED, "535", after(60))
 

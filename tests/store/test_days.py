@@ -18,6 +18,7 @@ from warmupd.core.mailbox import DayLimit, DayRow, Defaults, Hours, Mailbox, Mai
 from warmupd.core.opening import night
 from warmupd.core.pairing import Fit, choose_recipient
 from warmupd.core.ramp import Budget
+from warmupd.core.tally import Tally
 from warmupd.core.window import Window
 from warmupd.store import days, directories, mailboxes, partitions, states
 from warmupd.store.database import Connection
@@ -289,21 +290,40 @@ async def test_directories_agree_between_callers_at_once(ground: Ground) -> None
     views = [{1: [(n, 1 + turn) for n in range(1, 50)], 2: [(99, 1)]} for turn in range(6)]
     agreed = await asyncio.gather(*(directories.agree_directories(ground.db, TODAY, view) for view in views))
     chosen = {
-        tuple(choose_recipient(found[1], n, turn, lambda _: Fit.PREFERRED) for n in range(1, 50) for turn in range(6))
+        tuple(
+            choose_recipient(Tally(found[1]), n, turn, lambda _: Fit.PREFERRED)
+            for n in range(1, 50)
+            for turn in range(6)
+        )
         for found in agreed
     }
     assert len(chosen) == 1
     assert await ground.db.fetchval("SELECT count(*) FROM pool_directories") == 2
 
 
-async def test_directory_gets_a_version_when_its_members_change(ground: Ground) -> None:
+async def test_who_joins_a_directory_comes_behind_the_others(ground: Ground) -> None:
+    first = (await directories.agree_directories(ground.db, TODAY, {1: [(n, 5) for n in range(1, 30)]}))[1]
+    again = (await directories.agree_directories(ground.db, TODAY, {1: [(n, 9) for n in range(29, 0, -1)]}))[1]
+    assert (list(again.members), list(again.weights)) == (list(first.members), [5] * 29)
+    more = (await directories.agree_directories(ground.db, TODAY, {1: [(n, 7) for n in range(20, 40)]}))[1]
+    assert list(more.members)[:29] == list(first.members)
+    assert (sorted(more.members), list(more.weights)) == (list(range(1, 40)), [5] * 29 + [7] * 10)
+    assert await ground.db.fetchval("SELECT array_agg(version ORDER BY version) FROM pool_directories") == [1, 2]
+
+
+async def test_who_leaves_a_directory_keeps_its_place_until_the_day_is_over(ground: Ground) -> None:
     await directories.agree_directories(ground.db, TODAY, {1: [(1, 5), (2, 5)]})
-    await directories.agree_directories(ground.db, TODAY, {1: [(2, 9), (1, 9)]})
-    assert await ground.db.fetchval("SELECT array_agg(weights) FROM pool_directories") == [[5, 5]]
-    more = (await directories.agree_directories(ground.db, TODAY, {1: [(1, 5), (2, 5), (3, 5)]}))[1]
-    assert (len(more), 3 in more) == (3, True)
+    assert 2 in (await directories.agree_directories(ground.db, TODAY, {1: [(1, 5)]}))[1]
+    assert 2 not in (await directories.agree_directories(ground.db, TOMORROW, {1: [(1, 5)], 3: []}))[1]
     await directories.drop_directories(ground.db, TOMORROW)
-    assert await ground.db.fetchval("SELECT count(*) FROM pool_directories") == 0
+    assert await ground.db.fetchval("SELECT count(*) FROM pool_directories") == 1
+
+
+async def test_mailbox_knows_whether_its_pool_is_shared(ground: Ground) -> None:
+    (one,) = await ground.mailboxes(1)
+    assert [mailbox.shared_pool for mailbox in await mailboxes.load_mailboxes(ground.db, DEFAULTS)] == [True]
+    await ground.db.execute("UPDATE pools SET owner_id = (SELECT user_id FROM mailboxes) WHERE name = 'shared'")
+    assert [mailbox.shared_pool for mailbox in await mailboxes.load_mailboxes(ground.db, DEFAULTS, [one])] == [False]
 
 
 async def test_partitions_are_made_ahead_once_by_many(ground: Ground) -> None:

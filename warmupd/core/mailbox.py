@@ -102,6 +102,7 @@ class Mailbox:
     smtp_host: str = ""
     smtp_server: str = ""  # host, port and security: what can be away, or wrong, apart from others on the host
     auth_doubts: int = 0  # refused logins since the last accepted one
+    shared_pool: bool = False  # whether its pool is open to several users; else it is private to its own
 
     @property
     def slot_hash(self) -> int:

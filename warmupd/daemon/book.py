@@ -10,8 +10,9 @@ from warmupd.core.job import Job, JobKind, JobStatus, WaitingJob
 from warmupd.core.mailbox import DayRow, Defaults, Mailbox
 from warmupd.core.opening import is_current, next_day
 from warmupd.core.outcome import OutcomeKind
-from warmupd.core.pairing import Directory, Fit, choose_recipient
+from warmupd.core.pairing import Fit, choose_recipient
 from warmupd.core.ramp import Budget, resolve_budget
+from warmupd.core.tally import Tally
 from warmupd.store import days, directories, jobs, mailboxes, spares
 from warmupd.store.database import Database
 from warmupd.store.jobs import Settlement
@@ -22,13 +23,13 @@ T = TypeVar("T")
 
 
 class Book:
-    """All mailboxes of the fleet, since any may be a recipient; their open days, waiting jobs and directories."""
+    """All mailboxes of the fleet, since any may be a recipient; their open days, waiting jobs and pools' tallies."""
 
     def __init__(self, db: Database, defaults: Defaults, *, variance: float, rules: HealthRules) -> None:
         self.mailboxes: dict[int, Mailbox] = {}
         self.days: dict[int, DayRow] = {}  # the last that was opened of each mailbox
         self.waiting: dict[int, list[WaitingJob]] = defaultdict(list)
-        self.directories: dict[int, Directory] = {}
+        self.tallies: dict[int, Tally] = {}  # by pool; with its directory
         self.defaults = defaults
         self.rules = rules
         self._db = db
@@ -70,14 +71,23 @@ class Book:
     async def agree_directories(self, now: dt.datetime, only: set[int] | None = None) -> None:
         """Have the directories of all pools, or of `only` these, for this UTC day, the same as every other worker's."""
         day = now.astimezone(dt.UTC).date()
-        pools: dict[int, list[tuple[int, int]]] = {} if only is None else {pool: [] for pool in only}
+        members: dict[int, list[Mailbox]] = defaultdict(list)
         for mailbox in self.mailboxes.values():
             if mailbox.state.receives and (only is None or mailbox.pool_id in only):
-                # Without the day's variance: weights that stay alike let the rotation go on from day to day.
-                quota = resolve_budget(mailbox, day, variance=0.0, rules=self.rules).quota
-                pools.setdefault(mailbox.pool_id, []).append((mailbox.id, max(1, quota)))
-        agreed = await directories.agree_directories(self._db, day, pools)
-        self.directories = agreed if only is None else self.directories | agreed
+                members[mailbox.pool_id].append(mailbox)
+        wanted = {
+            pool: [(mailbox.id, max(1, self.budget_of(mailbox, day).quota)) for mailbox in listed]
+            for pool, listed in members.items()
+            if not self._knows_all(pool, listed, day)
+        }
+        for pool, directory in (await directories.agree_directories(self._db, day, wanted) if wanted else {}).items():
+            self.tallies[pool] = Tally(directory, self.tallies.get(pool))
+
+    def _knows_all(self, pool_id: int, members: Iterable[Mailbox], day: dt.date) -> bool:
+        """Whether the pool's directory is of this day and nobody has joined since; who has left does not fit."""
+        tally = self.tallies.get(pool_id)
+        known = tally.directory if tally is not None and tally.directory.day == day else ()
+        return all(mailbox.id in known for mailbox in members)
 
     async def open_days(self, ids: Sequence[int], now: dt.datetime) -> int:
         """Open the day rows that these mailboxes need now; how many were asked for."""
@@ -141,6 +151,10 @@ class Book:
         if day := self.days.get(job.mailbox_id):
             day.taken += 1
             day.attempts += 1
+        if tally := self._tally_of(job.recipient_id):
+            tally.count(job.recipient_id)
+            if job.kind is JobKind.WARMUP:
+                tally.note_meeting(job.mailbox_id, job.recipient_id)
         self.forget_waiting(job.id, job.mailbox_id)
 
     def count_given_back(self, settlement: Settlement, status: JobStatus) -> None:
@@ -149,6 +163,8 @@ class Book:
         if day := self.days.get(job.mailbox_id):
             day.taken = max(0, day.taken - 1)
             day.attempts -= settlement.kind is OutcomeKind.RETURNED
+        if tally := self._tally_of(job.recipient_id):
+            tally.count(job.recipient_id, -1)
         if status is JobStatus.PENDING and settlement.retry_at is not None:
             self.keep_waiting(
                 WaitingJob(
@@ -183,8 +199,8 @@ class Book:
 
     def choose_recipient(self, mailbox: Mailbox, turn: int, now: dt.datetime) -> int | None:
         """Whom `mailbox` writes to with the `turn`-th send of its day; None when nobody in its pool can receive."""
-        directory = self.directories.get(mailbox.pool_id)
-        if directory is None:
+        tally = self.tallies.get(mailbox.pool_id)
+        if tally is None:
             return None
         moment = now.timestamp()
 
@@ -194,10 +210,15 @@ class Book:
                 return Fit.NO
             if max(self._not_now.get(candidate_id, 0.0), self._unproven.get(candidate_id, 0.0)) > moment:
                 return Fit.NO
-            other = candidate.user_id != mailbox.user_id or candidate.domain != mailbox.domain
-            return Fit.PREFERRED if other else Fit.POSSIBLE
+            if mailbox.shared_pool:
+                return Fit.PREFERRED if candidate.user_id != mailbox.user_id else Fit.POSSIBLE
+            return Fit.PREFERRED if candidate.domain != mailbox.domain else Fit.POSSIBLE
 
-        return choose_recipient(directory, mailbox.id, turn, fit)
+        return choose_recipient(tally, mailbox.id, turn, fit)
+
+    def _tally_of(self, recipient_id: int) -> Tally | None:
+        recipient = self.mailboxes.get(recipient_id)
+        return None if recipient is None else self.tallies.get(recipient.pool_id)
 
     def _add_waiting(self, found: Iterable[WaitingJob]) -> None:
         for job in found:

@@ -3,20 +3,23 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 
-from warmupd.core.pairing import Directory
+from warmupd.core.directory import Directory, in_ring_order
 from warmupd.store.database import Database
 
 Members = Sequence[tuple[int, int]]  # mailbox and weight
 
 
 async def agree_directories(db: Database, day: dt.date, pools: Mapping[int, Members]) -> dict[int, Directory]:
-    """The directory of each pool for `day`. The first worker to ask writes it; a pool whose members (not weights) have
-    changed since gets a new version, and the newest version is what everybody uses."""
+    """The directory of each pool for `day`. The first worker to ask writes it, and the newest version is everybody's.
+
+    Members who are not in it yet come behind the others in a new version: nobody's place moves in the middle of a day.
+    Who leaves keeps its place until the day is over, and weights stay as they were first.
+    """
     agreed = await _agree(db, day, pools)
-    if missed := {pool: members for pool, members in pools.items() if pool not in agreed}:
+    if missed := {pool: members for pool, members in pools.items() if members and pool not in agreed}:
         # Another worker wrote them in this very moment; a new statement sees them.
         agreed |= await _agree(db, day, missed)
-    return {pool: Directory(pool, day, agreed[pool]) for pool in pools}
+    return {pool: Directory(pool, day, agreed.get(pool, ())) for pool in pools}
 
 
 async def _agree(db: Database, day: dt.date, pools: Mapping[int, Members]) -> dict[int, Members]:
@@ -25,15 +28,22 @@ async def _agree(db: Database, day: dt.date, pools: Mapping[int, Members]) -> di
         WITH asked AS (
             SELECT pool_id, members, weights FROM jsonb_to_recordset($2::jsonb)
                 AS a(pool_id bigint, members bigint[], weights integer[])
-        ), newest AS (
+        ), newest AS MATERIALIZED (
             SELECT DISTINCT ON (pool_id) pool_id, version, members, weights
             FROM pool_directories WHERE day = $1 AND pool_id IN (SELECT pool_id FROM asked)
             ORDER BY pool_id, version DESC
+        ), joining AS (
+            SELECT a.pool_id, array_agg(a.member ORDER BY a.ord) AS members,
+                   array_agg(a.weight ORDER BY a.ord) AS weights
+            FROM (SELECT pool_id, x.* FROM asked,
+                  unnest(members, weights) WITH ORDINALITY AS x(member, weight, ord)) AS a
+            LEFT JOIN (SELECT pool_id, unnest(members) AS member FROM newest) AS known USING (pool_id, member)
+            WHERE known.pool_id IS NULL GROUP BY a.pool_id
         ), written AS (
             INSERT INTO pool_directories (pool_id, day, version, members, weights)
-            SELECT a.pool_id, $1, coalesce(n.version, 0) + 1, a.members, a.weights
-            FROM asked a LEFT JOIN newest n USING (pool_id)
-            WHERE n.members IS DISTINCT FROM a.members
+            SELECT j.pool_id, $1, coalesce(n.version, 0) + 1, coalesce(n.members, '{}') || j.members,
+                   coalesce(n.weights, '{}') || j.weights
+            FROM joining j LEFT JOIN newest n USING (pool_id)
             ON CONFLICT DO NOTHING
             RETURNING pool_id, version, members, weights
         )
@@ -43,7 +53,7 @@ async def _agree(db: Database, day: dt.date, pools: Mapping[int, Members]) -> di
         day,
         [
             {"pool_id": pool, "members": [m for m, _ in members], "weights": [w for _, w in members]}
-            for pool, members in ((pool, sorted(members)) for pool, members in pools.items())
+            for pool, members in ((pool, in_ring_order(members)) for pool, members in pools.items())
         ],
     )
     return {row["pool_id"]: list(zip(row["members"], row["weights"], strict=True)) for row in rows}

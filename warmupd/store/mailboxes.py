@@ -14,8 +14,9 @@ from warmupd.store.database import Database
 T = TypeVar("T")
 
 _LOAD = """
-    SELECT m.id, m.user_id, m.pool_id, lower(split_part(m.address, '@', 2)) AS domain, m.state, p.priority,
-           p.sends_per_day, coalesce(m.timezone, u.timezone) AS zone, m.start_hour, m.end_hour, m.weekdays_only,
+    SELECT m.id, m.user_id, m.pool_id, m.pool_id IN (SELECT id FROM pools WHERE owner_id IS NULL) AS shared_pool,
+           lower(split_part(m.address, '@', 2)) AS domain, m.state, p.priority, p.sends_per_day,
+           coalesce(m.timezone, u.timezone) AS zone, m.start_hour, m.end_hour, m.weekdays_only,
            m.ramp_start, m.ramp_step, m.target_daily, m.min_daily, m.ramp_days, m.already_warm, m.own_mail,
            m.provider_limit, m.learnt_limit, m.learnt_at, m.health, m.smtp_host, smtp_server(m) AS smtp_server,
            m.language, m.auth_doubts,
@@ -100,6 +101,7 @@ def _mailbox(
         smtp_host=words.setdefault(host, host),
         smtp_server=words.setdefault(server, server),
         auth_doubts=row["auth_doubts"],
+        shared_pool=row["shared_pool"],
     )
 
 
