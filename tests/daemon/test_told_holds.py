@@ -23,12 +23,13 @@ async def test_server_that_is_away_is_told_until_it_is_reached_again(rig: Rig) -
         await rig.until(after(8))
         away = await told(rig, box)
         rig.server.rule = lambda account, message: OK
-        await rig.until(after(10))
+        while not rig.server.taken:
+            await rig.until(rig.clock.now() + MINUTE)
         back = await told(rig, box)
     assert away.verdict.why is Why.HOST
     assert "cannot be reached" in away.verdict.text or "tries it again" in away.verdict.text
     assert back.host_rest is None
-    assert back.verdict.why in {Why.WAITING, Why.SPACING}
+    assert back.verdict.why is not Why.HOST
 
 
 async def test_full_recipient_is_spared_by_the_next_worker_too(rig: Rig) -> None:
