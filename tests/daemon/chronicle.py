@@ -45,19 +45,11 @@ class Chronicle:
         self.deliveries: list[Delivery] = []
         self.happenings: list[Happening] = []
         self.under_way: Counter[int] = Counter()
-        self.hosts: dict[str, str] = {}  # by address, once a delivery was seen
         self._listen_to_server(patch)
         self._listen_to_denials(patch)
 
-    def note(
-        self, what: str, mailbox_id: int | None = None, *, user: str | None = None, host: str | None = None
-    ) -> None:
+    def note(self, what: str, mailbox_id: int | None = None, *, user: str | None = None) -> None:
         """Something happens now."""
-        if host is not None:
-            for address, (box, _) in self.rig.world.owners.items():
-                if self.hosts.get(address) == host:
-                    self.happenings.append(Happening(at=self.rig.clock.now(), what=what, mailbox_id=box))
-            return
         self.happenings.append(Happening(at=self.rig.clock.now(), what=what, mailbox_id=mailbox_id, user=user))
 
     def next_send(self, mailbox_id: int, after: dt.datetime) -> dt.datetime | None:
@@ -72,6 +64,10 @@ class Chronicle:
             if d.mailbox_id == mailbox_id
         )
 
+    async def _note_of_host(self, what: str, host: str) -> None:
+        for row in await self.rig.db.fetch("SELECT id FROM mailboxes WHERE smtp_host = $1", host):
+            self.note(what, row["id"])
+
     def _listen_to_server(self, patch: pytest.MonkeyPatch) -> None:
         server, clock = self.rig.server, self.rig.clock
         deliver = server.deliver
@@ -79,7 +75,6 @@ class Chronicle:
         async def listened(account: Account, message: Message, *, may_proceed: MayProceed) -> SmtpReply:
             delivery = Delivery(began=clock.now(), mailbox_id=account.mailbox_id)
             self.deliveries.append(delivery)
-            self.hosts[account.address] = account.smtp.host
             self.under_way[account.mailbox_id] += 1
             try:
                 reply = await deliver(account, message, may_proceed=may_proceed)
@@ -112,11 +107,11 @@ class Chronicle:
         note_host_rest, end_host_rest = host_rests.note_host_rest, host_rests.end_host_rest
 
         async def shut(db: object, worker: object, host: str, rest: object) -> None:
-            self.note("host left alone", host=host)
+            await self._note_of_host("host left alone", host)
             await note_host_rest(db, worker, host, rest)  # type: ignore[arg-type]  # handed on
 
         async def reached(db: object, worker: object, host: str) -> None:
-            self.note("host reached", host=host)
+            await self._note_of_host("host reached", host)
             await end_host_rest(db, worker, host)  # type: ignore[arg-type]  # handed on
 
         end_suspensions = states.end_suspensions

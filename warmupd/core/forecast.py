@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import DayRow, Mailbox, MailboxState
@@ -10,6 +10,7 @@ from warmupd.core.opening import NextDay, is_current, next_day
 from warmupd.core.pacing import Spacing, due_span
 from warmupd.core.ramp import resolve_budget
 
+DAYS_AHEAD = 7  # that are looked at
 SLACK = 5.0  # seconds by which daemon/options.py lengthens spacing
 LOOKS_AGAIN = dt.timedelta(minutes=15)  # so soon who found nobody to write to looks again, at most (daemon/schedule.py)
 
@@ -84,17 +85,24 @@ def next_due(outlook: Outlook, at: dt.datetime) -> Due | None:
 
 
 def _on_next(outlook: Outlook, at: dt.datetime) -> Due | None:
-    following = outlook.following(at)
-    window = following.window
-    day = DayRow(
+    """On the next day, or one after it: a day that is cut short may owe nothing."""
+    for _ in range(DAYS_AHEAD):
+        day = _foreseen(outlook, outlook.following(at))
+        if (due := _on(outlook, day, max(at, day.opens_at))) is not None:
+            return due
+        outlook, at = replace(outlook, last_day=day), max(at, day.closes_at)
+    return None
+
+
+def _foreseen(outlook: Outlook, following: NextDay) -> DayRow:
+    return DayRow(
         mailbox_id=outlook.mailbox.id,
         day=following.day,
         quota=outlook.quota_on(following),
         floor=0,
-        opens_at=window.opens_at,
-        closes_at=window.closes_at,
+        opens_at=following.window.opens_at,
+        closes_at=following.window.closes_at,
     )
-    return _on(outlook, day, max(at, window.opens_at))
 
 
 def _on(outlook: Outlook, day: DayRow, at: dt.datetime) -> Due | None:
