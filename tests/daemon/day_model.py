@@ -29,7 +29,7 @@ class Settings:
     ramp_step: int = 1
     target: int = 6
     plan: int | None = None
-    learnt: tuple[int, dt.date] | None = None
+    learnt: tuple[int, dt.datetime] | None = None
 
     def window(self, day: dt.date) -> tuple[dt.datetime, dt.datetime] | None:
         """The window of the local `day` in UTC."""
@@ -48,8 +48,8 @@ class Settings:
         if self.plan is not None:
             quota = min(quota, self.plan)
         if self.learnt is not None:
-            sends, learnt_on = self.learnt
-            quota = min(quota, sends + max(0, (day - learnt_on).days - 1))
+            sends, learnt_at = self.learnt
+            quota = min(quota, sends + max(0, (day - self.local_day(learnt_at)).days - 1))
         return quota
 
 
@@ -111,7 +111,7 @@ class MailboxModel:
             return
         self.upset(said.heard_at + (DAY + UPSET if said.limits else UPSET))
         if said.limits and not deaf:
-            self.settings.learnt = max(1, self._row_counts(self.days[-1])[2]), self.settings.local_day(said.heard_at)
+            self.settings.learnt = max(1, self._row_counts(self.days[-1])[2]), said.heard_at
         if said.doubts and not deaf:
             far = self.doubted_at is None or said.heard_at - self.doubted_at >= dt.timedelta(seconds=300)
             if not self.doubts or far:

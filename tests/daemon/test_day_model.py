@@ -206,7 +206,7 @@ async def test_every_answer_counts_for_the_day_as_the_model_says(life: Life) -> 
 async def test_who_travels_and_stops_gets_no_day_twice(life: Life) -> None:
     await life.begin(EVES[2], ["Pacific/Kiritimati"] * SENDERS, 5)
     box, other, third = life.boxes[:SENDERS]
-    for number, zone in enumerate([*ZONES, *reversed(ZONES), "Pacific/Pago_Pago", "Pacific/Kiritimati"]):
+    for number, zone in enumerate([*ZONES, "Pacific/Kiritimati"]):
         box.model.settings.zone = zone
         await life.change(box, {"timezone": zone})
         await life.live_until(life.now + dt.timedelta(hours=9))
