@@ -8,6 +8,7 @@ import pytest
 
 from tests.ablation import take_out
 from tests.daemon import test_health as of_health
+from tests.daemon import test_logins as of_logins
 from tests.daemon import test_outcomes as of_outcomes
 from tests.daemon import test_recipients as of_recipients
 from tests.daemon import test_visits as of_visits
@@ -68,19 +69,19 @@ DEEDS: list[Deed] = [
         Aftermath.doubt_credentials,
         ">= DOUBTS",
         ">= 1",
-        of_outcomes.test_first_refused_login_rests_the_mailbox_and_is_forgotten_after_success,
+        of_logins.test_first_refused_login_rests_the_mailbox_and_is_forgotten_after_success,
     ),
     (
         Aftermath._act,
         "outcome.logged_in and",
         "False and",
-        of_outcomes.test_login_that_was_accepted_in_between_is_no_second_refusal,
+        of_logins.test_login_that_was_accepted_in_between_is_no_second_refusal,
     ),
     (
         Aftermath._act,
         "mailbox.auth_doubts = 0",
         "return",
-        of_outcomes.test_first_refused_login_rests_the_mailbox_and_is_forgotten_after_success,
+        of_logins.test_first_refused_login_rests_the_mailbox_and_is_forgotten_after_success,
     ),
     (Revisits._refused, "del self._refusals[mailbox.id]", "pass", partial(IMAP, state="ACTIVE", most=2)),
     (Revisits.after_failure, "not self._refusals[mailbox.id]", "True", partial(IMAP, state="PAUSED", most=6)),

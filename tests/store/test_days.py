@@ -239,7 +239,7 @@ async def test_rest_that_is_longer_keeps_its_reason(ground: Ground) -> None:
     for until, reason in ((after(7200), "daily_limit"), (after(600), "rate")):
         await states.rest_mailbox(ground.db, mailbox, until=until, reason=reason, message=reason, remedy="", at=NOON)
     row = await ground.db.fetchrow(
-        "SELECT resting_until, resting_reason, last_error FROM mailbox_pace JOIN mailboxes ON id = mailbox_id"
+        "SELECT resting_until, resting_reason, rest_message FROM mailbox_pace JOIN mailboxes ON id = mailbox_id"
     )
     assert row is not None
     assert tuple(row) == (after(7200), "daily_limit", "daily_limit")

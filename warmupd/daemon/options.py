@@ -9,7 +9,7 @@ from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import Defaults, Hours, Ramp
 from warmupd.core.pacing import Spacing
 from warmupd.daemon.engager import Visiting
-from warmupd.daemon.schedule import Pace
+from warmupd.daemon.pace import Pace
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.smtp import Timeouts
 

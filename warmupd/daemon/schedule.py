@@ -3,17 +3,17 @@
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from warmupd.core.heap import HeapEntry, Need, SendHeap, owed_since
 from warmupd.core.job import Thread
 from warmupd.core.mailbox import DayRow, Mailbox
-from warmupd.core.pacing import Spacing, next_send_at, relative_deficit, user_gap
+from warmupd.core.pacing import next_send_at, relative_deficit, user_gap
 from warmupd.daemon.book import Book
 from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.leases import Leases
+from warmupd.daemon.pace import Pace
 from warmupd.errors import DatabaseUnavailable
 from warmupd.mail.content import Library
 from warmupd.store.jobs import Request
@@ -21,16 +21,6 @@ from warmupd.store.jobs import Request
 NO_RECIPIENT_WAIT = 600.0  # seconds until a mailbox that found nobody to write to looks again
 UNSERVED = 600.0  # real seconds in which nobody was served, after which those who are due begin one by one
 NOT_OPENED_WAIT = 60.0  # seconds until a mailbox whose day could not be opened (its row is gone) tries again
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pace:
-    """How much at once, and how far apart."""
-
-    spacing: Spacing
-    batch_size: int
-    max_concurrent: int
-    per_host_concurrent: int
 
 
 class Schedule:
