@@ -1,3 +1,16 @@
+-- The ramp climbs with what was sent, not with the calendar: a day counts once half its quota was. So it stands still on
+-- days on which all is at rest. Who only receives does not climb.
+CREATE FUNCTION climb_ramp() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF 2 * NEW.sent >= NEW.quota AND 2 * OLD.sent < OLD.quota THEN
+        UPDATE mailboxes m SET ramp_days = NEW.ramp_day
+            WHERE m.id = NEW.mailbox_id AND m.ramp_days = NEW.ramp_day - 1 AND m.state = 'ACTIVE';
+    END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER mailbox_days_climb AFTER UPDATE OF sent ON mailbox_days FOR EACH ROW
+    WHEN (NEW.sent > OLD.sent) EXECUTE FUNCTION climb_ramp();
+
 -- Settle: how reserved jobs end. Matched by attempt token, so a result can come late, twice, or from a worker that lost
 -- its slot, and changes nothing newer. Locks, always in this order: day rows, jobs, visits, proofs, each by id; safe to
 -- repeat after a deadlock.
@@ -83,12 +96,6 @@ BEGIN
                      count(*) FILTER (WHERE outcome = 'FAILED' AND reason IN ('content', 'sender_blocked')) AS unwanted
               FROM matched GROUP BY 1, 2) AS m
         WHERE d.mailbox_id = m.mailbox_id AND d.day = m.local_day
-        RETURNING d.mailbox_id, d.ramp_day, 2 * d.sent >= d.quota AND 2 * (d.sent - m.sent) < d.quota AS at_half
-    ), climbed AS (
-        -- The ramp climbs with what was sent, not with the calendar: not on days on which all was at rest. Who only
-        -- receives does not climb.
-        UPDATE mailboxes x SET ramp_days = d.ramp_day
-        FROM days d WHERE d.at_half AND x.id = d.mailbox_id AND x.ramp_days = d.ramp_day - 1 AND x.state = 'ACTIVE'
     )
     SELECT array_agg(k.becomes::text ORDER BY k.ord), array_agg(k.recipient_id ORDER BY k.ord),
            array_agg(CASE WHEN k.open THEN k.becomes::text END ORDER BY k.ord),

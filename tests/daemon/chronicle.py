@@ -65,7 +65,7 @@ class Chronicle:
         )
 
     async def _note_of_host(self, what: str, host: str) -> None:
-        for row in await self.rig.db.fetch("SELECT id FROM mailboxes WHERE smtp_host = $1", host):
+        for row in await self.rig.db.fetch("SELECT id FROM mailboxes WHERE smtp_server(mailboxes) = $1", host):
             self.note(what, row["id"])
 
     def _listen_to_server(self, patch: pytest.MonkeyPatch) -> None:

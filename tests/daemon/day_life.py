@@ -20,6 +20,7 @@ from warmupd.core.placement import Placement
 from warmupd.mail.message_id import MessageKey
 from warmupd.store import sightings, states
 from warmupd.store.database import Database
+from warmupd.store.evidence import keep_evidence
 from warmupd.store.sightings import Sighting
 
 CHUNK = dt.timedelta(hours=2)  # between looks at the rows
@@ -60,6 +61,7 @@ class Life:
         self.db = await self._stack.enter_async_context(
             await Database.open(self._url, pool_size=2, application_name="tests")
         )
+        await keep_evidence(self.db)
         self.flaky = await self._stack.enter_async_context(
             await FlakyDatabase.open(self._url, pool_size=4, application_name="worker")
         )
@@ -239,6 +241,7 @@ class Life:
             self._tell(box, rows[box.id], deaf_since)
         found = {row["id"]: row for row in await self.db.fetch("SELECT id, ramp_days, state FROM mailboxes")}
         for box in self.boxes:
+            box.model.climb(rows[box.id])
             box.model.check(rows[box.id], found[box.id]["ramp_days"], found[box.id]["state"])
             box.model.check_shortfall(self.now)
         self.synced_at = self.now

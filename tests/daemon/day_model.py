@@ -49,7 +49,8 @@ class Settings:
             quota = min(quota, self.plan)
         if self.learnt is not None:
             sends, learnt_at = self.learnt
-            quota = min(quota, sends + max(0, (day - self.local_day(learnt_at)).days - 1))
+            weeks_over = max(0, (day - self.local_day(learnt_at)).days - 7)
+            quota = min(quota, sends + weeks_over * max(1, sends // 10))
         return quota
 
 
@@ -94,6 +95,7 @@ class MailboxModel:
     heard: list[Said] = field(default_factory=list, repr=False)
     quiet_since: dt.datetime = LONG_AGO
     silent_since: dt.datetime | None = None  # paused, stopped, or not let in
+    half: set[dt.date] = field(default_factory=set)  # days of which half was sent
     nudged: set[dt.date] = field(default_factory=set)  # days with sends that were asked for out of turn
 
     def upset(self, moment: dt.datetime) -> None:
@@ -111,7 +113,7 @@ class MailboxModel:
             return
         self.upset(said.heard_at + (DAY + UPSET if said.limits else UPSET))
         if said.limits and not deaf:
-            self.settings.learnt = max(1, self._row_counts(self.days[-1])[2]), said.heard_at
+            self.settings.learnt = self._taken_in_24_hours(said.heard_at), said.heard_at
         if said.doubts and not deaf:
             far = self.doubted_at is None or said.heard_at - self.doubted_at >= dt.timedelta(seconds=300)
             if not self.doubts or far:
@@ -141,8 +143,22 @@ class MailboxModel:
         quota = settings.quota(self.ramp_days + 1, row.day)
         assert row.ramp_day == self.ramp_days + 1
         assert row.quota == (quota if share >= 1 else int(quota * share)), f"{row.quota} of {quota}"
-        self.ramp_days += self.starts
         self.days.append(row)
+
+    def climb(self, rows: list[Row]) -> None:
+        """A day counts for the ramp once half of its quota was sent."""
+        for row in rows:
+            if 2 * row.sent >= row.quota > 0 and row.day not in self.half:
+                self.half.add(row.day)
+                self.ramp_days += self.state == "ACTIVE" and row.ramp_day == self.ramp_days + 1
+
+    def _taken_in_24_hours(self, now: dt.datetime) -> int:
+        """At least half of the day's quota, and 1."""
+        taken = 0.0
+        for row in self.days[-2:]:
+            part = (row.closes_at - (now - DAY)) / (row.closes_at - row.opens_at)
+            taken += self._row_counts(row)[2] * min(1.0, max(0.0, part))
+        return max(1, -(-self.days[-1].quota // 2), int(taken))
 
     def owes_a_day(self, now: dt.datetime) -> bool:
         """Whether a day must be open by now, that is not."""

@@ -174,7 +174,7 @@ WAYS = {
         ],
     ),
     "daily limit": Way(
-        do=by_reply(FULL), rows=[("learnt_limit", "", "1", "daemon", "554 5.4.5 daily sending limit reached")]
+        do=by_reply(FULL), rows=[("learnt_limit", "", "4", "daemon", "554 5.4.5 daily sending limit reached")]
     ),
 }
 

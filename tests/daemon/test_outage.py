@@ -18,6 +18,7 @@ from warmupd.core.reply import Phase
 from warmupd.store import days
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
+from warmupd.store.evidence import keep_evidence
 from warmupd.store.migrate import migrate
 
 
@@ -210,6 +211,7 @@ async def test_postgres_is_restarted(data_dir: Path) -> None:
     try:
         async with await Database.open(server.url, pool_size=6, application_name="tests") as db:
             await migrate(db)
+            await keep_evidence(db)
             rig = Rig(db, VirtualClock(BEGIN))
             boxes = await rig.world.enrol(3, quota=4, end_hour=9)
             async with rig.running():

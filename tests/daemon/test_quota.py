@@ -20,9 +20,9 @@ AWAY = (
 )
 LOST = (
     "INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, local_day, scheduled_for,"
-    " attempt_token, picked_at, send_by, thread_seed, created_at)"
+    " attempt_token, picked_at, start_at, send_by, thread_seed, created_at)"
     " SELECT day, 'WARMUP', 'UNKNOWN', mailbox_id, user_id, mailbox_id + 1, day, opens_at, gen_random_uuid(), opens_at,"
-    " opens_at, 1, opens_at FROM mailbox_days, generate_series(1, 11) WHERE mailbox_id = $1"
+    " opens_at, opens_at, 1, opens_at FROM mailbox_days, generate_series(1, 11) WHERE mailbox_id = $1"
 )
 SET = "UPDATE mailboxes SET {} WHERE id = $1"
 FACTORS: list[tuple[Factor, dict[str, Any], dict[str, object], str]] = [

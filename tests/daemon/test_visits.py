@@ -6,11 +6,9 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.model import OK, says
 from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import served
 from warmupd.core.mailbox import Mailbox
-from warmupd.core.reply import Phase
 from warmupd.daemon import engager as engager_module
 from warmupd.daemon import treatment
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
@@ -251,21 +249,6 @@ async def test_visit_that_was_put_off_by_the_server_is_no_good_visit(rig: Rig) -
         row = await rig.world.mailbox(box)
         assert (row["last_visit_at"], row["failures"]) == (None, 1)
         assert row["next_visit_at"] >= after(6.25)
-
-
-async def test_refused_imap_and_refused_smtp_confirm_each_other(rig: Rig) -> None:
-    boxes = await rig.world.enrol(3, quota=20, end_hour=9)
-    unlucky = await rig.world.address(boxes[0])
-    bad_password = says(535, "authentication failed", phase=Phase.AUTH, enhanced="5.7.8")
-    rig.server.rule = lambda account, message: bad_password if account.address == unlucky else OK
-    await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(20))
-    async with rig.running() as worker:
-        await rig.until(after(5.9))
-        mailbox = worker.shard.schedule.book.mailboxes[boxes[0]]
-        await worker.shard._sends._aftermath.doubt_credentials(mailbox, "IMAP: login refused", "check", visits=1)
-        await rig.until(after(9.5))
-    assert sum(one.address == unlucky for one in rig.server.tries) == 1
-    assert (await rig.world.mailbox(boxes[0]))["state"] == "AUTH_FAILED"
 
 
 @pytest.mark.parametrize(("state", "most"), [("ACTIVE", 2), ("PAUSED", 6)])

@@ -163,17 +163,6 @@ RESERVE: list[tuple[str, str, Test]] = [
     ),
 ]
 SETTLE: list[tuple[str, str, Test]] = [
-    ("d.at_half AND ", "", of_settle.test_ramp_climbs_once_half_of_the_day_was_sent),
-    (
-        " AND x.ramp_days = d.ramp_day - 1",
-        "",
-        partial(of_settle.test_ramp_that_was_changed_or_only_receives_is_left_alone, ramp_days=9, state="ACTIVE"),
-    ),
-    (
-        " AND x.state = 'ACTIVE'",
-        "",
-        partial(of_settle.test_ramp_that_was_changed_or_only_receives_is_left_alone, ramp_days=0, state="RECEIVE_ONLY"),
-    ),
     (" AND j.attempt_token = t.token", "", of_settle.test_stale_token_changes_nothing),
     (
         "(j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) AS open",
@@ -267,6 +256,24 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         "p.owner_id <> NEW.user_id",
         "false",
         of_accounts.test_nobody_gets_into_another_users_private_pool,
+    ),
+    (
+        "climb_ramp",
+        "2 * NEW.sent >= NEW.quota AND",
+        "",
+        of_settle.test_ramp_climbs_once_half_of_the_day_was_sent,
+    ),
+    (
+        "climb_ramp",
+        "m.ramp_days = NEW.ramp_day - 1",
+        "true",
+        partial(of_settle.test_ramp_that_was_changed_or_only_receives_is_left_alone, ramp_days=9, state="ACTIVE"),
+    ),
+    (
+        "climb_ramp",
+        " AND m.state = 'ACTIVE'",
+        "",
+        partial(of_settle.test_ramp_that_was_changed_or_only_receives_is_left_alone, ramp_days=0, state="RECEIVE_ONLY"),
     ),
     (
         "make_partitions",
