@@ -12,10 +12,12 @@ from warmupd.cli.options import ConfigPath
 from warmupd.errors import DatabaseUnavailable, UsageError
 
 if TYPE_CHECKING:
+    from warmupd.clock import Clock
     from warmupd.config import Config
     from warmupd.daemon.app import Worker
     from warmupd.http.server import HttpServer
     from warmupd.store.database import Database
+    from warmupd.store.listening import Listener
 
 EXAMPLE = "Example: warmupd run --worker-id auto"
 
@@ -68,7 +70,8 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
     async with AsyncExitStack() as stack:
         db = await _open(config, stack)
         await _prepare(config, db)
-        worker = Worker(config, db, SystemClock())
+        clock = SystemClock()
+        worker = Worker(config, db, clock, listener=_listener(config, db, clock))
         server = await stack.enter_async_context(_http_server(config, worker, db))
         stop = asyncio.Event()
         working = asyncio.create_task(worker.run(stop), name="worker")
@@ -102,6 +105,25 @@ async def _open(config: "Config", stack: AsyncExitStack) -> "Database":
     return await stack.enter_async_context(
         await Database.open(url, pool_size=config.database.pool_size, application_name="warmupd run")
     )
+
+
+def _listener(config: "Config", db: "Database", clock: "Clock") -> "Listener | None":
+    """None where LISTEN does not pass: changes are then looked for every two seconds, and that is said once."""
+    import structlog
+
+    from warmupd.store.listening import Listener
+
+    url = config.database.listen_url.get_secret_value()
+    if db.beside(url, application_name="").pooled:
+        name = "database.listen_url" if url else "database.url"
+        structlog.get_logger().warning(
+            "database.not_listening",
+            why=f"{name} leads through a pooler",
+            instead="looks for changes every two seconds",
+            remedy="set database.listen_url to the server itself",
+        )
+        return None
+    return Listener(db, clock, url=url)
 
 
 async def _prepare(config: "Config", db: "Database") -> None:

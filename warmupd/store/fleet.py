@@ -139,6 +139,12 @@ async def fleet_settings(db: Database, *, at: dt.datetime) -> FleetSettings:
     )
 
 
+async def settings_changed_at(db: Database) -> dt.datetime:
+    """When the settings row was changed last, by the database's clock: what tells that it was."""
+    moment: dt.datetime = await db.fetchval("SELECT changed_at FROM settings")
+    return moment
+
+
 # The rings as of $1, with the caps that hold for each. What reserve would count now, it counts here.
 _RINGS = """
     SELECT c.scope, c.ref, c.seconds, c.halves, w.*, l.*, ring_used(c.seconds, w.steps_s, w.span_s) AS used_minute,
