@@ -318,6 +318,9 @@ CREATE TABLE workers (
     seen_at        timestamptz NOT NULL,
     stopped_at     timestamptz,
     demand         integer NOT NULL DEFAULT 0,             -- entries that were due at its last reserve
+    queue_depth    integer NOT NULL DEFAULT 0,             -- due sends, without those that a cap holds: for who scales
+    oldest_due_seconds real NOT NULL DEFAULT 0,            -- for which the longest of them has waited for its turn
+    in_flight      integer NOT NULL DEFAULT 0,             -- sends under way
     batch_id       uuid,                                   -- the last reserve, and
     batch_answer   jsonb                                   -- its answer, denials included
 ) WITH (fillfactor = 50);

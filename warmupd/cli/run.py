@@ -68,8 +68,8 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
     from warmupd.daemon.reload import Reload
 
     async with AsyncExitStack() as stack:
-        db = await _open(config, stack)
-        await _prepare(config, db)
+        db = await open_database(config, stack, name="run")
+        await prepare(config, db)
         clock = SystemClock()
         worker = Worker(config, db, clock, listener=_listener(config, db, clock))
         server = await stack.enter_async_context(_http_server(config, worker, db))
@@ -81,7 +81,7 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
             structlog.get_logger().warning("worker.hurried", in_flight=worker.shard.in_flight)
             working.cancel()
 
-        with _Signals(stop=stop, hurry=hurry, reload=Reload(worker, db, load).reload):
+        with Signals(stop=stop, hurry=hurry, reload=Reload(worker, db, load).reload):
             await asyncio.wait([working, server.serving], return_when=asyncio.FIRST_COMPLETED)
             stop.set()
             await asyncio.wait([working])
@@ -91,7 +91,8 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
             working.result()
 
 
-async def _open(config: "Config", stack: AsyncExitStack) -> "Database":
+async def open_database(config: "Config", stack: AsyncExitStack, *, name: str) -> "Database":
+    """Open until the stack closes; an embedded one is joined or owned, and kept up. `name` is how Postgres shows it."""
     from warmupd.store.database import Database
     from warmupd.store.embedded import embedded_database
 
@@ -103,7 +104,7 @@ async def _open(config: "Config", stack: AsyncExitStack) -> "Database":
             )
         url = await stack.enter_async_context(embedded_database(config.database.data_dir, keep_up=True))
     return await stack.enter_async_context(
-        await Database.open(url, pool_size=config.database.pool_size, application_name="warmupd run")
+        await Database.open(url, pool_size=config.database.pool_size, application_name=f"warmupd {name}")
     )
 
 
@@ -126,7 +127,7 @@ def _listener(config: "Config", db: "Database", clock: "Clock") -> "Listener | N
     return Listener(db, clock, url=url)
 
 
-async def _prepare(config: "Config", db: "Database") -> None:
+async def prepare(config: "Config", db: "Database") -> None:
     """The schema, and the number of slots that the fleet agrees on."""
     from warmupd.store import migrate
     from warmupd.store.fleet import adopt_slot_count
@@ -162,7 +163,7 @@ def _http_server(config: "Config", worker: "Worker", db: "Database") -> "HttpSer
     return server
 
 
-class _Signals:
+class Signals:
     """SIGTERM and SIGINT set `stop`, and the second one hurries; SIGHUP reloads. For as long as it is entered."""
 
     def __init__(

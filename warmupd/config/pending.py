@@ -16,7 +16,6 @@ PENDING = (
     "notifications.",
     "oauth.",
     "housekeeping.job_retention_days",
-    "scaling.",
 )  # a name that ends with a dot is a section
 
 

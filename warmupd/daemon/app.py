@@ -14,6 +14,7 @@ from warmupd.config import Config
 from warmupd.core.job import JobStatus
 from warmupd.core.reply import Phase
 from warmupd.daemon.aftermath import Aftermath
+from warmupd.daemon.backlog import Backlog
 from warmupd.daemon.book import Book
 from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.denials import Denials
@@ -45,6 +46,7 @@ from warmupd.store.listening import Listener
 from warmupd.store.partitions import make_partitions
 
 WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes, where notifications are not heard
+TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
 TIMEKEEPERS = frozenset({"leases", "housekeeping"})  # parts that do nothing but sleep on the clock between rounds
 
@@ -119,8 +121,8 @@ class Worker:
                     "engager": self.engager.run(),
                     "housekeeping": self.housekeeping.run(),
                     "changes": self.housekeeping.watch_changes(self.hints, WATCH_EVERY),
-                    "listener": self.hints.run(),
-                    "hints": self.hints.hand_on(),
+                    "hints": self.hints.run(),
+                    "backlog": Backlog(self._ground, leases=self.leases, shard=self.shard).run(TELL_EVERY),
                 }
             )
             self._timekeepers = [task for task in (*behind, *tasks) if task.get_name() in TIMEKEEPERS]

@@ -33,13 +33,13 @@ class Hints:
         self._fleet_told = asyncio.Event()
 
     async def run(self) -> None:
-        """Listen, until cancelled."""
+        """Listen, and hand on what is heard, until cancelled."""
         if self._listener is None:
-            await asyncio.Event().wait()
+            await self._hand_on()
         else:
-            await self._listener.run(self)
+            await asyncio.gather(self._listener.run(self), self._hand_on())
 
-    async def hand_on(self) -> None:
+    async def _hand_on(self) -> None:
         """Hand on what changed about the fleet, one after the other, until cancelled."""
         while True:
             await self._fleet_told.wait()

@@ -112,8 +112,6 @@ class Housekeeping:
         for state, count in states.items():
             metrics.mailboxes.labels(state=state).set(count)
         metrics.slots_held.set(len(self._leases.held))
-        metrics.queue_depth.set(schedule.depth())
-        metrics.oldest_due.set(schedule.oldest_due())
         metrics.utilization.set(self._shard.in_flight / schedule.pace.max_concurrent)
         book = schedule.book
         ours = (day for day in book.days.values() if day.opens_at <= now and day.mailbox_id in book.mailboxes)
