@@ -83,9 +83,9 @@ class Program:
 class Daemon:
     """`warmupd run`, or another command that goes on until it is stopped, and its log line by line."""
 
-    def __init__(self, program: Program, *arguments: str) -> None:
+    def __init__(self, program: Program, *arguments: str, command: str = "run") -> None:
         self._process = subprocess.Popen(
-            [*COMMAND, *(arguments or ("run",))],
+            [*COMMAND, command, *arguments],
             cwd=program.directory,
             env=program.environment,
             stdout=subprocess.DEVNULL,
@@ -156,8 +156,8 @@ def start(program: Program) -> Iterator[Callable[..., Daemon]]:
     """Starts daemons, and sees to it that none outlives the test."""
     started: list[Daemon] = []
 
-    def begin(*arguments: str) -> Daemon:
-        started.append(Daemon(program, *arguments))
+    def begin(*arguments: str, command: str = "run") -> Daemon:
+        started.append(Daemon(program, *arguments, command=command))
         return started[-1]
 
     yield begin

@@ -41,7 +41,7 @@ def lives(pid: int) -> bool:
 
 async def test_workers_share_a_machine_and_a_dead_one_is_replaced(initialised: Program, start: Start) -> None:
     initialised.set("http", 'listen = "127.0.0.1:0"')
-    daemon = start("supervise", "--min", "2", "--max", "2")
+    daemon = start("--min", "2", "--max", "2", command="supervise")
     first, second = await started(daemon, 2)
     status: dict[str, Any] = await asyncio.to_thread(initialised.json, "status")
     workers = status["workers"]
@@ -65,7 +65,7 @@ async def test_workers_share_a_machine_and_a_dead_one_is_replaced(initialised: P
 
 async def test_workers_drain_when_their_supervisor_is_killed(initialised: Program, start: Start) -> None:
     initialised.set("http", 'listen = "127.0.0.1:0"')
-    daemon = start("supervise", "--min", "2")
+    daemon = start("--min", "2", command="supervise")
     pids = await started(daemon, 2)
     daemon.send(signal.SIGKILL)
     await asyncio.to_thread(daemon.end)

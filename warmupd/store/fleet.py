@@ -143,10 +143,14 @@ async def post_backlog(db: Database, worker_id: UUID, *, depth: int, oldest_due:
 
 
 async def loads(db: Database, *, at: dt.datetime | None) -> list[Load]:
-    """What the live workers have to do."""
+    """What the live workers have to do: those that hold a lease, or were seen within a minute."""
     rows = await db.fetch(
-        "SELECT name, queue_depth AS depth, in_flight FROM workers"
-        " WHERE stopped_at IS NULL AND seen_at > instant($1) - $2::interval",
+        """
+        SELECT w.name, w.queue_depth AS depth, w.in_flight FROM workers w
+        WHERE w.stopped_at IS NULL
+          AND (w.seen_at > instant($1) - $2::interval
+               OR EXISTS (SELECT FROM slots s WHERE s.owner = w.id AND s.lease_until > instant($1)))
+        """,
         at,
         ALIVE,
     )
