@@ -168,6 +168,18 @@ async def test_fleet_is_told_what_changed(rig: Rig, database_url: str) -> None:
     assert heard == ["stop", "start", "limits", "slots"]
 
 
+async def test_row_that_is_written_without_a_change_tells_nobody(rig: Rig, database_url: str) -> None:
+    heard: list[str] = []
+    boxes = await rig.world.enrol(2)
+    connection = await asyncpg.connect(database_url)
+    await connection.add_listener("warmupd_mailbox", lambda _, __, ___, payload: heard.append(str(payload)))
+    await rig.db.execute("UPDATE mailboxes SET health = 'WATCH', changed_at = changed_at")
+    await rig.world.change(boxes[:1], target_daily=7)
+    await connection.execute("SELECT")
+    await connection.close()
+    assert heard == [str(boxes[0])]
+
+
 async def kill_listeners(rig: Rig) -> None:
     killed = await rig.db.fetch(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
