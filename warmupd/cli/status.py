@@ -147,6 +147,8 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
     yield "Capacity", _capacity(overview)
     yield "Mailboxes", ", ".join(f"{number:,} {state}" for state, number in overview.mailboxes.items())
     yield "Health", ", ".join(f"{number:,} {band.lower()}" for band, number in overview.health.items())
+    if overview.queue_depth:
+        yield "Queue", f"{overview.queue_depth:,} due (the longest for {ago(overview.oldest_due_seconds)})"
     waiting = (f"{job.count:,} {job.status} (oldest {ago(job.oldest_seconds)})" for job in overview.jobs)
     yield "Open jobs", ", ".join(waiting) or "none"
     yield "Placement", _placement(overview)

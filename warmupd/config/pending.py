@@ -9,7 +9,6 @@ from warmupd.config.section import keys_of
 
 PENDING = (
     "database.replica_url",
-    "database.listen_url",
     "http.public_url",
     "auth.token_minutes",
     "auth.rate_limit",
@@ -17,7 +16,6 @@ PENDING = (
     "notifications.",
     "oauth.",
     "housekeeping.job_retention_days",
-    "scaling.",
 )  # a name that ends with a dot is a section
 
 

@@ -14,12 +14,14 @@ from warmupd.config import Config
 from warmupd.core.job import JobStatus
 from warmupd.core.reply import Phase
 from warmupd.daemon.aftermath import Aftermath
+from warmupd.daemon.backlog import Backlog
 from warmupd.daemon.book import Book
 from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.denials import Denials
 from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
 from warmupd.daemon.ground import Ground
+from warmupd.daemon.hints import MISSED, Hints
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.leases import Leases
@@ -40,9 +42,11 @@ from warmupd.mail.vault import Vault
 from warmupd.store import slots
 from warmupd.store.database import Database
 from warmupd.store.jobs import Settlement
+from warmupd.store.listening import Listener
 from warmupd.store.partitions import make_partitions
 
-WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes
+WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes, where notifications are not heard
+TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
 TIMEKEEPERS = frozenset({"leases", "housekeeping"})  # parts that do nothing but sleep on the clock between rounds
 
@@ -59,11 +63,12 @@ class Worker:
         rng: Random | None = None,
         courier: Courier | None = None,
         stop_patience: float = STOP_PATIENCE,
+        listener: Listener | None = None,
     ) -> None:
         """Raises SecretsError or ContentError when keys or templates cannot be used. Nothing is started yet.
 
         `courier` takes the place of SMTP (simulation, tests). `stop_patience` is how many real seconds a stop waits
-        for Postgres to take each of what is left to write.
+        for Postgres to take each of what is left to write. Without a `listener` changes are found by looking alone.
         """
         self.config = config
         self.clock = clock
@@ -87,19 +92,14 @@ class Worker:
             demand=self._demand,
         )
         book = Book(db, defaults_of(config), variance=config.quota.variance, rules=health_of(config))
-        holds = Holds(clock)
+        holds = self._holds = Holds(clock)
         aftermath = Aftermath(self._ground, book, holds, worker_id=self.leases.worker_id)
         self.smtp = courier or self._build_smtp()
         self.settler = Settler(self._ground, on_settled=self._hear_settled)
         self.shard = self._build_shard(book, holds, aftermath)
         self.engager = self._build_engager(book, aftermath)
-        self.housekeeping = Housekeeping(
-            self._ground,
-            leases=self.leases,
-            shard=self.shard,
-            resync=config.housekeeping.resync_minutes * 60.0,
-            conversation=timeouts_of(config).total,
-        )
+        self.housekeeping = self._build_housekeeping()
+        self.hints = Hints(self._ground, listener, on_fleet=self._hear_fleet)
 
     async def run(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:
         """Work until `stop` is set, then drain: what is in flight ends and is settled, and the slots are given back.
@@ -120,7 +120,9 @@ class Worker:
                     "shard": self.shard.run(),
                     "engager": self.engager.run(),
                     "housekeeping": self.housekeeping.run(),
-                    "changes": self.housekeeping.watch_changes(WATCH_EVERY),
+                    "changes": self.housekeeping.watch_changes(self.hints, WATCH_EVERY),
+                    "hints": self.hints.run(),
+                    "backlog": Backlog(self._ground, leases=self.leases, shard=self.shard).run(TELL_EVERY),
                 }
             )
             self._timekeepers = [task for task in (*behind, *tasks) if task.get_name() in TIMEKEEPERS]
@@ -232,6 +234,15 @@ class Worker:
             visiting=visiting_of(self.config, self._hosts, self._context),
         )
 
+    def _build_housekeeping(self) -> Housekeeping:
+        return Housekeeping(
+            self._ground,
+            leases=self.leases,
+            shard=self.shard,
+            resync=self.config.housekeeping.resync_minutes * 60.0,
+            conversation=timeouts_of(self.config).total,
+        )
+
     # -- what the parts tell each other -------------------------------------------------------------------------------
 
     def _demand(self) -> int:
@@ -239,6 +250,13 @@ class Worker:
 
     async def _hear_settled(self, settled: Sequence[tuple[Settlement, JobStatus | None]]) -> None:
         await self.shard.hear_settled(settled)
+
+    async def _hear_fleet(self, told: frozenset[str]) -> None:
+        if told & {"slots", "workers", MISSED}:
+            await self.leases.look()
+        if told & {"start", "trigger", "limits", MISSED}:
+            self._holds.open_for_everybody()
+            self.shard.knock(everything=bool(told & {"trigger", MISSED}))
 
     def _hear_answers(self, mailbox_id: int) -> None:
         self.shard.knock(answered=[mailbox_id])

@@ -17,6 +17,7 @@ from warmupd.mail.vault import Vault
 from warmupd.store import diagnosis, migrate, partitions
 from warmupd.store.accounts import find_mailbox, load_accounts
 from warmupd.store.database import Database
+from warmupd.store.listening import check_hearing
 
 MOST_SKEW = 1.0  # seconds between this machine's clock and the database's that are worth a word
 SAMPLE = 20  # mailboxes at each end whose credentials are opened
@@ -69,6 +70,7 @@ async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: 
     """Database, schema, workers, capacity, credentials and one login, in order; ends early without a schema."""
     yield await _server(db)
     yield await _skew(db, clock)
+    yield await _listening(db, config)
     schema = await migrate.check(db)
     if schema.kind is not migrate.SchemaKind.UP_TO_DATE:
         yield Finding(grade=Grade.FAIL, check="schema", text=schema.message, remedy=schema.remedy)
@@ -103,6 +105,22 @@ async def _skew(db: Database, clock: Clock) -> Finding:
         text = f"this machine's differs from the database's by {skew:.1f} s"
         return Finding(grade=Grade.WARN, check="clock", text=text, remedy=remedy)
     return _ok("clock", "agrees with the database's")
+
+
+async def _listening(db: Database, config: Config) -> Finding:
+    """Whether workers are told of changes, or must look for them."""
+    url = config.database.listen_url.get_secret_value()
+    name = "database.listen_url" if url else "database.url"
+    remedy = "set database.listen_url to the server itself, past poolers; until then workers look every two seconds"
+    if db.beside(url, application_name="").pooled:
+        text = f"changes are not told at once: {name} leads through a pooler"
+        return Finding(grade=Grade.WARN, check="listen", text=text, remedy=remedy)
+    try:
+        await check_hearing(db, url=url)
+    except WarmupdError as error:
+        text = f"changes are not told at once: {Exception.__str__(error)}"
+        return Finding(grade=Grade.WARN, check="listen", text=text, remedy=remedy)
+    return _ok("listen", "changes are told at once")
 
 
 def _slots(snapshot: Snapshot) -> Finding:

@@ -37,6 +37,12 @@ class Events:
     def database_back(self, part: str) -> None:
         self._log.info("database.back", part=part)
 
+    def listening(self) -> None:
+        self._log.info("database.listening")
+
+    def not_listening(self, why: str) -> None:
+        self._log.warning("database.not_listening", why=why, instead="looks for changes every two seconds")
+
     def days_opened(self, count: int) -> None:
         self._log.debug("day.opened", mailboxes=count)
 

@@ -5,10 +5,11 @@ from collections import Counter
 
 from warmupd.core.pacing import elapsed
 from warmupd.daemon.ground import Ground
+from warmupd.daemon.hints import MISSED, Hints
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
-from warmupd.store import directories, jobs, mailboxes, partitions, states
+from warmupd.store import directories, fleet, jobs, mailboxes, partitions, states
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
@@ -34,6 +35,7 @@ class Housekeeping:
         self._partitioned_for: dt.date | None = None
         self._changes_since: dt.datetime | None = None
         self._changes_told: dict[int, dt.datetime] = {}
+        self._settings_at: dt.datetime | None = None
 
     async def run(self) -> None:
         """Keep house until cancelled."""
@@ -62,17 +64,24 @@ class Housekeeping:
 
     async def note_changes(self) -> None:
         """Remember what has changed so far: to be called before the mailboxes are read, so that none is missed."""
+        self._settings_at = await fleet.settings_changed_at(self._db)
         self._changes_since = await mailboxes.change_clock(self._db)
         self._changes_told = await mailboxes.changed_since(self._db, self._changes_since)
 
-    async def watch_changes(self, every: float) -> None:
-        """Look every `every` real seconds for mailboxes that somebody added or changed, until cancelled."""
+    async def watch_changes(self, hints: Hints, every: float) -> None:
+        """Look for what somebody added or changed, when told, and every `every` real seconds, until cancelled."""
         while True:
-            await self._clock.pause(every)
+            await hints.due(every)
             try:
+                if await self._settings_changed():
+                    hints.tell_fleet(MISSED)
                 await self._look_for_changes()
             except DatabaseUnavailable as error:
                 self._events.database_unavailable("changes", str(error))
+
+    async def _settings_changed(self) -> bool:
+        before, self._settings_at = self._settings_at, await fleet.settings_changed_at(self._db)
+        return self._settings_at != before
 
     async def _look_for_changes(self) -> None:
         if self._changes_since is None:
@@ -103,8 +112,6 @@ class Housekeeping:
         for state, count in states.items():
             metrics.mailboxes.labels(state=state).set(count)
         metrics.slots_held.set(len(self._leases.held))
-        metrics.queue_depth.set(schedule.depth())
-        metrics.oldest_due.set(schedule.oldest_due())
         metrics.utilization.set(self._shard.in_flight / schedule.pace.max_concurrent)
         book = schedule.book
         ours = (day for day in book.days.values() if day.opens_at <= now and day.mailbox_id in book.mailboxes)

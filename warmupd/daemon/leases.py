@@ -46,6 +46,7 @@ class Leases:
         self._version = version
         self._demand = demand
         self._trusted_until = float("-inf")
+        self._turn = asyncio.Lock()
         self.http_address = ""
 
     @property
@@ -79,6 +80,11 @@ class Leases:
         """Renew every third of the lease, and claim what became free, until cancelled."""
         while True:
             await self._clock.sleep(self._ttl / RENEWALS)
+            await self.look()
+
+    async def look(self) -> None:
+        """Renew and claim now: at its time, or when told that slots were given back, or workers came or went."""
+        async with self._turn:
             await patiently(self._ground, "lease", self._renew)
 
     async def release(self) -> None:

@@ -51,6 +51,8 @@ class Overview:
     jobs: Sequence[reports.OpenJobs]
     placement_7d: Mapping[str, int]
     workers: Sequence[fleet.WorkerRow]
+    queue_depth: int  # sends that are due at all workers, without those that a cap holds
+    oldest_due_seconds: float  # for which the longest of them has waited
     slots: int
     slots_held: int
     caps: Sequence[CapUse]
@@ -82,6 +84,8 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
         jobs=jobs,
         placement_7d=await reports.placements(db, at=at),
         workers=snapshot.workers,
+        queue_depth=sum(worker.queue_depth for worker in snapshot.workers),
+        oldest_due_seconds=max((worker.oldest_due_seconds for worker in snapshot.workers), default=0.0),
         slots=settings.slots,
         slots_held=settings.slots_held,
         caps=await fleet.cap_use(db, at=at),

@@ -157,6 +157,21 @@ class Database:
         """Replace every connection of the pool before its next use (after a failover, or a change of the schema)."""
         await self._pool.expire_connections()
 
+    @property
+    def pooled(self) -> bool:
+        """Whether its URL says that a pooler in transaction mode lies between, which LISTEN does not pass."""
+        return self._target.pooled
+
+    def beside(self, url: str, *, application_name: str) -> "Database":
+        """Another on `url` (empty: the same), not opened: for `connect` alone."""
+        return Database(
+            Target.parse(url) if url else self._target,
+            application_name=application_name,
+            connect_timeout=self._connect_timeout,
+            command_timeout=self._command_timeout,
+            standby_ok=False,
+        )
+
     async def connect(self) -> Connection:
         """A connection outside the pool, for LISTEN; the caller closes it."""
         with reached():

@@ -8,6 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from warmupd.core.capacity import CapUse
+from warmupd.core.scaling import Load
 from warmupd.errors import UsageError
 from warmupd.store.database import Connection, Database
 
@@ -24,6 +25,8 @@ class WorkerRow:
     slots: int
     seen_seconds: float  # since it was last heard of
     demand: int  # sends that were due at its last reserve
+    queue_depth: int  # sends that are due, without those that a cap holds
+    oldest_due_seconds: float  # for which the longest of them has waited for its turn
     limits: Mapping[str, float]  # as its configuration says
 
 
@@ -108,7 +111,8 @@ async def live_workers(db: Database, *, at: dt.datetime) -> list[WorkerRow]:
     """Workers that hold a lease, or were seen within a minute; most slots first."""
     rows = await db.fetch(
         """
-        SELECT w.name, w.http_address, w.version, w.demand, w.limits, h.slots,
+        SELECT w.name, w.http_address, w.version, w.demand, w.queue_depth,
+               w.oldest_due_seconds::float8, w.limits, h.slots,
                greatest(extract(epoch FROM $1 - w.seen_at), 0)::float8 AS seen_seconds
         FROM workers w,
         LATERAL (SELECT count(*) AS slots FROM slots s JOIN settings c USING (worker_count)
@@ -120,6 +124,37 @@ async def live_workers(db: Database, *, at: dt.datetime) -> list[WorkerRow]:
         ALIVE,
     )
     return [WorkerRow(**dict(row)) for row in rows]
+
+
+async def post_backlog(db: Database, worker_id: UUID, *, depth: int, oldest_due: float, in_flight: int) -> bool:
+    """Write what waits at this worker; whether it was: a reserve under way holds the row, and is not waited for."""
+    written = await db.fetchval(
+        """
+        WITH idle AS (SELECT id FROM workers WHERE id = $1 FOR UPDATE SKIP LOCKED)
+        UPDATE workers w SET queue_depth = $2, oldest_due_seconds = $3, in_flight = $4
+        FROM idle WHERE w.id = idle.id RETURNING true
+        """,
+        worker_id,
+        depth,
+        oldest_due,
+        in_flight,
+    )
+    return bool(written)
+
+
+async def loads(db: Database, *, at: dt.datetime | None) -> list[Load]:
+    """What the live workers have to do: those that hold a lease, or were seen within a minute."""
+    rows = await db.fetch(
+        """
+        SELECT w.name, w.queue_depth AS depth, w.in_flight FROM workers w
+        WHERE w.stopped_at IS NULL
+          AND (w.seen_at > instant($1) - $2::interval
+               OR EXISTS (SELECT FROM slots s WHERE s.owner = w.id AND s.lease_until > instant($1)))
+        """,
+        at,
+        ALIVE,
+    )
+    return [Load(**dict(row)) for row in rows]
 
 
 async def fleet_settings(db: Database, *, at: dt.datetime) -> FleetSettings:
@@ -137,6 +172,12 @@ async def fleet_settings(db: Database, *, at: dt.datetime) -> FleetSettings:
         sending_stopped=row["sending_stopped"],
         limits={name: row[name] for name in (*names, *more)},
     )
+
+
+async def settings_changed_at(db: Database) -> dt.datetime:
+    """When the settings row was changed last, by the database's clock: what tells that it was."""
+    moment: dt.datetime = await db.fetchval("SELECT changed_at FROM settings")
+    return moment
 
 
 # The rings as of $1, with the caps that hold for each. What reserve would count now, it counts here.

@@ -95,7 +95,7 @@ async def release_slots(db: Database, worker_id: UUID, *, at: dt.datetime | None
     """Give all leases back, so that a successor need not wait, and note that the worker has stopped."""
     await db.execute(
         """
-        WITH gone AS (UPDATE workers SET stopped_at = instant($2), demand = 0 WHERE id = $1)
+        WITH gone AS (UPDATE workers SET stopped_at = instant($2), demand = 0, queue_depth = 0 WHERE id = $1)
         UPDATE slots SET lease_until = '-infinity' WHERE owner = $1 AND lease_until > instant($2)
         """,
         worker_id,
