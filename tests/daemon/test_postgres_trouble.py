@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -109,10 +109,9 @@ async def test_a_primary_that_was_demoted_is_left_for_the_new_one(pair: Pair) ->
 
 
 async def test_what_the_old_primary_granted_is_not_sent_after_a_failover(pair: Pair) -> None:
-    gate = asyncio.Event()
     async with living(pair.url) as life:
         rig = life.rig
-        rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=gate)
+        rig.server.rule = lambda account, message: Answer(reply=OK.reply, rcpt_takes=1.0)
         async with rig.running({"worker.lease_seconds": 600}, db=life.db) as worker:
             await rig.until_tried(1)
             pair.primary.kill()
@@ -122,9 +121,24 @@ async def test_what_the_old_primary_granted_is_not_sent_after_a_failover(pair: P
             await life.db.fetchval("SELECT 1")
             assert not worker.leases.trusted
             rig.server.rule = lambda account, message: OK
-            gate.set()
+            rig.clock.advance(1.0)
+            await rig.calm()
+            assert rig.server.taken == []
             await rig.until(after(9.5))
         await life.check()
+
+
+async def test_a_job_that_was_granted_just_before_a_failover_goes_back(
+    rig: Rig, database_url: str, log: list[dict[str, Any]]
+) -> None:
+    boxes = await rig.world.enrol(2, quota=2, end_hour=9)
+    db = await FailingOver.open(database_url, pool_size=4, application_name="tests")
+    async with db, rig.running(db=db) as worker:
+        db.meanwhile = worker.leases._renew
+        await rig.until(after(9.5))
+    granted = sum(event["granted"] for event in log if event["event"] == "send.reserved")
+    assert granted == len(rig.server.tries) + 1
+    assert await rig.world.sent(boxes) == [2, 2]
 
 
 async def test_a_frozen_server_costs_its_time_only(server: Server) -> None:
@@ -194,6 +208,19 @@ async def test_a_day_through_pgbouncer_in_transaction_mode(server: Server) -> No
         async with life.rig.running(db=life.db):
             await life.rig.until(after(22.5))
         await life.check()
+
+
+class FailingOver(Database):
+    """Another server answers when the first accounts are read, and the slots are claimed anew by then."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def fetch(self, query: str, *args: object, within: float | None = None) -> list[asyncpg.Record]:
+        if self.meanwhile is not None and "smtp_secret" in query:
+            renew, self.meanwhile = self.meanwhile, None
+            self.era += 1
+            await renew()
+        return await super().fetch(query, *args, within=within)
 
 
 async def told(log: list[dict[str, Any]], words: str) -> None:
