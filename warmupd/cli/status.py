@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,9 +65,13 @@ def status(config: ConfigPath = None, as_json: AsJson = False, watch: Watch = Fa
 
 
 async def _overview(session: "Session") -> "Overview":
+    from warmupd.cli.session import read_report
     from warmupd.daemon.overview import overview
 
-    return await overview(session.db, session.config, at=session.clock.now())
+    read, source = await read_report(
+        session, lambda db: overview(db, session.config, at=session.clock.now()), name="status"
+    )
+    return replace(read, source=source)
 
 
 async def _watch(session: "Session") -> None:
@@ -161,6 +166,7 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
         told = f"{user.used_hour:,} of {user.per_hour:,} an hour, {user.used_minute:,} of {user.per_minute:,} a minute"
         yield "Near its cap", f"{user.email}: {told}"
     held = f"{overview.slots_held} of {overview.slots} held by {count(len(overview.workers), 'worker')}"
+    yield "Reports", _source(overview)
     yield "Slots", held if overview.workers else f"{held}; `warmupd run` starts one"
 
 
@@ -197,6 +203,15 @@ def _placement(overview: "Overview") -> str:
         return "no message was found in the last 7 days"
     shares = (f"{number / found:.0%} {place}" for place, number in overview.placement_7d.items())
     return f"{', '.join(shares)}, of {found:,} in 7 days"
+
+
+def _source(overview: "Overview") -> str:
+    source = overview.source
+    if source is None:
+        return ""
+    if source.behind_seconds is None:
+        return f"from the primary: {source.warning}"
+    return f"{source.behind_seconds:.0f} s behind, from the replica"
 
 
 def _percent(share: float | None) -> str:

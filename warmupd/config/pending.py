@@ -8,7 +8,6 @@ from warmupd.config.model import Config
 from warmupd.config.section import keys_of
 
 PENDING = (
-    "database.replica_url",
     "http.public_url",
     "auth.token_minutes",
     "auth.rate_limit",

@@ -47,12 +47,17 @@ class Leases:
         self._demand = demand
         self._trusted_until = float("-inf")
         self._turn = asyncio.Lock()
+        self._era = ground.db.era
         self.http_address = ""
 
     @property
     def trusted(self) -> bool:
-        """Whether the slots in `held` are surely still this worker's."""
-        return bool(self.held) and self._clock.boottime() < self._trusted_until
+        """Whether the slots in `held` are surely still this worker's.
+
+        Not after a failover or a restart, until they are claimed anew: the server that answers now may lack what the
+        last one had committed, be it a reservation or another worker's claim.
+        """
+        return bool(self.held) and self._clock.boottime() < self._trusted_until and self._db.era == self._era
 
     def slot_of(self, mailbox: Mailbox) -> int:
         """The slot of a mailbox: computed when asked, never stored."""
@@ -97,6 +102,9 @@ class Leases:
     async def _renew(self) -> None:
         asked_at = self._clock.boottime()
         at = self._clock.stamp()
+        era = self._db.era
+        if era != self._era:  # new epochs, so that nothing goes out that the last server had granted
+            await slots.lapse_slots(self._db, self.worker_id)
         kept = await slots.renew_slots(self._db, self.worker_id, ttl=self._ttl, demand=self._demand(), at=at)
         before = self.held
         lost = {slot for slot, epoch in before.items() if kept.get(slot) != epoch}
@@ -107,6 +115,7 @@ class Leases:
             only = None if self._only is None else [self._only]
             gained = await slots.claim_slots(self._db, self.worker_id, ttl=self._ttl, most=missing, only=only, at=at)
         self.held = kept | gained
+        self._era = era
         self._trusted_until = asked_at + self._ttl * (1 - MARGIN)
         if lost:
             self._events.slots_lost(sorted(lost))

@@ -14,6 +14,7 @@ from warmupd.daemon.quota import QuotaRow, quota_report
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
 from warmupd.store import fleet, reports
 from warmupd.store.database import Database
+from warmupd.store.replica import Source
 
 MOST_ATTENTION = 20  # mailboxes that are listed as in need of somebody
 NEAR_CAP = 0.8  # of a user's cap: from here on it is shown
@@ -59,6 +60,7 @@ class Overview:
     users_near_cap: Sequence[fleet.UserCaps]
     capacity: Sequence[Shortfall]  # empty: today's quotas can be carried
     attention: Sequence[reports.Attention]
+    source: Source | None = None  # where this was read from; None: there is no replica
 
 
 async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview:

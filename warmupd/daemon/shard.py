@@ -70,6 +70,7 @@ class Shard:
         self._stale = True
         self._reading = False
         self._draining = False
+        self._asked_in = 0  # the database's era when it granted the last batch, or an earlier one
 
     @property
     def in_flight(self) -> int:
@@ -162,6 +163,7 @@ class Shard:
         batch = Batch(id=uuid4(), requests=requests, asked_at=self._clock.boottime())
 
         async def ask() -> list[Job | Denied]:
+            self._asked_in = self._ground.db.era
             return await reserve(
                 self._ground.db,
                 batch,
@@ -186,8 +188,9 @@ class Shard:
             if isinstance(answer, Job)
         ]
         accounts = await self._accounts([job for job, _ in granted])
+        granter_gone = self._ground.db.era != self._asked_in  # the server that answers now may not know of these jobs
         for job, mailbox in granted:
-            if accounts is None:
+            if accounts is None or granter_gone:
                 self._settler.add(_returned(job, self._clock.now()))
             else:
                 self._sends.start(job, mailbox, accounts, on_end=self._wake.set)

@@ -1,6 +1,7 @@
 """The connection to Postgres: a pool on the first of its hosts that is a primary, and errors that say what is wrong."""
 
 import asyncio
+import datetime as dt
 import json
 import re
 from collections.abc import AsyncIterator, Iterator
@@ -30,6 +31,7 @@ _BUSY = {
     "55P03",  # lock_not_available
     "57014",  # query_canceled: a statement time-out
 }
+_STANDING = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool, pg_postmaster_start_time()"
 _DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -39,13 +41,7 @@ class Database:
     """An open pool. No session state survives a release (no SET, LISTEN or session lock): a pooler may lie between."""
 
     def __init__(
-        self,
-        target: Target,
-        *,
-        application_name: str,
-        connect_timeout: float,
-        command_timeout: float,
-        standby_ok: bool,
+        self, target: Target, *, application_name: str, connect_timeout: float, command_timeout: float, standby_ok: bool
     ) -> None:
         self.schema = target.schema
         self._target = target
@@ -54,6 +50,8 @@ class Database:
         self._standby_ok = standby_ok
         self._settings = target.server_settings(application_name)
         self._last_good = 0
+        self._server_started_at: dt.datetime | None = None
+        self.era = 0  # how often another server answered (failover, restart): it may lack what the last one committed
         self._acquire_timeout = connect_timeout * (len(target.hosts) + 1)
         self._pool: asyncpg.Pool[asyncpg.Record]
 
@@ -81,9 +79,13 @@ class Database:
             standby_ok=standby_ok,
         )
         with reached():
-            db._pool = await asyncpg.create_pool(
-                min_size=1, max_size=pool_size, connect=cast("Any", db._connect), reset=_no_reset
+            db._pool = (
+                await asyncpg.create_pool(  # none are kept open unasked: in an outage that would be a second retry
+                    min_size=0, max_size=pool_size, connect=cast("Any", db._connect), reset=_no_reset
+                )
             )
+            async with db._pool.acquire():
+                pass
         return db
 
     async def close(self) -> None:
@@ -215,8 +217,8 @@ class Database:
                 f"the server is PostgreSQL {connection.get_server_version().major}, too old for warmupd",
                 remedy=f"upgrade it to PostgreSQL {OLDEST_SERVER} or newer",
             )
-        if not self._standby_ok and await connection.fetchval("SELECT pg_is_in_recovery()"):
-            raise ConnectionError("is a standby, not the primary")
+        if not self._standby_ok:
+            await self._check_primary(connection)
         if self._target.pooled and self.schema is not None:
             path = await connection.fetchval("SELECT current_setting('search_path')")
             if self.schema not in re.split(r'[", ]+', path):
@@ -224,6 +226,16 @@ class Database:
                     f'the schema "{self.schema}" cannot be chosen through a connection pooler',
                     remedy=f'run ALTER ROLE ... SET search_path = "{self.schema}" once',
                 )
+
+    async def _check_primary(self, connection: Connection) -> None:
+        is_standby, is_read_only, started_at = (await connection.fetch(_STANDING))[0]
+        if is_standby:
+            raise ConnectionError("is a standby, not the primary")
+        if is_read_only:
+            raise ConnectionError("is read-only, as a primary that was demoted")
+        if self._server_started_at not in {None, started_at}:
+            self.era += 1
+        self._server_started_at = started_at
 
 
 @contextmanager

@@ -91,6 +91,11 @@ async def renew_slots(
     return {row["slot"]: row["epoch"] for row in rows}
 
 
+async def lapse_slots(db: Database, worker_id: UUID) -> None:
+    """End this worker's leases now, so that whoever claims the slots next gets new epochs."""
+    await db.execute("UPDATE slots SET lease_until = '-infinity' WHERE owner = $1", worker_id)
+
+
 async def release_slots(db: Database, worker_id: UUID, *, at: dt.datetime | None) -> None:
     """Give all leases back, so that a successor need not wait, and note that the worker has stopped."""
     await db.execute(
