@@ -1,3 +1,15 @@
+-- What visits find. Of two visitors of one mailbox only the owner of its slot may write it down: others are refused.
+CREATE FUNCTION hold_slot(p_mailbox bigint, p_slot integer, p_epoch bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM 1 FROM slots s JOIN settings c ON s.worker_count = c.worker_count
+        WHERE s.slot = p_slot AND s.epoch = p_epoch AND p_slot = mailbox_hash(p_mailbox) % c.worker_count
+        FOR KEY SHARE OF s;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'slot % is no longer held by epoch %', p_slot, p_epoch USING ERRCODE = 'WU001';
+    END IF;
+END $$;
+
 -- Sightings: what a visit found. One statement records the message, its proof, its truth and its answer.
 --
 -- A message counts only where its job says it belongs: a copy that turns up in another mailbox is ignored. The slot's
@@ -16,12 +28,7 @@ DECLARE
     v_now timestamptz;
     result text[];
 BEGIN
-    PERFORM 1 FROM slots s JOIN settings c ON s.worker_count = c.worker_count
-        WHERE s.slot = p_slot AND s.epoch = p_epoch AND p_slot = mailbox_hash(p_recipient) % c.worker_count
-        FOR KEY SHARE OF s;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'slot % is no longer held by epoch %', p_slot, p_epoch USING ERRCODE = 'WU001';
-    END IF;
+    PERFORM hold_slot(p_recipient, p_slot, p_epoch);
     PERFORM 1 FROM mailbox_days d
         WHERE (d.mailbox_id, d.day) IN (
             SELECT j.mailbox_id, j.local_day FROM warmup_jobs j
@@ -93,4 +100,48 @@ BEGIN
     UPDATE proofs SET proven_at = coalesce(proven_at, v_now), unproven_sends = 0, refused_to = NULL, refused_at = NULL
         WHERE mailbox_id = p_recipient AND (proven_at IS NULL OR refused_to IS NOT NULL) AND 'new' = ANY (result);
     RETURN coalesce(result, '{}');
+END $$;
+
+-- The sender's own folder of sent mail: a copy there says that its server took the message. Such a job is SENT, though
+-- nobody knows where it landed. Only what is UNKNOWN or was given up as such: a job that is under way will be settled, and
+-- a reply that the server gave counts more than its copy. Fenced like the sightings, by the sender's slot.
+-- Returns how many jobs are SENT by it.
+CREATE FUNCTION confirm_sent(
+    p_sender bigint, p_slot integer, p_epoch bigint, p_job_days date[], p_job_ids bigint[], p_now timestamptz DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+AS $$
+DECLARE
+    v_now timestamptz;
+    confirmed integer;
+BEGIN
+    PERFORM hold_slot(p_sender, p_slot, p_epoch);
+    PERFORM 1 FROM mailbox_days d
+        WHERE d.mailbox_id = p_sender AND d.day IN (
+            SELECT j.local_day FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id))
+        ORDER BY d.day FOR UPDATE;
+    PERFORM 1 FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
+        ORDER BY j.day, j.id FOR UPDATE OF j;
+    v_now := coalesce(p_now, clock_timestamp());
+
+    WITH truth AS MATERIALIZED (
+        SELECT DISTINCT j.day, j.id, j.local_day, j.kind, j.parent_day, j.parent_id, j.status
+        FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
+        WHERE j.mailbox_id = p_sender
+          AND (j.status = 'UNKNOWN' OR (j.status = 'FAILED' AND j.outcome = 'unverified'))
+    ), corrected AS (
+        UPDATE warmup_jobs j SET status = 'SENT', completed_at = v_now, outcome = 'in_sent_folder'
+        FROM truth t WHERE j.day = t.day AND j.id = t.id
+    ), parents AS (
+        UPDATE warmup_jobs j SET status = 'REPLIED'
+        FROM truth t WHERE t.kind = 'REPLY' AND j.day = t.parent_day AND j.id = t.parent_id AND j.status = 'SENT'
+    ), counted AS (
+        UPDATE mailbox_days d SET sent = d.sent + c.n, failed = greatest(d.failed - c.unverified, 0)  -- they kept their places
+        FROM (SELECT local_day, count(*) AS n, count(*) FILTER (WHERE status = 'FAILED') AS unverified
+              FROM truth GROUP BY 1) AS c
+        WHERE d.mailbox_id = p_sender AND d.day = c.local_day
+    )
+    SELECT count(*) INTO confirmed FROM truth;
+    RETURN confirmed;
 END $$;

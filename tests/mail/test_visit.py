@@ -203,10 +203,10 @@ async def test_sent_copies_are_told_apart(mail: Mail, visit: Open) -> None:
     await mail.plant("Archive", letter(1, sender=ADDRESS.upper()))
     async with visit(mail) as here:
         default = await here.look([], since=SINCE)
-        sent = await here.look([], since=SINCE, look_sent=True)
+        sent = await here.look_into_sent(since=SINCE)
         everywhere = await here.look([], since=SINCE, everywhere=True)
     assert default.found == []
-    assert [(found.folder, found.role) for found in sent.found] == [("Sent", FolderRole.SENT)]
+    assert [(found.folder, found.role) for found in sent] == [("Sent", FolderRole.SENT)]
     assert [(found.folder, found.role) for found in everywhere.found] == [("Archive", FolderRole.SENT)]
 
 

@@ -22,6 +22,7 @@ from tests.store import test_settle as of_settle
 from tests.store import test_sightings as of_sightings
 from tests.store import test_slots as of_slots
 from tests.store import test_states as of_states
+from tests.store import test_unknowns as of_unknowns
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
@@ -194,6 +195,7 @@ SETTLE: list[tuple[str, str, Test]] = [
     ),
     ("d.attempts - m.unspent", "d.attempts", of_settle.test_returned_job_gives_back_its_attempt_too),
     ("a.became = 'UNKNOWN')", "false)", of_settle.test_unknown_message_is_looked_for_within_minutes),
+    ("|| senders", "", of_settle.test_unknown_message_is_looked_for_within_minutes),
     ("AND f.proven_at IS NULL)\n", ")\n", of_settle.test_proven_recipient_is_visited_as_planned),
     (
         "greatest(f.unproven_sends - g.n, 0)",
@@ -203,7 +205,6 @@ SETTLE: list[tuple[str, str, Test]] = [
     ("SET status = 'REPLIED'", "SET topic = j.topic", of_settle.test_answer_settles_its_parent_as_replied),
 ]
 SIGHT: list[tuple[str, str, Test]] = [
-    ("s.epoch = p_epoch", "true", of_sightings.test_findings_of_a_stale_epoch_are_refused),
     ("AND j.recipient_id = p_recipient", "", of_sightings.test_copy_in_another_mailbox_is_foreign_and_proves_nothing),
     ("j.attempt_token IS NOT NULL", "true", of_sightings.test_answer_that_was_never_reserved_cannot_have_arrived),
     ("'UNKNOWN', 'PENDING') OR", "'PENDING') OR", of_sightings.test_unknown_that_was_found_was_sent),
@@ -243,6 +244,55 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         "s.share",
         of_caps.test_share_is_no_more_than_its_worker_can_use,
     ),
+    ("hold_slot", "s.epoch = p_epoch", "true", of_sightings.test_findings_of_a_stale_epoch_are_refused),
+    (
+        "hold_slot",
+        "AND p_slot = mailbox_hash(p_mailbox) % c.worker_count",
+        "",
+        of_sightings.test_epoch_of_another_slot_is_refused,
+    ),
+    ("confirm_sent", "PERFORM hold_slot", "--", of_unknowns.test_copy_that_a_stale_epoch_found_is_refused),
+    ("confirm_sent", "j.mailbox_id = p_sender\n", "true\n", of_unknowns.test_only_the_senders_own_copy_counts),
+    (
+        "confirm_sent",
+        "(j.status = 'UNKNOWN' OR (",
+        "(j.status IN ('PENDING', 'UNKNOWN') OR (",
+        partial(
+            of_unknowns.test_what_its_server_said_or_is_about_to_say_counts_more_than_a_copy, kind=OutcomeKind.DEFERRED
+        ),
+    ),
+    (
+        "confirm_sent",
+        "AND j.outcome = 'unverified'",
+        "",
+        partial(
+            of_unknowns.test_what_its_server_said_or_is_about_to_say_counts_more_than_a_copy, kind=OutcomeKind.FAILED
+        ),
+    ),
+    (
+        "confirm_sent",
+        "OR (j.status = 'FAILED' AND j.outcome = 'unverified')",
+        "",
+        of_unknowns.test_copy_of_what_was_given_up_makes_it_sent,
+    ),
+    (
+        "confirm_sent",
+        "greatest(d.failed - c.unverified, 0)",
+        "d.failed",
+        of_unknowns.test_copy_of_what_was_given_up_makes_it_sent,
+    ),
+    (
+        "confirm_sent",
+        "t.kind = 'REPLY' AND",
+        "false AND",
+        of_unknowns.test_copy_of_an_answer_makes_its_parent_replied,
+    ),
+    (
+        "give_up_unknown",
+        "OR j.picked_at + 3 * patience < v_now",
+        "",
+        of_settle.test_recipient_that_cannot_be_visited_holds_an_unknown_for_six_days_at_most,
+    ),
     ("ring_after", "> 1000000000", "> 2147483647", of_caps.test_counts_of_years_do_not_overflow),
     (
         "reap_jobs",
@@ -251,8 +301,14 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         of_settle.test_lost_job_becomes_unknown_after_its_grace_and_is_looked_for,
     ),
     (
+        "reap_jobs",
+        "|| senders",
+        "",
+        of_settle.test_lost_job_becomes_unknown_after_its_grace_and_is_looked_for,
+    ),
+    (
         "give_up_unknown",
-        "v.everywhere_at > j.picked_at + patience\n           OR ",
+        "v.everywhere_at > j.picked_at + patience OR ",
         "",
         of_settle.test_unknown_is_given_up_only_after_a_complete_visit_that_came_late_enough,
     ),

@@ -198,9 +198,12 @@ class Engager:
                 source_address=self.visiting.source_address,
             ) as visit,
         ):
-            look = await visit.look(known, since=(began - LOOK_BACK).date(), everywhere=due.everywhere)
+            since = (began - LOOK_BACK).date()
+            look = await visit.look(known, since=since, everywhere=due.everywhere)
             found = await self._recorder.record(mailbox, look.found)
             engaged = await treat(self._db, visit, mailbox.id, found, clock=self._clock, events=self._events)
+            if due.lost:  # a copy may lie elsewhere, too: Gmail shows it in All Mail, an owner may have moved it
+                await self._recorder.confirm(mailbox, [*look.found, *await visit.look_into_sent(since=since)])
         seconds = (self._clock.now() - began).total_seconds()
         self._events.visited(mailbox=mailbox.id, found=len(found), engaged=engaged, seconds=seconds)
         return look

@@ -34,7 +34,7 @@ class DemoReport:
     sent: int
     failed: int
     unknown: int  # still, at the end
-    unknowns_resolved: int  # by a sighting
+    unknowns_resolved: int  # by a sighting, or a copy in the sender's folder of sent mail
     fill_rate: float
     mailboxes_met: int
     shortfalls: tuple[Shortfall, ...]

@@ -1,7 +1,8 @@
 """Sightings: recording what a visit found, and the engagements that are due on what was found before."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -13,7 +14,7 @@ from warmupd.core.placement import Placement
 from warmupd.errors import LeaseLost
 from warmupd.store.database import Database
 
-STALE_EPOCH = "WU001"  # raised by record_sightings
+STALE_EPOCH = "WU001"  # raised by hold_slot
 
 
 class Known(StrEnum):
@@ -112,7 +113,7 @@ async def record_sightings(
 
     Raises LeaseLost when the slot is no longer held by `epoch`.
     """
-    try:
+    with refusing_stale():
         words = await db.fetchval(
             "SELECT record_sightings($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
             recipient_id,
@@ -133,11 +134,18 @@ async def record_sightings(
             [s.engagement.delete_at for s in found],
             at,
         )
+    return [Known(word) for word in words]
+
+
+@contextmanager
+def refusing_stale() -> Iterator[None]:
+    """Raises LeaseLost for what the database refuses because the slot is another worker's by now."""
+    try:
+        yield
     except asyncpg.PostgresError as error:
         if error.sqlstate == STALE_EPOCH:
             raise LeaseLost(str(error)) from error
         raise
-    return [Known(word) for word in words]
 
 
 async def due_engagements(db: Database, recipient_id: int, *, at: dt.datetime, limit: int = 200) -> list[DueEngagement]:

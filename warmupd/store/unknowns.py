@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from warmupd.store.database import Database
+from warmupd.store.sightings import refusing_stale
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +38,32 @@ async def open_unknowns(db: Database, *, at: dt.datetime, slots: Sequence[int] |
         slots,
     )
     return Unknowns(**dict(row)) if row is not None else Unknowns(open=0, oldest_seconds=None)
+
+
+async def confirm_sent(
+    db: Database,
+    sender_id: int,
+    keys: Sequence[tuple[dt.date, int]],
+    *,
+    slot: int,
+    epoch: int,
+    at: dt.datetime | None,
+) -> int:
+    """Make SENT what is UNKNOWN of these jobs, by (day, id): copies lie in the sender's folder. How many that were.
+
+    Raises LeaseLost when the slot is no longer held by `epoch`.
+    """
+    with refusing_stale():
+        confirmed: int = await db.fetchval(
+            "SELECT confirm_sent($1, $2, $3, $4, $5, $6)",
+            sender_id,
+            slot,
+            epoch,
+            [day for day, _ in keys],
+            [job_id for _, job_id in keys],
+            at,
+        )
+    return confirmed
 
 
 async def holders(db: Database, *, older_than: dt.timedelta, at: dt.datetime, limit: int) -> list[Holder]:
