@@ -50,12 +50,17 @@ BEGIN
         JOIN warmup_jobs j ON j.day = a.job_day AND j.id = a.job_id AND j.recipient_id = p_recipient
         WHERE j.attempt_token IS NOT NULL  -- a job that was never reserved cannot have arrived
     ), fresh AS (
-        INSERT INTO sightings (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity, uid,
-                               message_id, thread_depth, star, rescue, answer_at, next_at, file_at, delete_at)
+        INSERT INTO sightings AS s (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity,
+                                    uid, message_id, thread_depth, star, rescue, answer_at, next_at, file_at, delete_at)
         SELECT job_day, job_id, p_recipient, sender_id, placement, v_now, p_epoch, folder, uidvalidity, uid, message_id,
                thread_depth, star, rescue, answer_at, v_now, file_at, delete_at
         FROM found
-        ON CONFLICT DO NOTHING
+        ON CONFLICT (job_day, job_id) DO UPDATE  -- it was missing, and has come after all
+            SET placement = excluded.placement, seen_at = excluded.seen_at, epoch = excluded.epoch, folder = excluded.folder,
+                uidvalidity = excluded.uidvalidity, uid = excluded.uid, message_id = excluded.message_id,
+                star = excluded.star, rescue = excluded.rescue, answer_at = excluded.answer_at,
+                next_at = excluded.next_at, file_at = excluded.file_at, delete_at = excluded.delete_at
+            WHERE s.placement = 'MISSING'
         RETURNING job_day, job_id, placement
     ), truth AS MATERIALIZED (
         -- Seen is sent, even before its sender has told how it ended. A job that waits for a retry is not sent again; one
@@ -144,4 +149,33 @@ BEGIN
     )
     SELECT count(*) INTO confirmed FROM truth;
     RETURN confirmed;
+END $$;
+
+-- What was sent to a mailbox `grace` before a complete visit to it began, on `p_since` or later, and has not been found by
+-- it or before it, is MISSING. That is shown, and held against nobody: an owner may have deleted it before we looked. A
+-- later find turns it into where the message lies. Returns how many are new.
+CREATE FUNCTION record_missing(
+    p_recipient bigint, p_slot integer, p_epoch bigint, p_began timestamptz, grace interval, p_since date,
+    p_now timestamptz DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+AS $$
+DECLARE
+    v_now timestamptz;
+    missed integer;
+BEGIN
+    PERFORM hold_slot(p_recipient, p_slot, p_epoch);
+    v_now := coalesce(p_now, clock_timestamp());
+    INSERT INTO sightings (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity, uid,
+                           message_id, thread_depth, star, rescue, file_at, delete_at)
+    SELECT j.day, j.id, p_recipient, j.mailbox_id, 'MISSING', v_now, p_epoch, '', 0, 0, '', j.thread_depth, false, false,
+           v_now, v_now
+    FROM warmup_jobs j
+    WHERE j.recipient_id = p_recipient AND j.day >= p_since AND j.status IN ('SENT', 'REPLIED')
+      AND j.completed_at < p_began - grace
+      AND NOT EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id)
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS missed = ROW_COUNT;
+    RETURN missed;
 END $$;

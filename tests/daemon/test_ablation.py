@@ -119,3 +119,9 @@ async def test_deed_is_missed(rig: Rig, monkeypatch: pytest.MonkeyPatch, deed: D
     take_out(monkeypatch, function, safeguard, nothing)
     with pytest.raises(FOUND):
         await test(rig)
+
+
+async def test_only_complete_visits_miss_anything(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    take_out(monkeypatch, Engager._visit, "if due.everywhere and look.complete:", "if True:")
+    with pytest.raises(FOUND):
+        await of_unknowns.test_visit_that_was_cut_short_misses_nothing(rig, monkeypatch)

@@ -2,12 +2,17 @@
 
 import datetime as dt
 from collections import Counter
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import Post, served
 from warmupd.daemon import engager as engager_module
+from warmupd.daemon.app import Worker
+from warmupd.mail.found import Look
+from warmupd.mail.visit import Visit
 
 
 @pytest.fixture(autouse=True)
@@ -42,15 +47,60 @@ async def test_storm_of_lost_outcomes_becomes_truth_and_nothing_goes_twice(rig: 
     async with served(rig, boxes, seed=5, sent_copy_share=0.5, **shares) as post:
         async with rig.running(post.config, visits=True, real=True) as worker:
             await rig.until(after(13))
-            assert worker.metrics.registry.get_sample_value("warmup_unknown_open") > 0
+            assert value(worker, "warmup_unknown_open") > 0
+            assert value(worker, "warmup_unknown_oldest_seconds") > 3600
             await no_more_sends(rig)
             await rig.until(after(20, days=3))
-            assert worker.metrics.registry.get_sample_value("warmup_unknown_open") == 0
-            lost = worker.metrics.registry.get_sample_value("warmup_sends_unknown_total")
+            assert value(worker, "warmup_unknown_open") == value(worker, "warmup_unknown_oldest_seconds") == 0
+            lost = value(worker, "warmup_sends_unknown_total")
         await judge(rig, post)
         assert lost == sum(taken.code is None for taken in post.server.record.taken) > 10
     for row in await rig.world.days(boxes, after(0).date()):
         assert row["taken"] == 8
+
+
+async def test_sent_message_that_no_visit_finds_is_missing_until_it_comes(rig: Rig) -> None:
+    boxes = await rig.world.enrol(2, quota=2, end_hour=9)
+    async with (
+        served(rig, boxes, lost_share=1.0, sent_copy_share=1.0) as post,
+        rig.running(post.config, visits=True, real=True) as worker,
+    ):
+        await rig.until(after(10))
+        await no_more_sends(rig)
+        await rig.until(after(10, days=1))
+        assert await placements(rig) == {"MISSING": 4}
+        assert value(worker, "warmup_placement_total", placement="MISSING", provider="unknown") == 4
+        (late, *_) = await post.messages(await rig.world.address(boxes[0]), "Sent")
+        await post.server.append(late["To"].addresses[0].addr_spec, "Junk", late.as_bytes())
+        await rig.until(after(10, days=2))
+    assert await placements(rig) == {"MISSING": 3, "SPAM": 1}
+    assert await rig.db.fetchval("SELECT count(*) FROM sightings WHERE rescued_at IS NOT NULL") == 1
+    assert sum(row["spam"] for row in await rig.world.days(boxes)) == 1
+
+
+async def test_visit_that_was_cut_short_misses_nothing(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = await rig.world.enrol(2, quota=1, end_hour=9)
+    look = Visit.look
+
+    async def cut_short(*args: Any, **options: Any) -> Look:
+        return replace(await look(*args, **options), complete=False)
+
+    monkeypatch.setattr(Visit, "look", cut_short)
+    async with served(rig, boxes, lost_share=1.0) as post, rig.running(post.config, visits=True, real=True):
+        await rig.until(after(10.5))
+    assert await rig.world.sent(boxes) == [1, 1]
+    assert await placements(rig) == {}
+
+
+async def placements(rig: Rig) -> dict[str, int]:
+    rows = await rig.db.fetch("SELECT placement, count(*) AS n FROM sightings GROUP BY 1")
+    return {row["placement"]: row["n"] for row in rows}
+
+
+def value(worker: Worker, name: str, **labels: str) -> float:
+    found = worker.metrics.registry.get_sample_value(name, labels)
+    assert found is not None
+    return found
 
 
 async def judge(rig: Rig, post: Post) -> None:

@@ -17,6 +17,7 @@ from tests.store import test_accounts as of_accounts
 from tests.store import test_bands as of_bands
 from tests.store import test_caps as of_caps
 from tests.store import test_days as of_days
+from tests.store import test_missing as of_missing
 from tests.store import test_reserve as of_reserve
 from tests.store import test_settle as of_settle
 from tests.store import test_sightings as of_sightings
@@ -27,7 +28,7 @@ from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import accounts, bands, days, slots, states, visits
+from warmupd.store import accounts, bands, days, sightings, slots, states, visits
 
 FOUND = (
     AssertionError,
@@ -292,6 +293,43 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         "OR j.picked_at + 3 * patience < v_now",
         "",
         of_settle.test_recipient_that_cannot_be_visited_holds_an_unknown_for_six_days_at_most,
+    ),
+    ("record_missing", "PERFORM hold_slot", "--", of_missing.test_stale_epoch_misses_nothing),
+    (
+        "record_missing",
+        "AND j.completed_at < p_began - grace",
+        "",
+        of_missing.test_what_a_complete_visit_did_not_find_is_missing_once_its_grace_is_over,
+    ),
+    (
+        "record_missing",
+        "j.status IN ('SENT', 'REPLIED')",
+        "j.status IS NOT NULL",
+        partial(of_missing.test_only_what_was_sent_can_be_missing, kind=OutcomeKind.FAILED),
+    ),
+    (
+        "record_missing",
+        "j.recipient_id = p_recipient",
+        "true",
+        of_missing.test_visit_tells_of_its_own_mailbox_and_of_days_that_are_not_long_past,
+    ),
+    (
+        "record_sightings",
+        "WHERE s.placement = 'MISSING'",
+        "",
+        of_missing.test_missing_message_that_comes_after_all_is_where_it_lies_and_counts_for_its_sender,
+    ),
+    (
+        "record_sightings",
+        "WHERE s.placement = 'MISSING'",
+        "WHERE false",
+        of_missing.test_missing_message_that_comes_after_all_is_where_it_lies_and_counts_for_its_sender,
+    ),
+    (
+        sightings.find_parents,
+        "AND s.placement <> 'MISSING'",
+        "",
+        of_missing.test_missing_message_that_comes_after_all_is_where_it_lies_and_counts_for_its_sender,
     ),
     ("ring_after", "> 1000000000", "> 2147483647", of_caps.test_counts_of_years_do_not_overflow),
     (

@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 
 from warmupd.core.engagement import EngagementPolicy, plan_engagement
 from warmupd.core.mailbox import Mailbox
-from warmupd.core.placement import FolderRole, placement_of
+from warmupd.core.placement import FolderRole, Placement, placement_of
 from warmupd.core.window import local_day, window_of
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
 from warmupd.errors import LeaseLost
 from warmupd.mail.visit import Found
-from warmupd.store.sightings import Known, Parent, Sighting, find_parents, record_sightings
+from warmupd.store.sightings import Known, Parent, Sighting, find_parents, record_missing, record_sightings
 from warmupd.store.unknowns import confirm_sent
 
 Key = tuple[dt.date, int]  # a job's day and id
@@ -76,6 +76,19 @@ class Recorder:
         )
         if confirmed:
             ground.events.found_sent(mailbox=mailbox.id, jobs=confirmed)
+
+    async def miss(self, mailbox: Mailbox, *, began: dt.datetime, since: dt.date) -> None:
+        """Write down what a complete visit that began then should have found, of what was sent on `since` or later.
+
+        Raises LeaseLost when the mailbox is another worker's by now.
+        """
+        slot, epoch = self._lease_of(mailbox)
+        ground = self._ground
+        missed = await record_missing(
+            ground.db, mailbox.id, began=began, since=since, slot=slot, epoch=epoch, at=ground.clock.stamp()
+        )
+        for _ in range(missed):
+            ground.events.sighted(placement=Placement.MISSING, provider="unknown")
 
     def _sighting(self, mailbox: Mailbox, parent: Parent, copies: Sequence[Found], first: Found) -> Sighting | None:
         placement = placement_of(one.role for one in copies)

@@ -10,7 +10,7 @@ from typing import Any
 import asyncpg
 
 from warmupd.core.engagement import Engagement
-from warmupd.core.placement import Placement
+from warmupd.core.placement import MISSING_AFTER, Placement
 from warmupd.errors import LeaseLost
 from warmupd.store.database import Database
 
@@ -94,7 +94,8 @@ async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.
         """
         SELECT j.day, j.id, j.mailbox_id, j.thread_depth
         FROM unnest($2::date[], $3::bigint[]) AS a(day, id) JOIN warmup_jobs j USING (day, id)
-        WHERE j.recipient_id = $1 AND NOT EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id)
+        WHERE j.recipient_id = $1 AND NOT EXISTS (
+            SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id AND s.placement <> 'MISSING')
         """,
         recipient_id,
         [day for day, _ in keys],
@@ -135,6 +136,34 @@ async def record_sightings(
             at,
         )
     return [Known(word) for word in words]
+
+
+async def record_missing(
+    db: Database,
+    recipient_id: int,
+    *,
+    began: dt.datetime,
+    since: dt.date,
+    slot: int,
+    epoch: int,
+    at: dt.datetime | None,
+) -> int:
+    """Write down as MISSING what a complete visit that began then should have found, of the jobs of `since` and later.
+
+    How many are new. Raises LeaseLost when the slot is no longer held by `epoch`.
+    """
+    with refusing_stale():
+        missed: int = await db.fetchval(
+            "SELECT record_missing($1, $2, $3, $4, $5, $6, $7)",
+            recipient_id,
+            slot,
+            epoch,
+            began,
+            MISSING_AFTER,
+            since,
+            at,
+        )
+    return missed
 
 
 @contextmanager
