@@ -41,6 +41,36 @@ async def test_senders_own_copy_says_within_minutes_that_it_was_sent(rig: Rig) -
     assert await rig.world.sent(boxes) == [2, 2]
 
 
+@pytest.mark.parametrize("folder", ["Trash", "Junk", "Archive", "Clients/Lunch", "Éléments"])
+async def test_lost_message_is_found_in_whatever_folder_of_its_recipient(rig: Rig, folder: str) -> None:
+    boxes = await rig.world.enrol(2, quota=1, end_hour=9)
+    async with (
+        served(rig, boxes, drop_after_dot_share=1.0, other_share=1.0, other_folder=folder) as post,
+        rig.running(post.config, visits=True, real=True),
+    ):
+        await rig.until(after(10))
+    assert await rig.world.statuses() == {"SENT": 2}
+    placement = "SPAM" if folder == "Junk" else "OTHER"
+    assert await placements(rig) == {placement: 2}
+
+
+async def test_lost_message_is_found_though_its_folder_was_renamed(rig: Rig) -> None:
+    boxes = await rig.world.enrol(2, quota=2, end_hour=9)
+    shares = {"other_share": 1.0, "drop_after_dot_share": 1.0}
+    async with served(rig, boxes, **shares) as post, rig.running(post.config, visits=True, real=True):
+        await rig.until(after(10))
+        await no_more_sends(rig)
+        read = await rig.db.fetchval("SELECT count(*) FROM folder_marks WHERE folder = 'Promotions'")
+        await rig.db.execute("DELETE FROM sightings")  # as if the first visits had not been
+        await rig.db.execute("UPDATE warmup_jobs SET status = 'UNKNOWN', completed_at = NULL")
+        await rig.db.execute("UPDATE mailbox_days SET sent = 0, other = 0")
+        for folders in post.server._store.folders.values():
+            await folders.rename_mailbox("Promotions", "Offers")
+        await rig.until(after(20, days=1))
+    assert read == 2
+    assert await rig.world.statuses() == {"SENT": 4}
+
+
 async def test_storm_of_lost_outcomes_becomes_truth_and_nothing_goes_twice(rig: Rig) -> None:
     boxes = await rig.world.enrol(6, quota=8, end_hour=12)
     shares = {"drop_after_dot_share": 0.5, "lost_share": 0.3, "other_share": 0.3, "spam_share": 0.2}
