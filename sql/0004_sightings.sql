@@ -116,6 +116,7 @@ CREATE FUNCTION confirm_sent(
 ) RETURNS integer
     LANGUAGE plpgsql VOLATILE
     SET jit = off
+    SET enable_seqscan = off  -- see settle_sends
 AS $$
 DECLARE
     v_now timestamptz;
@@ -160,6 +161,7 @@ CREATE FUNCTION record_missing(
 ) RETURNS integer
     LANGUAGE plpgsql VOLATILE
     SET jit = off
+    SET enable_seqscan = off  -- see settle_sends
 AS $$
 DECLARE
     v_now timestamptz;
