@@ -206,10 +206,13 @@ CREATE TABLE warmup_jobs (
            OR (attempt_token IS NOT NULL AND picked_at IS NOT NULL AND send_by IS NOT NULL AND local_day IS NOT NULL)),
     CHECK ((completed_at IS NOT NULL) = (status IN ('SENT', 'REPLIED', 'FAILED')))
 ) PARTITION BY RANGE (day);
+-- What a mailbox should have received.
+CREATE INDEX warmup_jobs_received ON warmup_jobs (recipient_id);
 -- Narrow on purpose: only what is open. Finding work in flight must not scan the day.
 CREATE INDEX warmup_jobs_open ON warmup_jobs (mailbox_id) WHERE status IN ('PENDING', 'PROCESSING', 'UNKNOWN');
 
--- A warmup message found in its recipient's mailbox, and what is to be done with it. One row a message, for ever.
+-- A warmup message found in its recipient's mailbox, and what is to be done with it. One row a message, for ever. A row
+-- that says MISSING is of a message that was looked for in vain: it has no place, and gives way to a find.
 CREATE TABLE sightings (
     job_day        date NOT NULL,
     job_id         bigint NOT NULL,

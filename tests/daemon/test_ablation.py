@@ -11,11 +11,13 @@ from tests.daemon import test_health as of_health
 from tests.daemon import test_logins as of_logins
 from tests.daemon import test_outcomes as of_outcomes
 from tests.daemon import test_recipients as of_recipients
+from tests.daemon import test_unknowns as of_unknowns
 from tests.daemon import test_visits as of_visits
 from tests.daemon.model import says
 from tests.daemon.rig import Rig
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.checkup import Checkup
+from warmupd.daemon.engager import Engager
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.revisits import Revisits
 from warmupd.daemon.schedule import Schedule
@@ -85,6 +87,12 @@ DEEDS: list[Deed] = [
     ),
     (Revisits._refused, "del self._refusals[mailbox.id]", "pass", partial(IMAP, state="ACTIVE", most=2)),
     (Revisits.after_failure, "not self._refusals[mailbox.id]", "True", partial(IMAP, state="PAUSED", most=6)),
+    (
+        Engager._look_and_treat,
+        "if due.lost:",
+        "if False:",
+        of_unknowns.test_senders_own_copy_says_within_minutes_that_it_was_sent,
+    ),
     (Aftermath._spare, "if twice and", "if", of_recipients.test_address_that_one_sender_was_refused_is_kept),
     (
         Aftermath._spare,
@@ -112,3 +120,9 @@ async def test_deed_is_missed(rig: Rig, monkeypatch: pytest.MonkeyPatch, deed: D
     take_out(monkeypatch, function, safeguard, nothing)
     with pytest.raises(FOUND):
         await test(rig)
+
+
+async def test_only_complete_visits_miss_anything(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    take_out(monkeypatch, Engager._visit, "if due.everywhere and look.complete:", "if True:")
+    with pytest.raises(FOUND):
+        await of_unknowns.test_visit_that_was_cut_short_misses_nothing(rig, monkeypatch)

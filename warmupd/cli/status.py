@@ -156,6 +156,7 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
         yield "Queue", f"{overview.queue_depth:,} due (the longest for {ago(overview.oldest_due_seconds)})"
     waiting = (f"{job.count:,} {job.status} (oldest {ago(job.oldest_seconds)})" for job in overview.jobs)
     yield "Open jobs", ", ".join(waiting) or "none"
+    yield "Lost track", _lost_track(overview)
     yield "Placement", _placement(overview)
     caps = {use.cap: f"{use.used:,} of {use.limit:,}" for use in overview.caps}
     yield (
@@ -168,6 +169,16 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
     held = f"{overview.slots_held} of {overview.slots} held by {count(len(overview.workers), 'worker')}"
     yield "Reports", _source(overview)
     yield "Slots", held if overview.workers else f"{held}; `warmupd run` starts one"
+
+
+def _lost_track(overview: "Overview") -> str:
+    """Sends whose outcome is not known: a message that may have been taken is never sent again, but looked for."""
+    from warmupd.cli.output import ago, count
+
+    lost = overview.unknown
+    if lost.oldest_seconds is None:
+        return ""
+    return f"{count(lost.open, 'send')} being looked for, the oldest for {ago(lost.oldest_seconds)}"
 
 
 def _minimum(overview: "Overview") -> str:

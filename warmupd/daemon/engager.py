@@ -32,6 +32,7 @@ from warmupd.store.visits import DueVisit
 POLL = 15.0  # seconds of the clock between looks for due visits
 POLL_LEAST = 0.25  # real seconds between them, however fast the clock runs
 LOOK_BACK = dt.timedelta(days=14)  # how far a folder is read that has never been read
+MISSED_FOR = dt.timedelta(days=7)  # what was sent before is not missed any more: its row may be gone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -171,6 +172,8 @@ class Engager:
         began = self._clock.now()
         try:
             look = await self._look_and_treat(mailbox, due, began)
+            if due.everywhere and look.complete:
+                await self._recorder.miss(mailbox, began=began, since=(began - MISSED_FOR).date())
             await self._revisits.after(mailbox, due, look, began)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("visit", str(error))
@@ -198,9 +201,12 @@ class Engager:
                 source_address=self.visiting.source_address,
             ) as visit,
         ):
-            look = await visit.look(known, since=(began - LOOK_BACK).date(), everywhere=due.everywhere)
+            since = (began - LOOK_BACK).date()
+            look = await visit.look(known, since=since, everywhere=due.everywhere)
             found = await self._recorder.record(mailbox, look.found)
             engaged = await treat(self._db, visit, mailbox.id, found, clock=self._clock, events=self._events)
+            if due.lost:  # a copy may lie elsewhere, too: Gmail shows it in All Mail, an owner may have moved it
+                await self._recorder.confirm(mailbox, [*look.found, *await visit.look_into_sent(since=since)])
         seconds = (self._clock.now() - began).total_seconds()
         self._events.visited(mailbox=mailbox.id, found=len(found), engaged=engaged, seconds=seconds)
         return look

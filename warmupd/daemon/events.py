@@ -81,6 +81,9 @@ class Events:
         self.metrics.sends_unknown.inc(count)
         self._log.warning("job.reaped", jobs=count)
 
+    def found_sent(self, *, mailbox: int, jobs: int) -> None:
+        self._log.info("job.found_sent", mailbox=mailbox, jobs=jobs)
+
     def state_changed(self, *, mailbox: int, state: str, reason: str) -> None:
         self._log.warning("mailbox.state_changed", mailbox=mailbox, state=state, reason=reason)
 

@@ -9,7 +9,7 @@ from warmupd.daemon.hints import MISSED, Hints
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
-from warmupd.store import directories, fleet, jobs, mailboxes, partitions, states
+from warmupd.store import directories, fleet, jobs, mailboxes, partitions, states, unknowns
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
@@ -61,6 +61,7 @@ class Housekeeping:
             self._resynced_at = self._clock.boottime()
             self._shard.knock(everything=True)
         self._gauge(now)
+        await self._gauge_unknowns(now)
 
     async def note_changes(self) -> None:
         """Remember what has changed so far: to be called before the mailboxes are read, so that none is missed."""
@@ -104,6 +105,11 @@ class Housekeeping:
             return
         await directories.drop_directories(self._db, today - dt.timedelta(days=3))
         self._partitioned_for = today
+
+    async def _gauge_unknowns(self, now: dt.datetime) -> None:
+        ours = await unknowns.open_unknowns(self._db, at=now, slots=list(self._leases.held))
+        self._events.metrics.unknown_open.set(ours.open)
+        self._events.metrics.unknown_oldest.set(ours.oldest_seconds or 0.0)
 
     def _gauge(self, now: dt.datetime) -> None:
         metrics, schedule = self._events.metrics, self._shard.schedule
