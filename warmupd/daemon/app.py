@@ -19,6 +19,7 @@ from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.denials import Denials
 from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
+from warmupd.daemon.fleet_watch import FleetWatch
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
@@ -44,7 +45,8 @@ from warmupd.store.partitions import make_partitions
 
 WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes
 STOP_PATIENCE = 10.0  # real seconds
-TIMEKEEPERS = frozenset({"leases", "housekeeping"})  # parts that do nothing but sleep on the clock between rounds
+FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
+TIMEKEEPERS = frozenset({"housekeeping"})  # parts that do nothing but sleep on the clock between rounds
 
 
 class Worker:
@@ -93,6 +95,7 @@ class Worker:
         self.settler = Settler(self._ground, on_settled=self._hear_settled)
         self.shard = self._build_shard(book, holds, aftermath)
         self.engager = self._build_engager(book, aftermath)
+        self.fleet_watch = FleetWatch(self._ground, leases=self.leases, shard=self.shard)
         self.housekeeping = Housekeeping(
             self._ground,
             leases=self.leases,
@@ -115,12 +118,14 @@ class Worker:
             behind = _start({"settler": self.settler.run(), "leases": self.leases.run()})
             stack.push_async_callback(_end, behind)
             await self.housekeeping.note_changes()
+            await self.fleet_watch.look()
             tasks = _start(
                 {
                     "shard": self.shard.run(),
                     "engager": self.engager.run(),
                     "housekeeping": self.housekeeping.run(),
                     "changes": self.housekeeping.watch_changes(WATCH_EVERY),
+                    "fleet": self.fleet_watch.run(FLEET_EVERY),
                 }
             )
             self._timekeepers = [task for task in (*behind, *tasks) if task.get_name() in TIMEKEEPERS]
@@ -131,6 +136,7 @@ class Worker:
                 started.set()
             failure = await self._until_stopped(stop, [*tasks, *behind])
             self.events.draining(self.shard.in_flight)
+            self.leases.leave()
             await asyncio.gather(self.shard.drain(self._stop_patience), self.engager.drain(self._stop_patience))
             if failure:
                 raise failure
@@ -147,7 +153,7 @@ class Worker:
                 await clock.lull()
 
     def _is_calm(self, clock: VirtualClock) -> bool:
-        at_rest = self.shard.is_calm(clock) and self.engager.is_calm(clock)
+        at_rest = self.shard.is_calm(clock) and self.engager.is_calm(clock) and self.leases.is_calm(clock)
         return at_rest and all(clock.asleep(task) for task in self._timekeepers)
 
     async def _cut(self) -> None:

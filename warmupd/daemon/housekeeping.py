@@ -8,7 +8,7 @@ from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
-from warmupd.store import directories, jobs, mailboxes, partitions, states
+from warmupd.store import directories, fleet, jobs, mailboxes, partitions, states
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
@@ -53,6 +53,7 @@ class Housekeeping:
             self._events.reaped(lost)
         await jobs.expire(self._db, at=at)
         await jobs.give_up_unknown(self._db, at=at)
+        await fleet.drop_dead(self._db, at=at)
         if back := await states.end_suspensions(self._db, at=now):
             self._shard.knock(changed=back)
         if self._clock.boottime() - self._resynced_at >= self._resync:
