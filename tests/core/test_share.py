@@ -11,7 +11,14 @@ IDS = [UUID(int=n) for n in range(1, 101)]
 
 @pytest.mark.parametrize(
     ("workers", "slots", "shares"),
-    [(1, 64, [64]), (2, 64, [32, 32]), (3, 64, [22, 21, 21]), (5, 3, [1, 1, 1, 0, 0]), (3, 3, [1, 1, 1]), (2, 0, [0, 0])],
+    [
+        (1, 64, [64]),
+        (2, 64, [32, 32]),
+        (3, 64, [22, 21, 21]),
+        (5, 3, [1, 1, 1, 0, 0]),
+        (3, 3, [1, 1, 1]),
+        (2, 0, [0, 0]),
+    ],
 )
 def test_slots_are_shared_out_evenly_and_completely(workers: int, slots: int, shares: list[int]) -> None:
     autos = IDS[:workers]
@@ -36,7 +43,7 @@ def test_worker_below_its_share_claims_the_rest_of_it() -> None:
 
 
 def test_slots_that_others_were_started_for_are_theirs() -> None:
-    held = {slot: 1 for slot in range(8)}
+    held = dict.fromkeys(range(8), 1)
     intent = intend_auto(held, worker_id=IDS[0], autos=IDS[:1], wanted=frozenset({2, 3, 99}), count=8)
     assert (sorted(intent.keep), sorted(intent.give), intent.claim) == ([0, 1, 4, 5, 6, 7], [2, 3], 0)
 

@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
+from uuid import uuid4
 
 from tests.daemon.rig import PATIENCE, Rig
 from warmupd.daemon.app import Worker
@@ -47,8 +48,7 @@ class Fleet:
     async def kill(self, worker: Worker) -> None:
         """End it as a power cut does."""
         _, task = self._running.pop(worker)
-        worker.leases.release = _nothing  # type: ignore[method-assign]
-        worker.leases.leave = _at_once  # type: ignore[method-assign]
+        worker.leases.worker_id = uuid4()  # so that it gives back nothing
         task.cancel()
         await asyncio.wait([task])
 
@@ -110,17 +110,9 @@ class Fleet:
     # -- what is held -----------------------------------------------------------------------------------------------
 
     def shares(self) -> list[int]:
-        """How many slots each of the running workers holds, in the order in which they came."""
-        return [len(worker.leases.held) for worker in self._running]
+        """How many slots each of the running workers holds, the most first."""
+        return sorted((len(worker.leases.held) for worker in self._running), reverse=True)
 
     def all_slots_are_held_once(self, count: int) -> None:
         held = sorted(slot for worker in self._running for slot in worker.leases.held)
         assert held == list(range(count))
-
-
-async def _nothing() -> None:
-    pass
-
-
-def _at_once() -> None:
-    pass

@@ -209,7 +209,8 @@ async def test_engagement_is_due_until_nothing_is_left(ground: Ground) -> None:
     assert (due.opened, due.starred, due.rescued, due.filed, due.folder, due.uid) == (
         True, True, False, True, "Warmup", 9,
     )  # fmt: skip
-    await sightings.note_engaged(ground.db, job.recipient_id, [replace(done, next_at=None)], epoch=epoch, at=after(9001)
+    await sightings.note_engaged(
+        ground.db, job.recipient_id, [replace(done, next_at=None)], epoch=epoch, at=after(9001)
     )
     assert await ground.db.fetchval("SELECT opened_at FROM sightings") == after(61)
     assert await sightings.due_engagements(ground.db, job.recipient_id, at=after(10**6)) == []

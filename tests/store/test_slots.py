@@ -171,4 +171,4 @@ async def test_limits_are_what_reserve_reads(ground: Ground) -> None:
 
 
 async def _renew(ground: Ground, worker_id: UUID, seconds: float) -> dict[int, int]:
-    return await slots.renew_slots(ground.db, worker_id, ttl=30, demand=1, at=after(seconds))
+    return await slots.renew_slots(ground.db, worker_id, ttl=30, demand=1, at=after(seconds)) or {}

@@ -1,6 +1,7 @@
 """This worker's slots: claimed up to its share, renewed, trusted only as long as is certain, handed over by plan."""
 
 import asyncio
+import datetime as dt
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -173,9 +174,9 @@ class Leases:
         if self._leaving and not self._left:
             await slots.leave_fleet(self._db, self.worker_id, at=at)
             self._left = True
-        kept = await slots.renew_slots(self._db, self.worker_id, ttl=self._ttl, demand=self._demand(), at=at)
-        if kept is None:
+        if (kept := await self._prolong(at)) is None:
             await self.register()
+            kept = await self._prolong(at)
         view = await slots.view_fleet(self._db, at=at)
         intent = self._intend(kept if kept and view.count == self.slot_count else {}, view)
         gained: dict[int, int] = {}
@@ -184,6 +185,9 @@ class Leases:
         self._take_over(intent, gained, view)
         self._trusted_until = asked_at + self._ttl * (1 - MARGIN)
         await self._give_back()
+
+    async def _prolong(self, at: dt.datetime | None) -> dict[int, int] | None:
+        return await slots.renew_slots(self._db, self.worker_id, ttl=self._ttl, demand=self._demand(), at=at)
 
     def _intend(self, kept: Mapping[int, int], view: FleetView) -> Intent:
         if self._leaving:
