@@ -83,9 +83,9 @@ class Program:
 class Daemon:
     """`warmupd run`, and its log line by line."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *arguments: str) -> None:
         self._process = subprocess.Popen(
-            [*COMMAND, "run"],
+            [*COMMAND, "run", *arguments],
             cwd=program.directory,
             env=program.environment,
             stdout=subprocess.DEVNULL,
