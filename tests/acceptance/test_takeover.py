@@ -70,7 +70,6 @@ def test_slots_of_a_killed_worker_are_taken_over_within_its_lease(join: Start) -
     killed_at = time.monotonic()
     assert second.wait_for("lease.claimed")["slots"] == 32
     assert time.monotonic() - killed_at < AFTER_KILL
-    print(f"taken over {time.monotonic() - killed_at:.2f} s after kill -9, with a lease of {LEASE} s")
 
 
 def test_slots_of_a_stopped_worker_are_taken_over_at_once(join: Start) -> None:
@@ -80,7 +79,6 @@ def test_slots_of_a_stopped_worker_are_taken_over_at_once(join: Start) -> None:
     first.send(signal.SIGTERM)
     assert second.wait_for("lease.claimed")["slots"] == 32
     assert time.monotonic() - stopped_at < AFTER_STOP
-    print(f"taken over {time.monotonic() - stopped_at:.2f} s after SIGTERM")
     assert first.end() == 0
 
 

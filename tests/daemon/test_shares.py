@@ -15,6 +15,10 @@ LEASE = 600.0  # seconds; renewed every 200
 
 @pytest.fixture
 async def fleet(rig: Rig) -> Fleet:
+    return fleet_of(rig)
+
+
+def fleet_of(rig: Rig) -> Fleet:
     return Fleet(rig, {"worker.lease_seconds": LEASE})
 
 
@@ -52,10 +56,11 @@ async def test_slot_with_a_send_under_way_is_handed_over_after_its_end(fleet: Fl
     answer = asyncio.Event()
     fleet.rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=answer)
     async with fleet.running(1) as (first,):
-        await fleet.until_tried(1)
+        await fleet.until_tried(6)
         await fleet.join()
         await fleet.look()
         busy = dict(first.leases.giving)
+        assert busy
         held = [*first.leases.held.values(), *busy.values()]
         under_way = await fleet.rig.db.fetch("SELECT epoch FROM warmup_jobs WHERE status = 'PROCESSING'")
         assert {row["epoch"] for row in under_way} <= set(held)

@@ -79,15 +79,7 @@ class Worker:
         self._library = Library.load(config.content.templates_dir, config.content.language)
         self._hosts = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
         self._context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
-        self.leases = Leases(
-            self._ground,
-            name=f"{socket.gethostname()}:{os.getpid()}",
-            ttl=config.worker.lease_seconds * clock.speed,
-            only=None if config.worker.id == "auto" else int(config.worker.id),
-            limits=limits_of(config, clock),
-            version=__version__,
-            demand=self._demand,
-        )
+        self.leases = self._build_leases()
         book = Book(db, defaults_of(config), variance=config.quota.variance, rules=health_of(config))
         holds = Holds(clock)
         aftermath = Aftermath(self._ground, book, holds, worker_id=self.leases.worker_id)
@@ -175,6 +167,18 @@ class Worker:
         return failure
 
     # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _build_leases(self) -> Leases:
+        worker = self.config.worker
+        return Leases(
+            self._ground,
+            name=f"{socket.gethostname()}:{os.getpid()}",
+            ttl=worker.lease_seconds * self.clock.speed,
+            only=None if worker.id == "auto" else int(worker.id),
+            limits=limits_of(self.config, self.clock),
+            version=__version__,
+            demand=self._demand,
+        )
 
     def _build_smtp(self) -> SmtpSender:
         return SmtpSender(
