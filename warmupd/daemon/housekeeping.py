@@ -55,6 +55,7 @@ class Housekeeping:
             self._events.reaped(lost)
         await jobs.expire(self._db, at=at)
         await jobs.give_up_unknown(self._db, at=at)
+        await fleet.drop_dead(self._db, at=at)
         if back := await states.end_suspensions(self._db, at=now):
             self._shard.knock(changed=back)
         if self._clock.boottime() - self._resynced_at >= self._resync:

@@ -124,7 +124,7 @@ class Recorder:
 
     def _lease_of(self, mailbox: Mailbox) -> tuple[int, int]:
         slot = self._leases.slot_of(mailbox)
-        epoch = self._leases.held.get(slot)
+        epoch = self._leases.epoch_of(mailbox)
         if epoch is None:
             raise LeaseLost(f"slot {slot} is not ours any more")
         return slot, epoch
