@@ -100,9 +100,8 @@ async def test_a_primary_that_was_demoted_is_left_for_the_new_one(pair: Pair) ->
     async with living(pair.url) as life:
         async with life.rig.running({"worker.lease_seconds": 600}, db=life.db):
             await life.rig.until(after(7))
+            await pair.primary.refuse_writes()
             await pair.promote()
-            await pair.primary.say("ALTER SYSTEM SET default_transaction_read_only = on")
-            await pair.primary.say("SELECT pg_reload_conf()")
             await life.rig.until(after(9.5))
             assert await life.db.fetchval("SELECT inet_server_port()") == pair.standby.port
         await life.check()
@@ -158,10 +157,9 @@ async def test_a_server_that_becomes_read_only_for_a_while_is_waited_for(
     server: Server, log: list[dict[str, Any]]
 ) -> None:
     async with living(server.url) as life:
-        async with life.rig.running(db=life.db):
+        async with life.rig.running({"worker.lease_seconds": 600}, db=life.db):
             await life.rig.until(after(7))
-            await server.say("ALTER SYSTEM SET default_transaction_read_only = on")
-            await server.say("SELECT pg_reload_conf()")
+            await server.refuse_writes()
             life.rig.clock.advance(600)
             await asyncio.wait_for(told(log, "read-only"), PATIENCE)
             await writable_again(server)

@@ -69,6 +69,14 @@ class Server:
         finally:
             await connection.close()
 
+    async def refuse_writes(self) -> None:
+        """As a primary that was demoted, or whose disk is full."""
+        await self.say("ALTER SYSTEM SET default_transaction_read_only = on")
+        await self.say("SELECT pg_reload_conf()")
+        async with asyncio.timeout(READY_WITHIN):  # whose session began after the reload sees it; all others were told
+            while await self.say("SHOW default_transaction_read_only") != "on":
+                pass
+
     def stop(self) -> None:
         """With what is connected; also when it is frozen."""
         self._signal(signal.SIGCONT)
