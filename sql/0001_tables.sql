@@ -304,6 +304,7 @@ CREATE TABLE settings (
     mailbox_gap_seconds    double precision NOT NULL DEFAULT 120 CHECK (mailbox_gap_seconds >= 0),
     send_within_seconds    double precision NOT NULL DEFAULT 5 CHECK (send_within_seconds > 0),
     slack_seconds          double precision NOT NULL DEFAULT 5 CHECK (slack_seconds BETWEEN 0 AND 60),
+    triggered_at           timestamptz NOT NULL DEFAULT '-infinity',  -- when all workers were last told to read everything anew
     changed_at             timestamptz NOT NULL DEFAULT now()
 );
 INSERT INTO settings DEFAULT VALUES;
@@ -314,9 +315,11 @@ CREATE TABLE workers (
     http_address   text NOT NULL DEFAULT '',
     version        text NOT NULL DEFAULT '',
     limits         jsonb NOT NULL DEFAULT '{}',            -- as its configuration says; doctor compares them
+    wants          integer,                                -- the one slot that it is for; NULL: its share of all
+    lease          interval NOT NULL DEFAULT '30 seconds', -- it is believed alive so long after it was seen
     started_at     timestamptz NOT NULL,
     seen_at        timestamptz NOT NULL,
-    stopped_at     timestamptz,
+    stopped_at     timestamptz,                            -- it reserves nothing more, or has ended
     demand         integer NOT NULL DEFAULT 0,             -- entries that were due at its last reserve
     queue_depth    integer NOT NULL DEFAULT 0,             -- due sends, without those that a cap holds: for who scales
     oldest_due_seconds real NOT NULL DEFAULT 0,            -- for which the longest of them has waited for its turn

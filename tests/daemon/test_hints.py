@@ -111,13 +111,13 @@ async def test_looks_are_rarer_while_notifications_are_heard(rig: Rig) -> None:
 @pytest.mark.parametrize("heard", [True, False])
 async def test_start_of_the_fleet_ends_the_wait(rig: Rig, monkeypatch: pytest.MonkeyPatch, heard: bool) -> None:
     if not heard:
-        monkeypatch.setattr(app, "WATCH_EVERY", 0.05)
+        monkeypatch.setattr(app, "FLEET_EVERY", 0.05)
     await rig.world.enrol(3, quota=9, end_hour=12)
     await set_sending(rig.db, stopped=True, actor="test", at=rig.clock.now())
     async with rig.running(listens=heard) as worker:
         await soon(lambda: listening(worker)() or not heard, 10)
         await rig.until(after(8))
-        assert worker._holds.everybody_waits(rig.clock.now())
+        assert worker.shard.schedule.holds.everybody_waits(rig.clock.now())
         await set_sending(rig.db, stopped=False, actor="test", at=rig.clock.now())
         await soon(lambda: rig.server.tries != [])  # the clock stands still
 
@@ -166,6 +166,18 @@ async def test_fleet_is_told_what_changed(rig: Rig, database_url: str) -> None:
     await connection.execute("SELECT")
     await connection.close()
     assert heard == ["stop", "start", "limits", "slots"]
+
+
+async def test_row_that_is_written_without_a_change_tells_nobody(rig: Rig, database_url: str) -> None:
+    heard: list[str] = []
+    boxes = await rig.world.enrol(2)
+    connection = await asyncpg.connect(database_url)
+    await connection.add_listener("warmupd_mailbox", lambda _, __, ___, payload: heard.append(str(payload)))
+    await rig.db.execute("UPDATE mailboxes SET health = 'WATCH', changed_at = changed_at")
+    await rig.world.change(boxes[:1], target_daily=7)
+    await connection.execute("SELECT")
+    await connection.close()
+    assert heard == [str(boxes[0])]
 
 
 async def kill_listeners(rig: Rig) -> None:

@@ -67,7 +67,7 @@ class Campaign:
                 kept = await slots.renew_slots(self.ground.db, worker.id, ttl=TTL, demand=demand, at=self.now)
                 gained = await slots.claim_slots(self.ground.db, worker.id, ttl=TTL, most=2, at=self.now)
                 worker.leases.clear()
-                worker.leases.update(kept | gained)
+                worker.leases.update((kept or {}) | gained)
 
     async def reserve(self) -> None:
         """By any worker, whether or not it still holds what it believes to hold."""

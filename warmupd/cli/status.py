@@ -116,7 +116,7 @@ def _print(overview: "Overview") -> None:
         print_table(
             ["worker", "slots", "due", "seen", "address", "version"],
             [
-                [w.name, w.slots, w.demand, f"{w.seen_seconds:.0f} s ago", w.http_address, w.version]
+                [w.name, w.holds, w.demand, f"{w.seen_seconds:.0f} s ago", w.http_address, w.version]
                 for w in overview.workers
             ],
             right=["slots", "due"],

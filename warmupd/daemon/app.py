@@ -20,8 +20,9 @@ from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.denials import Denials
 from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
+from warmupd.daemon.fleet_watch import FleetWatch
 from warmupd.daemon.ground import Ground
-from warmupd.daemon.hints import MISSED, Hints
+from warmupd.daemon.hints import Hints
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.leases import Leases
@@ -48,7 +49,8 @@ from warmupd.store.partitions import make_partitions
 WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes, where notifications are not heard
 TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
-TIMEKEEPERS = frozenset({"leases", "housekeeping"})  # parts that do nothing but sleep on the clock between rounds
+FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
+TIMEKEEPERS = frozenset({"housekeeping"})  # parts that do nothing but sleep on the clock between rounds
 
 
 class Worker:
@@ -82,24 +84,17 @@ class Worker:
         self._library = Library.load(config.content.templates_dir, config.content.language)
         self._hosts = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
         self._context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
-        self.leases = Leases(
-            self._ground,
-            name=f"{socket.gethostname()}:{os.getpid()}",
-            ttl=config.worker.lease_seconds * clock.speed,
-            only=None if config.worker.id == "auto" else int(config.worker.id),
-            limits=limits_of(config, clock),
-            version=__version__,
-            demand=self._demand,
-        )
+        self.leases = self._build_leases()
         book = Book(db, defaults_of(config), variance=config.quota.variance, rules=health_of(config))
-        holds = self._holds = Holds(clock)
+        holds = Holds(clock)
         aftermath = Aftermath(self._ground, book, holds, worker_id=self.leases.worker_id)
         self.smtp = courier or self._build_smtp()
         self.settler = Settler(self._ground, on_settled=self._hear_settled)
         self.shard = self._build_shard(book, holds, aftermath)
         self.engager = self._build_engager(book, aftermath)
+        self.fleet_watch = FleetWatch(self._ground, leases=self.leases, shard=self.shard)
         self.housekeeping = self._build_housekeeping()
-        self.hints = Hints(self._ground, listener, on_fleet=self._hear_fleet)
+        self.hints = Hints(self._ground, listener, on_fleet=self.fleet_watch.hear)
 
     async def run(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:
         """Work until `stop` is set, then drain: what is in flight ends and is settled, and the slots are given back.
@@ -115,12 +110,14 @@ class Worker:
             behind = _start({"settler": self.settler.run(), "leases": self.leases.run()})
             stack.push_async_callback(_end, behind)
             await self.housekeeping.note_changes()
+            await self.fleet_watch.look()
             tasks = _start(
                 {
                     "shard": self.shard.run(),
                     "engager": self.engager.run(),
                     "housekeeping": self.housekeeping.run(),
                     "changes": self.housekeeping.watch_changes(self.hints, WATCH_EVERY),
+                    "fleet": self.fleet_watch.run(FLEET_EVERY),
                     "hints": self.hints.run(),
                     "backlog": Backlog(self._ground, leases=self.leases, shard=self.shard).run(TELL_EVERY),
                 }
@@ -133,6 +130,7 @@ class Worker:
                 started.set()
             failure = await self._until_stopped(stop, [*tasks, *behind])
             self.events.draining(self.shard.in_flight)
+            self.leases.leave()
             await asyncio.gather(self.shard.drain(self._stop_patience), self.engager.drain(self._stop_patience))
             if failure:
                 raise failure
@@ -149,7 +147,7 @@ class Worker:
                 await clock.lull()
 
     def _is_calm(self, clock: VirtualClock) -> bool:
-        at_rest = self.shard.is_calm(clock) and self.engager.is_calm(clock)
+        at_rest = self.shard.is_calm(clock) and self.engager.is_calm(clock) and self.leases.is_calm(clock)
         return at_rest and all(clock.asleep(task) for task in self._timekeepers)
 
     async def _cut(self) -> None:
@@ -171,6 +169,18 @@ class Worker:
         return failure
 
     # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _build_leases(self) -> Leases:
+        worker = self.config.worker
+        return Leases(
+            self._ground,
+            name=f"{socket.gethostname()}:{os.getpid()}",
+            ttl=worker.lease_seconds * self.clock.speed,
+            only=None if worker.id == "auto" else int(worker.id),
+            limits=limits_of(self.config, self.clock),
+            version=__version__,
+            demand=self._demand,
+        )
 
     def _build_smtp(self) -> SmtpSender:
         return SmtpSender(
@@ -250,13 +260,6 @@ class Worker:
 
     async def _hear_settled(self, settled: Sequence[tuple[Settlement, JobStatus | None]]) -> None:
         await self.shard.hear_settled(settled)
-
-    async def _hear_fleet(self, told: frozenset[str]) -> None:
-        if told & {"slots", "workers", MISSED}:
-            await self.leases.look()
-        if told & {"start", "trigger", "limits", MISSED}:
-            self._holds.open_for_everybody()
-            self.shard.knock(everything=bool(told & {"trigger", MISSED}))
 
     def _hear_answers(self, mailbox_id: int) -> None:
         self.shard.knock(answered=[mailbox_id])

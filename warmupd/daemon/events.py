@@ -27,6 +27,15 @@ class Events:
     def slots_claimed(self, count: int) -> None:
         self._log.info("lease.claimed", slots=count)
 
+    def slots_given_back(self, count: int) -> None:
+        self._log.info("lease.given_back", slots=count)
+
+    def standing_by(self, why: str) -> None:
+        self._log.warning("lease.standing_by", why=why)
+
+    def triggered(self) -> None:
+        self._log.info("fleet.triggered")
+
     def slots_lost(self, slots: Sequence[int]) -> None:
         self.metrics.lease_lost.inc(len(slots))
         self._log.warning("lease.lost", slots=list(slots))

@@ -55,7 +55,7 @@ class Holds:
         self._everybody_until = max(self._everybody_until, until.timestamp())
 
     def open_for_everybody(self) -> None:
-        """Somebody raised or lifted what held the whole fleet: ask again now."""
+        """Ask again: what held everybody back may be over. If a cap did, the next denial tells so."""
         self._everybody_until = float("-inf")
 
     def everybody_waits(self, now: dt.datetime) -> dt.datetime | None:

@@ -79,8 +79,7 @@ class Recorder:
         )
 
     async def _write(self, mailbox: Mailbox, sightings: Sequence[Sighting]) -> None:
-        slot = self._leases.slot_of(mailbox)
-        epoch = self._leases.held.get(slot)
+        slot, epoch = self._leases.slot_of(mailbox), self._leases.epoch_of(mailbox)
         if epoch is None:
             raise LeaseLost(f"slot {slot} is not ours any more")
         ground = self._ground

@@ -156,10 +156,20 @@ async def due_engagements(db: Database, recipient_id: int, *, at: dt.datetime, l
     return [DueEngagement(**{**dict(row), "placement": Placement(row["placement"])}) for row in rows]
 
 
-async def note_engaged(db: Database, recipient_id: int, done: Sequence[Engaged], *, at: dt.datetime) -> None:
-    """Write down what was done. What was done before keeps its time."""
-    await db.execute(
+async def note_engaged(
+    db: Database, recipient_id: int, done: Sequence[Engaged], *, epoch: int, at: dt.datetime
+) -> None:
+    """Write down what was done. What was done before keeps its time.
+
+    Raises LeaseLost, and writes nothing, when `epoch` is not that of the mailbox's slot any more: two visitors at once
+    would take each other's doings for its owner's.
+    """
+    noted = await db.fetchval(
         """
+        WITH ours AS MATERIALIZED (
+            SELECT s.slot FROM slots s JOIN settings c USING (worker_count)
+            WHERE s.slot = mailbox_hash($1) % c.worker_count AND s.epoch = $14 FOR KEY SHARE OF s
+        ), noted AS (
         UPDATE sightings s
         SET folder = a.folder, uidvalidity = a.uidvalidity, uid = a.uid, next_at = a.next_at,
             opened_at = CASE WHEN a.opened THEN coalesce(s.opened_at, $2) ELSE s.opened_at END,
@@ -170,7 +180,9 @@ async def note_engaged(db: Database, recipient_id: int, done: Sequence[Engaged],
         FROM unnest($3::date[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::boolean[], $9::boolean[],
                     $10::boolean[], $11::boolean[], $12::boolean[], $13::timestamptz[])
             AS a(job_day, job_id, folder, uidvalidity, uid, opened, starred, rescued, filed, deleted, next_at)
-        WHERE s.job_day = a.job_day AND s.job_id = a.job_id AND s.recipient_id = $1
+        WHERE s.job_day = a.job_day AND s.job_id = a.job_id AND s.recipient_id = $1 AND EXISTS (SELECT FROM ours)
+        )
+        SELECT EXISTS (SELECT FROM ours)
         """,
         recipient_id,
         at,
@@ -185,4 +197,7 @@ async def note_engaged(db: Database, recipient_id: int, done: Sequence[Engaged],
         [e.filed for e in done],
         [e.deleted for e in done],
         [e.next_at for e in done],
+        epoch,
     )
+    if not noted:
+        raise LeaseLost(f"epoch {epoch} is over for mailbox {recipient_id}")
