@@ -111,13 +111,13 @@ async def test_looks_are_rarer_while_notifications_are_heard(rig: Rig) -> None:
 @pytest.mark.parametrize("heard", [True, False])
 async def test_start_of_the_fleet_ends_the_wait(rig: Rig, monkeypatch: pytest.MonkeyPatch, heard: bool) -> None:
     if not heard:
-        monkeypatch.setattr(app, "WATCH_EVERY", 0.05)
+        monkeypatch.setattr(app, "FLEET_EVERY", 0.05)
     await rig.world.enrol(3, quota=9, end_hour=12)
     await set_sending(rig.db, stopped=True, actor="test", at=rig.clock.now())
     async with rig.running(listens=heard) as worker:
         await soon(lambda: listening(worker)() or not heard, 10)
         await rig.until(after(8))
-        assert worker._holds.everybody_waits(rig.clock.now())
+        assert worker.shard.schedule.holds.everybody_waits(rig.clock.now())
         await set_sending(rig.db, stopped=False, actor="test", at=rig.clock.now())
         await soon(lambda: rig.server.tries != [])  # the clock stands still
 

@@ -22,7 +22,7 @@ from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
 from warmupd.daemon.fleet_watch import FleetWatch
 from warmupd.daemon.ground import Ground
-from warmupd.daemon.hints import MISSED, Hints
+from warmupd.daemon.hints import Hints
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.leases import Leases
@@ -86,7 +86,7 @@ class Worker:
         self._context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
         self.leases = self._build_leases()
         book = Book(db, defaults_of(config), variance=config.quota.variance, rules=health_of(config))
-        holds = self._holds = Holds(clock)
+        holds = Holds(clock)
         aftermath = Aftermath(self._ground, book, holds, worker_id=self.leases.worker_id)
         self.smtp = courier or self._build_smtp()
         self.settler = Settler(self._ground, on_settled=self._hear_settled)
@@ -94,7 +94,7 @@ class Worker:
         self.engager = self._build_engager(book, aftermath)
         self.fleet_watch = FleetWatch(self._ground, leases=self.leases, shard=self.shard)
         self.housekeeping = self._build_housekeeping()
-        self.hints = Hints(self._ground, listener, on_fleet=self._hear_fleet)
+        self.hints = Hints(self._ground, listener, on_fleet=self.fleet_watch.hear)
 
     async def run(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:
         """Work until `stop` is set, then drain: what is in flight ends and is settled, and the slots are given back.
@@ -117,9 +117,9 @@ class Worker:
                     "engager": self.engager.run(),
                     "housekeeping": self.housekeeping.run(),
                     "changes": self.housekeeping.watch_changes(self.hints, WATCH_EVERY),
+                    "fleet": self.fleet_watch.run(FLEET_EVERY),
                     "hints": self.hints.run(),
                     "backlog": Backlog(self._ground, leases=self.leases, shard=self.shard).run(TELL_EVERY),
-                    "fleet": self.fleet_watch.run(FLEET_EVERY),
                 }
             )
             self._timekeepers = [task for task in (*behind, *tasks) if task.get_name() in TIMEKEEPERS]
@@ -260,13 +260,6 @@ class Worker:
 
     async def _hear_settled(self, settled: Sequence[tuple[Settlement, JobStatus | None]]) -> None:
         await self.shard.hear_settled(settled)
-
-    async def _hear_fleet(self, told: frozenset[str]) -> None:
-        if told & {"slots", "workers", MISSED}:
-            self.leases.hasten()
-        if told & {"start", "trigger", "limits", MISSED}:
-            self._holds.open_for_everybody()
-            self.shard.knock(everything=bool(told & {"trigger", MISSED}))
 
     def _hear_answers(self, mailbox_id: int) -> None:
         self.shard.knock(answered=[mailbox_id])

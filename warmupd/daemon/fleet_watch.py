@@ -2,6 +2,7 @@
 
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
+from warmupd.daemon.patience import patiently
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store.slots import FleetView, view_fleet
@@ -24,6 +25,13 @@ class FleetWatch:
                 await self.look()
             except DatabaseUnavailable as error:
                 self._ground.events.database_unavailable("fleet", str(error))
+
+    async def hear(self, told: frozenset[str]) -> None:
+        """Somebody told that the fleet changed: look now, and ask again what limits held."""
+        await patiently(self._ground, "fleet", self.look)
+        if "limits" in told:
+            self._shard.schedule.holds.open_for_everybody()
+            self._shard.knock()
 
     async def look(self) -> None:
         """Look once. The first look only remembers."""

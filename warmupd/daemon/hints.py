@@ -8,7 +8,6 @@ from warmupd.daemon.patience import within
 from warmupd.store.listening import FLEET, MAILBOX, Listener
 
 LOOK_EVERY = 10.0  # real seconds between looks at what changed, while notifications are heard
-MISSED = "settings"  # in place of a payload: a look found that the settings changed
 
 
 class Hints:
@@ -21,7 +20,7 @@ class Hints:
         *,
         on_fleet: Callable[[frozenset[str]], Awaitable[None]],
     ) -> None:
-        """`on_fleet` gets the payloads of `warmupd_fleet` that came together, or MISSED.
+        """`on_fleet` gets the payloads of `warmupd_fleet` that came together.
 
         Without a `listener` nothing is heard, and `due` alone tells when to look.
         """
@@ -56,8 +55,7 @@ class Hints:
         await within(self._ground, max(every, LOOK_EVERY) if hearing else every, self._mailboxes)
         self._mailboxes.clear()
 
-    def tell_fleet(self, what: str) -> None:
-        """Something about the fleet changed."""
+    def _tell_fleet(self, what: str) -> None:
         self._fleet.add(what)
         self._fleet_told.set()
 
@@ -67,7 +65,7 @@ class Hints:
         if channel == MAILBOX:
             self._mailboxes.set()
         elif channel == FLEET:
-            self.tell_fleet(payload)
+            self._tell_fleet(payload)
 
     def connected(self) -> None:
         self._ground.events.listening()
@@ -80,4 +78,4 @@ class Hints:
     def _miss(self) -> None:
         """Look at once, at mailboxes, settings and slots: what was told meanwhile was told to nobody."""
         self._mailboxes.set()
-        self.tell_fleet("slots")
+        self._tell_fleet("slots")

@@ -5,7 +5,7 @@ from collections import Counter
 
 from warmupd.core.pacing import elapsed
 from warmupd.daemon.ground import Ground
-from warmupd.daemon.hints import MISSED, Hints
+from warmupd.daemon.hints import Hints
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
@@ -35,7 +35,6 @@ class Housekeeping:
         self._partitioned_for: dt.date | None = None
         self._changes_since: dt.datetime | None = None
         self._changes_told: dict[int, dt.datetime] = {}
-        self._settings_at: dt.datetime | None = None
 
     async def run(self) -> None:
         """Keep house until cancelled."""
@@ -66,7 +65,6 @@ class Housekeeping:
 
     async def note_changes(self) -> None:
         """Remember what has changed so far: to be called before the mailboxes are read, so that none is missed."""
-        self._settings_at = await fleet.settings_changed_at(self._db)
         self._changes_since = await mailboxes.change_clock(self._db)
         self._changes_told = await mailboxes.changed_since(self._db, self._changes_since)
 
@@ -75,15 +73,9 @@ class Housekeeping:
         while True:
             await hints.due(every)
             try:
-                if await self._settings_changed():
-                    hints.tell_fleet(MISSED)
                 await self._look_for_changes()
             except DatabaseUnavailable as error:
                 self._events.database_unavailable("changes", str(error))
-
-    async def _settings_changed(self) -> bool:
-        before, self._settings_at = self._settings_at, await fleet.settings_changed_at(self._db)
-        return self._settings_at != before
 
     async def _look_for_changes(self) -> None:
         if self._changes_since is None:

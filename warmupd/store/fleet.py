@@ -179,14 +179,10 @@ async def post_backlog(db: Database, worker_id: UUID, *, depth: int, oldest_due:
 
 
 async def loads(db: Database, *, at: dt.datetime | None) -> list[Load]:
-    """What the live workers have to do: those that hold a lease, or were seen within one."""
+    """What the live workers have to do."""
     rows = await db.fetch(
-        """
-        SELECT w.name, w.queue_depth AS depth, w.in_flight FROM workers w
-        WHERE w.stopped_at IS NULL
-          AND (w.seen_at > instant($1) - w.lease
-               OR EXISTS (SELECT FROM slots s WHERE s.owner = w.id AND s.lease_until > instant($1)))
-        """,
+        "SELECT name, queue_depth AS depth, in_flight FROM workers"
+        " WHERE stopped_at IS NULL AND seen_at > instant($1) - lease",
         at,
     )
     return [Load(**dict(row)) for row in rows]
@@ -207,12 +203,6 @@ async def fleet_settings(db: Database, *, at: dt.datetime) -> FleetSettings:
         sending_stopped=row["sending_stopped"],
         limits={name: row[name] for name in (*names, *more)},
     )
-
-
-async def settings_changed_at(db: Database) -> dt.datetime:
-    """When the settings row was changed last, by the database's clock: what tells that it was."""
-    moment: dt.datetime = await db.fetchval("SELECT changed_at FROM settings")
-    return moment
 
 
 # The rings as of $1, with the caps that hold for each. What reserve would count now, it counts here.
