@@ -133,12 +133,6 @@ LEASES: list[Deed] = [
         _of_fleet(of_shares.test_slots_of_numbered_workers_are_left_to_them),
     ),
     (
-        Leases._give_back,
-        "self._idle()",
-        "dict(self.giving)",
-        _of_fleet(of_shares.test_slot_with_a_send_under_way_is_handed_over_after_its_end),
-    ),
-    (
         Leases.end,
         "self.hasten()",
         "pass",
