@@ -12,7 +12,8 @@ from tests.daemon.rig import Rig, after
 from warmupd.daemon.app import Worker
 from warmupd.daemon.backlog import Backlog
 from warmupd.daemon.logs import set_up_logs
-from warmupd.store.fleet import live_workers, loads
+from warmupd.store.backlog import loads
+from warmupd.store.fleet import live_workers
 
 
 async def told(rig: Rig, worker: Worker) -> tuple[int, float]:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.ablation import take_out
 from tests.mail import test_smtp as of_smtp
-from tests.mail.conftest import AccountAt, StartSmtp
+from tests.mail.test_smtp import AccountAt, StartSmtp
 from warmupd.core.reply import Trouble
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.smtp_conversation import Conversation

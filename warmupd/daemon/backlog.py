@@ -4,7 +4,7 @@ from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store.fleet import post_backlog
+from warmupd.store.backlog import post_backlog
 
 
 class Backlog:

@@ -11,8 +11,8 @@ from warmupd.clock import Clock
 from warmupd.core.scaling import QUICK, Rules, Watched, decide, observe, restart_pause
 from warmupd.daemon.child import Child
 from warmupd.errors import DatabaseUnavailable
+from warmupd.store.backlog import loads
 from warmupd.store.database import Database
-from warmupd.store.fleet import loads
 
 ROUND = 5.0  # seconds between looks at the queue
 

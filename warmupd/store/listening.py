@@ -6,7 +6,8 @@ from typing import Protocol
 
 from warmupd.clock import Clock
 from warmupd.errors import DatabaseUnavailable, WarmupdError
-from warmupd.store.database import Connection, Database, reached
+from warmupd.store.database import Connection, Database
+from warmupd.store.failures import reached
 
 MAILBOX = "warmupd_mailbox"  # payload: the id of a mailbox that was added or changed
 FLEET = "warmupd_fleet"  # payload: slots, stop, start, trigger, limits or workers: what changed
