@@ -45,7 +45,7 @@ class Aftermath:
         was_left_alone = reached and self._holds.host_answered(mailbox.smtp_host)
         try:
             if was_left_alone:
-                await host_rests.end_host_rest(self._db, self._worker_id, mailbox.smtp_host)
+                await host_rests.end_host_rest(self._db, self._worker_id, mailbox.smtp_host, at=self._clock.now())
             await self._act(mailbox, job, outcome)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("aftermath", str(error))
