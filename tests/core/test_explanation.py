@@ -108,6 +108,7 @@ def behind() -> Situation:
         (replace(WELL, fleet_stopped=True), Why.FLEET_STOPPED, None),
         (replace(WELL, worker=None), Why.NO_WORKER, None),
         (seen(last_day=None), Why.NO_DAY, NOON),
+        (replace(seen(last_day=None), caps=(replace(SPENT, free_at=TOMORROW),)), Why.CAP, TOMORROW),
         (seen(last_day=day(taken=40, attempts=40)), Why.QUOTA_MET, TOMORROW),
         (seen(last_day=day(taken=15, attempts=48)), Why.NO_ATTEMPTS, TOMORROW),
         (replace(behind(), rest=rests(SOON)), Why.RESTING, SOON),

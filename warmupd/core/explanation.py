@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from warmupd.core.forecast import Due, Outlook, next_due
+from warmupd.core.forecast import Due, Outlook, foreseen, next_due
 from warmupd.core.health import Band
 from warmupd.core.mailbox import DayRow, MailboxState
 from warmupd.core.obstacle import Obstacle, Why, nobody, obstacles_of
@@ -81,6 +81,10 @@ def _by_day(situation: Situation, now: dt.datetime) -> Verdict:
         found = nobody(situation.recipients)
         return Verdict(why=found.why, text=found.text, remedy=found.remedy)
     opens_at = outlook.following(now if day is None else max(now, day.closes_at)).window.opens_at
+    if day is None and due is not None and opens_at <= now:
+        held = _within_day(situation, foreseen(outlook, outlook.following(now)), due, now)
+        if held.why is not Why.WAITING:  # who opens its day waits for that, too
+            return held
     not_before = max(now, opens_at, situation.rest.until if situation.rest else now)
     why, text, remedy = _over(situation, day, now) if day is not None else _unopened(outlook, opens_at, now)
     if due is None and outlook.lonely:
