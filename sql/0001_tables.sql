@@ -340,6 +340,7 @@ CREATE TABLE host_rests (
     host           text NOT NULL,
     since          timestamptz NOT NULL,
     until          timestamptz NOT NULL,
+    back_by        timestamptz NOT NULL,                   -- its mailboxes come back one after the other until then
     message        text NOT NULL,
     remedy         text NOT NULL,
     PRIMARY KEY (worker_id, host)

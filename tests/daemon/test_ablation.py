@@ -30,6 +30,8 @@ from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Sender
 from warmupd.daemon.sends import Sends
 
+pytestmark = pytest.mark.ablation
+
 FOUND = (AssertionError, IndexError)  # of a try that there was not
 
 FULL = partial(

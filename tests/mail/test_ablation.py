@@ -13,6 +13,8 @@ from warmupd.core.reply import Trouble
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.smtp_conversation import Conversation
 
+pytestmark = pytest.mark.ablation
+
 BEFORE_MAIL = partial(of_smtp.test_stop_before_mail_says_nothing, trouble=Trouble.DOUBT)
 BEFORE_BODY = of_smtp.test_stop_before_the_body_leaves_nothing_behind
 

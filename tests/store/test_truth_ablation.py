@@ -13,6 +13,8 @@ from tests.store.test_ablation import Ablation, Test, miss
 from warmupd.core.outcome import OutcomeKind
 from warmupd.store import sightings
 
+pytestmark = pytest.mark.ablation
+
 SENT_ALREADY = of_unknowns.test_what_its_server_said_or_is_about_to_say_counts_more_than_a_copy
 GIVEN_UP = of_unknowns.test_copy_of_what_was_given_up_makes_it_sent
 COMES = of_missing.test_missing_message_that_comes_after_all_is_where_it_lies_and_counts_for_its_sender
