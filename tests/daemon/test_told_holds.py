@@ -4,7 +4,6 @@ import datetime as dt
 
 from tests.daemon.model import OK, fails, says
 from tests.daemon.rig import BEGIN, Rig, after
-from tests.daemon.world import HOST
 from warmupd.core.obstacle import Why
 from warmupd.core.reply import Trouble
 from warmupd.core.situation import Hold
@@ -38,7 +37,8 @@ async def test_server_that_is_away_is_told_until_it_is_reached_again(rig: Rig) -
 async def test_server_that_was_reached_is_left_alone_no_longer_although_some_come_back_later(rig: Rig) -> None:
     (box, *_) = await rig.world.enrol(2)
     async with rig.running() as worker:
-        ids = worker.leases.worker_id, HOST
+        server = await rig.db.fetchval("SELECT smtp_server(m) FROM mailboxes m WHERE id = $1", box)
+        ids = worker.leases.worker_id, server
         await note_host_rest(rig.db, *ids, Hold(since=BEGIN, until=BEGIN + 20 * MINUTE, reason="host"))
         await end_host_rest(rig.db, *ids, at=BEGIN + 5 * MINUTE)
         rest = (await host_rests_of(rig.db, [box], at=BEGIN + 10 * MINUTE)).get(box)
