@@ -3,8 +3,11 @@
 import asyncio
 import datetime as dt
 from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import asyncpg
@@ -16,7 +19,7 @@ from tests.daemon.rig import BEGIN, PATIENCE, Rig, after
 from warmupd.clock import VirtualClock
 from warmupd.core.reply import Phase
 from warmupd.store import days
-from warmupd.store.database import Database
+from warmupd.store.database import Connection, Database
 from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.evidence import keep_evidence
 from warmupd.store.migrate import migrate
@@ -181,11 +184,11 @@ async def test_lease_that_ran_out_in_the_outage_is_claimed_anew(rig: Rig, flaky:
     await all_sent_once(rig, boxes, 6)
 
 
-async def test_storm_of_terminated_connections(rig: Rig, database_url: str, log: list[dict[str, Any]]) -> None:
+async def test_connections_that_are_cut_all_day_long(rig: Rig, database_url: str, log: list[dict[str, Any]]) -> None:
     boxes = await rig.world.enrol(4, quota=6, end_hour=8)
-    stormy = await Database.open(database_url, pool_size=6, application_name="stormy")
+    stormy = await CountingDatabase.open(database_url, pool_size=6, application_name="stormy")
     async with stormy, rig.running(db=stormy):
-        storm = asyncio.create_task(terminate_again_and_again(database_url, rig))
+        storm = asyncio.create_task(cut_after_some_answers(database_url, stormy))
         await rig.until(after(8.5))
         storm.cancel()
         await asyncio.gather(storm, return_exceptions=True)
@@ -193,16 +196,65 @@ async def test_storm_of_terminated_connections(rig: Rig, database_url: str, log:
     await all_sent_once(rig, boxes, 6)
 
 
-async def terminate_again_and_again(url: str, rig: Rig) -> None:
+async def test_work_resumes_after_seconds_in_which_nothing_got_through(rig: Rig, database_url: str) -> None:
+    boxes = await rig.world.enrol(4, quota=6, end_hour=8)
+    stormy = await CountingDatabase.open(database_url, pool_size=6, application_name="stormy")
+    async with stormy, rig.running(db=stormy):
+        await rig.until(after(6.5))
+        storm = asyncio.create_task(cut_twenty_times_a_second(database_url, times=60))
+        living = asyncio.create_task(rig.until(after(8.5)))
+        assert await storm
+        await living
+    await all_sent_once(rig, boxes, 6)
+
+
+class CountingDatabase(Database):
+    """Tells when so many more statements were answered."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._answered = asyncio.Semaphore(0)
+
+    async def answers(self, number: int) -> None:
+        for _ in range(number):
+            await self._answered.acquire()
+
+    @asynccontextmanager
+    async def acquire(self, *, within: float | None = None) -> AsyncIterator[Connection]:
+        async with super().acquire(within=within) as connection:
+            yield connection
+        self._answered.release()
+
+
+CUT = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = 'stormy'"
+
+
+async def cut_after_some_answers(url: str, stormy: CountingDatabase) -> None:
+    """All connections, after so few answers as leave what reads several rows now and then unfinished.
+
+    Not by the clock: a statement on a new connection can take as long as there is between two cuts.
+    """
+    rng = Random(7)
     connection = await asyncpg.connect(url)
     try:
         while True:
-            await rig.clock.pause(0.05)
-            await connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'stormy'"
-            )
+            await stormy.answers(rng.randint(1, 12))
+            await connection.execute(CUT)
     finally:
         await connection.close()
+
+
+async def cut_twenty_times_a_second(url: str, *, times: int) -> int:
+    """How many connections were cut."""
+    cut = 0
+    connection = await asyncpg.connect(url)
+    try:
+        for _ in range(times):
+            cut += await connection.fetchval(CUT)
+            await asyncio.sleep(0.05)  # real time: Postgres lives in it
+    finally:
+        await connection.close()
+    return cut
 
 
 async def test_postgres_is_restarted(data_dir: Path) -> None:
