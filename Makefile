@@ -16,7 +16,7 @@ export RUFF_CACHE_DIR := $(CACHES)/ruff
 export MYPY_CACHE_DIR := $(CACHES)/mypy
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 
-.PHONY: help demo test lint types format wheel ci clean
+.PHONY: help demo test ablation lint types format wheel ci clean
 
 help: ## this list
 	@echo "make TARGET [ARGS=\"...\"], where TARGET is one of"
@@ -27,6 +27,9 @@ demo: $(READY) ## the main job on an embedded Postgres and a sandbox mail server
 
 test: $(READY) ## the whole test suite
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider $(ARGS)
+
+ablation: $(READY) ## each safeguard is taken out once, and a test must miss it
+	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m ablation $(ARGS)
 
 lint: $(READY) ## style and likely bugs
 	@$(VENV)/bin/ruff check $(ARGS)

@@ -16,6 +16,8 @@ from warmupd.core.health import Band, HealthRules, Placements
 from warmupd.core.mailbox import DayLimit
 from warmupd.core.opening import NextDay
 
+pytestmark = pytest.mark.ablation
+
 FALLS = of_health.test_a_healthy_mailbox_falls_to_the_band_of_its_spam
 LAPSES = partial(
     of_health.test_a_band_without_evidence_lasts_a_week_and_lapses_one_by_one, few=Placements(spam=19, inbox=0)

@@ -21,6 +21,8 @@ from warmupd.daemon.revisits import Revisits
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Sender
 
+pytestmark = pytest.mark.ablation
+
 FOUND = (AssertionError, IndexError)  # of a try that there was not
 
 FULL = partial(

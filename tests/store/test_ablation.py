@@ -28,6 +28,8 @@ from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store import accounts, bands, days, slots, states, visits
 
+pytestmark = pytest.mark.ablation
+
 FOUND = (
     AssertionError,
     DatabaseUnavailable,  # no answer in time, where something waits for a lock
