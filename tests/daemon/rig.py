@@ -17,7 +17,6 @@ from warmupd.sandbox.violations import Promises, Violations, count_violations
 from warmupd.store.database import Database
 from warmupd.store.evidence import load_reservations
 from warmupd.store.ledger import load_day_entries, load_ledger
-from warmupd.store.listening import Listener
 
 BEGIN = dt.datetime(2027, 3, 1, 5, 30, tzinfo=dt.UTC)  # a Monday, half an hour before windows in UTC open
 PATIENCE = 30.0  # real seconds until a test that hangs is a failure
@@ -73,16 +72,10 @@ class Rig:
 
     @asynccontextmanager
     async def running(
-        self,
-        overrides: Mapping[str, object] | None = None,
-        *,
-        db: Any = None,
-        visits: bool = False,
-        real: bool = False,
-        listens: bool = False,
+        self, overrides: Mapping[str, object] | None = None, *, db: Any = None, visits: bool = False, real: bool = False
     ) -> AsyncIterator[Worker]:
         """A worker at work, stopped in order at the end."""
-        worker = self.build(overrides or {}, db=db, visits=visits, real=real, listens=listens)
+        worker = self.build(overrides or {}, db=db, visits=visits, real=real)
         await self.start(worker)
         try:
             yield worker
@@ -108,13 +101,7 @@ class Rig:
             await self.halt()  # the first, unless it was killed
 
     def build(
-        self,
-        overrides: Mapping[str, object],
-        *,
-        db: Any = None,
-        visits: bool = False,
-        real: bool = False,
-        listens: bool = False,
+        self, overrides: Mapping[str, object], *, db: Any = None, visits: bool = False, real: bool = False
     ) -> Worker:
         worker = Worker(
             self.config(overrides),
@@ -123,7 +110,6 @@ class Rig:
             rng=Random(next(self._seeds)),
             courier=None if real else self.server,
             stop_patience=0.5,
-            listener=Listener(db or self.db, self.clock) if listens else None,
         )
         if not visits:
             worker.engager = NoVisits()  # type: ignore[assignment]  # a model of it

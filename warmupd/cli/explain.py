@@ -90,8 +90,7 @@ def _facts(explained: "Explained") -> Iterator[tuple[str, str]]:
     if (rest := row.rest(explained.at)) is not None:
         yield "Resting", f"until {_clock(explained, rest.until)} ({rest.reason.replace('_', ' ')}): {rest.message}"
     if (host := explained.host_rest) is not None:
-        word = "left" if host.until > explained.at else "was left"
-        yield "Mail server", f"{word} alone until {_clock(explained, host.until)}: {host.message}"
+        yield "Mail server", f"left alone until {_clock(explained, host.until)}: {host.message}"
     yield "Recipients", _recipients(explained)
     yield "Caps", _caps(explained)
     yield "Fleet", "sending is stopped" if explained.fleet_stopped else ""
@@ -131,20 +130,17 @@ def _health(explained: "Explained") -> str:
 
 
 def _today(explained: "Explained") -> str:
-    from warmupd.cli.output import ago
-
     if explained.today is None:
         return ""
     flying = sum(job.status == "PROCESSING" for job in explained.jobs)
-    lost = [job.picked_at for job in explained.jobs if job.status == "UNKNOWN" and job.picked_at]
+    lost = sum(job.status == "UNKNOWN" for job in explained.jobs)
     told = [
         f"{explained.today.sent} sent",
         f"{flying} in flight",
         f"{explained.today.failed} failed ({explained.today.bounced} refused for good)",
     ]
     if lost:
-        oldest = ago((explained.at - min(lost)).total_seconds())
-        told.append(f"{len(lost)} unknown (looked for, the oldest for {oldest})")
+        told.append(f"{lost} unknown (looked for)")
     return f"{', '.join(told)}, {explained.left} left; {explained.attempts_left} attempts left"
 
 

@@ -1,6 +1,5 @@
 """Where a warmup message landed: the folders it was seen in become one `Placement`."""
 
-import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -12,10 +11,7 @@ class Placement(StrEnum):
     INBOX = "INBOX"
     SPAM = "SPAM"
     OTHER = "OTHER"  # a tab or a folder
-    MISSING = "MISSING"  # absent from a complete visit after its grace
-
-
-MISSING_AFTER = dt.timedelta(minutes=30)  # the grace; what comes later is found by a later visit, and missing no more
+    MISSING = "MISSING"  # absent from a complete visit after its grace; only the absence of sightings makes it
 
 
 class FolderRole(StrEnum):
