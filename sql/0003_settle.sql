@@ -12,8 +12,8 @@ CREATE TRIGGER mailbox_days_climb AFTER UPDATE OF sent ON mailbox_days FOR EACH 
     WHEN (NEW.sent > OLD.sent) EXECUTE FUNCTION climb_ramp();
 
 -- Settle: how reserved jobs end. Matched by attempt token, so a result can come late, twice, or from a worker that lost
--- its slot, and changes nothing newer. Locks, always in this order: day rows, jobs, visits, proofs, each by id; safe to
--- repeat after a deadlock.
+-- its slot, and changes nothing newer. Locks, always in this order: day rows, jobs, mailboxes whose ramp climbs, visits,
+-- proofs, each by id; safe to repeat after a deadlock.
 --
 -- Outcomes: SENT, FAILED (before acceptance: the place in the day is given back), DEFERRED (PENDING again, place given
 -- back, until the window closes), RETURNED (as DEFERRED, but nothing reached the server: the attempt is given back too),

@@ -34,6 +34,7 @@ class SwiftClock(VirtualClock):
     """After a fault the machine's time is not waited for."""
 
     async def pause(self, seconds: float) -> None:
+        # Real time, for sockets and Postgres to answer in; what is longer than a minute is a guard, and stays.
         await asyncio.sleep(seconds if seconds > 60 else min(seconds, 0.005))
 
 

@@ -251,7 +251,7 @@ async def cut_twenty_times_a_second(url: str, *, times: int) -> int:
     try:
         for _ in range(times):
             cut += await connection.fetchval(CUT)
-            await asyncio.sleep(0.05)  # real time: Postgres lives in it
+            await asyncio.sleep(0.05)  # the fault itself is twenty a second, in the time that Postgres lives in
     finally:
         await connection.close()
     return cut

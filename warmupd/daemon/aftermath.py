@@ -52,6 +52,8 @@ class Aftermath:
         self._tell(mailbox, job, outcome)
         reached = outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED
         was_left_alone = reached and self._holds.host_answered(mailbox.smtp_server)
+        if outcome.action is Action.BACK_OFF_MAILBOX:
+            self._put_off[mailbox.id] += 1  # once, however often it takes to write what follows from it
 
         async def act() -> None:
             if was_left_alone:
@@ -158,7 +160,6 @@ class Aftermath:
         if outcome.action is Action.REST_UNTIL_NEXT_DAY:
             now = self._clock.now()
             return (self._book.next_opening(mailbox, now) - now).total_seconds()
-        self._put_off[mailbox.id] += 1
         return outcome.retry_after or backoff(max(job.retry_count, self._put_off[mailbox.id] - 1), self._rng)
 
     async def _rest(self, mailbox: Mailbox, seconds: float, reason: str, message: str, remedy: str) -> None:
