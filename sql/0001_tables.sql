@@ -329,6 +329,7 @@ CREATE TABLE host_rests (
     host           text NOT NULL,
     since          timestamptz NOT NULL,
     until          timestamptz NOT NULL,
+    back_by        timestamptz NOT NULL,                   -- its mailboxes come back one after the other until then
     message        text NOT NULL,
     remedy         text NOT NULL,
     PRIMARY KEY (worker_id, host)
@@ -376,14 +377,14 @@ CREATE TABLE state_changes (
 );
 CREATE INDEX state_changes_subject ON state_changes (subject, subject_id, at);
 
--- What a mailbox comes back as that became `stopped`: what it was before, when that was RECEIVE_ONLY, else ACTIVE.
-CREATE FUNCTION state_before(mailbox bigint, stopped mailbox_state) RETURNS mailbox_state
+-- The state in which a mailbox last took part: what it comes back as when it may take part again.
+CREATE FUNCTION took_part_as(mailbox bigint) RETURNS mailbox_state
     LANGUAGE sql STABLE
-    RETURN CASE (SELECT c.was FROM state_changes c
-                 WHERE c.subject = 'mailbox' AND c.subject_id = mailbox::text AND c.what = 'state'
-                   AND c.became = stopped::text
-                 ORDER BY c.id DESC LIMIT 1)
-           WHEN 'RECEIVE_ONLY' THEN 'RECEIVE_ONLY' ELSE 'ACTIVE' END::mailbox_state;
+    RETURN coalesce((SELECT CASE WHEN c.became IN ('ACTIVE', 'RECEIVE_ONLY') THEN c.became ELSE c.was END
+                     FROM state_changes c
+                     WHERE c.subject = 'mailbox' AND c.subject_id = mailbox::text AND c.what = 'state'
+                       AND (c.became IN ('ACTIVE', 'RECEIVE_ONLY') OR c.was IN ('ACTIVE', 'RECEIVE_ONLY'))
+                     ORDER BY c.id DESC LIMIT 1), 'ACTIVE')::mailbox_state;
 
 -- Every day's directory of a pool: who takes part, with which weight. Written once a version; all workers read the same.
 CREATE TABLE pool_directories (

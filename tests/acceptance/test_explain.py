@@ -17,7 +17,10 @@ CONDITIONS = {  # what is done to the rows: the words at the top, and what the o
     "UPDATE mailboxes SET state = 'AUTH_FAILED', state_reason = '535 no', last_error = '535 no',"
     " last_remedy = 'check the password'": ("its login is refused: 535 no", "check the password"),
     "UPDATE mailboxes SET state = 'SUSPENDED', health = 'SUSPENDED', state_reason = '90 % in spam',"
-    " state_until = now() + interval '2 days'": ("it is suspended: 90 % in spam", "it comes back by itself"),
+    " state_until = now() + interval '2 days'": (
+        "it is suspended: 90 % in spam, and no worker holds its slot",
+        "start one with `warmupd run`",
+    ),
     "UPDATE mailboxes SET state = 'ACTIVE', health = 'HEALTHY', state_reason = '', state_until = NULL": (
         "no worker holds its slot",
         "start one with `warmupd run`",

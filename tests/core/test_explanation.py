@@ -108,6 +108,7 @@ def behind() -> Situation:
         (replace(WELL, fleet_stopped=True), Why.FLEET_STOPPED, None),
         (replace(WELL, worker=None), Why.NO_WORKER, None),
         (seen(last_day=None), Why.NO_DAY, NOON),
+        (replace(seen(last_day=None), caps=(replace(SPENT, free_at=TOMORROW),)), Why.CAP, TOMORROW),
         (seen(last_day=day(taken=40, attempts=40)), Why.QUOTA_MET, TOMORROW),
         (seen(last_day=day(taken=15, attempts=48)), Why.NO_ATTEMPTS, TOMORROW),
         (replace(behind(), rest=rests(SOON)), Why.RESTING, SOON),
@@ -166,6 +167,21 @@ def test_what_holds_only_until_before_the_send_is_due_does_not_hold_it() -> None
     assert due is not None
     early = replace(SPENT, free_at=due - dt.timedelta(minutes=1))
     assert explain(replace(WELL, caps=(early,)), NOON).why is Why.WAITING
+
+
+def test_suspension_does_not_hide_that_nobody_would_end_it() -> None:
+    verdict = explain(replace(seen(mailbox=mailbox(MailboxState.SUSPENDED)), state_until=SOON, worker=None), NOON)
+    assert (verdict.why, verdict.next_send_at) == (Why.SUSPENDED, None)
+    assert verdict.text == "it is suspended, and no worker holds its slot"
+
+
+def test_server_that_is_left_alone_puts_off_the_first_send_of_tomorrow() -> None:
+    away = Hold(
+        since=NOON, until=TOMORROW + dt.timedelta(hours=4), reason="host", then_by=TOMORROW + dt.timedelta(hours=5)
+    )
+    verdict = explain(replace(seen(last_day=day(taken=40, attempts=40)), host=away), NOON)
+    assert (verdict.why, verdict.not_before) == (Why.QUOTA_MET, TOMORROW)
+    assert verdict.not_after == TOMORROW + dt.timedelta(hours=5)
 
 
 def test_old_error_is_no_remedy_for_a_suspension_for_spam() -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from warmupd.core.mailbox import DayRow, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.opening import is_current, next_day
 from warmupd.core.ramp import Budget
+from warmupd.core.shortfall import budget_losses
 from warmupd.core.window import local_day, window_of
 
 WHOLE = 16_000  # so that what is rounded does not count
@@ -140,7 +141,7 @@ def test_day_that_begins_late_owes_its_share() -> None:
     assert found.window.closes_at == START.replace(day=2, hour=13)
     budget = found.budget(Budget(quota=40, floor=30, ramp_day=11, factors=(("ramp", 40),)))
     assert (budget.quota, budget.floor, budget.factors[-1]) == (20, 20, ("short_day", 20))
-    assert budget.short_by(30) == "short_day"
+    assert [loss.factor for loss in budget_losses(budget, one.ramp)] == ["short_day"]
 
 
 def test_move_to_the_west_has_no_second_day_of_one_date() -> None:

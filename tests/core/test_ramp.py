@@ -11,6 +11,7 @@ from warmupd.core.health import Band, HealthRules
 from warmupd.core.mailbox import DayLimit, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.ramp import Budget, ramp_quota
 from warmupd.core.ramp import resolve_budget as resolve
+from warmupd.core.shortfall import budget_losses
 
 MONDAY = dt.date(2026, 3, 2)
 RAMP = Ramp(start=5, step=2, target=40, floor=30)
@@ -33,6 +34,10 @@ limits = st.lists(
 
 def resolve_budget(one: Mailbox, day: dt.date, *, variance: float) -> Budget:
     return resolve(one, day, variance=variance, rules=RULES)
+
+
+def short_by(budget: Budget, ramp: Ramp = RAMP) -> str | None:
+    return next((loss.factor for loss in budget_losses(budget, ramp)), None)
 
 
 def mailbox(
@@ -94,7 +99,7 @@ def test_every_budget_keeps_the_rules(
     assert all(budget.quota <= limit.on(day) for limit in most)
     if health is Band.HEALTHY:
         assert budget.quota == min([varied, *(limit.on(day) for limit in most)])
-    assert (budget.short_by(ramp.floor) is None) == (budget.quota >= ramp.floor)
+    assert (short_by(budget, ramp) is None) == (budget.quota >= ramp.floor)
 
 
 def test_the_quota_does_not_vary_while_it_climbs() -> None:
@@ -125,13 +130,13 @@ def test_a_limit_wins_over_the_floor_and_each_is_named() -> None:
     budget = resolve_budget(one, MONDAY, variance=0.0)
     assert (budget.quota, budget.floor) == (12, 12)
     assert budget.factors == (("ramp", 40), ("plan", 35), ("provider", 12))
-    assert budget.short_by(30) == "provider"
+    assert short_by(budget) == "provider"
 
 
 def test_a_limit_that_does_not_bind_is_not_named() -> None:
     budget = resolve_budget(mailbox(RAMP, 30, DayLimit("plan", 500)), MONDAY, variance=0.1)
     assert [name for name, _ in budget.factors] == ["ramp", "variance"]
-    assert budget.short_by(30) is None
+    assert short_by(budget) is None
 
 
 def test_a_learnt_limit_holds_for_a_week_and_grows_by_a_tenth_a_day() -> None:
@@ -148,7 +153,7 @@ def test_health_takes_its_share_even_below_the_floor() -> None:
     found = {band: resolve_budget(mailbox(RAMP, 30, health=band), MONDAY, variance=0.0) for band in Band}
     assert [found[band].quota for band in Band] == [40, 28, 20, 0]
     assert found[Band.WATCH].factors == (("ramp", 40), ("health_watch", 28))
-    assert [found[band].short_by(30) for band in Band] == [None, "health_watch", "health_throttled", "health_suspended"]
+    assert [short_by(found[band]) for band in Band] == [None, "health_watch", "health_throttled", "health_suspended"]
 
 
 def test_health_takes_its_share_of_what_a_limit_leaves() -> None:
@@ -166,4 +171,4 @@ def test_a_throttled_beginner_still_sends_one() -> None:
 
 
 def test_who_is_still_climbing_is_short_by_its_ramp() -> None:
-    assert resolve_budget(mailbox(RAMP, 3), MONDAY, variance=0.0).short_by(30) == "ramp"
+    assert short_by(resolve_budget(mailbox(RAMP, 3), MONDAY, variance=0.0)) == "ramp"

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import Counter
 from dataclasses import dataclass
+from uuid import UUID
 
 import pytest
 
@@ -110,9 +111,9 @@ class Chronicle:
             await self._note_of_host("host left alone", host)
             await note_host_rest(db, worker, host, rest)  # type: ignore[arg-type]  # handed on
 
-        async def reached(db: object, worker: object, host: str) -> None:
+        async def reached(db: Database, worker: UUID, host: str, *, at: dt.datetime) -> None:
             await self._note_of_host("host reached", host)
-            await end_host_rest(db, worker, host)  # type: ignore[arg-type]  # handed on
+            await end_host_rest(db, worker, host, at=at)
 
         end_suspensions = states.end_suspensions
 

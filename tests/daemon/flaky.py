@@ -43,6 +43,10 @@ class FlakyDatabase(Database):
         self._hear(query, args)
         return await super().fetch(query, *args, within=within)
 
+    async def execute(self, query: str, *args: object, within: float | None = None) -> str:
+        self._hear(query, args)
+        return await super().execute(query, *args, within=within)
+
     def _hear(self, query: str, args: tuple[object, ...]) -> None:
         for name in ("reserve_sends", "settle_sends", "INSERT INTO mailbox_days"):
             self.calls[name] += name in query

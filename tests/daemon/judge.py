@@ -14,6 +14,7 @@ EARLIER: dict[Why, set[str]] = {  # what may bring on a send before the moment t
     Why.PAUSED: {"resumed"},
     Why.FLEET_STOPPED: {"fleet started"},
     Why.NO_WORKER: {"worker started"},
+    Why.SUSPENDED: {"worker started", "fleet started"},  # its suspension may be over
     Why.NO_RECIPIENT: {"pool changed"},
     Why.HOST: {"host reached", "worker restarted", "worker started"},  # a worker's memory of hosts ends with it
     Why.QUOTA_MET: {"refused"},  # what was in flight came back

@@ -15,7 +15,8 @@ from warmupd.daemon.quota import QuotaRow, quota_report
 WARM: dict[str, Any] = {"quota": 40, "min_daily": 30, "ramp_days": 20}
 REST = "UPDATE mailbox_pace SET resting_until = $2, resting_reason = 'rate' WHERE mailbox_id = $1"
 AWAY = (
-    "INSERT INTO host_rests SELECT DISTINCT s.owner, smtp_server(m), $2::timestamptz - interval '1 hour', $2, '', ''"
+    "INSERT INTO host_rests"
+    " SELECT DISTINCT s.owner, smtp_server(m), $2::timestamptz - interval '1 hour', $2, $2, '', ''"
     " FROM mailboxes m, slots s WHERE m.id = $1 AND s.owner IS NOT NULL"
 )
 LOST = (

@@ -6,7 +6,9 @@ from tests.daemon.model import OK, fails, says
 from tests.daemon.rig import BEGIN, Rig, after
 from warmupd.core.obstacle import Why
 from warmupd.core.reply import Trouble
+from warmupd.core.situation import Hold
 from warmupd.daemon.explain import Explained, explain_mailbox
+from warmupd.store.host_rests import end_host_rest, host_rests_of, note_host_rest
 from warmupd.store.states import rest_mailbox
 
 MINUTE = dt.timedelta(minutes=1)
@@ -28,8 +30,21 @@ async def test_server_that_is_away_is_told_until_it_is_reached_again(rig: Rig) -
         back = await told(rig, box)
     assert away.verdict.why is Why.HOST
     assert "cannot be reached" in away.verdict.text or "tries it again" in away.verdict.text
-    assert back.host_rest is None
-    assert back.verdict.why is not Why.HOST
+    assert back.host_rest is None or back.host_rest.until <= back.at
+    assert "is left alone" not in back.verdict.text
+
+
+async def test_server_that_was_reached_is_left_alone_no_longer_although_some_come_back_later(rig: Rig) -> None:
+    (box, *_) = await rig.world.enrol(2)
+    async with rig.running() as worker:
+        server = await rig.db.fetchval("SELECT smtp_server(m) FROM mailboxes m WHERE id = $1", box)
+        ids = worker.leases.worker_id, server
+        await note_host_rest(rig.db, *ids, Hold(since=BEGIN, until=BEGIN + 20 * MINUTE, reason="host"))
+        await end_host_rest(rig.db, *ids, at=BEGIN + 5 * MINUTE)
+        rest = (await host_rests_of(rig.db, [box], at=BEGIN + 10 * MINUTE)).get(box)
+        assert rest is not None
+        assert (rest.until, rest.then_by) == (BEGIN + 5 * MINUTE, BEGIN + 30 * MINUTE)
+        assert await host_rests_of(rig.db, [box], at=BEGIN + 30 * MINUTE) == {}
 
 
 async def test_full_recipient_is_spared_by_the_next_worker_too(rig: Rig) -> None:

@@ -373,13 +373,13 @@ HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
     ),
     (
         states.end_suspensions,
-        "state_before(id, 'SUSPENDED')",
+        "took_part_as(id)",
         "'ACTIVE'::mailbox_state",
         of_states.test_a_receive_only_mailbox_comes_back_as_such,
     ),
     (
         states.resume_mailbox,
-        "else last",
+        'else MailboxState(row["last"])',
         "else MailboxState.ACTIVE",
         partial(of_states.test_mended_login_brings_back_what_was_before, state=MailboxState.RECEIVE_ONLY),
     ),

@@ -90,7 +90,8 @@ def _facts(explained: "Explained") -> Iterator[tuple[str, str]]:
     if (rest := row.rest(explained.at)) is not None:
         yield "Resting", f"until {_clock(explained, rest.until)} ({rest.reason.replace('_', ' ')}): {rest.message}"
     if (host := explained.host_rest) is not None:
-        yield "Mail server", f"left alone until {_clock(explained, host.until)}: {host.message}"
+        word = "left" if host.until > explained.at else "was left"
+        yield "Mail server", f"{word} alone until {_clock(explained, host.until)}: {host.message}"
     yield "Recipients", _recipients(explained)
     yield "Caps", _caps(explained)
     yield "Fleet", "sending is stopped" if explained.fleet_stopped else ""

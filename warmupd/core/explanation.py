@@ -4,11 +4,11 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from warmupd.core.forecast import Due, Outlook, next_due
+from warmupd.core.forecast import Due, Outlook, foreseen, next_due
 from warmupd.core.health import Band
 from warmupd.core.mailbox import DayRow, MailboxState
 from warmupd.core.obstacle import Obstacle, Why, nobody, obstacles_of
-from warmupd.core.situation import Situation
+from warmupd.core.situation import Hold, Situation
 from warmupd.core.window import local_day, window_of
 
 
@@ -38,6 +38,8 @@ def _by_state(situation: Situation, now: dt.datetime) -> Verdict | None:
         case MailboxState.SUSPENDED:
             text, until = _with("it is suspended", reason), situation.state_until
             remedy = _suspension_remedy(situation)
+            if (fleet := _by_fleet(situation)) is not None:
+                return Verdict(why=Why.SUSPENDED, text=f"{text}, and {fleet.text}", remedy=fleet.remedy)
             if until is None:
                 return Verdict(why=Why.SUSPENDED, text=text, remedy=remedy)
             due = next_due(situation.outlook, max(until, now))
@@ -81,13 +83,24 @@ def _by_day(situation: Situation, now: dt.datetime) -> Verdict:
         found = nobody(situation.recipients)
         return Verdict(why=found.why, text=found.text, remedy=found.remedy)
     opens_at = outlook.following(now if day is None else max(now, day.closes_at)).window.opens_at
+    if day is None and due is not None and opens_at <= now:
+        held = _within_day(situation, foreseen(outlook, outlook.following(now)), due, now)
+        if held.why is not Why.WAITING:  # who opens its day waits for that, too
+            return held
     not_before = max(now, opens_at, situation.rest.until if situation.rest else now)
     why, text, remedy = _over(situation, day, now) if day is not None else _unopened(outlook, opens_at, now)
     if due is None and outlook.lonely:
         found = nobody(situation.recipients)
         text, remedy = f"{text}, and {found.text}", found.remedy
-    due = due and _held(outlook, due, not_before)
+    due = due and _by_host(_held(outlook, due, not_before), situation.host)
     return _foretold(why, text, due, not_before=not_before, remedy=remedy)
+
+
+def _by_host(due: Due, host: Hold | None) -> Due:
+    """When it is sent, if its mail server is left alone still when it is due; it may be reached earlier."""
+    if host is None or host.then_by is None or host.then_by <= due.first:
+        return due
+    return Due(first=max(due.first, host.until), last=max(due.last, host.then_by))
 
 
 def _over(situation: Situation, day: DayRow, now: dt.datetime) -> tuple[Why, str, str]:

@@ -87,14 +87,15 @@ def next_due(outlook: Outlook, at: dt.datetime) -> Due | None:
 def _on_next(outlook: Outlook, at: dt.datetime) -> Due | None:
     """On the next day, or one after it: a day that is cut short may owe nothing."""
     for _ in range(DAYS_AHEAD):
-        day = _foreseen(outlook, outlook.following(at))
+        day = foreseen(outlook, outlook.following(at))
         if (due := _on(outlook, day, max(at, day.opens_at))) is not None:
             return due
         outlook, at = replace(outlook, last_day=day), max(at, day.closes_at)
     return None
 
 
-def _foreseen(outlook: Outlook, following: NextDay) -> DayRow:
+def foreseen(outlook: Outlook, following: NextDay) -> DayRow:
+    """That day's row, as it will be when it is opened."""
     return DayRow(
         mailbox_id=outlook.mailbox.id,
         day=following.day,

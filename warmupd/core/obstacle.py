@@ -66,7 +66,7 @@ def obstacles_of(situation: Situation, day: DayRow, due: Due, now: dt.datetime) 
             until=rest.until,
             remedy=rest.remedy or BY_ITSELF,
         )
-    if ((host := situation.host) is not None and host.until > due.first) or (host is not None and due.first <= now):
+    if (host := situation.host) is not None and (host.until > due.first or due.first <= now):
         yield _left_alone(situation, host, now)
     if situation.outlook.lonely and not situation.outlook.answers:
         yield nobody(situation.recipients)
@@ -77,13 +77,19 @@ def obstacles_of(situation: Situation, day: DayRow, due: Due, now: dt.datetime) 
 
 
 def _left_alone(situation: Situation, host: Hold, now: dt.datetime) -> Obstacle:
-    """Each mailbox comes back at a moment of its own: 1.0 to 1.5 times what it had to wait (daemon/schedule.py)."""
-    name, last = situation.outlook.mailbox.smtp_host, host.until + (host.until - host.since) / 2
+    """The mailbox comes back at a moment of its own; when that is, only its worker knows."""
+    name = situation.outlook.mailbox.smtp_host
     text = f"its mail server {name} is left alone for a while: {host.message}"
     if host.until <= now:
         text = f"its mail server {name} was left alone for a while, and one mailbox after the other tries it again"
     until = max(host.until, now)
-    return Obstacle(why=Why.HOST, text=text, until=until, remedy=host.remedy or BY_ITSELF, then_within=last - until)
+    return Obstacle(
+        why=Why.HOST,
+        text=text,
+        until=until,
+        remedy=host.remedy or BY_ITSELF,
+        then_within=(host.then_by or until) - until,
+    )
 
 
 def nobody(recipients: Recipients) -> Obstacle:

@@ -22,13 +22,6 @@ class Budget:
     ramp_day: int
     factors: tuple[tuple[str, int], ...]
 
-    def short_by(self, floor: int) -> str | None:
-        """The factor that took the quota below `floor` to stay there; None when the quota reaches it."""
-        below: str | None = None
-        for word, quota in self.factors:
-            below = None if quota >= floor else below or word
-        return below
-
 
 def ramp_quota(ramp: Ramp, day: int) -> int:
     """What day `day` (1 is the first) of the ramp owes: min(target, start + step * (day - 1))."""

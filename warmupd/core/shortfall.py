@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from warmupd.core.capacity import Shortfall
-from warmupd.core.mailbox import DayRow, Mailbox, MailboxState
+from warmupd.core.mailbox import DayRow, Mailbox, MailboxState, Ramp
 from warmupd.core.opening import next_day
 from warmupd.core.ramp import Budget, ramp_quota
 from warmupd.core.situation import Hold
@@ -84,31 +84,31 @@ class Standing:
 
 def losses_of(standing: Standing, now: dt.datetime) -> tuple[Loss, ...]:
     """Every factor that keeps the mailbox below its minimum today: those of its quota first."""
-    found = [] if standing.budget is None else list(_of_budget(standing.budget, standing.mailbox))
+    found = [] if standing.budget is None else list(budget_losses(standing.budget, standing.mailbox.ramp))
     if standing.day is None:
         return (*found, *_without_a_day(standing, now))
     return (*found, *_of_day(standing, standing.day, now))
+
+
+def budget_losses(budget: Budget, ramp: Ramp) -> Iterator[Loss]:
+    """Each factor of the quota that took something away, and left less than the minimum."""
+    before: int | None = None
+    for word, quota in budget.factors:
+        if quota < ramp.floor and (before is None or quota < before):
+            factor = Factor(word)
+            if factor is Factor.RAMP and quota == ramp.target:
+                factor = Factor.TARGET
+            text = BUDGET_TEXTS[factor]
+            if factor is Factor.RAMP and quota != ramp_quota(ramp, budget.ramp_day):
+                text = "its ramp was lower when its day began"
+            yield Loss(factor=factor, text=text, leaves=quota)
+        before = quota
 
 
 def shortfall_text(losses: Sequence[Loss], floor: int) -> str:
     """All of them in a sentence; "" when there are none."""
     told = "; ".join(f"{loss.text} (leaves {loss.leaves})" for loss in losses)
     return f"below the minimum of {floor}: {told}" if told else ""
-
-
-def _of_budget(budget: Budget, mailbox: Mailbox) -> Iterator[Loss]:
-    """Each factor that took something away, and left less than the minimum."""
-    before: int | None = None
-    for word, quota in budget.factors:
-        if quota < mailbox.ramp.floor and (before is None or quota < before):
-            factor = Factor(word)
-            if factor is Factor.RAMP and quota == mailbox.ramp.target:
-                factor = Factor.TARGET
-            text = BUDGET_TEXTS[factor]
-            if factor is Factor.RAMP and quota != ramp_quota(mailbox.ramp, budget.ramp_day):
-                text = "its ramp was lower when its day began"
-            yield Loss(factor=factor, text=text, leaves=quota)
-        before = quota
 
 
 def _without_a_day(standing: Standing, now: dt.datetime) -> Iterator[Loss]:

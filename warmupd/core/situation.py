@@ -32,6 +32,7 @@ class Hold:
     reason: str  # a short stable word
     message: str = ""  # what the server said, or what we saw
     remedy: str = ""
+    then_by: dt.datetime | None = None  # of a mail server: its mailboxes come back one after the other until then
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

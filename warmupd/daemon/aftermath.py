@@ -57,7 +57,7 @@ class Aftermath:
 
         async def act() -> None:
             if was_left_alone:
-                await host_rests.end_host_rest(self._db, self._worker_id, mailbox.smtp_server)
+                await host_rests.end_host_rest(self._db, self._worker_id, mailbox.smtp_server, at=self._clock.now())
             await self._act(mailbox, job, outcome)
 
         with suppress(TimeoutError):  # then it is learnt anew, by asking the server once more

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.ramp import Budget
+from warmupd.core.shortfall import budget_losses
 from warmupd.daemon.snapshot import Snapshot
 from warmupd.store import reports
 from warmupd.store.database import Database
-
-TARGET = "target"  # beside the factors of a budget: the mailbox's own target is lower than its minimum
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +19,7 @@ class BelowMinimum:
     mailboxes: int
     least: int  # their smallest and their greatest minimum, sends a day
     most: int
-    by: Mapping[str, int]  # factor of the budget, or "target": how many it took below the minimum; most first
+    by: Mapping[str, int]  # factor of `core/shortfall.py`: how many it took below the minimum; most first
 
 
 async def below_minimum(db: Database, snapshot: Snapshot) -> BelowMinimum | None:
@@ -57,5 +56,5 @@ def _words(
             budget = upcoming.budget
         else:
             continue
-        word = budget.short_by(mailbox.ramp.floor) or "ramp"
-        yield TARGET if word == "ramp" and mailbox.ramp.target < mailbox.ramp.floor else word
+        if (loss := next(budget_losses(budget, mailbox.ramp), None)) is not None:
+            yield loss.factor

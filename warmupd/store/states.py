@@ -131,18 +131,12 @@ async def resume_mailbox(
     unless `into` says otherwise.
     """
     row = await db.fetchrow(
-        """
-        SELECT m.state, (SELECT CASE WHEN c.became = ANY ($2) THEN c.became ELSE c.was END FROM state_changes c
-                         WHERE c.subject = 'mailbox' AND c.subject_id = m.id::text AND c.what = 'state'
-                           AND (c.became = ANY ($2) OR c.was = ANY ($2)) ORDER BY c.id DESC LIMIT 1) AS last
-        FROM mailboxes m WHERE m.id = $1
-        """,
-        mailbox_id,
-        [state.value for state in MailboxState if state.sends],
+        "SELECT state, took_part_as(id) AS last FROM mailboxes WHERE id = $1 AND state <> 'REMOVED'", mailbox_id
     )
-    now = MailboxState(row["state"]) if row is not None else MailboxState.REMOVED
-    last = MailboxState(row["last"]) if row is not None and row["last"] else MailboxState.ACTIVE
-    wanted = into or (now if now.sends else last)
+    if row is None:
+        return None, MailboxState.REMOVED
+    now = MailboxState(row["state"])
+    wanted = into or (now if now.sends else MailboxState(row["last"]))
     return await change_state(db, mailbox_id, wanted, actor=actor, reason=reason, at=at), wanted
 
 
@@ -251,7 +245,7 @@ async def end_suspensions(db: Database, *, at: dt.datetime) -> list[int]:
     rows = await db.fetch(
         """
         WITH due AS (
-            SELECT id, health, health = 'SUSPENDED' AS unhealthy, state_before(id, 'SUSPENDED') AS state FROM mailboxes
+            SELECT id, health, health = 'SUSPENDED' AS unhealthy, took_part_as(id) AS state FROM mailboxes
             WHERE state = 'SUSPENDED' AND state_until <= $1 ORDER BY id FOR UPDATE
         ), over AS (
             UPDATE mailboxes m
