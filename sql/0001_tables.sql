@@ -206,10 +206,13 @@ CREATE TABLE warmup_jobs (
            OR (attempt_token IS NOT NULL AND picked_at IS NOT NULL AND send_by IS NOT NULL AND local_day IS NOT NULL)),
     CHECK ((completed_at IS NOT NULL) = (status IN ('SENT', 'REPLIED', 'FAILED')))
 ) PARTITION BY RANGE (day);
+-- What a mailbox should have received.
+CREATE INDEX warmup_jobs_received ON warmup_jobs (recipient_id);
 -- Narrow on purpose: only what is open. Finding work in flight must not scan the day.
 CREATE INDEX warmup_jobs_open ON warmup_jobs (mailbox_id) WHERE status IN ('PENDING', 'PROCESSING', 'UNKNOWN');
 
--- A warmup message found in its recipient's mailbox, and what is to be done with it. One row a message, for ever.
+-- A warmup message found in its recipient's mailbox, and what is to be done with it. One row a message, for ever. A row
+-- that says MISSING is of a message that was looked for in vain: it has no place, and gives way to a find.
 CREATE TABLE sightings (
     job_day        date NOT NULL,
     job_id         bigint NOT NULL,
@@ -275,7 +278,9 @@ CREATE TRIGGER mailboxes_pool AFTER INSERT OR UPDATE OF pool_id, user_id ON mail
 -- A hint for the daemon; what it misses, its resync finds.
 CREATE FUNCTION tell_mailbox_changed() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    PERFORM pg_notify('warmupd_mailbox', NEW.id::text);
+    IF TG_OP = 'INSERT' OR NEW.changed_at <> OLD.changed_at THEN
+        PERFORM pg_notify('warmupd_mailbox', NEW.id::text);
+    END IF;
     RETURN NULL;
 END $$;
 CREATE TRIGGER mailboxes_changed AFTER INSERT OR UPDATE OF changed_at ON mailboxes
@@ -302,6 +307,7 @@ CREATE TABLE settings (
     mailbox_gap_seconds    double precision NOT NULL DEFAULT 120 CHECK (mailbox_gap_seconds >= 0),
     send_within_seconds    double precision NOT NULL DEFAULT 5 CHECK (send_within_seconds > 0),
     slack_seconds          double precision NOT NULL DEFAULT 5 CHECK (slack_seconds BETWEEN 0 AND 60),
+    triggered_at           timestamptz NOT NULL DEFAULT '-infinity',  -- when all workers were last told to read everything anew
     changed_at             timestamptz NOT NULL DEFAULT now()
 );
 INSERT INTO settings DEFAULT VALUES;
@@ -312,10 +318,15 @@ CREATE TABLE workers (
     http_address   text NOT NULL DEFAULT '',
     version        text NOT NULL DEFAULT '',
     limits         jsonb NOT NULL DEFAULT '{}',            -- as its configuration says; doctor compares them
+    wants          integer,                                -- the one slot that it is for; NULL: its share of all
+    lease          interval NOT NULL DEFAULT '30 seconds', -- it is believed alive so long after it was seen
     started_at     timestamptz NOT NULL,
     seen_at        timestamptz NOT NULL,
-    stopped_at     timestamptz,
+    stopped_at     timestamptz,                            -- it reserves nothing more, or has ended
     demand         integer NOT NULL DEFAULT 0,             -- entries that were due at its last reserve
+    queue_depth    integer NOT NULL DEFAULT 0,             -- due sends, without those that a cap holds: for who scales
+    oldest_due_seconds real NOT NULL DEFAULT 0,            -- for which the longest of them has waited for its turn
+    in_flight      integer NOT NULL DEFAULT 0,             -- sends under way
     batch_id       uuid,                                   -- the last reserve, and
     batch_answer   jsonb                                   -- its answer, denials included
 ) WITH (fillfactor = 50);
@@ -344,6 +355,30 @@ CREATE TABLE slots (
     PRIMARY KEY (worker_count, slot)
 ) WITH (fillfactor = 50);
 INSERT INTO slots (worker_count, slot) SELECT 64, generate_series(0, 63);
+
+-- Hints for all workers, rare ones: NOTIFY takes a lock of the whole server at commit. Never at a reserve or a renewal.
+CREATE FUNCTION tell_settings_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('warmupd_fleet', CASE
+        WHEN NEW.worker_count <> OLD.worker_count THEN 'slots'
+        WHEN NEW.sending_stopped <> OLD.sending_stopped THEN CASE WHEN NEW.sending_stopped THEN 'stop' ELSE 'start' END
+        WHEN to_jsonb(NEW) -> 'triggered_at' IS DISTINCT FROM to_jsonb(OLD) -> 'triggered_at' THEN 'trigger'
+        ELSE 'limits' END);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER settings_changed AFTER UPDATE ON settings
+    FOR EACH ROW WHEN (NEW.* IS DISTINCT FROM OLD.*) EXECUTE FUNCTION tell_settings_changed();
+
+CREATE FUNCTION tell_fleet() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('warmupd_fleet', TG_ARGV[0]);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER slots_given_back AFTER UPDATE OF lease_until ON slots
+    FOR EACH ROW WHEN (NEW.lease_until = '-infinity' AND OLD.lease_until > '-infinity') EXECUTE FUNCTION tell_fleet('slots');
+CREATE TRIGGER workers_come AFTER INSERT ON workers FOR EACH ROW EXECUTE FUNCTION tell_fleet('workers');
+CREATE TRIGGER workers_go AFTER UPDATE OF stopped_at ON workers
+    FOR EACH ROW WHEN (NEW.stopped_at IS DISTINCT FROM OLD.stopped_at) EXECUTE FUNCTION tell_fleet('workers');
 
 -- Sliding windows: how many grants there were up to each second and half minute, the newest last (see ring_used). Guarded
 -- by the one advisory lock of reserve.

@@ -35,6 +35,7 @@ DECLARE
     result text[];
     changed text[];  -- as `result`, but only what changed now
     recipients bigint[];
+    senders bigint[];
     parent_days date[];
     parent_ids bigint[];
     unseen bigint[];
@@ -98,10 +99,11 @@ BEGIN
         WHERE d.mailbox_id = m.mailbox_id AND d.day = m.local_day
     )
     SELECT array_agg(k.becomes::text ORDER BY k.ord), array_agg(k.recipient_id ORDER BY k.ord),
+           array_agg(DISTINCT k.mailbox_id) FILTER (WHERE k.open AND k.becomes = 'UNKNOWN'),
            array_agg(CASE WHEN k.open THEN k.becomes::text END ORDER BY k.ord),
            array_agg(k.parent_day) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL),
            array_agg(k.parent_id) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL)
-    INTO result, recipients, changed, parent_days, parent_ids
+    INTO result, recipients, senders, changed, parent_days, parent_ids
     FROM known k;
 
     IF parent_ids IS NOT NULL THEN
@@ -111,14 +113,14 @@ BEGIN
     END IF;
 
     -- Who has yet to prove the address is visited within minutes of the first messages, and so is, in all folders, whose
-    -- message has an unknown fate.
+    -- message has an unknown fate; its sender too, whose server may have kept a copy.
     SELECT array_agg(DISTINCT a.id) FILTER (WHERE a.became = 'UNKNOWN'),
            array_agg(DISTINCT a.id) FILTER (WHERE a.became = 'SENT' AND f.proven_at IS NULL)
     INTO unseen, unproven
     FROM unnest(recipients, changed) AS a(id, became) JOIN proofs f ON f.mailbox_id = a.id
     WHERE a.became IN ('SENT', 'UNKNOWN');
     IF unseen IS NOT NULL OR unproven IS NOT NULL THEN
-        PERFORM hasten_visits(unseen || unproven, coalesce(unseen, '{}'), v_now + interval '3 minutes');
+        PERFORM hasten_visits(unseen || unproven || senders, coalesce(unseen, '{}'), v_now + interval '3 minutes');
     END IF;
 
     -- Messages that never arrived do not count against a recipient who has yet to prove the address.
@@ -143,13 +145,15 @@ BEGIN
     WHERE v.mailbox_id = ANY (ids);
 END $$;
 
--- Reap: reserved jobs whose time is long over lost their outcome. Their recipients are visited soon, all folders.
+-- Reap: reserved jobs whose time is long over lost their outcome. Their recipients are visited soon, all folders, and
+-- their senders.
 -- `grace` is what the conversation may take after send_by. Returns the number.
 CREATE FUNCTION reap_jobs(grace interval, look_within interval, p_now timestamptz DEFAULT NULL) RETURNS integer
     LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
     recipients bigint[];
+    senders bigint[];
 BEGIN
     WITH lost AS (
         SELECT day, id FROM warmup_jobs
@@ -158,10 +162,10 @@ BEGIN
     ), gone AS (
         UPDATE warmup_jobs j SET status = 'UNKNOWN', outcome = 'reaped', error_message = 'the worker was lost while sending'
         FROM lost WHERE j.day = lost.day AND j.id = lost.id
-        RETURNING j.recipient_id
+        RETURNING j.recipient_id, j.mailbox_id
     )
-    SELECT coalesce(array_agg(recipient_id), '{}') INTO recipients FROM gone;
-    PERFORM hasten_visits(recipients, recipients, v_now + look_within);
+    SELECT coalesce(array_agg(recipient_id), '{}'), array_agg(mailbox_id) INTO recipients, senders FROM gone;
+    PERFORM hasten_visits(recipients || senders, recipients, v_now + look_within);
     RETURN cardinality(recipients);
 END $$;
 
@@ -206,19 +210,26 @@ BEGIN
     RETURN end_jobs(days, ids, 'PENDING', 'window_over', 'its window closed before it could be sent', v_now);
 END $$;
 
--- UNKNOWN ends as FAILED once complete visits have not found the message for `patience` since it was sent. Its place in
--- the day is never given back; a later sighting still makes it SENT.
+-- UNKNOWN ends as FAILED once a complete visit has not found the message `patience` after it was sent. Its place in the
+-- day is never given back; a later sighting still makes it SENT. A recipient that cannot be visited must not hold it for
+-- ever: after three times the patience it ends all the same, and says so.
 CREATE FUNCTION give_up_unknown(patience interval, p_now timestamptz DEFAULT NULL) RETURNS integer
     LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
     v_now timestamptz := coalesce(p_now, clock_timestamp());
-    days date[];
-    ids bigint[];
+    ended integer := 0;
+    ends record;
 BEGIN
-    SELECT array_agg(j.day), array_agg(j.id) INTO days, ids
-    FROM warmup_jobs j JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
-    WHERE j.status = 'UNKNOWN' AND j.picked_at + patience < v_now
-      AND (v.everywhere_at > j.picked_at + patience
-           OR j.picked_at + 3 * patience < v_now);  -- a recipient that cannot be visited must not hold it for ever
-    RETURN end_jobs(days, ids, 'UNKNOWN', 'unverified', 'not found in the mailbox of its recipient', v_now);
+    FOR ends IN
+        SELECT v.everywhere_at > j.picked_at + patience AS looked, array_agg(j.day) AS days, array_agg(j.id) AS ids
+        FROM warmup_jobs j JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
+        WHERE j.status = 'UNKNOWN' AND j.picked_at + patience < v_now
+          AND (v.everywhere_at > j.picked_at + patience OR j.picked_at + 3 * patience < v_now)
+        GROUP BY 1
+    LOOP
+        ended := ended + end_jobs(ends.days, ends.ids, 'UNKNOWN', 'unverified',
+            CASE WHEN ends.looked THEN 'not found in the mailbox of its recipient'
+            ELSE 'the mailbox of its recipient could not be looked into' END, v_now);
+    END LOOP;
+    RETURN ended;
 END $$;

@@ -1,3 +1,15 @@
+-- What visits find. Of two visitors of one mailbox only the owner of its slot may write it down: others are refused.
+CREATE FUNCTION hold_slot(p_mailbox bigint, p_slot integer, p_epoch bigint) RETURNS void
+    LANGUAGE plpgsql VOLATILE AS $$
+BEGIN
+    PERFORM 1 FROM slots s JOIN settings c ON s.worker_count = c.worker_count
+        WHERE s.slot = p_slot AND s.epoch = p_epoch AND p_slot = mailbox_hash(p_mailbox) % c.worker_count
+        FOR KEY SHARE OF s;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'slot % is no longer held by epoch %', p_slot, p_epoch USING ERRCODE = 'WU001';
+    END IF;
+END $$;
+
 -- Sightings: what a visit found. One statement records the message, its proof, its truth and its answer.
 --
 -- A message counts only where its job says it belongs: a copy that turns up in another mailbox is ignored. The slot's
@@ -16,12 +28,7 @@ DECLARE
     v_now timestamptz;
     result text[];
 BEGIN
-    PERFORM 1 FROM slots s JOIN settings c ON s.worker_count = c.worker_count
-        WHERE s.slot = p_slot AND s.epoch = p_epoch AND p_slot = mailbox_hash(p_recipient) % c.worker_count
-        FOR KEY SHARE OF s;
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'slot % is no longer held by epoch %', p_slot, p_epoch USING ERRCODE = 'WU001';
-    END IF;
+    PERFORM hold_slot(p_recipient, p_slot, p_epoch);
     PERFORM 1 FROM mailbox_days d
         WHERE (d.mailbox_id, d.day) IN (
             SELECT j.mailbox_id, j.local_day FROM warmup_jobs j
@@ -43,12 +50,17 @@ BEGIN
         JOIN warmup_jobs j ON j.day = a.job_day AND j.id = a.job_id AND j.recipient_id = p_recipient
         WHERE j.attempt_token IS NOT NULL  -- a job that was never reserved cannot have arrived
     ), fresh AS (
-        INSERT INTO sightings (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity, uid,
-                               message_id, thread_depth, star, rescue, answer_at, next_at, file_at, delete_at)
+        INSERT INTO sightings AS s (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity,
+                                    uid, message_id, thread_depth, star, rescue, answer_at, next_at, file_at, delete_at)
         SELECT job_day, job_id, p_recipient, sender_id, placement, v_now, p_epoch, folder, uidvalidity, uid, message_id,
                thread_depth, star, rescue, answer_at, v_now, file_at, delete_at
         FROM found
-        ON CONFLICT DO NOTHING
+        ON CONFLICT (job_day, job_id) DO UPDATE  -- it was missing, and has come after all
+            SET placement = excluded.placement, seen_at = excluded.seen_at, epoch = excluded.epoch, folder = excluded.folder,
+                uidvalidity = excluded.uidvalidity, uid = excluded.uid, message_id = excluded.message_id,
+                star = excluded.star, rescue = excluded.rescue, answer_at = excluded.answer_at,
+                next_at = excluded.next_at, file_at = excluded.file_at, delete_at = excluded.delete_at
+            WHERE s.placement = 'MISSING'
         RETURNING job_day, job_id, placement
     ), truth AS MATERIALIZED (
         -- Seen is sent, even before its sender has told how it ended. A job that waits for a retry is not sent again; one
@@ -93,4 +105,79 @@ BEGIN
     UPDATE proofs SET proven_at = coalesce(proven_at, v_now), unproven_sends = 0, refused_to = NULL, refused_at = NULL
         WHERE mailbox_id = p_recipient AND (proven_at IS NULL OR refused_to IS NOT NULL) AND 'new' = ANY (result);
     RETURN coalesce(result, '{}');
+END $$;
+
+-- The sender's own folder of sent mail: a copy there says that its server took the message. Such a job is SENT, though
+-- nobody knows where it landed. Only what is UNKNOWN or was given up as such: a job that is under way will be settled, and
+-- a reply that the server gave counts more than its copy. Fenced like the sightings, by the sender's slot.
+-- Returns how many jobs are SENT by it.
+CREATE FUNCTION confirm_sent(
+    p_sender bigint, p_slot integer, p_epoch bigint, p_job_days date[], p_job_ids bigint[], p_now timestamptz DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+    SET enable_seqscan = off  -- see settle_sends
+AS $$
+DECLARE
+    v_now timestamptz;
+    confirmed integer;
+BEGIN
+    PERFORM hold_slot(p_sender, p_slot, p_epoch);
+    PERFORM 1 FROM mailbox_days d
+        WHERE d.mailbox_id = p_sender AND d.day IN (
+            SELECT j.local_day FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id))
+        ORDER BY d.day FOR UPDATE;
+    PERFORM 1 FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
+        ORDER BY j.day, j.id FOR UPDATE OF j;
+    v_now := coalesce(p_now, clock_timestamp());
+
+    WITH truth AS MATERIALIZED (
+        SELECT DISTINCT j.day, j.id, j.local_day, j.kind, j.parent_day, j.parent_id, j.status
+        FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
+        WHERE j.mailbox_id = p_sender
+          AND (j.status = 'UNKNOWN' OR (j.status = 'FAILED' AND j.outcome = 'unverified'))
+    ), corrected AS (
+        UPDATE warmup_jobs j SET status = 'SENT', completed_at = v_now, outcome = 'in_sent_folder'
+        FROM truth t WHERE j.day = t.day AND j.id = t.id
+    ), parents AS (
+        UPDATE warmup_jobs j SET status = 'REPLIED'
+        FROM truth t WHERE t.kind = 'REPLY' AND j.day = t.parent_day AND j.id = t.parent_id AND j.status = 'SENT'
+    ), counted AS (
+        UPDATE mailbox_days d SET sent = d.sent + c.n, failed = greatest(d.failed - c.unverified, 0)  -- they kept their places
+        FROM (SELECT local_day, count(*) AS n, count(*) FILTER (WHERE status = 'FAILED') AS unverified
+              FROM truth GROUP BY 1) AS c
+        WHERE d.mailbox_id = p_sender AND d.day = c.local_day
+    )
+    SELECT count(*) INTO confirmed FROM truth;
+    RETURN confirmed;
+END $$;
+
+-- What was sent to a mailbox `grace` before a complete visit to it began, on `p_since` or later, and has not been found by
+-- it or before it, is MISSING. That is shown, and held against nobody: an owner may have deleted it before we looked. A
+-- later find turns it into where the message lies. Returns how many are new.
+CREATE FUNCTION record_missing(
+    p_recipient bigint, p_slot integer, p_epoch bigint, p_began timestamptz, grace interval, p_since date,
+    p_now timestamptz DEFAULT NULL
+) RETURNS integer
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+    SET enable_seqscan = off  -- see settle_sends
+AS $$
+DECLARE
+    v_now timestamptz;
+    missed integer;
+BEGIN
+    PERFORM hold_slot(p_recipient, p_slot, p_epoch);
+    v_now := coalesce(p_now, clock_timestamp());
+    INSERT INTO sightings (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity, uid,
+                           message_id, thread_depth, star, rescue, file_at, delete_at)
+    SELECT j.day, j.id, p_recipient, j.mailbox_id, 'MISSING', v_now, p_epoch, '', 0, 0, '', j.thread_depth, false, false,
+           v_now, v_now
+    FROM warmup_jobs j
+    WHERE j.recipient_id = p_recipient AND j.day >= p_since AND j.status IN ('SENT', 'REPLIED')
+      AND j.completed_at < p_began - grace
+      AND NOT EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id)
+    ON CONFLICT DO NOTHING;
+    GET DIAGNOSTICS missed = ROW_COUNT;
+    RETURN missed;
 END $$;

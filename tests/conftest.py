@@ -23,17 +23,19 @@ T = TypeVar("T")
 
 settings.register_profile("deep", max_examples=150, stateful_step_count=60, deadline=None, print_blob=True)
 
+NEED_PROGRAMS = ("realmail", "ha")  # markers of tests that need what pip does not bring
+
 _numbers = count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--require-real", action="store_true", help="a skipped test with the marker realmail has failed")
+    parser.addoption("--require-real", action="store_true", help="skipped tests marked realmail or ha have failed")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     report: pytest.TestReport = yield
-    required = item.config.getoption("--require-real") and item.get_closest_marker("realmail") is not None
+    required = item.config.getoption("--require-real") and any(item.get_closest_marker(name) for name in NEED_PROGRAMS)
     if required and report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
         report.longrepr = f"skipped although --require-real was given: {report.longreprtext}"

@@ -81,11 +81,11 @@ class Program:
 
 
 class Daemon:
-    """`warmupd run`, and its log line by line."""
+    """`warmupd run`, or another command that goes on until it is stopped, and its log line by line."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, *arguments: str, command: str = "run") -> None:
         self._process = subprocess.Popen(
-            [*COMMAND, "run"],
+            [*COMMAND, command, *arguments],
             cwd=program.directory,
             env=program.environment,
             stdout=subprocess.DEVNULL,
@@ -152,12 +152,12 @@ def program(data_dir: Path) -> Program:
 
 
 @pytest.fixture
-def start(program: Program) -> Iterator[Callable[[], Daemon]]:
+def start(program: Program) -> Iterator[Callable[..., Daemon]]:
     """Starts daemons, and sees to it that none outlives the test."""
     started: list[Daemon] = []
 
-    def begin() -> Daemon:
-        started.append(Daemon(program))
+    def begin(*arguments: str, command: str = "run") -> Daemon:
+        started.append(Daemon(program, *arguments, command=command))
         return started[-1]
 
     yield begin

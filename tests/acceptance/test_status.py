@@ -90,3 +90,25 @@ def test_setting_that_cannot_carry_the_quotas_is_named(at_noon: Console) -> None
     assert facts(at_noon)["Capacity"] == "too little, by limits.user_per_hour: see below"
     assert re.search(r"limits.user_per_hour = 5 carries 8[05] of 120 sends of owner@example.com", printed)
     assert "raise limits.user_per_hour, or give the user a plan with more" in printed
+
+
+def test_lost_outcomes_are_told_with_their_age(at_noon: Console) -> None:
+    for name in ("one", "two"):
+        at_noon.add(f"{name}@north.test")
+    assert "Lost" not in facts(at_noon)
+    at_noon.execute(
+        "SELECT make_partitions((now() AT TIME ZONE 'UTC')::date - 4, (now() AT TIME ZONE 'UTC')::date)",
+        "INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, local_day, scheduled_for,"
+        " attempt_token, picked_at, send_by, thread_seed, created_at)"
+        " SELECT (o.at AT TIME ZONE 'UTC')::date, 'WARMUP', 'UNKNOWN', a.id, a.user_id, b.id, o.at::date, o.at,"
+        " gen_random_uuid(), o.at, o.at, 1, o.at"
+        " FROM mailboxes a, mailboxes b, (SELECT now() - interval '72 hours' AS at) AS o"
+        " WHERE a.address = 'one@north.test' AND b.address = 'two@north.test'",
+    )
+    open_day(at_noon, "one@north.test", quota=30, sent=3, factors=[("ramp", 30)])
+    assert facts(at_noon)["Lost"] == "track 1 send being looked for, the oldest for 3 days"
+    told = json.loads(at_noon.did("status", "--json"))
+    assert told["unknown"]["open"] == 1
+    assert 259_200 <= told["unknown"]["oldest_seconds"] < 259_300
+    assert "a lost outcome has been looked for since 72 h" in told["reasons"]
+    assert "1 unknown (looked for, the oldest for 3 days)" in " ".join(at_noon.did("explain", "one@north.test").split())

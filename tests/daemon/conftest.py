@@ -25,6 +25,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Library, "load", LOAD)
     monkeypatch.setattr(patience, "PAUSE", 0.01)
     monkeypatch.setattr(app, "WATCH_EVERY", 3600.0)  # the tests look themselves
+    monkeypatch.setattr(app, "FLEET_EVERY", 3600.0)
     monkeypatch.setattr(housekeeping, "EVERY", 1800.0)
     monkeypatch.setattr(shard, "LONGEST_WAIT", 1800.0)
 

@@ -63,6 +63,7 @@ class ModelServer:
         self.tries: list[Try] = []
         self.taken: list[Taken] = []
         self.at_once = 0
+        self.hanging = 0  # deliveries that wait for their gate
         self.most_at_once: dict[str, int] = {}  # by host
         self._now_at: dict[str, int] = {}
         self._begun = asyncio.Event()
@@ -114,7 +115,9 @@ class ModelServer:
             self._take(account, message, mail_at)
         await self._clock.sleep(answer.body_takes)
         if answer.gate is not None:
+            self.hanging += 1
             await answer.gate.wait()
+            self.hanging -= 1
         return answer.reply
 
     def _take(self, account: Account, message: Message, mail_at: float) -> None:

@@ -17,6 +17,7 @@ from warmupd.sandbox.violations import Promises, Violations, count_violations
 from warmupd.store.database import Database
 from warmupd.store.evidence import load_reservations
 from warmupd.store.ledger import load_day_entries, load_ledger
+from warmupd.store.listening import Listener
 
 BEGIN = dt.datetime(2027, 3, 1, 5, 30, tzinfo=dt.UTC)  # a Monday, half an hour before windows in UTC open
 PATIENCE = 30.0  # real seconds until a test that hangs is a failure
@@ -72,10 +73,16 @@ class Rig:
 
     @asynccontextmanager
     async def running(
-        self, overrides: Mapping[str, object] | None = None, *, db: Any = None, visits: bool = False, real: bool = False
+        self,
+        overrides: Mapping[str, object] | None = None,
+        *,
+        db: Any = None,
+        visits: bool = False,
+        real: bool = False,
+        listens: bool = False,
     ) -> AsyncIterator[Worker]:
         """A worker at work, stopped in order at the end."""
-        worker = self.build(overrides or {}, db=db, visits=visits, real=real)
+        worker = self.build(overrides or {}, db=db, visits=visits, real=real, listens=listens)
         await self.start(worker)
         try:
             yield worker
@@ -101,7 +108,13 @@ class Rig:
             await self.halt()  # the first, unless it was killed
 
     def build(
-        self, overrides: Mapping[str, object], *, db: Any = None, visits: bool = False, real: bool = False
+        self,
+        overrides: Mapping[str, object],
+        *,
+        db: Any = None,
+        visits: bool = False,
+        real: bool = False,
+        listens: bool = False,
     ) -> Worker:
         worker = Worker(
             self.config(overrides),
@@ -110,6 +123,7 @@ class Rig:
             rng=Random(next(self._seeds)),
             courier=None if real else self.server,
             stop_patience=0.5,
+            listener=Listener(db or self.db, self.clock) if listens else None,
         )
         if not visits:
             worker.engager = NoVisits()  # type: ignore[assignment]  # a model of it

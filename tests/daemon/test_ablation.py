@@ -7,19 +7,30 @@ from typing import Any
 import pytest
 
 from tests.ablation import take_out
+from tests.daemon import test_fencing as of_fencing
 from tests.daemon import test_health as of_health
 from tests.daemon import test_logins as of_logins
 from tests.daemon import test_outcomes as of_outcomes
 from tests.daemon import test_recipients as of_recipients
+from tests.daemon import test_shares as of_shares
+from tests.daemon import test_unknowns as of_unknowns
 from tests.daemon import test_visits as of_visits
+from tests.daemon.fleet import Fleet
 from tests.daemon.model import says
 from tests.daemon.rig import Rig
+from warmupd.core.share import share_of
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.checkup import Checkup
+from warmupd.daemon.engager import Engager
+from warmupd.daemon.fleet_watch import FleetWatch
 from warmupd.daemon.housekeeping import Housekeeping
+from warmupd.daemon.leases import Leases
 from warmupd.daemon.revisits import Revisits
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Sender
+from warmupd.daemon.sends import Sends
+
+pytestmark = pytest.mark.ablation
 
 pytestmark = pytest.mark.ablation
 
@@ -87,6 +98,12 @@ DEEDS: list[Deed] = [
     ),
     (Revisits._refused, "del self._refusals[mailbox.id]", "pass", partial(IMAP, state="ACTIVE", most=2)),
     (Revisits.after_failure, "not self._refusals[mailbox.id]", "True", partial(IMAP, state="PAUSED", most=6)),
+    (
+        Engager._look_and_treat,
+        "if due.lost:",
+        "if False:",
+        of_unknowns.test_senders_own_copy_says_within_minutes_that_it_was_sent,
+    ),
     (Aftermath._spare, "if twice and", "if", of_recipients.test_address_that_one_sender_was_refused_is_kept),
     (
         Aftermath._spare,
@@ -103,14 +120,67 @@ DEEDS: list[Deed] = [
 ]
 
 
+def _of_fleet(test: Callable[[Fleet], Awaitable[None]]) -> Callable[[Rig], Awaitable[None]]:
+    return lambda rig: test(of_shares.fleet_of(rig))
+
+
+IN_ITS_MIDDLE = of_outcomes.test_lease_lost_in_the_middle_stops_the_send
+JOINING = _of_fleet(of_shares.test_joining_worker_gets_its_share_without_waiting_for_a_lease)
+BEFORE_BODY = _of_fleet(partial(of_fencing.stopped_in_its_middle, step="rcpt_takes"))
+LEASES: list[Deed] = [
+    (Sends._send, "self._leases.trusts(mailbox, epoch)", "True", IN_ITS_MIDDLE),
+    (Sends._send, "self._leases.trusts(mailbox, epoch)", "True", BEFORE_BODY),
+    (Sender._deliver, "None if trusted() else Trouble.DOUBT", "None", IN_ITS_MIDDLE),
+    (Leases.trusts, "sure and ", "", BEFORE_BODY),
+    (share_of, "divmod(slots, len(autos))", "(slots, 0)", JOINING),
+    (
+        Leases._intend,
+        "intend_one(kept, slot=self._only, count=view.count)",
+        "Intent(keep=kept, give={}, claim=0)",
+        _of_fleet(of_shares.test_second_worker_of_a_number_stands_by_and_takes_over),
+    ),
+    (
+        Leases._claim,
+        "but=() if one else view.wanted",
+        "but=()",
+        _of_fleet(of_shares.test_slots_of_numbered_workers_are_left_to_them),
+    ),
+    (
+        Leases.end,
+        "self.hasten()",
+        "pass",
+        _of_fleet(of_shares.test_slot_with_a_send_under_way_is_handed_over_after_its_end),
+    ),
+    (FleetWatch.look, "self._leases.hasten()", "pass", JOINING),
+    (
+        Leases._renew,
+        "await self.register()",
+        "pass",
+        _of_fleet(of_shares.test_worker_that_was_taken_for_dead_registers_anew),
+    ),
+    (
+        Schedule.rebuild,
+        "if afresh else",
+        "if False else",
+        _of_fleet(of_shares.test_trigger_reads_everything_anew_and_plans_afresh),
+    ),
+]
+
+
 def _name(deed: Deed) -> str:
     function, safeguard, *_ = deed
     return f"{function.__qualname__}-{safeguard}"
 
 
-@pytest.mark.parametrize("deed", DEEDS, ids=_name)
+@pytest.mark.parametrize("deed", [*DEEDS, *LEASES], ids=_name)
 async def test_deed_is_missed(rig: Rig, monkeypatch: pytest.MonkeyPatch, deed: Deed) -> None:
     function, safeguard, nothing, test = deed
     take_out(monkeypatch, function, safeguard, nothing)
     with pytest.raises(FOUND):
         await test(rig)
+
+
+async def test_only_complete_visits_miss_anything(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    take_out(monkeypatch, Engager._visit, "if due.everywhere and look.complete:", "if True:")
+    with pytest.raises(FOUND):
+        await of_unknowns.test_visit_that_was_cut_short_misses_nothing(rig, monkeypatch)

@@ -17,6 +17,7 @@ class Worker:
 
     trusted = True
     slots = 64
+    standing_by = ""
     away = False
 
     async def check_database(self) -> None:
@@ -66,8 +67,10 @@ async def test_readyz_says_why_not(worker: Worker, here: httpx.AsyncClient) -> N
 
 
 async def test_worker_without_a_slot_is_not_ready(worker: Worker, here: httpx.AsyncClient) -> None:
-    worker.slots = 0
-    assert (await here.get("/readyz")).status_code == 503
+    worker.slots, worker.standing_by = 0, "slot 3 is held by another worker"
+    answer = await here.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["reasons"] == ["it stands by: slot 3 is held by another worker"]
 
 
 @pytest.mark.parametrize("client", ["127.0.0.1", "::1", "::ffff:127.0.0.1"])

@@ -203,11 +203,22 @@ async def test_sent_copies_are_told_apart(mail: Mail, visit: Open) -> None:
     await mail.plant("Archive", letter(1, sender=ADDRESS.upper()))
     async with visit(mail) as here:
         default = await here.look([], since=SINCE)
-        sent = await here.look([], since=SINCE, look_sent=True)
+        sent = await here.look_into_sent(since=SINCE)
         everywhere = await here.look([], since=SINCE, everywhere=True)
     assert default.found == []
-    assert [(found.folder, found.role) for found in sent.found] == [("Sent", FolderRole.SENT)]
+    assert [(found.folder, found.role) for found in sent] == [("Sent", FolderRole.SENT)]
     assert [(found.folder, found.role) for found in everywhere.found] == [("Archive", FolderRole.SENT)]
+
+
+async def test_folder_of_sent_mail_goes_by_its_flag_and_only_headers_are_read(mail: Mail, visit: Open) -> None:
+    await mail.plant("Sent Items", letter(1, sender=ADDRESS))  # a known name, without the flag
+    await mail.plant("Sent", letter(2, sender=ADDRESS))
+    await mail.plant("Sent", b"From: ann@one.test\r\nMessage-ID: <her-own@one.test>\r\n\r\nprivate\r\n")
+    before = await mail.contents()
+    async with visit(mail) as here:
+        sent = [await here.look_into_sent(since=SINCE) for _ in range(2)]
+    assert [[found.token.job_id for found in each] for each in sent] == [[2], [2]]
+    assert await mail.contents() == before
 
 
 @pytest.mark.parametrize("name", ["Mein Müll", 'so "called" junk', "R&D \\ 垃圾", "Bin/It"])

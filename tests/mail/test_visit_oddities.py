@@ -189,6 +189,13 @@ async def test_a_mailbox_without_junk_folder_says_so(start: Start, visit: Open) 
         assert (await here.look([], since=SINCE)).junk_folder is None
 
 
+@pytest.mark.parametrize("listed", ["* LIST () NIL INBOX", "* LIST () NIL INBOX\n* LIST () NIL Sent"])
+async def test_no_folder_of_sent_mail_or_a_forbidden_one_is_no_error(start: Start, visit: Open, listed: str) -> None:
+    server = await start(LIST=f"{listed}\n{{tag}} OK", EXAMINE="{tag} NO not for you")
+    async with visit(server) as here:
+        assert await here.look_into_sent(since=SINCE) == []
+
+
 async def test_without_move_a_message_is_copied_and_expunged_alone(start: Start, visit: Open) -> None:
     server = await start(
         capabilities="IMAP4rev1 UIDPLUS",

@@ -42,6 +42,9 @@ QUERIES = {
             FROM sightings s JOIN warmup_jobs j ON j.day = s.job_day AND j.id = s.job_id GROUP BY 1, 2
         ) AS s USING (mailbox_id, day)
         WHERE (d.inbox, d.spam, d.other) <> (coalesce(s.inbox, 0), coalesce(s.spam, 0), coalesce(s.other, 0))""",
+    "a message is missing that was never sent": """
+        SELECT j.id FROM sightings s JOIN warmup_jobs j ON j.day = s.job_day AND j.id = s.job_id
+        WHERE s.placement = 'MISSING' AND j.status IN ('PENDING', 'PROCESSING', 'UNKNOWN')""",
     "I7 a mailbox and day has more accepted messages or attempts than it may": f"""
         SELECT d.mailbox_id FROM mailbox_days d LEFT JOIN warmup_jobs j
             ON j.mailbox_id = d.mailbox_id AND j.local_day = d.day AND ({_ACCEPTED})

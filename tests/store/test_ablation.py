@@ -26,7 +26,7 @@ from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import accounts, bands, days, slots, states, visits
+from warmupd.store import accounts, bands, days, fleet, sightings, slots, states, visits
 
 pytestmark = pytest.mark.ablation
 
@@ -194,7 +194,6 @@ SETTLE: list[tuple[str, str, Test]] = [
     ("SET status = 'REPLIED'", "SET topic = j.topic", of_settle.test_answer_settles_its_parent_as_replied),
 ]
 SIGHT: list[tuple[str, str, Test]] = [
-    ("s.epoch = p_epoch", "true", of_sightings.test_findings_of_a_stale_epoch_are_refused),
     ("AND j.recipient_id = p_recipient", "", of_sightings.test_copy_in_another_mailbox_is_foreign_and_proves_nothing),
     ("j.attempt_token IS NOT NULL", "true", of_sightings.test_answer_that_was_never_reserved_cannot_have_arrived),
     ("'UNKNOWN', 'PENDING') OR", "'PENDING') OR", of_sightings.test_unknown_that_was_found_was_sent),
@@ -220,6 +219,50 @@ SIGHT: list[tuple[str, str, Test]] = [
         of_sightings.test_retry_that_was_delivered_on_a_full_day_keeps_the_day_within_its_quota,
     ),
 ]
+SHARES: list[tuple[str | Callable[..., Any], str, str, Test]] = [
+    (
+        slots.claim_slots,
+        "s.slot <> ALL ($6::integer[])",
+        "$6::integer[] IS NOT NULL",
+        of_slots.test_slots_that_others_were_started_for_are_left_to_them,
+    ),
+    (
+        slots.claim_slots,
+        "c.worker_count = $7)",
+        "true)",
+        of_slots.test_nothing_is_claimed_of_a_fleet_of_another_size,
+    ),
+    (
+        slots.give_back_slots,
+        "s.epoch = a.epoch",
+        "a.epoch IS NOT NULL",
+        of_slots.test_slot_of_a_later_epoch_is_not_given_back,
+    ),
+    (
+        slots.view_fleet,
+        "seen_at > instant($1) - lease",
+        "true",
+        of_slots.test_workers_live_for_a_lease_after_they_were_seen,
+    ),
+    (
+        slots.view_fleet,
+        "stopped_at IS NULL AND",
+        "",
+        of_slots.test_workers_live_for_a_lease_after_they_were_seen,
+    ),
+    (
+        fleet.drop_dead,
+        "AND NOT EXISTS (SELECT FROM slots s WHERE s.owner = w.id AND s.lease_until > instant($1))",
+        "",
+        of_slots.test_worker_that_still_holds_a_lease_is_not_dropped,
+    ),
+    (
+        sightings.note_engaged,
+        "AND s.epoch = $14",
+        "AND $14::bigint IS NOT NULL",
+        of_sightings.test_engagement_of_a_visitor_whose_epoch_is_over_is_not_noted,
+    ),
+]
 OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     (
         "worker_room",
@@ -243,7 +286,7 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     ),
     (
         "give_up_unknown",
-        "v.everywhere_at > j.picked_at + patience\n           OR ",
+        "v.everywhere_at > j.picked_at + patience OR ",
         "",
         of_settle.test_unknown_is_given_up_only_after_a_complete_visit_that_came_late_enough,
     ),
@@ -439,11 +482,16 @@ HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
 def _all() -> Iterator[Ablation]:
     for function, cases in (("reserve_sends", RESERVE), ("settle_sends", SETTLE), ("record_sightings", SIGHT)):
         yield from (Ablation(function, *case) for case in cases)
-    yield from (Ablation(*case) for case in (*OTHERS, *HEALTH))
+    yield from (Ablation(*case) for case in (*OTHERS, *HEALTH, *SHARES))
 
 
 @pytest.mark.parametrize("ablation", list(_all()), ids=str)
 async def test_safeguard_is_missed(ground: Ground, monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -> None:
+    await miss(ground, monkeypatch, ablation)
+
+
+async def miss(ground: Ground, monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -> None:
+    """Take the safeguard out; its test must fail."""
     if isinstance(ablation.function, str):
         await _replace_in_database(ground, ablation)
     else:

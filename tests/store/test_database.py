@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 
 from warmupd.errors import ConfigError, DatabaseBusy, DatabaseUnavailable, SchemaError
-from warmupd.store import database
+from warmupd.store import database, failures
 from warmupd.store.binaries import find_binaries
 from warmupd.store.database import Database
 from warmupd.store.run_as import RunAs
@@ -198,7 +198,7 @@ async def test_a_demoted_primary_costs_one_error_and_every_pooled_connection(emp
     ],
 )
 def test_every_way_of_going_away_is_database_unavailable(error: Exception) -> None:
-    with pytest.raises(DatabaseUnavailable), database.reached():
+    with pytest.raises(DatabaseUnavailable), failures.reached():
         raise error
 
 
@@ -211,7 +211,7 @@ def test_every_way_of_going_away_is_database_unavailable(error: Exception) -> No
     ],
 )
 def test_other_errors_pass_unchanged(error: Exception) -> None:
-    with pytest.raises(type(error)), database.reached():
+    with pytest.raises(type(error)), failures.reached():
         raise error
 
 
@@ -225,7 +225,7 @@ def test_other_errors_pass_unchanged(error: Exception) -> None:
     ],
 )
 def test_a_statement_that_lost_against_others_may_be_said_again(error: Exception) -> None:
-    with pytest.raises(DatabaseBusy), database.reached():
+    with pytest.raises(DatabaseBusy), failures.reached():
         raise error
 
 

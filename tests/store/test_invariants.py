@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 
@@ -26,9 +27,10 @@ from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import LeaseLost
 from warmupd.store import jobs, sightings, slots
 from warmupd.store.jobs import Request, Settlement
+from warmupd.store.unknowns import confirm_sent
 
 SLOTS = 4
-STEPS = 450
+STEPS = 600
 TTL = 90.0
 
 
@@ -48,7 +50,10 @@ class Campaign:
 
     async def step(self) -> None:
         self.now += dt.timedelta(seconds=self.rng.choice([0, 0.4, 1, 3, 10, 40]))
-        often, rarely = [self.reserve, self.settle], [self.repeat, self.sight, self.keep_house, self.start_worker]
+        often, rarely = (
+            [self.reserve, self.settle],
+            [self.repeat, self.sight, self.find_copy, self.miss, self.keep_house, self.start_worker],
+        )
         action = self.rng.choice([*often, *often, *often, self.renew, self.renew, *rarely])
         self.done[action.__name__] += 1
         await action()
@@ -67,7 +72,7 @@ class Campaign:
                 kept = await slots.renew_slots(self.ground.db, worker.id, ttl=TTL, demand=demand, at=self.now)
                 gained = await slots.claim_slots(self.ground.db, worker.id, ttl=TTL, most=2, at=self.now)
                 worker.leases.clear()
-                worker.leases.update(kept | gained)
+                worker.leases.update((kept or {}) | gained)
 
     async def reserve(self) -> None:
         """By any worker, whether or not it still holds what it believes to hold."""
@@ -122,6 +127,35 @@ class Campaign:
             except LeaseLost:
                 self.done["lease lost"] += 1
 
+    async def find_copy(self) -> None:
+        """One of the messages that the server has lies in its sender's folder of sent mail, too."""
+        lost = [s.job for s in self.told if s.kind is OutcomeKind.UNKNOWN and (s.job.day, s.job.id) in self.accepted]
+        job = self.rng.choice(lost or list(self.accepted.values()) or [None])
+        worker = self.rng.choice(self.workers or [None])
+        slot = slot_hash(job.mailbox_id) % SLOTS if job else 0
+        if job and worker and slot in worker.leases:
+            epoch, key = worker.leases[slot], (job.day, job.id)
+            with suppress(LeaseLost):
+                self.done["confirmed"] += await confirm_sent(
+                    self.ground.db, job.mailbox_id, [key], slot=slot, epoch=epoch, at=self.now
+                )
+
+    async def miss(self) -> None:
+        """A complete visit to some mailbox finds nothing new."""
+        box, worker = self.rng.choice(self.boxes), self.rng.choice(self.workers or [None])
+        slot = slot_hash(box) % SLOTS
+        if worker and slot in worker.leases:
+            with suppress(LeaseLost):
+                self.done["missed"] += await sightings.record_missing(
+                    self.ground.db,
+                    box,
+                    began=self.now,
+                    since=TODAY,
+                    slot=slot,
+                    epoch=worker.leases[slot],
+                    at=self.now,
+                )
+
     async def keep_house(self) -> None:
         await jobs.reap(self.ground.db, grace=60, look_within=60, at=self.now)
         await jobs.expire(self.ground.db, at=self.now)
@@ -170,6 +204,7 @@ async def test_all_invariants_hold_after_every_step(ground: Ground, seed: int) -
     assert not lost
     for word in ("granted", "not_owner", "spacing", "quota", "repeat"):
         assert campaign.done[word] > 20, campaign.done
+    assert all(campaign.done[word] for word in ("confirmed", "missed")), campaign.done
 
 
 async def prepared(ground: Ground, seed: int) -> Campaign:

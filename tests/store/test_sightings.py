@@ -158,6 +158,21 @@ async def test_epoch_of_another_slot_is_refused(ground: Ground) -> None:
         )
 
 
+async def test_engagement_of_a_visitor_whose_epoch_is_over_is_not_noted(ground: Ground) -> None:
+    worker, job = await _sent(ground)
+    await _record(ground, worker, job.recipient_id, found_of(job))
+    (due,) = await sightings.due_engagements(ground.db, job.recipient_id, at=after(60))
+    gone = Engaged(
+        job_day=due.job_day, job_id=due.job_id, folder="INBOX", uidvalidity=1, uid=9, opened=True, starred=False,
+        rescued=False, filed=False, deleted=False, next_at=None,
+    )  # fmt: skip
+    slot = slot_hash(job.recipient_id) % 64
+    for stale in (worker.leases[slot] + 1000, worker.leases[(slot + 1) % 64]):
+        with pytest.raises(LeaseLost):
+            await sightings.note_engaged(ground.db, job.recipient_id, [gone], epoch=stale, at=after(61))
+    assert await sightings.due_engagements(ground.db, job.recipient_id, at=after(60)) == [due]
+
+
 async def test_two_visitors_at_once_act_once(ground: Ground) -> None:
     worker, job = await _sent(ground)
     found = found_of(job, answer_at=after(3600))
@@ -174,6 +189,7 @@ async def test_engagement_is_due_until_nothing_is_left(ground: Ground) -> None:
     await _record(ground, worker, job.recipient_id, found_of(job))
     (due,) = await sightings.due_engagements(ground.db, job.recipient_id, at=after(60))
     assert (due.job_id, due.star, due.opened, due.folder) == (job.id, True, False, "INBOX")
+    epoch = worker.leases[slot_hash(job.recipient_id) % 64]
     done = Engaged(
         job_day=due.job_day,
         job_id=due.job_id,
@@ -187,13 +203,15 @@ async def test_engagement_is_due_until_nothing_is_left(ground: Ground) -> None:
         deleted=False,
         next_at=after(9000),
     )
-    await sightings.note_engaged(ground.db, job.recipient_id, [done], at=after(61))
+    await sightings.note_engaged(ground.db, job.recipient_id, [done], epoch=epoch, at=after(61))
     assert await sightings.due_engagements(ground.db, job.recipient_id, at=after(8999)) == []
     (due,) = await sightings.due_engagements(ground.db, job.recipient_id, at=after(9000))
     assert (due.opened, due.starred, due.rescued, due.filed, due.folder, due.uid) == (
         True, True, False, True, "Warmup", 9,
     )  # fmt: skip
-    await sightings.note_engaged(ground.db, job.recipient_id, [replace(done, next_at=None)], at=after(9001))
+    await sightings.note_engaged(
+        ground.db, job.recipient_id, [replace(done, next_at=None)], epoch=epoch, at=after(9001)
+    )
     assert await ground.db.fetchval("SELECT opened_at FROM sightings") == after(61)
     assert await sightings.due_engagements(ground.db, job.recipient_id, at=after(10**6)) == []
 
@@ -221,8 +239,9 @@ async def test_folders_missed_during_a_visit_are_all_looked_into_by_the_next(gro
     worker, job = await _sent(ground, OutcomeKind.UNKNOWN)  # settled while a visit that began at noon goes on
     for began, everywhere in ((NOON, True), (after(181), False)):
         await visits.end_visit(ground.db, job.recipient_id, next_visit_at=after(200), began=began, saw_all=True)
-        (due,) = await _due(ground, worker, after(200))
-        assert (due.mailbox_id, due.everywhere) == (job.recipient_id, everywhere)
+        due = {one.mailbox_id: one for one in await _due(ground, worker, after(200))}
+        assert (due[job.recipient_id].everywhere, due[job.recipient_id].lost) == (everywhere, False)
+        assert due[job.mailbox_id].lost  # a visit to the sender looks for its own copy
 
 
 async def test_visits_are_due_in_their_slots_and_states(ground: Ground) -> None:

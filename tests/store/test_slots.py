@@ -16,7 +16,7 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
 )
 from warmupd.core.job import Job
 from warmupd.core.mailbox import slot_hash
-from warmupd.store import slots
+from warmupd.store import fleet, slots
 
 
 async def test_free_slots_are_claimed_and_held(ground: Ground) -> None:
@@ -145,6 +145,51 @@ async def test_two_owners_never_both_reserve(ground: Ground) -> None:
     assert reasons(await ground.reserve(first, ask(a, b), at=after(10))) == ["not_owner"]
 
 
+async def test_slots_that_others_were_started_for_are_left_to_them(ground: Ground) -> None:
+    taken = await slots.claim_slots(ground.db, uuid4(), ttl=30, most=64, but={3, 9}, at=NOON)
+    assert sorted(taken) == sorted(set(range(64)) - {3, 9})
+
+
+async def test_nothing_is_claimed_of_a_fleet_of_another_size(ground: Ground) -> None:
+    assert await slots.claim_slots(ground.db, uuid4(), ttl=30, most=64, count=63, at=NOON) == {}
+
+
+async def test_slots_given_back_are_free_at_once_and_others_stay(ground: Ground) -> None:
+    worker = await ground.worker()
+    await slots.give_back_slots(ground.db, worker.id, {slot: worker.leases[slot] for slot in (4, 7)})
+    assert sorted(await slots.claim_slots(ground.db, uuid4(), ttl=30, most=64, at=NOON)) == [4, 7]
+
+
+async def test_slot_of_a_later_epoch_is_not_given_back(ground: Ground) -> None:
+    worker = await ground.worker(ttl=10)
+    again = await slots.claim_slots(ground.db, worker.id, ttl=100, most=64, at=after(10))
+    await slots.give_back_slots(ground.db, worker.id, worker.leases)
+    assert await _renew(ground, worker.id, 11) == again
+
+
+async def test_workers_live_for_a_lease_after_they_were_seen(ground: Ground) -> None:
+    first, second, third = [await ground.worker(ttl=30, at=after(seconds)) for seconds in (0, 1, 2)]
+    assert (await slots.view_fleet(ground.db, at=after(29))).autos == (first.id, second.id, third.id)
+    assert await _renew(ground, first.id, 20) == first.leases
+    assert (await slots.view_fleet(ground.db, at=after(40))).autos == (first.id,)
+    await slots.leave_fleet(ground.db, first.id, at=after(41))
+    assert (await slots.view_fleet(ground.db, at=after(42))).autos == ()
+
+
+async def test_worker_whose_row_is_gone_is_told_when_it_renews(ground: Ground) -> None:
+    worker = await ground.worker()
+    await ground.db.execute("DELETE FROM workers")
+    assert await slots.renew_slots(ground.db, worker.id, ttl=30, demand=0, at=NOON) is None
+
+
+async def test_worker_that_still_holds_a_lease_is_not_dropped(ground: Ground) -> None:
+    holder, ended = await ground.worker(), await ground.worker()
+    assert await fleet.drop_dead(ground.db, at=after(86_400)) == 0
+    assert await fleet.drop_dead(ground.db, at=after(86_401)) == 1
+    assert await ground.db.fetchval("SELECT array_agg(id) FROM workers") == [holder.id]
+    assert ended.id != holder.id
+
+
 async def test_limits_are_posted_when_they_change(ground: Ground) -> None:
     limits = {
         "global_per_hour": 100,
@@ -171,4 +216,4 @@ async def test_limits_are_what_reserve_reads(ground: Ground) -> None:
 
 
 async def _renew(ground: Ground, worker_id: UUID, seconds: float) -> dict[int, int]:
-    return await slots.renew_slots(ground.db, worker_id, ttl=30, demand=1, at=after(seconds))
+    return await slots.renew_slots(ground.db, worker_id, ttl=30, demand=1, at=after(seconds)) or {}

@@ -55,7 +55,7 @@ def _results(report: "DemoReport") -> "Table":
         ("mailboxes that met their quota", f"{report.mailboxes_met} of {report.mailboxes}"),
         ("of these sends, answers", report.replies),
         ("failed for good", report.failed),
-        ("outcome unknown, then seen by the recipient", report.unknowns_resolved),
+        ("outcome unknown, then found by looking", report.unknowns_resolved),
         ("outcome still unknown", report.unknown),
         *((f"found in {_PLACES[place]}", count) for place, count in report.placement.items()),
         ("not looked for yet when the day ended", report.unseen),

@@ -131,17 +131,20 @@ def _health(explained: "Explained") -> str:
 
 
 def _today(explained: "Explained") -> str:
+    from warmupd.cli.output import ago
+
     if explained.today is None:
         return ""
     flying = sum(job.status == "PROCESSING" for job in explained.jobs)
-    lost = sum(job.status == "UNKNOWN" for job in explained.jobs)
+    lost = [job.picked_at for job in explained.jobs if job.status == "UNKNOWN" and job.picked_at]
     told = [
         f"{explained.today.sent} sent",
         f"{flying} in flight",
         f"{explained.today.failed} failed ({explained.today.bounced} refused for good)",
     ]
     if lost:
-        told.append(f"{lost} unknown (looked for)")
+        oldest = ago((explained.at - min(lost)).total_seconds())
+        told.append(f"{len(lost)} unknown (looked for, the oldest for {oldest})")
     return f"{', '.join(told)}, {explained.left} left; {explained.attempts_left} attempts left"
 
 

@@ -48,6 +48,25 @@ def start(config: ConfigPath = None) -> None:
     _set(config, stopped=False)
 
 
+@app.command(epilog="Example: warmupd fleet trigger")
+def trigger(config: ConfigPath = None) -> None:
+    """Have all workers read their mailboxes anew and plan their sends afresh, at once.
+
+    Caps, spacing and windows stay as they are: nothing is sent that would not have been allowed anyway.
+    """
+    from warmupd.cli.session import work
+    from warmupd.store.fleet import live_workers
+    from warmupd.store.fleet import trigger as write
+
+    async def task(session: "Session") -> int:
+        now = session.clock.now()
+        await write(session.db, actor="cli", at=now)
+        return len(await live_workers(session.db, at=now))
+
+    workers = work(config, task, name="fleet trigger")
+    print(f"told {workers} running {'worker' if workers == 1 else 'workers'}" if workers else "no worker is running")
+
+
 @app.command(epilog="Example: warmupd fleet resize 128")
 def resize(slots: Slots, config: ConfigPath = None) -> None:
     """Divide the mailboxes into N slots.
@@ -93,6 +112,6 @@ def _print(settings: "FleetSettings", workers: "list[WorkerRow]") -> None:
         print()
         print_table(
             ["worker", "slots", "due", "seen", "address", "version"],
-            [[w.name, w.slots, w.demand, f"{w.seen_seconds:.0f} s ago", w.http_address, w.version] for w in workers],
+            [[w.name, w.holds, w.demand, f"{w.seen_seconds:.0f} s ago", w.http_address, w.version] for w in workers],
             right=["slots", "due"],
         )

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from warmupd.cli import doctor, explain, fleet, init, lab, mailbox, migrate, run, status, user
+from warmupd.cli import doctor, explain, fleet, init, lab, mailbox, migrate, run, status, supervise, user
 from warmupd.errors import WarmupdError
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
 app.command(epilog=init.EXAMPLE)(init.init)
 app.command(epilog=migrate.EXAMPLE)(migrate.migrate)
 app.command(epilog=run.EXAMPLE)(run.run)
+app.command(epilog=supervise.EXAMPLE)(supervise.supervise)
 app.command(epilog=status.EXAMPLE)(status.status)
 app.command(epilog=explain.EXAMPLE)(explain.explain)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)

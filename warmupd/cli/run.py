@@ -12,10 +12,12 @@ from warmupd.cli.options import ConfigPath
 from warmupd.errors import DatabaseUnavailable, UsageError
 
 if TYPE_CHECKING:
+    from warmupd.clock import Clock
     from warmupd.config import Config
     from warmupd.daemon.app import Worker
     from warmupd.http.server import HttpServer
     from warmupd.store.database import Database
+    from warmupd.store.listening import Listener
 
 EXAMPLE = "Example: warmupd run --worker-id auto"
 
@@ -66,9 +68,10 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
     from warmupd.daemon.reload import Reload
 
     async with AsyncExitStack() as stack:
-        db = await _open(config, stack)
-        await _prepare(config, db)
-        worker = Worker(config, db, SystemClock())
+        db = await open_database(config, stack, name="run")
+        await prepare(config, db)
+        clock = SystemClock()
+        worker = Worker(config, db, clock, listener=_listener(config, db, clock))
         server = await stack.enter_async_context(_http_server(config, worker, db))
         stop = asyncio.Event()
         working = asyncio.create_task(worker.run(stop), name="worker")
@@ -78,7 +81,7 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
             structlog.get_logger().warning("worker.hurried", in_flight=worker.shard.in_flight)
             working.cancel()
 
-        with _Signals(stop=stop, hurry=hurry, reload=Reload(worker, db, load).reload):
+        with Signals(stop=stop, hurry=hurry, reload=Reload(worker, db, load).reload):
             await asyncio.wait([working, server.serving], return_when=asyncio.FIRST_COMPLETED)
             stop.set()
             await asyncio.wait([working])
@@ -88,7 +91,8 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
             working.result()
 
 
-async def _open(config: "Config", stack: AsyncExitStack) -> "Database":
+async def open_database(config: "Config", stack: AsyncExitStack, *, name: str) -> "Database":
+    """Open until the stack closes; an embedded one is joined or owned, and kept up. `name` is how Postgres shows it."""
     from warmupd.store.database import Database
     from warmupd.store.embedded import embedded_database
 
@@ -100,11 +104,30 @@ async def _open(config: "Config", stack: AsyncExitStack) -> "Database":
             )
         url = await stack.enter_async_context(embedded_database(config.database.data_dir, keep_up=True))
     return await stack.enter_async_context(
-        await Database.open(url, pool_size=config.database.pool_size, application_name="warmupd run")
+        await Database.open(url, pool_size=config.database.pool_size, application_name=f"warmupd {name}")
     )
 
 
-async def _prepare(config: "Config", db: "Database") -> None:
+def _listener(config: "Config", db: "Database", clock: "Clock") -> "Listener | None":
+    """None where LISTEN does not pass: changes are then looked for every two seconds, and that is said once."""
+    import structlog
+
+    from warmupd.store.listening import Listener
+
+    url = config.database.listen_url.get_secret_value()
+    if db.beside(url, application_name="").pooled:
+        name = "database.listen_url" if url else "database.url"
+        structlog.get_logger().warning(
+            "database.not_listening",
+            why=f"{name} leads through a pooler",
+            instead="looks for changes every two seconds",
+            remedy="set database.listen_url to the server itself",
+        )
+        return None
+    return Listener(db, clock, url=url)
+
+
+async def prepare(config: "Config", db: "Database") -> None:
     """The schema, and the number of slots that the fleet agrees on."""
     from warmupd.store import migrate
     from warmupd.store.fleet import adopt_slot_count
@@ -140,7 +163,7 @@ def _http_server(config: "Config", worker: "Worker", db: "Database") -> "HttpSer
     return server
 
 
-class _Signals:
+class Signals:
     """SIGTERM and SIGINT set `stop`, and the second one hurries; SIGHUP reloads. For as long as it is entered."""
 
     def __init__(

@@ -12,9 +12,11 @@ from warmupd.clock import SystemClock
 from warmupd.config import Config, load
 from warmupd.daemon.logs import set_up_logs
 from warmupd.errors import DatabaseUnavailable
+from warmupd.store import replica
 from warmupd.store.database import Database
 from warmupd.store.embedded import embedded_database
 from warmupd.store.migrate import check
+from warmupd.store.replica import Source
 
 T = TypeVar("T")
 
@@ -43,6 +45,16 @@ def work(path: Path | None, task: Callable[[Session], Awaitable[T]], *, name: st
             return await task(Session(config=config, db=db, clock=SystemClock()))
 
     return asyncio.run(session())
+
+
+async def read_report(
+    session: Session, read: Callable[[Database], Awaitable[T]], *, name: str
+) -> tuple[T, Source | None]:
+    """From `database.replica_url` where that is set and serves, else from the primary. None: no replica is set."""
+    replica_url = session.config.database.replica_url.get_secret_value()
+    if not replica_url:
+        return await read(session.db), None
+    return await replica.read_report(session.db, replica_url, read, application_name=f"warmupd {name}")
 
 
 def configuration(path: Path | None, overrides: Mapping[str, object] = NOTHING) -> Config:

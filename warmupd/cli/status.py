@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,9 +65,13 @@ def status(config: ConfigPath = None, as_json: AsJson = False, watch: Watch = Fa
 
 
 async def _overview(session: "Session") -> "Overview":
+    from warmupd.cli.session import read_report
     from warmupd.daemon.overview import overview
 
-    return await overview(session.db, session.config, at=session.clock.now())
+    read, source = await read_report(
+        session, lambda db: overview(db, session.config, at=session.clock.now()), name="status"
+    )
+    return replace(read, source=source)
 
 
 async def _watch(session: "Session") -> None:
@@ -116,7 +121,7 @@ def _print(overview: "Overview") -> None:
         print_table(
             ["worker", "slots", "due", "seen", "address", "version"],
             [
-                [w.name, w.slots, w.demand, f"{w.seen_seconds:.0f} s ago", w.http_address, w.version]
+                [w.name, w.holds, w.demand, f"{w.seen_seconds:.0f} s ago", w.http_address, w.version]
                 for w in overview.workers
             ],
             right=["slots", "due"],
@@ -147,8 +152,11 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
     yield "Capacity", _capacity(overview)
     yield "Mailboxes", ", ".join(f"{number:,} {state}" for state, number in overview.mailboxes.items())
     yield "Health", ", ".join(f"{number:,} {band.lower()}" for band, number in overview.health.items())
+    if overview.queue_depth:
+        yield "Queue", f"{overview.queue_depth:,} due (the longest for {ago(overview.oldest_due_seconds)})"
     waiting = (f"{job.count:,} {job.status} (oldest {ago(job.oldest_seconds)})" for job in overview.jobs)
     yield "Open jobs", ", ".join(waiting) or "none"
+    yield "Lost track", _lost_track(overview)
     yield "Placement", _placement(overview)
     caps = {use.cap: f"{use.used:,} of {use.limit:,}" for use in overview.caps}
     yield (
@@ -159,7 +167,18 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
         told = f"{user.used_hour:,} of {user.per_hour:,} an hour, {user.used_minute:,} of {user.per_minute:,} a minute"
         yield "Near its cap", f"{user.email}: {told}"
     held = f"{overview.slots_held} of {overview.slots} held by {count(len(overview.workers), 'worker')}"
+    yield "Reports", _source(overview)
     yield "Slots", held if overview.workers else f"{held}; `warmupd run` starts one"
+
+
+def _lost_track(overview: "Overview") -> str:
+    """Sends whose outcome is not known: a message that may have been taken is never sent again, but looked for."""
+    from warmupd.cli.output import ago, count
+
+    lost = overview.unknown
+    if lost.oldest_seconds is None:
+        return ""
+    return f"{count(lost.open, 'send')} being looked for, the oldest for {ago(lost.oldest_seconds)}"
 
 
 def _minimum(overview: "Overview") -> str:
@@ -195,6 +214,15 @@ def _placement(overview: "Overview") -> str:
         return "no message was found in the last 7 days"
     shares = (f"{number / found:.0%} {place}" for place, number in overview.placement_7d.items())
     return f"{', '.join(shares)}, of {found:,} in 7 days"
+
+
+def _source(overview: "Overview") -> str:
+    source = overview.source
+    if source is None:
+        return ""
+    if source.behind_seconds is None:
+        return f"from the primary: {source.warning}"
+    return f"{source.behind_seconds:.0f} s behind, from the replica"
 
 
 def _percent(share: float | None) -> str:

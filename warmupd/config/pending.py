@@ -8,8 +8,6 @@ from warmupd.config.model import Config
 from warmupd.config.section import keys_of
 
 PENDING = (
-    "database.replica_url",
-    "database.listen_url",
     "http.public_url",
     "auth.token_minutes",
     "auth.rate_limit",
@@ -17,7 +15,6 @@ PENDING = (
     "notifications.",
     "oauth.",
     "housekeeping.job_retention_days",
-    "scaling.",
 )  # a name that ends with a dot is a section
 
 

@@ -9,7 +9,7 @@ from warmupd.core.pacing import deficit
 
 BEHIND = 1.5  # sends late; what is less is the jitter of natural spacing
 SMALLEST_SAMPLE = 20  # finished sends below which failures are not judged
-LONG_UNKNOWN = 3600.0  # seconds: a lost outcome is looked for within minutes of being lost
+LONG_UNKNOWN = 66 * 3600.0  # seconds: 48 h, and the complete visit after them, which a night may put off
 MANY_WAIT = 0.05  # share of mailboxes that need their owners
 
 

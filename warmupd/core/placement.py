@@ -1,5 +1,6 @@
 """Where a warmup message landed: the folders it was seen in become one `Placement`."""
 
+import datetime as dt
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -11,7 +12,10 @@ class Placement(StrEnum):
     INBOX = "INBOX"
     SPAM = "SPAM"
     OTHER = "OTHER"  # a tab or a folder
-    MISSING = "MISSING"  # absent from a complete visit after its grace; only the absence of sightings makes it
+    MISSING = "MISSING"  # absent from a complete visit after its grace
+
+
+MISSING_AFTER = dt.timedelta(minutes=30)  # the grace; what comes later is found by a later visit, and missing no more
 
 
 class FolderRole(StrEnum):

@@ -14,12 +14,15 @@ from warmupd.config import Config
 from warmupd.core.job import JobStatus
 from warmupd.core.reply import Phase
 from warmupd.daemon.aftermath import Aftermath
+from warmupd.daemon.backlog import Backlog
 from warmupd.daemon.book import Book
 from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.denials import Denials
 from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
+from warmupd.daemon.fleet_watch import FleetWatch
 from warmupd.daemon.ground import Ground
+from warmupd.daemon.hints import Hints
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.leases import Leases
@@ -40,11 +43,14 @@ from warmupd.mail.vault import Vault
 from warmupd.store import slots
 from warmupd.store.database import Database
 from warmupd.store.jobs import Settlement
+from warmupd.store.listening import Listener
 from warmupd.store.partitions import make_partitions
 
-WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes
+WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes, where notifications are not heard
+TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
-TIMEKEEPERS = frozenset({"leases", "housekeeping"})  # parts that do nothing but sleep on the clock between rounds
+FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
+TIMEKEEPERS = frozenset({"housekeeping"})  # parts that do nothing but sleep on the clock between rounds
 
 
 class Worker:
@@ -59,11 +65,12 @@ class Worker:
         rng: Random | None = None,
         courier: Courier | None = None,
         stop_patience: float = STOP_PATIENCE,
+        listener: Listener | None = None,
     ) -> None:
         """Raises SecretsError or ContentError when keys or templates cannot be used. Nothing is started yet.
 
         `courier` takes the place of SMTP (simulation, tests). `stop_patience` is how many real seconds a stop waits
-        for Postgres to take each of what is left to write.
+        for Postgres to take each of what is left to write. Without a `listener` changes are found by looking alone.
         """
         self.config = config
         self.clock = clock
@@ -77,15 +84,7 @@ class Worker:
         self._library = Library.load(config.content.templates_dir, config.content.language)
         self._hosts = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
         self._context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
-        self.leases = Leases(
-            self._ground,
-            name=f"{socket.gethostname()}:{os.getpid()}",
-            ttl=config.worker.lease_seconds * clock.speed,
-            only=None if config.worker.id == "auto" else int(config.worker.id),
-            limits=limits_of(config, clock),
-            version=__version__,
-            demand=self._demand,
-        )
+        self.leases = self._build_leases()
         book = Book(db, defaults_of(config), variance=config.quota.variance, rules=health_of(config))
         holds = Holds(clock)
         aftermath = Aftermath(self._ground, book, holds, worker_id=self.leases.worker_id)
@@ -93,13 +92,9 @@ class Worker:
         self.settler = Settler(self._ground, on_settled=self._hear_settled)
         self.shard = self._build_shard(book, holds, aftermath)
         self.engager = self._build_engager(book, aftermath)
-        self.housekeeping = Housekeeping(
-            self._ground,
-            leases=self.leases,
-            shard=self.shard,
-            resync=config.housekeeping.resync_minutes * 60.0,
-            conversation=timeouts_of(config).total,
-        )
+        self.fleet_watch = FleetWatch(self._ground, leases=self.leases, shard=self.shard)
+        self.housekeeping = self._build_housekeeping()
+        self.hints = Hints(self._ground, listener, on_fleet=self.fleet_watch.hear)
 
     async def run(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:
         """Work until `stop` is set, then drain: what is in flight ends and is settled, and the slots are given back.
@@ -115,12 +110,16 @@ class Worker:
             behind = _start({"settler": self.settler.run(), "leases": self.leases.run()})
             stack.push_async_callback(_end, behind)
             await self.housekeeping.note_changes()
+            await self.fleet_watch.look()
             tasks = _start(
                 {
                     "shard": self.shard.run(),
                     "engager": self.engager.run(),
                     "housekeeping": self.housekeeping.run(),
-                    "changes": self.housekeeping.watch_changes(WATCH_EVERY),
+                    "changes": self.housekeeping.watch_changes(self.hints, WATCH_EVERY),
+                    "fleet": self.fleet_watch.run(FLEET_EVERY),
+                    "hints": self.hints.run(),
+                    "backlog": Backlog(self._ground, leases=self.leases, shard=self.shard).run(TELL_EVERY),
                 }
             )
             self._timekeepers = [task for task in (*behind, *tasks) if task.get_name() in TIMEKEEPERS]
@@ -131,6 +130,7 @@ class Worker:
                 started.set()
             failure = await self._until_stopped(stop, [*tasks, *behind])
             self.events.draining(self.shard.in_flight)
+            self.leases.leave()
             await asyncio.gather(self.shard.drain(self._stop_patience), self.engager.drain(self._stop_patience))
             if failure:
                 raise failure
@@ -147,7 +147,7 @@ class Worker:
                 await clock.lull()
 
     def _is_calm(self, clock: VirtualClock) -> bool:
-        at_rest = self.shard.is_calm(clock) and self.engager.is_calm(clock)
+        at_rest = self.shard.is_calm(clock) and self.engager.is_calm(clock) and self.leases.is_calm(clock)
         return at_rest and all(clock.asleep(task) for task in self._timekeepers)
 
     async def _cut(self) -> None:
@@ -169,6 +169,18 @@ class Worker:
         return failure
 
     # -- parts ------------------------------------------------------------------------------------------------------
+
+    def _build_leases(self) -> Leases:
+        worker = self.config.worker
+        return Leases(
+            self._ground,
+            name=f"{socket.gethostname()}:{os.getpid()}",
+            ttl=worker.lease_seconds * self.clock.speed,
+            only=None if worker.id == "auto" else int(worker.id),
+            limits=limits_of(self.config, self.clock),
+            version=__version__,
+            demand=self._demand,
+        )
 
     def _build_smtp(self) -> SmtpSender:
         return SmtpSender(
@@ -230,6 +242,15 @@ class Worker:
             vault=self._vault,
             message_key=self._message_key,
             visiting=visiting_of(self.config, self._hosts, self._context),
+        )
+
+    def _build_housekeeping(self) -> Housekeeping:
+        return Housekeeping(
+            self._ground,
+            leases=self.leases,
+            shard=self.shard,
+            resync=self.config.housekeeping.resync_minutes * 60.0,
+            conversation=timeouts_of(self.config).total,
         )
 
     # -- what the parts tell each other -------------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 """Everything that must be right for the daemon to work, looked at once: what `doctor` tells."""
 
+import datetime as dt
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,6 +8,7 @@ from enum import StrEnum
 from warmupd.clock import Clock
 from warmupd.config import Config
 from warmupd.config.pending import set_in_vain
+from warmupd.core.condition import LONG_UNKNOWN
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.options import limits_of
 from warmupd.daemon.post import open_account
@@ -14,11 +16,14 @@ from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
 from warmupd.errors import WarmupdError
 from warmupd.mail.content import Library
 from warmupd.mail.vault import Vault
-from warmupd.store import diagnosis, migrate, partitions
+from warmupd.store import diagnosis, migrate, partitions, unknowns
 from warmupd.store.accounts import find_mailbox, load_accounts
 from warmupd.store.database import Database
+from warmupd.store.listening import check_hearing
 
 MOST_SKEW = 1.0  # seconds between this machine's clock and the database's that are worth a word
+VISITED = frozenset({"ACTIVE", "RECEIVE_ONLY", "PAUSED"})  # states in which a mailbox is visited
+MOST_HOLDERS = 5  # mailboxes named that hold lost outcomes open
 SAMPLE = 20  # mailboxes at each end whose credentials are opened
 
 
@@ -69,6 +74,7 @@ async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: 
     """Database, schema, workers, capacity, credentials and one login, in order; ends early without a schema."""
     yield await _server(db)
     yield await _skew(db, clock)
+    yield await _listening(db, config)
     schema = await migrate.check(db)
     if schema.kind is not migrate.SchemaKind.UP_TO_DATE:
         yield Finding(grade=Grade.FAIL, check="schema", text=schema.message, remedy=schema.remedy)
@@ -78,6 +84,7 @@ async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: 
     yield _slots(snapshot)
     yield _limits(snapshot, config, clock)
     yield await _partitions(db, clock)
+    yield await _unknowns(db, clock)
     for finding in _capacity(snapshot, config):
         yield finding
     yield await _credentials(db, config)
@@ -103,6 +110,22 @@ async def _skew(db: Database, clock: Clock) -> Finding:
         text = f"this machine's differs from the database's by {skew:.1f} s"
         return Finding(grade=Grade.WARN, check="clock", text=text, remedy=remedy)
     return _ok("clock", "agrees with the database's")
+
+
+async def _listening(db: Database, config: Config) -> Finding:
+    """Whether workers are told of changes, or must look for them."""
+    url = config.database.listen_url.get_secret_value()
+    name = "database.listen_url" if url else "database.url"
+    remedy = "set database.listen_url to the server itself, past poolers; until then workers look every two seconds"
+    if db.beside(url, application_name="").pooled:
+        text = f"changes are not told at once: {name} leads through a pooler"
+        return Finding(grade=Grade.WARN, check="listen", text=text, remedy=remedy)
+    try:
+        await check_hearing(db, url=url)
+    except WarmupdError as error:
+        text = f"changes are not told at once: {Exception.__str__(error)}"
+        return Finding(grade=Grade.WARN, check="listen", text=text, remedy=remedy)
+    return _ok("listen", "changes are told at once")
 
 
 def _slots(snapshot: Snapshot) -> Finding:
@@ -140,6 +163,29 @@ async def _partitions(db: Database, clock: Clock) -> Finding:
         text = f"missing: {', '.join(missing)}"
         return Finding(grade=Grade.WARN, check="partitions", text=text, remedy=remedy)
     return _ok("partitions", "made for today and tomorrow")
+
+
+async def _unknowns(db: Database, clock: Clock) -> Finding:
+    """Whether lost outcomes become truth in time, and if not, which mailboxes cannot be looked into."""
+    lost = await unknowns.open_unknowns(db, at=clock.now())
+    if lost.oldest_seconds is None:
+        return _ok("unknown", "no outcome is lost")
+    text = f"lost outcomes that are looked for: {lost.open}, the oldest for {lost.oldest_seconds / 3600:.0f} h"
+    if lost.oldest_seconds <= LONG_UNKNOWN:
+        return _ok("unknown", text)
+    overdue = dt.timedelta(seconds=LONG_UNKNOWN)
+    held = await unknowns.holders(db, older_than=overdue, at=clock.now(), limit=MOST_HOLDERS)
+    text += f"; not looked into since: {'; '.join(_holder(one) for one in held)}"
+    remedy = "have visits to these succeed (`warmupd mailbox check`); after six days they end as unverified"
+    return Finding(grade=Grade.WARN, check="unknown", text=text, remedy=remedy)
+
+
+def _holder(one: unknowns.Holder) -> str:
+    if one.state not in VISITED:
+        return f"{one.address}, which is {one.state} and not visited"
+    if one.failures:
+        return f"{one.address}, whose last visits failed ({one.failures} in a row): {one.last_error}"
+    return f"{one.address}, which has had no complete visit"
 
 
 def _capacity(snapshot: Snapshot, config: Config) -> list[Finding]:

@@ -32,6 +32,7 @@ from warmupd.store.visits import DueVisit
 POLL = 15.0  # seconds of the clock between looks for due visits
 POLL_LEAST = 0.25  # real seconds between them, however fast the clock runs
 LOOK_BACK = dt.timedelta(days=14)  # how far a folder is read that has never been read
+MISSED_FOR = dt.timedelta(days=7)  # what was sent before is not missed any more: its row may be gone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -153,6 +154,7 @@ class Engager:
         )
         for due in found:
             if (mailbox := known.get(due.mailbox_id)) is not None:
+                self._leases.begin(("visit", due.mailbox_id), [mailbox])
                 task = asyncio.create_task(self._visit(mailbox, due), name=f"visit {due.mailbox_id}")
                 self._under_way[due.mailbox_id] = task
                 self._nobody.clear()
@@ -161,6 +163,7 @@ class Engager:
 
     def _ended(self, mailbox_id: int, task: asyncio.Task[bool]) -> None:
         self._under_way.pop(mailbox_id, None)
+        self._leases.end(("visit", mailbox_id))
         if len(self._under_way) <= self.visiting.concurrent // 2 and not task.cancelled() and task.result():
             self._room.set()
         if not self._under_way:
@@ -168,9 +171,12 @@ class Engager:
 
     async def _visit(self, mailbox: Mailbox, due: DueVisit) -> bool:
         """Visit the mailbox; whether it was, well or not: else it is still due."""
-        began = self._clock.now()
+        began, epoch = self._clock.now(), self._leases.epoch_of(mailbox)
         try:
-            look = await self._look_and_treat(mailbox, due, began)
+            look = await self._look_and_treat(mailbox, due, began, epoch)
+            self._ensure(mailbox, epoch)
+            if due.everywhere and look.complete:
+                await self._recorder.miss(mailbox, began=began, since=(began - MISSED_FOR).date())
             await self._revisits.after(mailbox, due, look, began)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("visit", str(error))
@@ -178,10 +184,18 @@ class Engager:
         except LeaseLost:
             return False  # another worker's now
         except Exception as error:  # noqa: BLE001  one mailbox's oddity must not end the visits of all others
+            if not self._leases.trusts(mailbox, epoch):
+                return False  # frozen, or cut off: that the server hung up on us says nothing
             await self._revisits.after_failure(mailbox, error, began)
         return True
 
-    async def _look_and_treat(self, mailbox: Mailbox, due: DueVisit, began: dt.datetime) -> Look:
+    def _ensure(self, mailbox: Mailbox, epoch: int | None) -> int:
+        """Raise LeaseLost unless the mailbox is surely this worker's, by the same epoch as then."""
+        if epoch is None or not self._leases.trusts(mailbox, epoch):
+            raise LeaseLost(f"the lease of mailbox {mailbox.id} is in doubt")
+        return epoch
+
+    async def _look_and_treat(self, mailbox: Mailbox, due: DueVisit, began: dt.datetime, epoch: int | None) -> Look:
         sealed = (await load_accounts(self._db, [mailbox.id])).get(mailbox.id)
         if sealed is None:
             raise NotFound("the mailbox was removed meanwhile")
@@ -198,9 +212,21 @@ class Engager:
                 source_address=self.visiting.source_address,
             ) as visit,
         ):
-            look = await visit.look(known, since=(began - LOOK_BACK).date(), everywhere=due.everywhere)
+            since = (began - LOOK_BACK).date()
+            look = await visit.look(known, since=since, everywhere=due.everywhere)
             found = await self._recorder.record(mailbox, look.found)
-            engaged = await treat(self._db, visit, mailbox.id, found, clock=self._clock, events=self._events)
+            engaged = await treat(
+                self._db,
+                visit,
+                mailbox.id,
+                found,
+                epoch=self._ensure(mailbox, epoch),
+                trusted=lambda: self._leases.trusts(mailbox, epoch),
+                clock=self._clock,
+                events=self._events,
+            )
+            if due.lost:  # a copy may lie elsewhere, too: Gmail shows it in All Mail, an owner may have moved it
+                await self._recorder.confirm(mailbox, [*look.found, *await visit.look_into_sent(since=since)])
         seconds = (self._clock.now() - began).total_seconds()
         self._events.visited(mailbox=mailbox.id, found=len(found), engaged=engaged, seconds=seconds)
         return look

@@ -27,6 +27,15 @@ class Events:
     def slots_claimed(self, count: int) -> None:
         self._log.info("lease.claimed", slots=count)
 
+    def slots_given_back(self, count: int) -> None:
+        self._log.info("lease.given_back", slots=count)
+
+    def standing_by(self, why: str) -> None:
+        self._log.warning("lease.standing_by", why=why)
+
+    def triggered(self) -> None:
+        self._log.info("fleet.triggered")
+
     def slots_lost(self, slots: Sequence[int]) -> None:
         self.metrics.lease_lost.inc(len(slots))
         self._log.warning("lease.lost", slots=list(slots))
@@ -36,6 +45,12 @@ class Events:
 
     def database_back(self, part: str) -> None:
         self._log.info("database.back", part=part)
+
+    def listening(self) -> None:
+        self._log.info("database.listening")
+
+    def not_listening(self, why: str) -> None:
+        self._log.warning("database.not_listening", why=why, instead="looks for changes every two seconds")
 
     def days_opened(self, count: int) -> None:
         self._log.debug("day.opened", mailboxes=count)
@@ -74,6 +89,9 @@ class Events:
     def reaped(self, count: int) -> None:
         self.metrics.sends_unknown.inc(count)
         self._log.warning("job.reaped", jobs=count)
+
+    def found_sent(self, *, mailbox: int, jobs: int) -> None:
+        self._log.info("job.found_sent", mailbox=mailbox, jobs=jobs)
 
     def state_changed(self, *, mailbox: int, state: str, reason: str) -> None:
         self._log.warning("mailbox.state_changed", mailbox=mailbox, state=state, reason=reason)

@@ -54,6 +54,10 @@ class Holds:
         """A cap of the whole fleet is spent."""
         self._everybody_until = max(self._everybody_until, until.timestamp())
 
+    def open_for_everybody(self) -> None:
+        """Ask again: what held everybody back may be over. If a cap did, the next denial tells so."""
+        self._everybody_until = float("-inf")
+
     def everybody_waits(self, now: dt.datetime) -> dt.datetime | None:
         """Until when nobody may ask; None when somebody may."""
         if now.timestamp() >= self._everybody_until:

@@ -5,10 +5,11 @@ from collections import Counter
 
 from warmupd.core.pacing import elapsed
 from warmupd.daemon.ground import Ground
+from warmupd.daemon.hints import Hints
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
-from warmupd.store import directories, jobs, mailboxes, partitions, states
+from warmupd.store import directories, fleet, jobs, mailboxes, partitions, states, unknowns
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
@@ -53,22 +54,24 @@ class Housekeeping:
             self._events.reaped(lost)
         await jobs.expire(self._db, at=at)
         await jobs.give_up_unknown(self._db, at=at)
+        await fleet.drop_dead(self._db, at=at)
         if back := await states.end_suspensions(self._db, at=now):
             self._shard.knock(changed=back)
         if self._clock.boottime() - self._resynced_at >= self._resync:
             self._resynced_at = self._clock.boottime()
             self._shard.knock(everything=True)
         self._gauge(now)
+        await self._gauge_unknowns(now)
 
     async def note_changes(self) -> None:
         """Remember what has changed so far: to be called before the mailboxes are read, so that none is missed."""
         self._changes_since = await mailboxes.change_clock(self._db)
         self._changes_told = await mailboxes.changed_since(self._db, self._changes_since)
 
-    async def watch_changes(self, every: float) -> None:
-        """Look every `every` real seconds for mailboxes that somebody added or changed, until cancelled."""
+    async def watch_changes(self, hints: Hints, every: float) -> None:
+        """Look for what somebody added or changed, when told, and every `every` real seconds, until cancelled."""
         while True:
-            await self._clock.pause(every)
+            await hints.due(every)
             try:
                 await self._look_for_changes()
             except DatabaseUnavailable as error:
@@ -96,6 +99,11 @@ class Housekeeping:
         await directories.drop_directories(self._db, today - dt.timedelta(days=3))
         self._partitioned_for = today
 
+    async def _gauge_unknowns(self, now: dt.datetime) -> None:
+        ours = await unknowns.open_unknowns(self._db, at=now, slots=list(self._leases.held))
+        self._events.metrics.unknown_open.set(ours.open)
+        self._events.metrics.unknown_oldest.set(ours.oldest_seconds or 0.0)
+
     def _gauge(self, now: dt.datetime) -> None:
         metrics, schedule = self._events.metrics, self._shard.schedule
         states = Counter(m.state for m in schedule.book.mailboxes.values() if self._leases.owns(m))
@@ -103,8 +111,6 @@ class Housekeeping:
         for state, count in states.items():
             metrics.mailboxes.labels(state=state).set(count)
         metrics.slots_held.set(len(self._leases.held))
-        metrics.queue_depth.set(schedule.depth())
-        metrics.oldest_due.set(schedule.oldest_due())
         metrics.utilization.set(self._shard.in_flight / schedule.pace.max_concurrent)
         book = schedule.book
         ours = (day for day in book.days.values() if day.opens_at <= now and day.mailbox_id in book.mailboxes)

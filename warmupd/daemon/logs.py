@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from typing import Any, TextIO
 
 import structlog
@@ -16,6 +17,7 @@ _ADDRESS = re.compile(r"[^\s<>\"'(),;:=\[\]]+@[^\s<>\"'(),;:=\[\]]+")
 def set_up_logs(*, level: str, form: str, stream: TextIO | None = None) -> None:
     """Write events of `level` and above. `form` is "console", "json", or "auto": console on a terminal, else json."""
     stream = stream or sys.stderr
+    sturdy: Any = _Sturdy(stream)
     console = form == "console" or (form == "auto" and stream.isatty())
     last: Any = (
         # Not tracebacks to its own liking: those show variables, and with them addresses, messages and secrets.
@@ -33,11 +35,26 @@ def set_up_logs(*, level: str, form: str, stream: TextIO | None = None) -> None:
             last,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(stream),
+        logger_factory=structlog.PrintLoggerFactory(sturdy),
         cache_logger_on_first_use=False,
     )
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+class _Sturdy:
+    """A stream whose reader may go away: a worker whose supervisor was killed must still drain, not die of its log."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> None:
+        with suppress(BrokenPipeError):
+            self._stream.write(text)
+
+    def flush(self) -> None:
+        with suppress(BrokenPipeError):
+            self._stream.flush()
 
 
 def hide_addresses(_logger: Any, _level: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -37,6 +37,8 @@ class Metrics:
         self.emails_sent = Counter("warmup_emails_sent", "Messages accepted by a mail server.", ["kind"], registry=r)
         self.sends_failed = Counter("warmup_sends_failed", "Jobs that ended FAILED.", ["reason"], registry=r)
         self.sends_unknown = Counter("warmup_sends_unknown", "Jobs whose outcome was lost.", registry=r)
+        self.unknown_open = Gauge("warmup_unknown_open", "Jobs that are UNKNOWN: they are looked for.", registry=r)
+        self.unknown_oldest = Gauge("warmup_unknown_oldest_seconds", "Age of the oldest UNKNOWN job.", registry=r)
         self.queue_depth = Gauge("warmup_queue_depth", "Due heap entries and due PENDING jobs.", registry=r)
         self.oldest_due = Gauge("warmup_oldest_due_seconds", "Age of the oldest due entry.", registry=r)
         self.completion = Gauge("warmup_quota_completion_ratio", "Sent of what is owed by now.", registry=r)

@@ -12,8 +12,9 @@ from warmupd.core.pacing import deficit, elapsed
 from warmupd.daemon.minimum import BelowMinimum, below_minimum
 from warmupd.daemon.quota import QuotaRow, quota_report
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
-from warmupd.store import fleet, reports
+from warmupd.store import fleet, reports, unknowns
 from warmupd.store.database import Database
+from warmupd.store.replica import Source
 
 MOST_ATTENTION = 20  # mailboxes that are listed as in need of somebody
 NEAR_CAP = 0.8  # of a user's cap: from here on it is shown
@@ -49,23 +50,27 @@ class Overview:
     progress: Mapping[str, int]
     below_minimum: BelowMinimum | None  # None: every mailbox with a day today owes its minimum
     jobs: Sequence[reports.OpenJobs]
+    unknown: unknowns.Unknowns  # lost outcomes that are being looked for
     placement_7d: Mapping[str, int]
     workers: Sequence[fleet.WorkerRow]
+    queue_depth: int  # sends that are due at all workers, without those that a cap holds
+    oldest_due_seconds: float  # for which the longest of them has waited
     slots: int
     slots_held: int
     caps: Sequence[CapUse]
     users_near_cap: Sequence[fleet.UserCaps]
     capacity: Sequence[Shortfall]  # empty: today's quotas can be carried
     attention: Sequence[reports.Attention]
+    source: Source | None = None  # where this was read from; None: there is no replica
 
 
 async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview:
     """Read the rows and judge them, as of `at`."""
     snapshot = await take_snapshot(db, config, at=at)
-    jobs = await reports.open_jobs(db, at=at)
+    jobs, lost = await reports.open_jobs(db, at=at), await unknowns.open_unknowns(db, at=at)
     states = await reports.state_counts(db)
     short = shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
-    facts = _facts(snapshot, jobs, states, len(short))
+    facts = _facts(snapshot, lost, states, len(short))
     condition, reasons = condition_of(facts)
     settings = snapshot.settings
     return Overview(
@@ -80,8 +85,11 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
         progress=_progress(snapshot, await reports.resting(db, at=at)),
         below_minimum=await below_minimum(db, snapshot),
         jobs=jobs,
+        unknown=lost,
         placement_7d=await reports.placements(db, at=at),
         workers=snapshot.workers,
+        queue_depth=sum(worker.queue_depth for worker in snapshot.workers),
+        oldest_due_seconds=max((worker.oldest_due_seconds for worker in snapshot.workers), default=0.0),
         slots=settings.slots,
         slots_held=settings.slots_held,
         caps=await fleet.cap_use(db, at=at),
@@ -91,7 +99,7 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
     )
 
 
-def _facts(snapshot: Snapshot, jobs: Sequence[reports.OpenJobs], states: Mapping[str, int], short: int) -> FleetFacts:
+def _facts(snapshot: Snapshot, lost: unknowns.Unknowns, states: Mapping[str, int], short: int) -> FleetFacts:
     sending = {mailbox.id for mailbox in snapshot.mailboxes if mailbox.state.starts}
     open_days = [c.day for c in snapshot.days.values() if c.day.mailbox_id in sending and c.day.opens_at <= snapshot.at]
     late = [deficit(day, snapshot.at) for day in open_days]
@@ -102,7 +110,7 @@ def _facts(snapshot: Snapshot, jobs: Sequence[reports.OpenJobs], states: Mapping
         late=sum(sends for sends in late if sends >= BEHIND),
         sent=sum(counts.sent for counts in snapshot.days.values()),
         failed=sum(counts.failed for counts in snapshot.days.values()),
-        unknown_age=next((job.oldest_seconds for job in jobs if job.status == "UNKNOWN"), None),
+        unknown_age=lost.oldest_seconds,
         slots=snapshot.settings.slots,
         slots_held=snapshot.settings.slots_held,
         workers=len(snapshot.workers),

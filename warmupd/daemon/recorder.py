@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 from warmupd.core.engagement import EngagementPolicy, plan_engagement
 from warmupd.core.mailbox import Mailbox
-from warmupd.core.placement import FolderRole, placement_of
+from warmupd.core.placement import FolderRole, Placement, placement_of
 from warmupd.core.window import local_day, window_of
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
 from warmupd.errors import LeaseLost
 from warmupd.mail.visit import Found
-from warmupd.store.sightings import Known, Parent, Sighting, find_parents, record_sightings
+from warmupd.store.sightings import Known, Parent, Sighting, find_parents, record_missing, record_sightings
+from warmupd.store.unknowns import confirm_sent
 
 Key = tuple[dt.date, int]  # a job's day and id
 
@@ -60,6 +61,35 @@ class Recorder:
             await self._write(mailbox, sightings)
         return first
 
+    async def confirm(self, mailbox: Mailbox, copies: Sequence[Found]) -> None:
+        """Write down that the mailbox's server took the messages of which these are its own copies.
+
+        Raises LeaseLost when the mailbox is another worker's by now.
+        """
+        keys = {(one.token.day, one.token.job_id) for one in copies if one.role is FolderRole.SENT}
+        if not keys:
+            return
+        slot, epoch = self._lease_of(mailbox)
+        ground = self._ground
+        confirmed = await confirm_sent(
+            ground.db, mailbox.id, list(keys), slot=slot, epoch=epoch, at=ground.clock.stamp()
+        )
+        if confirmed:
+            ground.events.found_sent(mailbox=mailbox.id, jobs=confirmed)
+
+    async def miss(self, mailbox: Mailbox, *, began: dt.datetime, since: dt.date) -> None:
+        """Write down what a complete visit that began then should have found, of what was sent on `since` or later.
+
+        Raises LeaseLost when the mailbox is another worker's by now.
+        """
+        slot, epoch = self._lease_of(mailbox)
+        ground = self._ground
+        missed = await record_missing(
+            ground.db, mailbox.id, began=began, since=since, slot=slot, epoch=epoch, at=ground.clock.stamp()
+        )
+        for _ in range(missed):
+            ground.events.sighted(placement=Placement.MISSING, provider="unknown")
+
     def _sighting(self, mailbox: Mailbox, parent: Parent, copies: Sequence[Found], first: Found) -> Sighting | None:
         placement = placement_of(one.role for one in copies)
         if placement is None:
@@ -79,10 +109,7 @@ class Recorder:
         )
 
     async def _write(self, mailbox: Mailbox, sightings: Sequence[Sighting]) -> None:
-        slot = self._leases.slot_of(mailbox)
-        epoch = self._leases.held.get(slot)
-        if epoch is None:
-            raise LeaseLost(f"slot {slot} is not ours any more")
+        slot, epoch = self._lease_of(mailbox)
         ground = self._ground
         known = await record_sightings(
             ground.db, mailbox.id, sightings, slot=slot, epoch=epoch, at=ground.clock.stamp()
@@ -94,6 +121,13 @@ class Recorder:
             self._on_found(mailbox.id)
         if any(sighting.engagement.answer_at for sighting in sightings):
             self._on_answers(mailbox.id)
+
+    def _lease_of(self, mailbox: Mailbox) -> tuple[int, int]:
+        slot = self._leases.slot_of(mailbox)
+        epoch = self._leases.epoch_of(mailbox)
+        if epoch is None:
+            raise LeaseLost(f"slot {slot} is not ours any more")
+        return slot, epoch
 
 
 def _thread(found: Found) -> dict[str, object]:

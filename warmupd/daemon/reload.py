@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import structlog
 
-from warmupd import __version__
 from warmupd.config import Config
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
@@ -74,15 +73,7 @@ class Reload:
         worker = self._worker
         limits = limits_of(new, worker.clock)
         await slots.post_limits(self._db, limits)
-        await slots.register_worker(
-            self._db,
-            worker.leases.worker_id,
-            name=worker.leases.name,
-            http_address=worker.leases.http_address,
-            version=__version__,
-            limits=limits,
-            at=worker.clock.stamp(),
-        )
+        await worker.leases.register(limits)
         _change_sends(worker, new)
         _change_visits(worker, new)
         worker.shard.schedule.book.rules = health_of(new)

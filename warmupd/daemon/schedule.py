@@ -70,14 +70,14 @@ class Schedule:
 
     # -- mailbox row -> heap entry ------------------------------------------------------------------------------
 
-    async def rebuild(self) -> None:
+    async def rebuild(self, *, afresh: bool = False) -> None:
         """Fill the heap from rows: at the start, when slots come or go, and now and then.
 
         What was planned before keeps its time, and what waits behind a gate its place: planned anew each time, it
-        would be put off each time.
+        would be put off each time. With `afresh` what is due when is thought over, too; gates stay shut.
         """
         await self.book.load(self._clock.now())
-        before = self._heap
+        before = SendHeap(self._need) if afresh else self._heap
         ready = {entry.mailbox_id: entry.due_at for entry in before.pop_ready(self._clock.now(), len(before))}
         self._heap = SendHeap(self._need)
         for mailbox_id, mailbox in self.book.mailboxes.items():

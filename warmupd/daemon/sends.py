@@ -71,16 +71,11 @@ class Sends:
         return all(clock.asleep(task) for task in self._under_way)
 
     async def _send(self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount]) -> None:
-        slot = self._leases.slot_of(mailbox)
-        epoch = self._leases.held.get(slot)
+        epoch = self._leases.epoch_of(mailbox)
         try:
-            sent = await self._sender.send(
-                job,
-                mailbox,
-                accounts,
-                trusted=lambda: epoch is not None and self._leases.trusted and self._leases.held.get(slot) == epoch,
-            )
+            sent = await self._sender.send(job, mailbox, accounts, trusted=lambda: self._leases.trusts(mailbox, epoch))
             self._settler.add(sent.settlement)
             await self._aftermath.follow(mailbox, job, sent.outcome)
         except Exception as error:  # noqa: BLE001  one send's fault must not end the worker; its job is reaped as UNKNOWN
+            self._leases.end(job.attempt_token)
             self._events.part_failed("send", error)

@@ -68,19 +68,32 @@ class Shard:
         self._ended = asyncio.Event()
         self._sleeping: asyncio.Task[None] | None = None
         self._stale = True
+        self._afresh = False
         self._reading = False
         self._draining = False
+        self._asked_in = 0  # the database's era when it granted the last batch, or an earlier one
 
     @property
     def in_flight(self) -> int:
         """Sends under way."""
         return len(self._sends)
 
-    def knock(self, *, changed: Sequence[int] = (), answered: Sequence[int] = (), everything: bool = False) -> None:
-        """Read anew what changed: mailboxes, those for which a visit planned answers, or all there is."""
+    def knock(
+        self,
+        *,
+        changed: Sequence[int] = (),
+        answered: Sequence[int] = (),
+        everything: bool = False,
+        afresh: bool = False,
+    ) -> None:
+        """Read anew what changed: mailboxes, those for which a visit planned answers, or all there is.
+
+        With `afresh`, all that is read is planned anew as well, as after a start.
+        """
         self._changed.update(changed)
         self._answered.update(answered)
         self._stale |= everything
+        self._afresh |= afresh
         self._wake.set()
 
     def hear_proof(self, mailbox_id: int) -> None:
@@ -97,7 +110,9 @@ class Shard:
                 await self._read(self._read_changes)
                 requests = await self._read(self._take)
                 if requests:
+                    self._leases.begin("reserve", (self.schedule.book.mailboxes[one.mailbox_id] for one in requests))
                     await self._send_granted(requests, await self._reserve(requests))
+                    self._leases.end("reserve")
                 else:
                     await self._wait()
         finally:
@@ -135,7 +150,8 @@ class Shard:
         if self._leases.changed.is_set() or self._stale:
             self._leases.changed.clear()
             self._stale = True  # until it has been read
-            await self.schedule.rebuild()
+            afresh, self._afresh = self._afresh, False
+            await self.schedule.rebuild(afresh=afresh)
             self._stale = False
         if self._changed:
             changed = list(self._changed)
@@ -162,6 +178,7 @@ class Shard:
         batch = Batch(id=uuid4(), requests=requests, asked_at=self._clock.boottime())
 
         async def ask() -> list[Job | Denied]:
+            self._asked_in = self._ground.db.era
             return await reserve(
                 self._ground.db,
                 batch,
@@ -186,8 +203,10 @@ class Shard:
             if isinstance(answer, Job)
         ]
         accounts = await self._accounts([job for job, _ in granted])
+        granter_gone = self._ground.db.era != self._asked_in  # the server that answers now may not know of these jobs
         for job, mailbox in granted:
-            if accounts is None:
+            self._leases.begin(job.attempt_token, [mailbox])
+            if accounts is None or granter_gone:
                 self._settler.add(_returned(job, self._clock.now()))
             else:
                 self._sends.start(job, mailbox, accounts, on_end=self._wake.set)
@@ -223,6 +242,7 @@ class Shard:
         """Outcomes are written: what became of the jobs shapes the rest of their mailboxes' days."""
         spaced = self._clock.now() + dt.timedelta(seconds=self.schedule.pace.spacing.mailbox_min + SLACK)
         for settlement, status in settled:
+            self._leases.end(settlement.job.attempt_token)
             self._events.cycled(seconds=(self._clock.boottime() - settlement.job.asked_at) / self._clock.speed)
             if status in {JobStatus.PENDING, JobStatus.FAILED}:
                 mailbox_id = settlement.job.mailbox_id

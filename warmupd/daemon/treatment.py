@@ -1,11 +1,12 @@
 """Treating found messages as their reader would: open, star, rescue, file away, delete; each only when it is due."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from warmupd.clock import Clock
 from warmupd.core.placement import FolderRole, Placement
 from warmupd.daemon.events import Events
+from warmupd.errors import LeaseLost
 from warmupd.mail.message_id import MessageToken
 from warmupd.mail.visit import Found, Visit
 from warmupd.store.database import Database
@@ -19,19 +20,30 @@ Key = tuple[dt.date, int]
 
 
 async def treat(
-    db: Database, visit: Visit, mailbox_id: int, found: Mapping[Key, Found], *, clock: Clock, events: Events
+    db: Database,
+    visit: Visit,
+    mailbox_id: int,
+    found: Mapping[Key, Found],
+    *,
+    epoch: int,
+    trusted: Callable[[], bool],
+    clock: Clock,
+    events: Events,
 ) -> int:
     """Do what is due on the messages of this mailbox; on how many something was done.
 
     `found` is what this visit has just seen, by job: it knows best where those lie. What was done is written down
-    after each message, so that a visit that breaks off does nothing twice.
+    after each message, so that a visit that breaks off does nothing twice. Raises LeaseLost, before it touches another
+    message, when the mailbox is not surely this worker's by `epoch` any more.
     """
     due = await due_engagements(db, mailbox_id, at=clock.now() + LEEWAY)
     for one in due:
+        if not trusted():
+            raise LeaseLost(f"the lease of mailbox {mailbox_id} is in doubt")
         place = found.get((one.job_day, one.job_id)) or _remembered(one)
         treatment = _Treatment(visit, one, place, events)
         await treatment.carry_out(clock.now() + LEEWAY)
-        await note_engaged(db, mailbox_id, [treatment.told(clock.now() + LEEWAY)], at=clock.now())
+        await note_engaged(db, mailbox_id, [treatment.told(clock.now() + LEEWAY)], epoch=epoch, at=clock.now())
     return len(due)
 
 

@@ -31,6 +31,11 @@ class Health(Protocol):
         """How many slots it holds, trusted or not."""
         ...
 
+    @property
+    def standing_by(self) -> str:
+        """Why it holds none, as far as it is known."""
+        ...
+
     async def check_database(self) -> None:
         """Raise WarmupdError unless the database answers and its schema is this program's."""
         ...
@@ -54,6 +59,10 @@ class WorkerHealth:
     @property
     def slots(self) -> int:
         return len(self._worker.leases.held)
+
+    @property
+    def standing_by(self) -> str:
+        return self._worker.leases.standing_by
 
     async def check_database(self) -> None:
         (await check(self._db)).demand()
@@ -95,7 +104,8 @@ async def _reasons(health: Health) -> list[str]:
     except WarmupdError as error:
         reasons.append(Exception.__str__(error))
     if not health.slots:
-        reasons.append("no slot is held: others hold them all, or this worker has just started")
+        why = health.standing_by
+        reasons.append(f"it stands by: {why}" if why else "no slot is held: it has just started, or is about to end")
     elif not health.trusted:
         reasons.append("the lease on its slots could not be renewed in time")
     return reasons

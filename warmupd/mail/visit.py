@@ -56,16 +56,13 @@ class Visit:
         self._recognise = recognise
         self._grasped: dict[tuple[str, int, int], Head] = {}  # folder, UIDVALIDITY, UID: surely ours, in this visit
 
-    async def look(
-        self, marks: Sequence[FolderMark], *, since: dt.date, everywhere: bool = False, look_sent: bool = False
-    ) -> Look:
+    async def look(self, marks: Sequence[FolderMark], *, since: dt.date, everywhere: bool = False) -> Look:
         """Read what is new since `marks` in INBOX, Junk and the warmup folder; changes nothing in the mailbox.
 
         A folder without a valid mark is read from the day of arrival `since` on. `everywhere` adds all folders but
-        Sent and Drafts, Trash too; `look_sent` adds Sent. Of one folder at most MOST_MESSAGES headers are read.
+        Sent and Drafts, Trash too. Of one folder at most MOST_MESSAGES headers are read.
         """
         roles = _EVERYWHERE if everywhere else _ALWAYS
-        roles = roles | {FolderRole.SENT} if look_sent else roles
         known = {mark.folder: mark for mark in marks}
         folders = await self._mailbox.folders()
         junk = folders.first(FolderRole.JUNK)
@@ -77,6 +74,18 @@ class Visit:
             elif mark is not None:
                 look.marks.append(mark)
         return look
+
+    async def look_into_sent(self, *, since: dt.date) -> list[Found]:
+        """Messages of ours in the folder of sent mail, of those that came there on `since` or later; changes nothing.
+
+        No mark is kept: what is looked for may have come before it was known to be lost. Of many the newest
+        MOST_MESSAGES are read. That one is absent proves nothing, since many servers keep no copy; so it is no error,
+        either, when there is no such folder or it cannot be read.
+        """
+        folder = (await self._mailbox.folders()).first(FolderRole.SENT)
+        if folder is None:
+            return []
+        return (await self._look_into(folder, None, since)).found
 
     async def find(self, message_id: str, folder: str) -> Found | None:
         """The newest message of ours with this Message-ID in `folder`, for one whose UID is not known any more."""

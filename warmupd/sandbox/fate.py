@@ -26,6 +26,7 @@ class ShareOptions(TypedDict, total=False):
     refuse_share: float
     defer_share: float
     drop_after_dot_share: float
+    sent_copy_share: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +35,8 @@ class Shares:
 
     `spam_share` and `other_share` are parts of what is delivered; `lost_share` and `drop_after_dot_share` of what is
     taken; `refuse_share` of what is submitted. `defer_share` is a part of the RCPT commands: the Message-ID is not
-    known then, so it goes by the pair and the pair's count, and the pair's next try is always taken.
+    known then, so it goes by the pair and the pair's count, and the pair's next try is always taken. `sent_copy_share`
+    is a part of the accounts: those whose provider puts a copy of all that it takes from them into their Sent folder.
     """
 
     seed: int = 0
@@ -45,9 +47,10 @@ class Shares:
     refuse_share: float = 0.0
     defer_share: float = 0.0
     drop_after_dot_share: float = 0.0
+    sent_copy_share: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("spam", "other", "lost", "refuse", "defer", "drop_after_dot"):
+        for name in ("spam", "other", "lost", "refuse", "defer", "drop_after_dot", "sent_copy"):
             if not 0 <= getattr(self, f"{name}_share") <= 1:
                 raise ValueError(f"{name}_share must be between 0 and 1")
         if self.spam_share + self.other_share > 1:
@@ -68,6 +71,10 @@ class Shares:
     def defers(self, sender: str, recipient: str, count: int) -> bool:
         """Whether the `count`-th first try of this pair is put off."""
         return self._chance("defer", f"{sender}\n{recipient}\n{count}") < self.defer_share
+
+    def keeps_sent(self, address: str) -> bool:
+        """Whether this account's provider keeps copies of what it sends."""
+        return self._chance("keep", address.lower()) < self.sent_copy_share
 
     def _folder(self, message_id: str) -> str:
         place = self._chance("place", message_id)

@@ -1,6 +1,5 @@
 """The result of a demo: counted from the ledger, from the mail server's record, and from its folders."""
 
-import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -19,8 +18,6 @@ from warmupd.store.evidence import load_reservations, load_rests
 from warmupd.store.ledger import load_day_entries, load_engagements, load_ledger
 from warmupd.store.shortfall import count_unknowns, load_short_days
 
-GRACE = dt.timedelta(minutes=30)  # from a message's acceptance to a visit that should have found it
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DemoReport:
@@ -34,7 +31,7 @@ class DemoReport:
     sent: int
     failed: int
     unknown: int  # still, at the end
-    unknowns_resolved: int  # by a sighting
+    unknowns_resolved: int  # by a sighting, or a copy in the sender's folder of sent mail
     fill_rate: float
     mailboxes_met: int
     shortfalls: tuple[Shortfall, ...]
@@ -74,7 +71,7 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
     """Count everything."""
     days = await load_day_entries(db)
     ledger = await load_ledger(db)
-    engaged, unknowns = await load_engagements(db, grace=GRACE), await count_unknowns(db)
+    engaged, unknowns = await load_engagements(db), await count_unknowns(db)
     reservations = await load_reservations(db)
     busy = busy_times(reservations, most=run.at_once, speed=run.clock.speed)
     shortfalls = explain_shortfalls(

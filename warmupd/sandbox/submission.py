@@ -163,6 +163,8 @@ class Submission:
         )
         self._note(taken)
         self._today.took(client.user)
+        if self._shares.keeps_sent(client.user):
+            await self._deliver(client.user, "Sent", content)
         for recipient in taken.recipients if fate.folder else ():
             await self._deliver(recipient.lower(), fate.folder, _trace(client, recipient) + content)
 

@@ -94,7 +94,7 @@ STORM = Weather(
     limits=tuple(Event(name="daily_limit", phase=phase, reply=reply) for phase, reply in _DAILY_LIMITS),
     accounts_a_limit=12,
     least_a_day=27,
-    shares=PLACES,
+    shares=ShareOptions(**PLACES, sent_copy_share=0.5),
     away_seconds=3600.0,
 )
 WEATHERS = {weather.name: weather for weather in (CALM, FAIR, STORM)}

@@ -1,36 +1,22 @@
 """The connection to Postgres: a pool on the first of its hosts that is a primary, and errors that say what is wrong."""
 
 import asyncio
+import datetime as dt
 import json
 import re
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any, Self, TypeAlias, cast
 
 import asyncpg
 
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable, SchemaError
+from warmupd.store.failures import DRIVER_ERRORS, not_reached, reached
 from warmupd.store.target import Target
 
 OLDEST_SERVER = 15  # major version of Postgres
 _CLOSE_SECONDS = 10.0
-_UNREACHABLE = {
-    "25006",  # read_only_sql_transaction: the primary was demoted under us
-    "25P03",  # idle_in_transaction_session_timeout: the session is gone
-    "57P01",  # admin_shutdown
-    "57P02",  # crash_shutdown
-    "57P03",  # cannot_connect_now
-    "57P04",  # database_dropped
-    "57P05",  # idle_session_timeout
-}
-_UNREACHABLE_CLASSES = {"08", "53"}  # connection exceptions; insufficient resources (connections, memory, disk)
-_BUSY = {
-    "40001",  # serialization_failure
-    "40P01",  # deadlock_detected
-    "55P03",  # lock_not_available
-    "57014",  # query_canceled: a statement time-out
-}
-_DRIVER_ERRORS = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+_STANDING = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::bool, pg_postmaster_start_time()"
 
 Connection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 
@@ -39,13 +25,7 @@ class Database:
     """An open pool. No session state survives a release (no SET, LISTEN or session lock): a pooler may lie between."""
 
     def __init__(
-        self,
-        target: Target,
-        *,
-        application_name: str,
-        connect_timeout: float,
-        command_timeout: float,
-        standby_ok: bool,
+        self, target: Target, *, application_name: str, connect_timeout: float, command_timeout: float, standby_ok: bool
     ) -> None:
         self.schema = target.schema
         self._target = target
@@ -54,6 +34,8 @@ class Database:
         self._standby_ok = standby_ok
         self._settings = target.server_settings(application_name)
         self._last_good = 0
+        self._server_started_at: dt.datetime | None = None
+        self.era = 0  # how often another server answered (failover, restart): it may lack what the last one committed
         self._acquire_timeout = connect_timeout * (len(target.hosts) + 1)
         self._pool: asyncpg.Pool[asyncpg.Record]
 
@@ -81,9 +63,13 @@ class Database:
             standby_ok=standby_ok,
         )
         with reached():
-            db._pool = await asyncpg.create_pool(
-                min_size=1, max_size=pool_size, connect=cast("Any", db._connect), reset=_no_reset
+            db._pool = (
+                await asyncpg.create_pool(  # none are kept open unasked: in an outage that would be a second retry
+                    min_size=0, max_size=pool_size, connect=cast("Any", db._connect), reset=_no_reset
+                )
             )
+            async with db._pool.acquire():
+                pass
         return db
 
     async def close(self) -> None:
@@ -91,7 +77,7 @@ class Database:
         try:
             async with asyncio.timeout(_CLOSE_SECONDS):
                 await self._pool.close()
-        except _DRIVER_ERRORS:
+        except DRIVER_ERRORS:
             self._pool.terminate()
 
     async def __aenter__(self) -> Self:
@@ -157,6 +143,21 @@ class Database:
         """Replace every connection of the pool before its next use (after a failover, or a change of the schema)."""
         await self._pool.expire_connections()
 
+    @property
+    def pooled(self) -> bool:
+        """Whether its URL says that a pooler in transaction mode lies between, which LISTEN does not pass."""
+        return self._target.pooled
+
+    def beside(self, url: str, *, application_name: str) -> "Database":
+        """Another on `url` (empty: the same), not opened: for `connect` alone."""
+        return Database(
+            Target.parse(url) if url else self._target,
+            application_name=application_name,
+            connect_timeout=self._connect_timeout,
+            command_timeout=self._command_timeout,
+            standby_ok=False,
+        )
+
     async def connect(self) -> Connection:
         """A connection outside the pool, for LISTEN; the caller closes it."""
         with reached():
@@ -170,12 +171,12 @@ class Database:
             try:
                 async with asyncio.timeout(self._connect_timeout):
                     connection = await self._connect_to(index, given)
-            except _DRIVER_ERRORS as error:
+            except DRIVER_ERRORS as error:
                 failures.append((self._target.label(index), error))
             else:
                 self._last_good = index
                 return connection
-        raise _not_reached(failures, self._connect_timeout)
+        raise not_reached(failures, self._connect_timeout)
 
     async def _connect_to(self, index: int, given: dict[str, Any]) -> Connection:
         connection: Connection = await asyncpg.connect(
@@ -200,8 +201,8 @@ class Database:
                 f"the server is PostgreSQL {connection.get_server_version().major}, too old for warmupd",
                 remedy=f"upgrade it to PostgreSQL {OLDEST_SERVER} or newer",
             )
-        if not self._standby_ok and await connection.fetchval("SELECT pg_is_in_recovery()"):
-            raise ConnectionError("is a standby, not the primary")
+        if not self._standby_ok:
+            await self._check_primary(connection)
         if self._target.pooled and self.schema is not None:
             path = await connection.fetchval("SELECT current_setting('search_path')")
             if self.schema not in re.split(r'[", ]+', path):
@@ -210,48 +211,15 @@ class Database:
                     remedy=f'run ALTER ROLE ... SET search_path = "{self.schema}" once',
                 )
 
-
-@contextmanager
-def reached() -> Iterator[None]:
-    """Turn the driver's many ways of saying that Postgres went away into DatabaseUnavailable; the rest passes.
-
-    A statement that lost against others is DatabaseBusy: temporary too, but the connection is sound.
-    """
-    try:
-        yield
-    except _DRIVER_ERRORS as error:
-        if isinstance(error, asyncpg.PostgresError) and error.sqlstate in _BUSY:
-            raise DatabaseBusy(f"Postgres was busy with others: {error}") from error
-        if not _is_unreachable(error):
-            raise
-        raise DatabaseUnavailable(f"Postgres does not answer: {_reason(error)}") from error
-
-
-def _is_unreachable(error: BaseException) -> bool:
-    if isinstance(error, asyncpg.PostgresError):
-        state = error.sqlstate or ""
-        return state in _UNREACHABLE or state[:2] in _UNREACHABLE_CLASSES
-    if isinstance(error, asyncpg.InterfaceError):  # also our own misuse of the driver, which must stay visible
-        return re.search(r"\bclos(ed|ing)\b", str(error)) is not None
-    return True
-
-
-def _reason(error: BaseException) -> str:
-    return "no answer in time" if isinstance(error, TimeoutError) else str(error) or type(error).__name__
-
-
-def _not_reached(failures: list[tuple[str, BaseException]], seconds: float) -> DatabaseUnavailable:
-    told = [
-        f"{label}: {f'no answer within {seconds:g} s' if isinstance(error, TimeoutError) else _reason(error)}"
-        for label, error in failures
-    ]
-    remedy = "check database.url, and that Postgres runs there"
-    for _, error in failures:
-        if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError):
-            remedy = "check the user and the password in database.url, and pg_hba.conf"
-        elif isinstance(error, asyncpg.InvalidCatalogNameError):
-            remedy = "create the database, or name another in database.url"
-    return DatabaseUnavailable(f"Postgres cannot be reached: {'; '.join(told)}", remedy=remedy)
+    async def _check_primary(self, connection: Connection) -> None:
+        is_standby, is_read_only, started_at = (await connection.fetch(_STANDING))[0]
+        if is_standby:
+            raise ConnectionError("is a standby, not the primary")
+        if is_read_only:
+            raise ConnectionError("is read-only, as a primary that was demoted")
+        if self._server_started_at not in {None, started_at}:
+            self.era += 1
+        self._server_started_at = started_at
 
 
 def _to_json(value: object) -> str:

@@ -11,7 +11,7 @@ from warmupd.core.capacity import CapUse
 from warmupd.errors import UsageError
 from warmupd.store.database import Connection, Database
 
-ALIVE = dt.timedelta(seconds=60)  # a worker that holds no slot is believed alive so long after it was seen
+DEAD = dt.timedelta(days=1)  # after which nobody asks for a worker that ended any more
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,10 +21,19 @@ class WorkerRow:
     name: str
     http_address: str
     version: str
-    slots: int
+    slots: int  # that it holds; 0: it stands by
+    wants: int | None  # the one slot that it is for; None: its share of all
     seen_seconds: float  # since it was last heard of
     demand: int  # sends that were due at its last reserve
+    queue_depth: int  # sends that are due, without those that a cap holds
+    oldest_due_seconds: float  # for which the longest of them has waited for its turn
     limits: Mapping[str, float]  # as its configuration says
+
+    @property
+    def holds(self) -> str:
+        """Its slots in words."""
+        standby = "stands by" if self.wants is None else f"stands by for slot {self.wants}"
+        return f"{self.slots}" if self.slots else standby
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +85,36 @@ async def set_sending(db: Database, *, stopped: bool, actor: str, at: dt.datetim
         if changed:
             words = ("STARTED", "STOPPED") if stopped else ("STOPPED", "STARTED")
             await _note(connection, "sending", words, actor=actor, at=at)
+            await _tell(connection, "stop" if stopped else "start")
     return bool(changed)
+
+
+async def trigger(db: Database, *, actor: str, at: dt.datetime) -> None:
+    """Have every worker read everything anew and plan it afresh at once."""
+    async with db.transaction() as connection:
+        await connection.execute("UPDATE settings SET triggered_at = greatest(clock_timestamp(), triggered_at)")
+        await _note(connection, "plans", ("", "TRIGGERED"), actor=actor, at=at)
+        await _tell(connection, "trigger")
+
+
+async def drop_dead(db: Database, *, at: dt.datetime | None) -> int:
+    """Forget workers that ended or were last seen a day ago, and what was counted of them; how many."""
+    rows = await db.fetch(
+        """
+        WITH dead AS (
+            DELETE FROM workers w
+            WHERE greatest(w.seen_at, w.stopped_at) < instant($1) - $2::interval
+              AND NOT EXISTS (SELECT FROM slots s WHERE s.owner = w.id AND s.lease_until > instant($1))
+            RETURNING w.id
+        ), rings AS (
+            DELETE FROM cap_rings r USING dead WHERE r.scope = 'WORKER' AND r.ref = dead.id
+        )
+        SELECT id FROM dead
+        """,
+        at,
+        DEAD,
+    )
+    return len(rows)
 
 
 async def resize(db: Database, wanted: int, *, actor: str, at: dt.datetime) -> int:
@@ -101,23 +139,24 @@ async def resize(db: Database, wanted: int, *, actor: str, at: dt.datetime) -> i
             latest,
         )
         await _note(connection, "slots", (str(was), str(wanted)), actor=actor, at=at)
+        await _tell(connection, "slots")
     return was
 
 
 async def live_workers(db: Database, *, at: dt.datetime) -> list[WorkerRow]:
-    """Workers that hold a lease, or were seen within a minute; most slots first."""
+    """Workers that hold a lease, or were seen within one; most slots first."""
     rows = await db.fetch(
         """
-        SELECT w.name, w.http_address, w.version, w.demand, w.limits, h.slots,
+        SELECT w.name, w.http_address, w.version, w.demand, w.queue_depth,
+               w.oldest_due_seconds::float8, w.limits, w.wants, h.slots,
                greatest(extract(epoch FROM $1 - w.seen_at), 0)::float8 AS seen_seconds
         FROM workers w,
         LATERAL (SELECT count(*) AS slots FROM slots s JOIN settings c USING (worker_count)
                  WHERE s.owner = w.id AND s.lease_until > $1) AS h
-        WHERE w.stopped_at IS NULL AND (h.slots > 0 OR w.seen_at > $1::timestamptz - $2::interval)
+        WHERE h.slots > 0 OR (w.stopped_at IS NULL AND w.seen_at > $1::timestamptz - w.lease)
         ORDER BY h.slots DESC, w.name
         """,
         at,
-        ALIVE,
     )
     return [WorkerRow(**dict(row)) for row in rows]
 
@@ -215,3 +254,8 @@ async def _note(connection: Connection, what: str, words: tuple[str, str], *, ac
         was,
         became,
     )
+
+
+async def _tell(connection: Connection, what: str) -> None:
+    """A hint for all workers, once this is committed; who misses it finds out by itself."""
+    await connection.execute("SELECT pg_notify('warmupd_fleet', $1)", what)

@@ -93,17 +93,9 @@ async def load_day_entries(db: Database) -> list[DayEntry]:
     return [DayEntry(**dict(row)) for row in rows]
 
 
-async def load_engagements(db: Database, *, grace: dt.timedelta) -> Engagements:
-    """What the sightings say. MISSING is what was sent `grace` before a complete visit that did not find it."""
+async def load_engagements(db: Database) -> Engagements:
+    """What the sightings say."""
     seen = await db.fetch("SELECT placement, count(*) AS n FROM sightings GROUP BY 1")
-    missing: int = await db.fetchval(
-        """
-        SELECT count(*) FROM warmup_jobs j JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
-        WHERE j.status IN ('SENT', 'REPLIED') AND v.everywhere_at > j.completed_at + $1
-          AND NOT EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id)
-        """,
-        grace,
-    )
     row = await db.fetchrow(
         """
         SELECT count(rescued_at) AS rescued, count(opened_at) AS opened, count(starred_at) AS starred,
@@ -114,5 +106,4 @@ async def load_engagements(db: Database, *, grace: dt.timedelta) -> Engagements:
     )
     counts = {Placement(r["placement"]): r["n"] for r in seen}
     placement = {word: counts.get(word, 0) for word in Placement}
-    placement[Placement.MISSING] += missing
     return Engagements(placement=placement, **(dict(row) if row else {}))

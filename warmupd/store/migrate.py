@@ -12,7 +12,8 @@ from pathlib import Path
 import asyncpg
 
 from warmupd.errors import SchemaError
-from warmupd.store.database import Connection, Database, reached
+from warmupd.store.database import Connection, Database
+from warmupd.store.failures import reached
 
 _LOCK = 0x7761726D  # "warm" in ASCII: the advisory lock of migrations
 _PATIENCE = 3600.0  # seconds a migration, or the wait for another host's, may take

@@ -133,7 +133,7 @@ async def send_seconds(db: Database, *, at: dt.datetime) -> float | None:
         SELECT count(*) AS n, avg(extract(epoch FROM completed_at - start_at))::float8 AS seconds
         FROM (SELECT completed_at, start_at FROM warmup_jobs
               WHERE day >= ($1::timestamptz AT TIME ZONE 'UTC')::date - 1 AND status IN ('SENT', 'REPLIED')
-                AND outcome <> 'sighted' AND completed_at > start_at LIMIT 1000) AS lately
+                AND outcome NOT IN ('sighted', 'in_sent_folder') AND completed_at > start_at LIMIT 1000) AS lately
         """,
         at,
     )

@@ -47,7 +47,7 @@ class Unknowns:
     """Jobs whose outcome was lost."""
 
     open: int
-    resolved: int  # seen in the recipient's mailbox: SENT
+    resolved: int  # seen in the recipient's mailbox or the sender's folder of sent mail: SENT
     given_up: int  # not seen there for long: FAILED
 
 
@@ -102,7 +102,8 @@ async def count_unknowns(db: Database) -> Unknowns:
         """
         SELECT count(*) FILTER (WHERE status = 'UNKNOWN') AS open,
                -- One that was seen before its server's answer was written down never was UNKNOWN, and has no message.
-               count(*) FILTER (WHERE outcome = 'sighted' AND error_message IS NOT NULL) AS resolved,
+               count(*) FILTER (WHERE outcome IN ('sighted', 'in_sent_folder')
+                                AND error_message IS NOT NULL) AS resolved,
                count(*) FILTER (WHERE status = 'FAILED' AND outcome = 'unverified') AS given_up
         FROM warmup_jobs
         """

@@ -1,7 +1,8 @@
 """Sightings: recording what a visit found, and the engagements that are due on what was found before."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -9,11 +10,11 @@ from typing import Any
 import asyncpg
 
 from warmupd.core.engagement import Engagement
-from warmupd.core.placement import Placement
+from warmupd.core.placement import MISSING_AFTER, Placement
 from warmupd.errors import LeaseLost
 from warmupd.store.database import Database
 
-STALE_EPOCH = "WU001"  # raised by record_sightings
+STALE_EPOCH = "WU001"  # raised by hold_slot
 
 
 class Known(StrEnum):
@@ -93,7 +94,8 @@ async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.
         """
         SELECT j.day, j.id, j.mailbox_id, j.thread_depth
         FROM unnest($2::date[], $3::bigint[]) AS a(day, id) JOIN warmup_jobs j USING (day, id)
-        WHERE j.recipient_id = $1 AND NOT EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id)
+        WHERE j.recipient_id = $1 AND NOT EXISTS (
+            SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id AND s.placement <> 'MISSING')
         """,
         recipient_id,
         [day for day, _ in keys],
@@ -112,7 +114,7 @@ async def record_sightings(
 
     Raises LeaseLost when the slot is no longer held by `epoch`.
     """
-    try:
+    with refusing_stale():
         words = await db.fetchval(
             "SELECT record_sightings($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
             recipient_id,
@@ -133,11 +135,46 @@ async def record_sightings(
             [s.engagement.delete_at for s in found],
             at,
         )
+    return [Known(word) for word in words]
+
+
+async def record_missing(
+    db: Database,
+    recipient_id: int,
+    *,
+    began: dt.datetime,
+    since: dt.date,
+    slot: int,
+    epoch: int,
+    at: dt.datetime | None,
+) -> int:
+    """Write down as MISSING what a complete visit that began then should have found, of the jobs of `since` and later.
+
+    How many are new. Raises LeaseLost when the slot is no longer held by `epoch`.
+    """
+    with refusing_stale():
+        missed: int = await db.fetchval(
+            "SELECT record_missing($1, $2, $3, $4, $5, $6, $7)",
+            recipient_id,
+            slot,
+            epoch,
+            began,
+            MISSING_AFTER,
+            since,
+            at,
+        )
+    return missed
+
+
+@contextmanager
+def refusing_stale() -> Iterator[None]:
+    """Raises LeaseLost for what the database refuses because the slot is another worker's by now."""
+    try:
+        yield
     except asyncpg.PostgresError as error:
         if error.sqlstate == STALE_EPOCH:
             raise LeaseLost(str(error)) from error
         raise
-    return [Known(word) for word in words]
 
 
 async def due_engagements(db: Database, recipient_id: int, *, at: dt.datetime, limit: int = 200) -> list[DueEngagement]:
@@ -156,10 +193,20 @@ async def due_engagements(db: Database, recipient_id: int, *, at: dt.datetime, l
     return [DueEngagement(**{**dict(row), "placement": Placement(row["placement"])}) for row in rows]
 
 
-async def note_engaged(db: Database, recipient_id: int, done: Sequence[Engaged], *, at: dt.datetime) -> None:
-    """Write down what was done. What was done before keeps its time."""
-    await db.execute(
+async def note_engaged(
+    db: Database, recipient_id: int, done: Sequence[Engaged], *, epoch: int, at: dt.datetime
+) -> None:
+    """Write down what was done. What was done before keeps its time.
+
+    Raises LeaseLost, and writes nothing, when `epoch` is not that of the mailbox's slot any more: two visitors at once
+    would take each other's doings for its owner's.
+    """
+    noted = await db.fetchval(
         """
+        WITH ours AS MATERIALIZED (
+            SELECT s.slot FROM slots s JOIN settings c USING (worker_count)
+            WHERE s.slot = mailbox_hash($1) % c.worker_count AND s.epoch = $14 FOR KEY SHARE OF s
+        ), noted AS (
         UPDATE sightings s
         SET folder = a.folder, uidvalidity = a.uidvalidity, uid = a.uid, next_at = a.next_at,
             opened_at = CASE WHEN a.opened THEN coalesce(s.opened_at, $2) ELSE s.opened_at END,
@@ -170,7 +217,9 @@ async def note_engaged(db: Database, recipient_id: int, done: Sequence[Engaged],
         FROM unnest($3::date[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::boolean[], $9::boolean[],
                     $10::boolean[], $11::boolean[], $12::boolean[], $13::timestamptz[])
             AS a(job_day, job_id, folder, uidvalidity, uid, opened, starred, rescued, filed, deleted, next_at)
-        WHERE s.job_day = a.job_day AND s.job_id = a.job_id AND s.recipient_id = $1
+        WHERE s.job_day = a.job_day AND s.job_id = a.job_id AND s.recipient_id = $1 AND EXISTS (SELECT FROM ours)
+        )
+        SELECT EXISTS (SELECT FROM ours)
         """,
         recipient_id,
         at,
@@ -185,4 +234,7 @@ async def note_engaged(db: Database, recipient_id: int, done: Sequence[Engaged],
         [e.filed for e in done],
         [e.deleted for e in done],
         [e.next_at for e in done],
+        epoch,
     )
+    if not noted:
+        raise LeaseLost(f"epoch {epoch} is over for mailbox {recipient_id}")

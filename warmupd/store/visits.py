@@ -17,6 +17,7 @@ class DueVisit:
     mailbox_id: int
     everywhere: bool  # look into all folders: a message is missed, or it was not done for long
     last_visit_at: dt.datetime | None
+    lost: bool  # the outcome of a send of its own is not known: look into its folder of sent mail
 
 
 async def due_visits(
@@ -26,7 +27,8 @@ async def due_visits(
     rows = await db.fetch(
         """
         SELECT v.mailbox_id, v.last_visit_at,
-               v.everywhere OR coalesce(v.everywhere_at, '-infinity') <= $1::timestamptz - $5::interval AS everywhere
+               v.everywhere OR coalesce(v.everywhere_at, '-infinity') <= $1::timestamptz - $5::interval AS everywhere,
+               EXISTS (SELECT FROM warmup_jobs j WHERE j.mailbox_id = v.mailbox_id AND j.status = 'UNKNOWN') AS lost
         FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c
         WHERE v.next_visit_at <= $1 AND m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')
           AND m.slot_hash % c.worker_count = ANY ($2::integer[]) AND v.mailbox_id <> ALL ($3::bigint[])
@@ -38,9 +40,7 @@ async def due_visits(
         limit,
         EVERYWHERE_EVERY,
     )
-    return [
-        DueVisit(mailbox_id=r["mailbox_id"], everywhere=r["everywhere"], last_visit_at=r["last_visit_at"]) for r in rows
-    ]
+    return [DueVisit(**dict(row)) for row in rows]
 
 
 async def unplanned_visits(db: Database, slots: Sequence[int]) -> list[int]:

@@ -1,0 +1,121 @@
+"""A worker that lost its lease without knowing sends nothing more, and nothing newer is changed by what it tells."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from tests.daemon.fleet import Fleet
+from tests.daemon.model import OK, Answer
+from tests.daemon.rig import Rig
+from tests.daemon.test_shares import LEASE, fleet_of
+from tests.store.rows import Ground, after, laid_ground  # noqa: F401  laid_ground is a fixture
+from tests.store.test_sightings import _record, _sent, found_of
+from warmupd.clock import VirtualClock
+from warmupd.daemon.app import Worker
+from warmupd.daemon.events import Events
+from warmupd.daemon.metrics import Metrics
+from warmupd.daemon.treatment import treat
+from warmupd.errors import LeaseLost
+
+
+@pytest.fixture
+async def fleet(rig: Rig) -> Fleet:
+    return fleet_of(rig)
+
+
+def freeze(worker: Worker) -> None:
+    """It renews no more, as if it did not run; what it believes it goes on believing."""
+    worker.leases._renew = _nothing  # type: ignore[method-assign]
+
+
+def wake(worker: Worker) -> None:
+    del worker.leases._renew  # the instance's own
+
+
+async def _nothing() -> None:
+    pass
+
+
+@pytest.mark.parametrize("step", ["login_takes", "rcpt_takes"])
+async def test_send_is_stopped_where_the_lease_ran_out_in_its_middle(fleet: Fleet, step: str) -> None:
+    """Before MAIL, where the login took so long; before the body, where the recipient was thought over."""
+    await stopped_in_its_middle(fleet, step)
+
+
+async def stopped_in_its_middle(fleet: Fleet, step: str) -> None:
+    rig = fleet.rig
+    await rig.world.enrol(4, quota=4, end_hour=14)
+    slow = replace(OK, **{step: 2.0})  # type: ignore[arg-type]  # one of its seconds
+    async with fleet.running(1) as (worker,):
+        rig.server.rule = lambda account, message: slow
+        await fleet.until_tried(1)
+        freeze(worker)
+        worker.leases._trusted_until = rig.clock.boottime() + 1.0  # as it is at the end of a lease
+        await fleet.live(2 * LEASE)
+        assert rig.server.taken == []
+        assert set(await rig.world.statuses()) == {"PENDING"}
+        wake(worker)
+
+
+async def test_frozen_worker_reserves_nothing_and_loses_its_slots_to_others(fleet: Fleet) -> None:
+    rig = fleet.rig
+    boxes = await rig.world.enrol(6, quota=6, end_hour=14)
+    async with fleet.running(2) as (first, second):
+        await fleet.live(7200)
+        freeze(first)
+        await fleet.live(2 * LEASE)
+        assert not first.leases.trusted
+        assert len(second.leases.held) == 64
+        sent_by_first = len(await rig.db.fetch("SELECT FROM warmup_jobs WHERE epoch = ANY ($1)", epochs(first)))
+        await fleet.live(3600)
+        assert len(await rig.db.fetch("SELECT FROM warmup_jobs WHERE epoch = ANY ($1)", epochs(first))) == sent_by_first
+        wake(first)
+        await fleet.live(LEASE)
+        assert fleet.shares() == [32, 32]
+        await fleet.live(6 * 3600)
+    assert await rig.world.sent(boxes) == [6] * 6
+    assert (await rig.violations()).total == 0
+
+
+async def test_late_answer_is_accepted_for_its_token_after_a_takeover(fleet: Fleet) -> None:
+    rig = fleet.rig
+    await rig.world.enrol(2, quota=1, end_hour=14)
+    answer = asyncio.Event()
+    async with fleet.running(2) as (first, second):
+        rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=answer)
+        await fleet.until_tried(1)
+        freeze(first)
+        freeze(second)
+        rig.clock.advance(3600)
+        await fleet.calm()
+        await second.housekeeping.round()
+        assert (await rig.world.statuses())["UNKNOWN"] == 1
+        answer.set()
+        wake(first)
+        wake(second)
+        await fleet.live(LEASE)
+        assert "UNKNOWN" not in await rig.world.statuses()
+        assert sum(await rig.world.sent([1, 2])) >= 1
+
+
+async def test_message_is_not_touched_when_the_lease_is_in_doubt(ground: Ground) -> None:
+    worker, job = await _sent(ground)
+    await _record(ground, worker, job.recipient_id, found_of(job))
+    clock = VirtualClock(after(60))
+    untouchable = object()  # any use of the mailbox is an AttributeError
+    with pytest.raises(LeaseLost):
+        await treat(
+            ground.db,
+            untouchable,  # type: ignore[arg-type]
+            job.recipient_id,
+            {},
+            epoch=1,
+            trusted=lambda: False,
+            clock=clock,
+            events=Events(Metrics(clock)),
+        )
+
+
+def epochs(worker: Worker) -> list[int]:
+    return list(worker.leases.held.values())

@@ -1,0 +1,49 @@
+"""What happens to the fleet: workers that come and go, slots that become free, and orders that are for all workers."""
+
+from warmupd.daemon.ground import Ground
+from warmupd.daemon.leases import Leases
+from warmupd.daemon.patience import patiently
+from warmupd.daemon.shard import Shard
+from warmupd.errors import DatabaseUnavailable
+from warmupd.store.slots import FleetView, view_fleet
+
+
+class FleetWatch:
+    """Looks at the fleet's few rows again and again, and wakes who must know. Notifications only hasten it."""
+
+    def __init__(self, ground: Ground, *, leases: Leases, shard: Shard) -> None:
+        self._ground = ground
+        self._leases = leases
+        self._shard = shard
+        self._seen: FleetView | None = None
+
+    async def run(self, every: float) -> None:
+        """Look every `every` real seconds, until cancelled."""
+        while True:
+            await self._ground.clock.pause(every)
+            try:
+                await self.look()
+            except DatabaseUnavailable as error:
+                self._ground.events.database_unavailable("fleet", str(error))
+
+    async def hear(self, told: frozenset[str]) -> None:
+        """Somebody told that the fleet changed: look now, and ask again what limits held."""
+        await patiently(self._ground, "fleet", self.look)
+        if "limits" in told:
+            self._shard.schedule.holds.open_for_everybody()
+            self._shard.knock()
+
+    async def look(self) -> None:
+        """Look once. The first look only remembers."""
+        view, seen = await view_fleet(self._ground.db, at=self._ground.clock.stamp()), self._seen
+        self._seen = view
+        if seen is None:
+            return
+        if (view.count, view.free, view.autos, view.wanted) != (seen.count, seen.free, seen.autos, seen.wanted):
+            self._leases.hasten()
+        if view.triggered_at != seen.triggered_at:
+            self._ground.events.triggered()
+            self._shard.knock(everything=True, afresh=True)
+        if seen.stopped and not view.stopped:
+            self._shard.schedule.holds.open_for_everybody()
+            self._shard.knock()
