@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.ablation import take_out
+from tests.daemon import test_balance as of_balance
 from tests.daemon import test_health as of_health
 from tests.daemon import test_logins as of_logins
 from tests.daemon import test_outcomes as of_outcomes
@@ -62,6 +63,12 @@ DEEDS: list[Deed] = [
     ),
     (Aftermath._act, 'outcome.reason == "daily_limit"', "False", FULL),
     (Aftermath._act, "Action.BACK_OFF_MAILBOX | Action.REST_UNTIL_NEXT_DAY", "Action.BACK_OFF_MAILBOX", FULL),
+    (
+        Schedule.rebuild,
+        "await self.book.recall_meetings(own, self._clock.now())",
+        "pass",
+        partial(of_balance.test_no_pair_meets_again_within_three_days, restarts=True),
+    ),
     (Aftermath._rest_seconds, "max(job.retry_count, self._put_off[mailbox.id] - 1)", "job.retry_count", SLOWED),
     (Aftermath._note, "self._put_off.pop(mailbox.id, None)", "pass", SLOWED),
     (Aftermath._rest_seconds, "outcome.retry_after or ", "", of_outcomes.test_named_wait_is_kept),

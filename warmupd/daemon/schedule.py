@@ -77,6 +77,8 @@ class Schedule:
         would be put off each time.
         """
         await self.book.load(self._clock.now())
+        own = [one.id for one in self.book.mailboxes.values() if one.state.sends and self._leases.owns(one)]
+        await self.book.recall_meetings(own, self._clock.now())
         before = self._heap
         ready = {entry.mailbox_id: entry.due_at for entry in before.pop_ready(self._clock.now(), len(before))}
         self._heap = SendHeap(self._need)
