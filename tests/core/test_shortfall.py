@@ -11,7 +11,7 @@ from warmupd.core.capacity import Shortfall
 from warmupd.core.health import Band, HealthRules
 from warmupd.core.mailbox import DayLimit, DayRow, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.opening import NextDay
-from warmupd.core.ramp import resolve_budget
+from warmupd.core.ramp import Budget, resolve_budget
 from warmupd.core.shortfall import Factor, Standing, losses_of, shortfall_text
 from warmupd.core.situation import Hold
 from warmupd.core.window import Window
@@ -71,9 +71,11 @@ def hold(hours: float) -> Hold:
     return Hold(since=NOON, until=NOON + dt.timedelta(hours=hours), reason="rate")
 
 
+VARIED = Budget(quota=36, floor=30, ramp_day=21, factors=(("ramp", 40), ("variance", 36)))  # with 30 as minimum
 FACTORS = [  # what there is, at which moment, the factor that is told, and what it leaves of the day
     (standing(box(ramp=Ramp(start=5, step=0, target=40, floor=30))), NOON, Factor.RAMP, 5),
     (standing(box(ramp=Ramp(start=5, step=3, target=20, floor=30))), NOON, Factor.TARGET, 20),
+    (standing(box(ramp=replace(RAMP, floor=38)), budget=VARIED, day=row(quota=36)), NOON, Factor.VARIANCE, 36),
     (standing(box(health=Band.WATCH)), NOON, Factor.HEALTH_WATCH, 28),
     (standing(box(health=Band.THROTTLED)), NOON, Factor.HEALTH_THROTTLED, 20),
     (standing(box(health=Band.SUSPENDED)), NOON, Factor.HEALTH_SUSPENDED, 0),

@@ -8,6 +8,7 @@ import pytest
 
 from tests.ablation import take_out
 from tests.daemon import test_balance as of_balance
+from tests.daemon import test_caps as of_caps
 from tests.daemon import test_health as of_health
 from tests.daemon import test_logins as of_logins
 from tests.daemon import test_outcomes as of_outcomes
@@ -64,8 +65,16 @@ DEEDS: list[Deed] = [
     (Aftermath._act, 'outcome.reason == "daily_limit"', "False", FULL),
     (Aftermath._act, "Action.BACK_OFF_MAILBOX | Action.REST_UNTIL_NEXT_DAY", "Action.BACK_OFF_MAILBOX", FULL),
     (
+        Aftermath._act,
+        " and outcome.action is not Action.DOUBT_CREDENTIALS",
+        "",
+        of_logins.test_login_by_password_that_is_refused_at_mail_from_only_is_final_once_confirmed,
+    ),
+    (Revisits._refused, ">= DOUBT_APART", ">= 0", of_visits.test_two_refused_imap_logins_a_minute_apart_are_one),
+    (Schedule._resume, "self._halted = True", "pass", of_caps.test_after_a_stop_of_hours_not_all_begin_at_once),
+    (
         Schedule.rebuild,
-        "await self.book.recall_meetings(own, self._clock.now())",
+        "await self.book.recall_meetings(filter(self._leases.owns, self.book.mailboxes.values()), self._clock.now())",
         "pass",
         partial(of_balance.test_no_pair_meets_again_within_three_days, restarts=True),
     ),

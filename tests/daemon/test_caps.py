@@ -71,6 +71,20 @@ async def test_stopped_fleet_sends_nothing_and_resumes(rig: Rig, flaky: FlakyDat
     assert (await rig.violations()).total == 0
 
 
+async def test_after_a_stop_of_hours_not_all_begin_at_once(rig: Rig) -> None:
+    boxes = [box for _ in range(8) for box in await rig.world.enrol(5, quota=8, ramp_days=5)]
+    async with rig.running():
+        await rig.until(after(9))
+        await rig.db.execute("UPDATE settings SET sending_stopped = true")
+        await rig.until(after(13))
+        before = len(rig.server.taken)
+        await rig.db.execute("UPDATE settings SET sending_stopped = false")
+        await rig.until(after(13) + dt.timedelta(minutes=10))
+        assert len(rig.server.taken) - before <= 24  # of 40 that are two behind; all at once it would be twice as many
+        await rig.until(after(22.5))
+    assert await rig.world.sent(boxes) == [8] * 40
+
+
 async def test_with_capacity_for_four_fifths_no_mailbox_starves(rig: Rig) -> None:
     """Below the floor need comes first and no plan's priority; so all end close to what there is for each."""
     users = [await rig.world.user(priority=priority) for priority in (0, 0, 9, 9)]

@@ -26,7 +26,7 @@ from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import accounts, bands, days, slots, states, visits
+from warmupd.store import accounts, bands, days, slots, spares, states, visits
 
 pytestmark = pytest.mark.ablation
 
@@ -90,6 +90,7 @@ RESERVE: list[tuple[str, str, Test]] = [
         of_reserve.test_attempts_of_a_day_are_bounded,
     ),
     ("p.resting_until > v_now", "false", of_reserve.test_resting_mailbox_says_until_when),
+    ("WHEN f.spared_until > v_now THEN 'spared'", "", of_reserve.test_recipient_who_is_spared_is_refused_until_then),
     ("WHEN p.next_ok_at > v_now", "WHEN false", of_reserve.test_spacing_counts_from_the_last_moment_of_the_send_before),
     (
         ") + slack AS then_ok_at",
@@ -426,6 +427,8 @@ HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
         "$4::interval IS NOT NULL",
         of_states.test_refusals_a_week_apart_are_two_stories,
     ),
+    (states.count_refusal, "AND NOT h.twice", "", of_states.test_second_witness_is_heard_when_it_is_told_again),
+    (spares.spare_recipient, " AND spared_until < $2", "", of_reserve.test_longer_spare_stays),
     (states.count_refusal, " FOR UPDATE", "", of_states.test_refusals_told_at_once_are_both_counted),
     (
         states.doubt_credentials,

@@ -18,6 +18,7 @@ class Factor(StrEnum):
 
     RAMP = "ramp"
     TARGET = "target"
+    VARIANCE = "variance"
     HEALTH_WATCH = "health_watch"
     HEALTH_THROTTLED = "health_throttled"
     HEALTH_SUSPENDED = "health_suspended"
@@ -44,6 +45,7 @@ class Factor(StrEnum):
 BUDGET_TEXTS = {  # factor of a budget: in words, after which stands what it leaves
     Factor.RAMP: "its ramp has not reached it yet",
     Factor.TARGET: "its target is lower",
+    Factor.VARIANCE: "it varies from day to day, and the minimum was lower when its day began",
     Factor.HEALTH_WATCH: "some of its messages landed in spam",
     Factor.HEALTH_THROTTLED: "many of its messages landed in spam",
     Factor.HEALTH_SUSPENDED: "most of its messages landed in spam",

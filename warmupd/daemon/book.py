@@ -91,9 +91,9 @@ class Book:
         known = tally.directory if tally is not None and tally.directory.day == day else ()
         return all(mailbox.id in known for mailbox in members)
 
-    async def recall_meetings(self, sender_ids: Iterable[int], now: dt.datetime) -> None:
+    async def recall_meetings(self, own: Iterable[Mailbox], now: dt.datetime) -> None:
         """Know whom these senders have written to in the last days: all whom this worker looks after, and no others."""
-        senders, today = set(sender_ids), now.astimezone(dt.UTC).date()
+        senders, today = {one.id for one in own if one.state.sends}, now.astimezone(dt.UTC).date()
         tallies = {
             one: tally
             for one in senders - self._recalled

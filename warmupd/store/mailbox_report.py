@@ -122,7 +122,8 @@ async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:
 async def open_jobs(db: Database, ids: Sequence[int]) -> dict[int, list[OpenJob]]:
     """The jobs of these mailboxes that have not ended, the next first; who has none is left out."""
     rows = await db.fetch(
-        "SELECT j.mailbox_id, j.kind, j.status, j.scheduled_for, j.retry_count, j.error_message,"
+        "SELECT j.mailbox_id, j.kind, j.status, greatest(j.scheduled_for, f.spared_until),"
+        " j.retry_count, j.error_message,"
         " coalesce(d.closes_at, j.scheduled_for + interval '1 day') AS ends_at,"  # as expire_pending has it
         " coalesce(r.state IN ('ACTIVE', 'RECEIVE_ONLY')"
         "          AND (f.proven_at IS NOT NULL OR f.unproven_sends < 3), false) AS may_go"
