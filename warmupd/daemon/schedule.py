@@ -48,7 +48,6 @@ class Schedule:
         self._checkup = checkup
         self._heap = SendHeap(self._need)
         self._served_at = ground.clock.now()  # when it was last looked who is due
-        self._halted = False  # sending was stopped when it was last looked
         self._lonely: set[int] = set()  # mailboxes that found nobody to write to
 
     def depth(self) -> int:
@@ -205,12 +204,10 @@ class Schedule:
     def _resume(self, now: dt.datetime) -> None:
         """If nobody was served for a while (Postgres was away, sending was stopped), those due do not begin at once."""
         if self.holds.by_order:
-            self._halted = True
             return
-        away, halted = (now - self._served_at).total_seconds(), self._halted
-        self._served_at, self._halted = now, False
+        away, self._served_at = (now - self._served_at).total_seconds(), now
         for entry in self._heap.pop_ready(now, len(self._heap)) if away > UNSERVED * self._clock.speed else ():
-            late = halted or (now - entry.due_at).total_seconds() > self.pace.spacing.mailbox_min
+            late = (now - entry.due_at).total_seconds() > self.pace.spacing.mailbox_min
             self.plan(entry.mailbox_id, resumes=True) if late else self.push(entry.mailbox_id, entry.due_at)
 
     async def _open_days(self, mailbox_ids: Sequence[int]) -> None:
