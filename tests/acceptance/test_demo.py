@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from warmupd.daemon.book import Book
-from warmupd.sandbox.demo import DemoOptions, run_demo
+from warmupd.sandbox import demo
 
 pytestmark = pytest.mark.acceptance
 KINDS = {"rate", "daily_limit", "greylisted", "auth_rate", "cut_before_body", "cut_in_body", "cut_after_dot", "away"}
@@ -64,7 +64,7 @@ async def test_a_mailbox_whose_day_is_never_opened_breaks_a_promise(monkeypatch:
         return await whole(self, [mailbox_id for mailbox_id in ids if mailbox_id != min(self.mailboxes)], now)
 
     monkeypatch.setattr(Book, "open_days", but_one)
-    report = await run_demo(DemoOptions(mailboxes=3, speed=5000, weather="calm"), on_progress=lambda _: None)
+    report = await demo.run_demo(demo.DemoOptions(mailboxes=3, speed=5000, weather="calm"), on_progress=lambda _: None)
     assert (report.mailboxes, report.quota, report.fill_rate <= 0.67) == (3, 90, True)
     assert [(short.quota, short.sent, short.unexplained) for short in report.shortfalls if not short.opened] == [
         (30, 0, 30)
