@@ -79,13 +79,9 @@ async def enrol(
     owners: dict[str, tuple[int, int]] = {}
     for person in people:
         if person.user not in users:
+            zone = person.zone
             users[person.user] = await add_user(
-                db,
-                email=f"owner@agency{person.user}.test",
-                role=Role.USER,
-                actor="sandbox",
-                at=at,
-                timezone=person.zone,
+                db, email=f"owner@agency{person.user}.test", role=Role.USER, actor="sandbox", at=at, timezone=zone
             )
         mailbox_id = await add_mailbox(
             db,
