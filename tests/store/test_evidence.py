@@ -32,6 +32,14 @@ async def test_a_send_without_an_outcome_never_ended(ground: Ground) -> None:
     assert [(seen.took, seen.became) for seen in await load_reservations(ground.db)] == [(None, None)]
 
 
+async def test_an_attempt_that_was_given_back_became_nothing(ground: Ground) -> None:
+    await keep_evidence(ground.db)
+    worker, (first, second) = await ground.worker(), await ground.pair()
+    job = await ground.grant(worker, ask(first, second))
+    await ground.settle(job, OutcomeKind.RETURNED, retry_at=after(300))
+    assert [(seen.took is None, seen.became) for seen in await load_reservations(ground.db)] == [(False, None)]
+
+
 async def test_every_rest_is_kept_with_its_beginning_and_what_brought_it(ground: Ground) -> None:
     await keep_evidence(ground.db)
     (mailbox,) = await ground.mailboxes(1)

@@ -12,7 +12,7 @@ _TABLES = """
         number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         attempt_token uuid NOT NULL UNIQUE,
         seen_at timestamptz NOT NULL DEFAULT clock_timestamp(), ended_at timestamptz,  -- by the database's own clock
-        became job_status,  -- by its first outcome: what was seen of it later is no news of the attempt
+        became job_status,  -- by its first outcome, unless that gave the attempt back: then it was none
         job_day date NOT NULL, job_id bigint NOT NULL, mailbox_id bigint NOT NULL, user_id uuid NOT NULL,
         local_day date NOT NULL, picked_at timestamptz NOT NULL, start_at timestamptz NOT NULL,
         send_by timestamptz NOT NULL
@@ -31,7 +31,8 @@ _TABLES = """
     END $$;
     CREATE FUNCTION see_end() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        UPDATE reservations_seen SET ended_at = clock_timestamp(), became = NEW.status
+        UPDATE reservations_seen SET ended_at = clock_timestamp(),
+            became = CASE WHEN NEW.status <> 'PENDING' OR NEW.retry_count > OLD.retry_count THEN NEW.status END
             WHERE attempt_token = OLD.attempt_token;
         RETURN NULL;
     END $$;
@@ -68,7 +69,7 @@ class Reservation:
     opens_at: dt.datetime  # of the day that it was charged to
     closes_at: dt.datetime
     took: dt.timedelta | None = None  # of the database's own time until its outcome was written; None: it never was
-    became: JobStatus | None = None  # the job, by that outcome
+    became: JobStatus | None = None  # the job, by that outcome; None as well when the attempt was given back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
