@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from warmupd.config import Config
 from warmupd.core.capacity import Shortfall
 from warmupd.core.condition import Progress, progress_of
-from warmupd.core.mailbox import Mailbox
+from warmupd.core.mailbox import Mailbox, MailboxState
 from warmupd.core.pacing import deficit
 from warmupd.core.shortfall import Loss, Standing, losses_of
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
@@ -25,7 +25,7 @@ class QuotaRow:
     mailbox_id: int
     mailbox: str
     user: str
-    state: str
+    state: MailboxState
     status: Progress
     minimum: int
     quota: int | None
@@ -67,12 +67,13 @@ def _standing(
     budgets: "mailbox_report.Budgets",
     short: Sequence[Shortfall],
 ) -> Standing:
-    counts = snapshot.days.get(mailbox.id)
+    counts, upcoming = snapshot.days.get(mailbox.id), snapshot.upcoming.get(mailbox.id)
+    to_come = upcoming.budget if upcoming is not None and mailbox.state.starts else None
     return Standing(
         mailbox=mailbox,
         last_day=snapshot.last_days.get(mailbox.id),
         day=None if counts is None else counts.day,
-        budget=budgets.get(mailbox.id),
+        budget=budgets.get(mailbox.id, to_come),
         gap=snapshot.settings.limits["mailbox_gap_seconds"] + snapshot.settings.limits["slack_seconds"],
         unknown=row.unknown,
         rest=row.rest,
