@@ -124,11 +124,11 @@ async def test_two_hundred_mailboxes_behind_caps_of_their_users_and_of_all_are_s
 
 @pytest.mark.parametrize("left", [0, 1], ids=["spent", "one place left"])
 async def test_list_and_explain_tell_the_same_of_a_users_cap(rig: Rig, flaky: FlakyDatabase, left: int) -> None:
-    held = await rig.world.enrol(2, await rig.world.user(per_minute=100), quota=40, ramp_days=9)
-    free = await rig.world.enrol(2, quota=40, ramp_days=9)
+    held = await rig.world.enrol(2, await rig.world.user(per_minute=100), quota=80, ramp_days=9)
+    free = await rig.world.enrol(2, quota=80, ramp_days=9)
     async with rig.running():
         await rig.until(after(8))
-        late = after(8.8)  # both are overdue
+        late = after(8.5)  # both are overdue
         used = {caps.by_plan: caps.used_hour for caps in await fleet.user_caps(rig.db, at=late)}[True]
         await rig.db.execute("UPDATE plans SET per_hour = $1 WHERE per_minute = 100", used + left)
         listed = await list_mailboxes(flaky, rig.config({}), [*held, *free], at=late)

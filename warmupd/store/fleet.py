@@ -199,17 +199,19 @@ async def _cap_use(db: Database, users: Sequence[UUID], *, at: dt.datetime) -> d
     return found
 
 
-async def user_caps(db: Database, *, at: dt.datetime) -> list[UserCaps]:
-    """The caps of every user who has mailboxes."""
+async def user_caps(db: Database, *, at: dt.datetime, users: Collection[UUID] | None = None) -> list[UserCaps]:
+    """The caps of every user who has mailboxes, or of those among `users`."""
     rows = await db.fetch(
         f"""
-        WITH rings AS MATERIALIZED ({_RINGS} WHERE c.scope = 'USER')
+        WITH rings AS MATERIALIZED ({_RINGS}
+                                    WHERE c.scope = 'USER' AND ($2::uuid[] IS NULL OR c.ref = ANY ($2)))
         SELECT u.id AS user_id, u.email, r.per_hour, r.per_minute, r.used_hour, r.used_minute,
                p.per_hour IS NOT NULL OR p.per_minute IS NOT NULL AS by_plan
         FROM users u JOIN plans p ON p.id = u.plan_id JOIN rings r ON r.ref = u.id
         WHERE EXISTS (SELECT FROM mailboxes m WHERE m.user_id = u.id AND m.state <> 'REMOVED') ORDER BY u.email
         """,  # noqa: S608  made of constants
         at,
+        None if users is None else list(users),
     )
     return [UserCaps(**dict(row)) for row in rows]
 
