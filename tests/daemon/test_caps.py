@@ -6,6 +6,10 @@ import pytest
 
 from tests.daemon.flaky import FlakyDatabase
 from tests.daemon.rig import Rig, after
+from warmupd.core.obstacle import Why
+from warmupd.daemon.explain import explain_mailbox
+from warmupd.daemon.roster import list_mailboxes
+from warmupd.store import fleet
 
 
 async def test_users_cap_holds_up_without_a_storm_of_requests(rig: Rig, flaky: FlakyDatabase) -> None:
@@ -130,3 +134,21 @@ async def test_two_hundred_mailboxes_behind_caps_of_their_users_and_of_all_are_s
         sent = await rig.world.sent(boxes[user])
         assert abs(sum(sent) / 40 - expected) <= 0.7, sent
         assert max(sent) - min(sent) <= 2, sent
+
+
+@pytest.mark.parametrize("left", [0, 1], ids=["spent", "one place left"])
+async def test_list_and_explain_tell_the_same_of_a_users_cap(rig: Rig, flaky: FlakyDatabase, left: int) -> None:
+    held = await rig.world.enrol(2, await rig.world.user(per_minute=100), quota=80, ramp_days=9)
+    free = await rig.world.enrol(2, quota=80, ramp_days=9)
+    async with rig.running():
+        await rig.until(after(8))
+        late = after(8.5)  # both are overdue
+        used = {caps.by_plan: caps.used_hour for caps in await fleet.user_caps(rig.db, at=late)}[True]
+        await rig.db.execute("UPDATE plans SET per_hour = $1 WHERE per_minute = 100", used + left)
+        listed = await list_mailboxes(flaky, rig.config({}), [*held, *free], at=late)
+        verdicts = {one.mailbox.id: one.verdict for one in listed}
+        explained = {box: await explain_mailbox(rig.db, rig.config({}), box, at=late) for box in verdicts}
+    assert verdicts == {box: one.verdict for box, one in explained.items()}
+    assert [verdicts[box].why for box in held] == [Why.CAP] * 2
+    assert [verdicts[box].why for box in free] == [Why.WAITING] * 2
+    assert flaky.calls["ring_used"] == 1  # however many users, and however full
