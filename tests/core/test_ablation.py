@@ -75,8 +75,8 @@ RESTS: list[Rule] = [
     (outcome._retry_after, "+ NAMED_TIME_MARGIN", "", partial(NAMED, line="451 4.3.0 busy for 1 hour", seconds=3610)),
     (
         outcome._retry_after,
-        "min(seconds, NAMED_TIME_LIMIT)",
-        "seconds",
+        "min(named, NAMED_TIME_LIMIT)",
+        "named",
         partial(NAMED, line="451 4.3.0 wait 999999 hours", seconds=86410),
     ),
     (
@@ -109,15 +109,21 @@ WAITS: list[Rule] = [
 SPAM: list[Rule] = [
     (
         explanation._by_state,
-        "_back(situation.outlook)",
+        "_back(situation)",
         "situation.outlook",
         of_explanation.test_end_of_a_suspension_for_spam_is_followed_by_half_a_day,
     ),
     (
         explanation._back,
-        "mailbox.health is not Band.SUSPENDED",
-        "False",
+        "if mailbox.health is Band.SUSPENDED else mailbox.health",
+        "",
         of_explanation.test_end_of_a_suspension_for_another_reason_is_followed_by_a_whole_day,
+    ),
+    (
+        explanation._back,
+        "state=situation.took_part_as, ",
+        "",
+        of_explanation.test_end_of_a_suspension_of_who_only_receives_brings_no_first_send,
     ),
 ]
 MARKS: list[Rule] = [

@@ -67,6 +67,7 @@ WELL = Situation(
     outlook=OUTLOOK,
     state_reason="",
     state_until=None,
+    took_part_as=MailboxState.ACTIVE,
     in_flight=0,
     next_ok_at=NOON - dt.timedelta(minutes=5),
     rest=None,
@@ -206,6 +207,15 @@ def test_end_of_a_suspension_for_spam_is_followed_by_half_a_day() -> None:
 def test_end_of_a_suspension_for_another_reason_is_followed_by_a_whole_day() -> None:
     blocked = replace(seen(mailbox=mailbox(MailboxState.SUSPENDED)), state_until=BACK)
     assert explain(blocked, NOON).next_send_at == first_place_of(40)
+
+
+def test_end_of_a_suspension_of_who_only_receives_brings_no_first_send() -> None:
+    blocked = replace(seen(mailbox=mailbox(MailboxState.SUSPENDED)), state_until=BACK)
+    assert explain(replace(blocked, took_part_as=MailboxState.RECEIVE_ONLY), NOON).next_send_at is None
+    answer = Waiting(NOON, BACK + dt.timedelta(days=1))
+    answers = replace(blocked, outlook=replace(blocked.outlook, waiting=(answer,)))
+    verdict = explain(replace(answers, took_part_as=MailboxState.RECEIVE_ONLY), NOON)
+    assert verdict.not_before == BACK
 
 
 def test_rest_is_told_in_the_words_with_which_it_began() -> None:
