@@ -51,6 +51,12 @@ DEEDS: list[Deed] = [
         of_health.test_spam_lowers_the_volume_and_recovery_raises_it_again,
     ),
     (
+        Checkup.judge,
+        "mailbox.state.sends",
+        "mailbox.state.starts",
+        of_health.test_worst_who_only_receives_is_suspended_for_its_worker_too,
+    ),
+    (
         Checkup._change,
         "rules.span if record.judged_at is None else now - record.judged_at",
         "now - now",

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from warmupd.core.health import Band
+from warmupd.core.mailbox import MailboxState
 from warmupd.core.ramp import Budget
 from warmupd.core.situation import Hold
 from warmupd.store.database import Database
@@ -50,6 +51,7 @@ class MailboxReport:
     state: str
     state_reason: str
     state_until: dt.datetime | None
+    took_part_as: MailboxState  # the state in which it takes part, or did last
     health: Band
     zone_of: str  # whose word the time zone is: mailbox, user or configuration
     next_ok_at: dt.datetime | None
@@ -85,6 +87,7 @@ class MailboxReport:
 _REPORT = """
     SELECT m.id, m.address, m.display_name, m.user_id, u.email AS user, p.name AS plan, o.name AS pool,
            o.owner_id IS NULL AS shared_pool, m.labels, m.state, m.state_reason, m.state_until, m.health,
+           CASE WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') THEN m.state ELSE took_part_as(m.id) END AS took_part_as,
            CASE WHEN m.timezone IS NOT NULL THEN 'mailbox' WHEN u.timezone IS NOT NULL THEN 'user'
                 ELSE 'configuration' END AS zone_of,
            nullif(c.next_ok_at, '-infinity') AS next_ok_at, nullif(c.resting_until, '-infinity') AS resting_until,
@@ -103,7 +106,15 @@ async def mailbox_reports(db: Database, ids: Sequence[int]) -> list[MailboxRepor
     """The mailboxes with these ids, in order."""
     rows = await db.fetch(_REPORT, ids)
     return [
-        MailboxReport(**{**dict(row), "labels": tuple(row["labels"]), "health": Band(row["health"])}) for row in rows
+        MailboxReport(
+            **{
+                **dict(row),
+                "labels": tuple(row["labels"]),
+                "health": Band(row["health"]),
+                "took_part_as": MailboxState(row["took_part_as"]),
+            }
+        )
+        for row in rows
     ]
 
 
