@@ -158,7 +158,7 @@ BEGIN
         -- Each request on its own: the first reason against it.
         SELECT a.ord, a.mailbox_id, a.day, a.job_day, a.job_id, a.gap, a.user_gap, a.topic, a.seed,
                m.user_id, m.slot_hash % fleet AS slot, a.recipient_id, d.opens_at, d.closes_at, p.next_ok_at,
-               p.resting_until, j.scheduled_for, coalesce(j.retry_count, 0) AS retries,
+               p.resting_until, f.spared_until, j.scheduled_for, coalesce(j.retry_count, 0) AS retries,
                CASE WHEN f.proven_at IS NULL THEN coalesce(f.unproven_sends, 3) END AS unproven_sends,  -- NULL: proven
                CASE
                    WHEN m.id IS NULL OR m.state = 'REMOVED' THEN 'mailbox_gone'
@@ -177,6 +177,7 @@ BEGIN
                    WHEN row_number() OVER (PARTITION BY a.mailbox_id ORDER BY a.ord) > 1 THEN 'spacing'
                    WHEN r.id IS NULL OR r.id = m.id OR r.pool_id <> m.pool_id OR r.state NOT IN ('ACTIVE', 'RECEIVE_ONLY')
                        THEN 'recipient'
+                   WHEN f.spared_until > v_now THEN 'spared'
                END AS why
         FROM ask a
         LEFT JOIN mailboxes m ON m.id = a.mailbox_id
@@ -275,6 +276,7 @@ BEGIN
         ELSE jsonb_build_object('why', why.word, 'at', extract(epoch FROM CASE why.word
             WHEN 'window' THEN CASE WHEN v_now < q.opens_at THEN q.opens_at END
             WHEN 'resting' THEN q.resting_until
+            WHEN 'spared' THEN q.spared_until
             WHEN 'scheduled' THEN q.scheduled_for
             WHEN 'spacing' THEN CASE WHEN q.next_ok_at > v_now THEN q.next_ok_at
                 ELSE coalesce((SELECT o.then_ok_at FROM granted o WHERE o.mailbox_id = q.mailbox_id), soon) END

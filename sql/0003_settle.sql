@@ -1,10 +1,14 @@
 -- The ramp climbs with what was sent, not with the calendar: a day counts once half its quota was. So it stands still on
--- days on which all is at rest. Who only receives does not climb.
+-- days on which all is at rest. Who only receives does not climb. A day whose half was reached while the mailbox was paused
+-- counts with the next message after that; one that counted already does not do so again because the ramp was reset.
 CREATE FUNCTION climb_ramp() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    IF 2 * NEW.sent >= NEW.quota AND 2 * OLD.sent < OLD.quota THEN
+    IF 2 * NEW.sent >= NEW.quota THEN
         UPDATE mailboxes m SET ramp_days = NEW.ramp_day
-            WHERE m.id = NEW.mailbox_id AND m.ramp_days = NEW.ramp_day - 1 AND m.state = 'ACTIVE';
+            WHERE m.id = NEW.mailbox_id AND m.ramp_days = NEW.ramp_day - 1 AND m.state = 'ACTIVE'
+              AND NOT EXISTS (SELECT FROM state_changes c
+                              WHERE c.subject = 'mailbox' AND c.subject_id = NEW.mailbox_id::text AND c.what = 'ramp'
+                                AND c.at >= NEW.opens_at);
     END IF;
     RETURN NULL;
 END $$;

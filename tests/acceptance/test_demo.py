@@ -1,11 +1,16 @@
 """`warmupd demo` as its user starts it."""
 
+import datetime as dt
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+
+from warmupd.daemon.book import Book
+from warmupd.sandbox import demo
 
 pytestmark = pytest.mark.acceptance
 KINDS = {"rate", "daily_limit", "greylisted", "auth_rate", "cut_before_body", "cut_in_body", "cut_after_dot", "away"}
@@ -50,6 +55,21 @@ def test_a_storm_of_every_kind_doubles_and_loses_nothing_and_every_shortfall_is_
     assert report["unknowns_resolved"] > 0
     missing = sum(reason["places"] for one in report["shortfalls"] for reason in one["reasons"])
     assert missing == report["quota"] - report["sent"]
+
+
+async def test_a_mailbox_whose_day_is_never_opened_breaks_a_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Book.open_days
+
+    async def but_one(self: Book, ids: Sequence[int], now: dt.datetime) -> int:
+        return await whole(self, [mailbox_id for mailbox_id in ids if mailbox_id != min(self.mailboxes)], now)
+
+    monkeypatch.setattr(Book, "open_days", but_one)
+    report = await demo.run_demo(demo.DemoOptions(mailboxes=3, speed=5000, weather="calm"), on_progress=lambda _: None)
+    assert (report.mailboxes, report.quota, report.fill_rate <= 0.67) == (3, 90, True)
+    assert [(short.quota, short.sent, short.unexplained) for short in report.shortfalls if not short.opened] == [
+        (30, 0, 30)
+    ]
+    assert report.violations.unexplained >= 1
 
 
 def test_the_demo_reads_no_configuration_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

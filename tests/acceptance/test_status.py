@@ -8,6 +8,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance.console import Console, opened_console  # noqa: F401  it is a fixture
+from warmupd.cli.explain import FACTORS
+from warmupd.cli.status import BELOW
+from warmupd.core.shortfall import Factor
 
 pytestmark = pytest.mark.acceptance
 
@@ -112,3 +115,25 @@ def test_lost_outcomes_are_told_with_their_age(at_noon: Console) -> None:
     assert 259_200 <= told["unknown"]["oldest_seconds"] < 259_300
     assert "a lost outcome has been looked for since 72 h" in told["reasons"]
     assert "1 unknown (looked for, the oldest for 3 days)" in " ".join(at_noon.did("explain", "one@north.test").split())
+
+
+def test_each_factor_has_words() -> None:
+    assert set(Factor) <= FACTORS.keys()
+    assert {factor for factor in Factor if factor.of_quota} == BELOW.keys()
+
+
+def test_factor_is_told_once_and_in_words(at_noon: Console) -> None:
+    for n in range(3):
+        at_noon.add(f"own{n}@north.test", "--already-warm")
+        at_noon.did("mailbox", "set", f"own{n}@north.test", "--provider-limit", "50", "--own-mail", "45")
+    open_day(at_noon, "own0@north.test", quota=5, sent=2, factors=[("ramp", 30), ("own_mail", 5)])
+    told = facts(at_noon)
+    assert told["Minimum"] == "3 mailboxes owe less than 30: 3 by their owner's own mail"
+    assert "own mail" not in told.get("Held", "")
+
+
+def test_mailbox_that_nobody_expects_sends_of_is_held_back_by_its_state_alone(at_noon: Console) -> None:
+    at_noon.add("paused@north.test")
+    at_noon.did("mailbox", "pause", "paused@north.test")
+    overview = json.loads(at_noon.did("status", "--json"))
+    assert (overview["losses"], overview["below_minimum"]) == ({"state": 1}, None)

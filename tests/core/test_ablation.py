@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from tests.ablation import take_out
+from tests.core import test_explanation as of_explanation
 from tests.core import test_health as of_health
 from tests.core import test_opening as of_opening
 from tests.core import test_outcome as of_outcome
 from tests.core import test_ramp as of_ramp
-from warmupd.core import health, opening, outcome, ramp
+from tests.core import test_tally as of_tally
+from warmupd.core import explanation, health, opening, outcome, ramp, tally
 from warmupd.core.health import Band, HealthRules, Placements
 from warmupd.core.mailbox import DayLimit
 from warmupd.core.opening import NextDay
@@ -73,8 +75,8 @@ RESTS: list[Rule] = [
     (outcome._retry_after, "+ NAMED_TIME_MARGIN", "", partial(NAMED, line="451 4.3.0 busy for 1 hour", seconds=3610)),
     (
         outcome._retry_after,
-        "min(seconds, NAMED_TIME_LIMIT)",
-        "seconds",
+        "min(named, NAMED_TIME_LIMIT)",
+        "named",
         partial(NAMED, line="451 4.3.0 wait 999999 hours", seconds=86410),
     ),
     (
@@ -83,6 +85,50 @@ RESTS: list[Rule] = [
         "",
         partial(NAMED, line="550 5.4.5 daily limit: wait 10 minutes", seconds=None),
     ),
+]
+WAITS: list[Rule] = [
+    (
+        outcome._named_time,
+        "and not _BEFORE_A_RATE.search(before)",
+        "",
+        partial(NAMED, line="450 4.7.1 at most 100 messages per 60 minutes", seconds=None),
+    ),
+    (
+        outcome._named_time,
+        "sure >= surest",
+        "not seconds",
+        partial(NAMED, line="450 4.7.1 more than 100 messages in 60 minutes. Please wait 120 seconds", seconds=130),
+    ),
+    (
+        outcome._named_time,
+        "sure >= surest",
+        "True",
+        partial(NAMED, line="450 4.7.1 Wait 120 seconds: more than 100 messages in 60 minutes", seconds=130),
+    ),
+]
+SPAM: list[Rule] = [
+    (
+        explanation._by_state,
+        "_back(situation)",
+        "situation.outlook",
+        of_explanation.test_end_of_a_suspension_for_spam_is_followed_by_half_a_day,
+    ),
+    (
+        explanation._back,
+        "if mailbox.health is Band.SUSPENDED else mailbox.health",
+        "",
+        of_explanation.test_end_of_a_suspension_for_another_reason_is_followed_by_a_whole_day,
+    ),
+    (
+        explanation._back,
+        "state=situation.took_part_as, ",
+        "",
+        of_explanation.test_end_of_a_suspension_of_who_only_receives_brings_no_first_send,
+    ),
+]
+MARKS: list[Rule] = [
+    (tally._among, "at > 0 and at % 2", "False", of_tally.test_two_small_ids_in_a_row_are_no_third_one),
+    (tally._among, "while at", "if at", of_tally.test_two_small_ids_in_a_row_are_no_third_one),
 ]
 NIGHTS: list[Rule] = [
     (opening._day_on, "+ night(mailbox.hours)", "", LATE),
@@ -114,7 +160,7 @@ def _name(rule: Rule) -> str:
     return f"{function.__name__}-{safeguard}-{nothing}"
 
 
-@pytest.mark.parametrize("rule", [*HEALTH, *LIMITS, *RESTS, *NIGHTS], ids=_name)
+@pytest.mark.parametrize("rule", [*HEALTH, *LIMITS, *RESTS, *WAITS, *SPAM, *MARKS, *NIGHTS], ids=_name)
 def test_rule_is_missed(monkeypatch: pytest.MonkeyPatch, rule: Rule) -> None:
     function, safeguard, nothing, test = rule
     take_out(monkeypatch, function, safeguard, nothing)

@@ -22,6 +22,7 @@ from warmupd.core.situation import Hold, Recipients, Situation
 OPENS = dt.datetime(2026, 11, 2, 6, tzinfo=dt.UTC)
 NOON = OPENS + dt.timedelta(hours=6)
 TOMORROW = OPENS + dt.timedelta(days=1)
+BACK = OPENS + dt.timedelta(days=2)
 SPACING = Spacing()
 
 
@@ -66,6 +67,7 @@ WELL = Situation(
     outlook=OUTLOOK,
     state_reason="",
     state_until=None,
+    took_part_as=MailboxState.ACTIVE,
     in_flight=0,
     next_ok_at=NOON - dt.timedelta(minutes=5),
     rest=None,
@@ -90,6 +92,12 @@ def rests(until: dt.datetime) -> Hold:
     return Hold(
         since=NOON - dt.timedelta(minutes=1), until=until, reason="rate", message="450 slow down", remedy="wait"
     )
+
+
+def first_place_of(quota: int) -> dt.datetime:
+    """On the day on which a suspension ends."""
+    row = replace(day(), day=BACK.date(), quota=quota, opens_at=BACK, closes_at=BACK + dt.timedelta(hours=16))
+    return moment_of(row, 0)
 
 
 def behind() -> Situation:
@@ -187,6 +195,27 @@ def test_server_that_is_left_alone_puts_off_the_first_send_of_tomorrow() -> None
 def test_old_error_is_no_remedy_for_a_suspension_for_spam() -> None:
     sick = replace(mailbox(MailboxState.SUSPENDED), health=Band.SUSPENDED)
     assert "comes back by itself" in explain(replace(seen(mailbox=sick), state_until=SOON), NOON).remedy
+
+
+def test_end_of_a_suspension_for_spam_is_followed_by_half_a_day() -> None:
+    sick = replace(mailbox(MailboxState.SUSPENDED), health=Band.SUSPENDED)
+    verdict = explain(replace(seen(mailbox=sick), state_until=BACK), NOON)
+    assert (verdict.why, verdict.not_before, verdict.next_send_at) == (Why.SUSPENDED, BACK, first_place_of(20))
+    assert explain(seen(mailbox=sick), NOON).next_send_at is None  # its owner must end it
+
+
+def test_end_of_a_suspension_for_another_reason_is_followed_by_a_whole_day() -> None:
+    blocked = replace(seen(mailbox=mailbox(MailboxState.SUSPENDED)), state_until=BACK)
+    assert explain(blocked, NOON).next_send_at == first_place_of(40)
+
+
+def test_end_of_a_suspension_of_who_only_receives_brings_no_first_send() -> None:
+    blocked = replace(seen(mailbox=mailbox(MailboxState.SUSPENDED)), state_until=BACK)
+    assert explain(replace(blocked, took_part_as=MailboxState.RECEIVE_ONLY), NOON).next_send_at is None
+    answer = Waiting(NOON, BACK + dt.timedelta(days=1))
+    answers = replace(blocked, outlook=replace(blocked.outlook, waiting=(answer,)))
+    verdict = explain(replace(answers, took_part_as=MailboxState.RECEIVE_ONLY), NOON)
+    assert verdict.not_before == BACK
 
 
 def test_rest_is_told_in_the_words_with_which_it_began() -> None:

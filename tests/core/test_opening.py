@@ -90,7 +90,7 @@ def test_no_move_buys_a_second_quota_or_two_windows_at_once(
 
 
 @given(changes=moves, zone=st.sampled_from(ZONES), hours=st.sampled_from([(6, 22), (0, 24), (9, 17)]))
-def test_any_24_hours_hold_one_days_quota(
+def test_days_that_are_sent_evenly_hold_one_quota_in_any_24_hours(
     changes: list[tuple[int, str, int, int]], zone: str, hours: tuple[int, int]
 ) -> None:
     rows = lived(mailbox(zone, *hours), START, 21, [(at, moved, *hours) for at, moved, _, _ in changes])

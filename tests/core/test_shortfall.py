@@ -11,7 +11,7 @@ from warmupd.core.capacity import Shortfall
 from warmupd.core.health import Band, HealthRules
 from warmupd.core.mailbox import DayLimit, DayRow, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.opening import NextDay
-from warmupd.core.ramp import resolve_budget
+from warmupd.core.ramp import Budget, resolve_budget
 from warmupd.core.shortfall import Factor, Standing, losses_of, shortfall_text
 from warmupd.core.situation import Hold
 from warmupd.core.window import Window
@@ -71,9 +71,15 @@ def hold(hours: float) -> Hold:
     return Hold(since=NOON, until=NOON + dt.timedelta(hours=hours), reason="rate")
 
 
+SWUNG = standing(  # its minimum was raised since the day began
+    box(ramp=replace(RAMP, floor=38)),
+    budget=Budget(quota=36, floor=30, ramp_day=21, factors=(("ramp", 40), ("variance", 36))),
+    day=row(quota=36),
+)
 FACTORS = [  # what there is, at which moment, the factor that is told, and what it leaves of the day
     (standing(box(ramp=Ramp(start=5, step=0, target=40, floor=30))), NOON, Factor.RAMP, 5),
     (standing(box(ramp=Ramp(start=5, step=3, target=20, floor=30))), NOON, Factor.TARGET, 20),
+    (SWUNG, NOON, Factor.VARIANCE, 36),
     (standing(box(health=Band.WATCH)), NOON, Factor.HEALTH_WATCH, 28),
     (standing(box(health=Band.THROTTLED)), NOON, Factor.HEALTH_THROTTLED, 20),
     (standing(box(health=Band.SUSPENDED)), NOON, Factor.HEALTH_SUSPENDED, 0),
@@ -128,6 +134,12 @@ def test_all_factors_of_one_day_are_told() -> None:
     assert [(loss.factor, loss.leaves) for loss in losses] == [(Factor.LEARNT, 12), (Factor.HEALTH_THROTTLED, 6)]
     text = shortfall_text(losses, 30)
     assert text.startswith("below the minimum of 30: its provider turned out to take no more (leaves 12); many of")
+
+
+def test_variance_that_makes_up_for_a_low_target_leaves_nothing_to_tell() -> None:
+    budget = Budget(quota=31, floor=29, ramp_day=21, factors=(("ramp", 29), ("variance", 31)))
+    made_up = standing(box(ramp=replace(RAMP, start=29, target=29)), budget=budget, day=row(quota=31))
+    assert losses_of(made_up, NOON) == ()
 
 
 def test_ramp_that_was_changed_since_the_day_began_is_told() -> None:

@@ -1,6 +1,7 @@
 """Shares: what is owed to whom, from version to version and from day to day."""
 
 import datetime as dt
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -55,3 +56,29 @@ def test_meetings_are_remembered_for_three_days_where_that_is_of_use() -> None:
     few = tally(TUESDAY, one)
     few.note_meeting(1, 2)
     assert few.days_since(1, 2) is None
+
+
+@given(
+    noted=st.lists(st.integers(1, 0xFFFF), max_size=9),
+    recalled=st.lists(st.integers(1, 0xFFFF), max_size=9),
+    data=st.data(),
+)
+def test_marks_of_different_recipients_are_told_apart(
+    noted: list[int], recalled: list[int], data: st.DataObject
+) -> None:
+    one = tally(MONDAY, None, list(pool(60, 10).items()))
+    for recipient in noted:
+        one.note_meeting(1, recipient)
+    one.recall_meetings(1, recalled, days_ago=2)
+    across = [(first & 0xFF) << 8 | second >> 8 for met in (noted, recalled) for first, second in pairwise(met)]
+    for asked in [*noted, *recalled, *across, data.draw(st.integers(1, 0xFFFF))]:
+        assert one.days_since(1, asked) == (0 if asked in noted else 2 if asked in recalled else None)
+
+
+def test_two_small_ids_in_a_row_are_no_third_one() -> None:
+    one = tally(MONDAY, None, list(pool(60, 10).items()))
+    for recipient in (5, 6, 261, 7):  # 0005 0006 0105 0007, where 0500 lies across twice
+        one.note_meeting(1, recipient)
+    assert [one.days_since(1, recipient) for recipient in (5, 6, 261, 7, 1280)] == [0, 0, 0, 0, None]
+    one.note_meeting(1, 1280)  # behind the places where it is not
+    assert one.days_since(1, 1280) == 0

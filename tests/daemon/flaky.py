@@ -21,6 +21,7 @@ class FlakyDatabase(Database):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.calls: Counter[str] = Counter()  # by the name of the function or the first words
+        self.rows = 0  # that were read
         self.batches: list[object] = []  # the ids with which reserve was asked
         self.refused = asyncio.Event()  # somebody has met a fault
 
@@ -41,14 +42,16 @@ class FlakyDatabase(Database):
 
     async def fetch(self, query: str, *args: object, within: float | None = None) -> Any:
         self._hear(query, args)
-        return await super().fetch(query, *args, within=within)
+        answer = await super().fetch(query, *args, within=within)
+        self.rows += len(answer)
+        return answer
 
     async def execute(self, query: str, *args: object, within: float | None = None) -> str:
         self._hear(query, args)
         return await super().execute(query, *args, within=within)
 
     def _hear(self, query: str, args: tuple[object, ...]) -> None:
-        for name in ("reserve_sends", "settle_sends", "INSERT INTO mailbox_days"):
+        for name in ("reserve_sends", "settle_sends", "INSERT INTO mailbox_days", "ring_used"):
             self.calls[name] += name in query
         if "reserve_sends" in query:
             self.batches.append(args[2])

@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 
 from tests.ablation import take_out
+from tests.daemon import test_balance as of_balance
+from tests.daemon import test_caps as of_caps
 from tests.daemon import test_fencing as of_fencing
 from tests.daemon import test_health as of_health
 from tests.daemon import test_logins as of_logins
@@ -60,6 +62,12 @@ DEEDS: list[Deed] = [
         of_health.test_spam_lowers_the_volume_and_recovery_raises_it_again,
     ),
     (
+        Checkup.judge,
+        "mailbox.state.sends",
+        "mailbox.state.starts",
+        of_health.test_worst_who_only_receives_is_suspended_for_its_worker_too,
+    ),
+    (
         Checkup._change,
         "rules.span if record.judged_at is None else now - record.judged_at",
         "now - now",
@@ -73,6 +81,20 @@ DEEDS: list[Deed] = [
     ),
     (Aftermath._act, 'outcome.reason == "daily_limit"', "False", FULL),
     (Aftermath._act, "Action.BACK_OFF_MAILBOX | Action.REST_UNTIL_NEXT_DAY", "Action.BACK_OFF_MAILBOX", FULL),
+    (
+        Aftermath._act,
+        " and outcome.action is not Action.DOUBT_CREDENTIALS",
+        "",
+        of_logins.test_login_by_password_that_is_refused_at_mail_from_only_is_final_once_confirmed,
+    ),
+    (Revisits._refused, ">= DOUBT_APART", ">= 0", of_visits.test_two_refused_imap_logins_a_minute_apart_are_one),
+    (Schedule._resume, "if self.holds.by_order", "if False", of_caps.test_after_a_stop_of_hours_not_all_begin_at_once),
+    (
+        Schedule.rebuild,
+        "await self.book.recall_meetings(filter(self._leases.owns, self.book.mailboxes.values()), self._clock.now())",
+        "pass",
+        partial(of_balance.test_no_pair_meets_again_within_three_days, restarts=True),
+    ),
     (Aftermath._rest_seconds, "max(job.retry_count, self._put_off[mailbox.id] - 1)", "job.retry_count", SLOWED),
     (Aftermath._note, "self._put_off.pop(mailbox.id, None)", "pass", SLOWED),
     (Aftermath._rest_seconds, "outcome.retry_after or ", "", of_outcomes.test_named_wait_is_kept),
@@ -97,13 +119,13 @@ DEEDS: list[Deed] = [
         of_logins.test_first_refused_login_rests_the_mailbox_and_is_forgotten_after_success,
     ),
     (Revisits._refused, "del self._refusals[mailbox.id]", "pass", partial(IMAP, state="ACTIVE", most=2)),
-    (Revisits.after_failure, "not self._refusals[mailbox.id]", "True", partial(IMAP, state="PAUSED", most=6)),
     (
         Engager._look_and_treat,
         "if due.lost:",
         "if False:",
         of_unknowns.test_senders_own_copy_says_within_minutes_that_it_was_sent,
     ),
+    (Revisits.after_failure, "mailbox.id not in self._refusals", "True", partial(IMAP, state="PAUSED", most=6)),
     (Aftermath._spare, "if twice and", "if", of_recipients.test_address_that_one_sender_was_refused_is_kept),
     (
         Aftermath._spare,

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
+import pytest
+
 from tests.daemon.model import OK, says
 from tests.daemon.rig import Rig, after
 from tests.daemon.test_day import plan_answer
@@ -33,10 +35,11 @@ async def amiss(rig: Rig, boxes: Iterable[int]) -> dict[int, float]:
     return {box: round(got[box] / (share * sent[box]) - 1, 3) for box in boxes}
 
 
-async def live(rig: Rig, days: int, *, replies: float = 0.0) -> None:
+async def live(rig: Rig, days: int | range, *, replies: float = 0.0) -> None:
     """Days on which this share of what was sent by noon is answered in the afternoon."""
     rng = Random(1)
-    for day in range(days):
+    days = range(days) if isinstance(days, int) else days
+    for day in days:
         await rig.until(after(13, days=day))
         rows = await rig.db.fetch(
             "SELECT day, id FROM warmup_jobs WHERE status = 'SENT' AND kind = 'WARMUP' AND picked_at > $1",
@@ -47,7 +50,7 @@ async def live(rig: Rig, days: int, *, replies: float = 0.0) -> None:
                 await plan_answer(rig, row["day"], row["id"], after(rng.uniform(13, 19), days=day))
         assert rig.worker is not None
         rig.worker.shard.knock(everything=True)
-    await rig.until(after(23, days=days - 1))
+    await rig.until(after(23, days=days[-1]))
 
 
 async def enrol_users(rig: Rig, *sizes: int, **columns: Any) -> list[int]:
@@ -114,10 +117,12 @@ async def test_other_domains_of_a_private_pool_come_first(rig: Rig) -> None:
     assert max(map(abs, (await amiss(rig, boxes)).values())) <= 0.1
 
 
-async def test_no_pair_meets_again_within_three_days(rig: Rig) -> None:
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_no_pair_meets_again_within_three_days(rig: Rig, *, restarts: bool) -> None:
     boxes = await enrol_users(rig, *[1] * 24, quota=4)
-    async with rig.running():
-        await live(rig, WEEK)
+    for first in range(WEEK) if restarts else [0]:
+        async with rig.running():
+            await live(rig, range(first, first + 1 if restarts else WEEK))
     last: dict[tuple[int, int], dt.datetime] = {}
     rows = await ledger(rig)
     for row in rows:

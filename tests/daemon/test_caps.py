@@ -6,6 +6,10 @@ import pytest
 
 from tests.daemon.flaky import FlakyDatabase
 from tests.daemon.rig import Rig, after
+from warmupd.core.obstacle import Why
+from warmupd.daemon.explain import explain_mailbox
+from warmupd.daemon.roster import list_mailboxes
+from warmupd.store import fleet
 
 
 async def test_users_cap_holds_up_without_a_storm_of_requests(rig: Rig, flaky: FlakyDatabase) -> None:
@@ -71,6 +75,20 @@ async def test_stopped_fleet_sends_nothing_and_resumes(rig: Rig, flaky: FlakyDat
     assert (await rig.violations()).total == 0
 
 
+async def test_after_a_stop_of_hours_not_all_begin_at_once(rig: Rig) -> None:
+    boxes = [box for _ in range(8) for box in await rig.world.enrol(5, quota=8, ramp_days=5)]
+    async with rig.running():
+        await rig.until(after(9))
+        await rig.db.execute("UPDATE settings SET sending_stopped = true")
+        await rig.until(after(13))
+        before = len(rig.server.taken)
+        await rig.db.execute("UPDATE settings SET sending_stopped = false")
+        await rig.until(after(13) + dt.timedelta(minutes=10))
+        assert len(rig.server.taken) - before <= 24  # of 40 that are two behind; all at once it would be twice as many
+        await rig.until(after(22.5))
+    assert await rig.world.sent(boxes) == [8] * 40
+
+
 async def test_with_capacity_for_four_fifths_no_mailbox_starves(rig: Rig) -> None:
     """Below the floor need comes first and no plan's priority; so all end close to what there is for each."""
     users = [await rig.world.user(priority=priority) for priority in (0, 0, 9, 9)]
@@ -116,3 +134,21 @@ async def test_two_hundred_mailboxes_behind_caps_of_their_users_and_of_all_are_s
         sent = await rig.world.sent(boxes[user])
         assert abs(sum(sent) / 40 - expected) <= 0.7, sent
         assert max(sent) - min(sent) <= 2, sent
+
+
+@pytest.mark.parametrize("left", [0, 1], ids=["spent", "one place left"])
+async def test_list_and_explain_tell_the_same_of_a_users_cap(rig: Rig, flaky: FlakyDatabase, left: int) -> None:
+    held = await rig.world.enrol(2, await rig.world.user(per_minute=100), quota=80, ramp_days=9)
+    free = await rig.world.enrol(2, quota=80, ramp_days=9)
+    async with rig.running():
+        await rig.until(after(8))
+        late = after(8.5)  # both are overdue
+        used = {caps.by_plan: caps.used_hour for caps in await fleet.user_caps(rig.db, at=late)}[True]
+        await rig.db.execute("UPDATE plans SET per_hour = $1 WHERE per_minute = 100", used + left)
+        listed = await list_mailboxes(flaky, rig.config({}), [*held, *free], at=late)
+        verdicts = {one.mailbox.id: one.verdict for one in listed}
+        explained = {box: await explain_mailbox(rig.db, rig.config({}), box, at=late) for box in verdicts}
+    assert verdicts == {box: one.verdict for box, one in explained.items()}
+    assert [verdicts[box].why for box in held] == [Why.CAP] * 2
+    assert [verdicts[box].why for box in free] == [Why.WAITING] * 2
+    assert flaky.calls["ring_used"] == 1  # however many users, and however full

@@ -4,6 +4,7 @@ from itertools import pairwise
 
 from tests.daemon.rig import Rig, after
 from warmupd.core.health import Band, HealthRules, Placements, score
+from warmupd.core.mailbox import MailboxState
 
 
 async def land(rig: Rig, boxes: list[int], *, spam: float) -> None:
@@ -55,6 +56,23 @@ async def test_worst_is_suspended_and_comes_back_throttled_by_itself(rig: Rig) -
     assert (await quotas(rig, boxes[0]))[-1] == 15  # though nothing has been found since
     days = [row["day"] for row in await rig.world.days(boxes[:1])]
     assert after(12, days=1).date() not in days
+
+
+async def test_worst_who_only_receives_is_suspended_for_its_worker_too(rig: Rig) -> None:
+    (box, *_) = await rig.world.enrol(2, state="RECEIVE_ONLY")
+    await rig.db.execute(
+        "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, spam)"
+        " SELECT id, $2::timestamptz::date, user_id, $2, $2::timestamptz + interval '1 hour', 30, 0, 1, 30"
+        " FROM mailboxes WHERE id = $1",
+        box,
+        after(6, days=-1),
+    )
+    async with rig.running() as worker:
+        await rig.until(after(5.75))
+        schedule = worker.shard.schedule
+        await schedule._checkup.judge([box])
+        assert schedule.book.mailboxes[box].state is MailboxState.SUSPENDED
+    assert (await rig.world.mailbox(box))["state"] == "SUSPENDED"
 
 
 async def test_too_few_placements_judge_nothing(rig: Rig) -> None:

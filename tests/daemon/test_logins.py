@@ -1,5 +1,6 @@
 """Refused logins: doubted at first, believed once confirmed, forgotten when one is accepted."""
 
+from dataclasses import replace
 from itertools import chain, repeat
 
 from tests.daemon.model import OK, says
@@ -59,6 +60,18 @@ async def test_login_by_password_that_is_turned_off_is_final_once_confirmed(rig:
     assert sum(one.address == unlucky for one in rig.server.tries) == 2
     row = await rig.world.mailbox(boxes[0])
     assert (row["state"], "OAuth" in row["last_remedy"]) == ("AUTH_FAILED", True)
+
+
+async def test_login_by_password_that_is_refused_at_mail_from_only_is_final_once_confirmed(rig: Rig) -> None:
+    boxes = await rig.world.enrol(3, quota=20, end_hour=12)
+    unlucky = await rig.world.address(boxes[0])
+    no_basic = says(550, "Basic authentication is not supported for Client Submission", enhanced="5.7.30")
+    no_basic = replace(no_basic, reply=replace(no_basic.reply, phase=Phase.MAIL))
+    rig.server.rule = lambda account, message: no_basic if account.address == unlucky else OK
+    async with rig.running():
+        await rig.until(after(12.5))
+    assert sum(one.address == unlucky for one in rig.server.tries) == 2
+    assert (await rig.world.mailbox(boxes[0]))["state"] == "AUTH_FAILED"
 
 
 async def test_login_that_was_accepted_in_between_is_no_second_refusal(rig: Rig) -> None:

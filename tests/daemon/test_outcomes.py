@@ -304,18 +304,6 @@ async def test_mailbox_that_is_slowed_down_waits_ever_longer_until_a_message_is_
     assert tries[again + 1].at - tries[again].at < 225  # a new beginning
 
 
-async def test_back_off_that_is_written_at_the_fourth_try_is_as_long_as_one(rig: Rig, flaky: FlakyDatabase) -> None:
-    (box, *_) = await rig.world.enrol(3, quota=20)
-    unlucky = await rig.world.address(box)
-    rig.server.rule = first(2, says(450, "slow down", enhanced="4.2.1"), of=unlucky)
-    async with rig.running(db=flaky):
-        flaky.deaf_to, flaky.times = "UPDATE mailbox_pace SET resting_until", 3
-        await rig.until(after(9))
-    assert flaky.times == 0
-    one, another = [one for one in rig.server.tries if one.address == unlucky][:2]
-    assert 45 <= another.at - one.at < 225
-
-
 async def test_host_that_is_away_is_left_alone_and_others_are_not(rig: Rig) -> None:
     away = await rig.world.enrol(8, quota=6, end_hour=12, host="away.test")
     here = await rig.world.enrol(3, quota=6, end_hour=12, host="here.test")

@@ -10,6 +10,7 @@ from tests.daemon.model import OK, says
 from tests.daemon.rig import BEGIN, Rig, after
 from tests.daemon.test_day import plan_answer
 from warmupd.daemon import schedule
+from warmupd.store.spares import spare_recipient
 
 
 async def test_nobody_to_write_to_is_stated_and_not_stormed(rig: Rig, log: list[dict[str, Any]]) -> None:
@@ -180,3 +181,24 @@ async def test_answer_that_nobody_can_receive_brings_no_first_send_forward(rig: 
         await rig.until(after(13))
     address = await rig.world.address(boxes[0])
     assert sum(one.address == address for one in rig.server.tries) <= 4  # one in two hours
+
+
+async def test_answer_to_somebody_who_is_spared_waits_for_the_end_of_that(rig: Rig) -> None:
+    boxes = await rig.world.enrol(4, quota=8, end_hour=12)
+    async with rig.running() as worker:
+        await rig.until(after(7))
+        parent = await rig.db.fetchrow("SELECT * FROM warmup_jobs WHERE status = 'SENT' LIMIT 1")
+        assert parent is not None
+        await plan_answer(rig, parent["day"], parent["id"], after(7.5))
+        worker.shard.knock(answered=[parent["recipient_id"]])
+        await spare_recipient(rig.db, parent["mailbox_id"], until=after(9))
+        await rig.until(after(12.5))
+        denied = worker.metrics.registry.get_sample_value("warmup_cap_denials_total", {"cap": "spared"})
+    held = "SELECT count(*) FROM warmup_jobs WHERE recipient_id = $1 AND picked_at > $2 AND picked_at < $3"
+    assert await rig.db.fetchval(held, parent["mailbox_id"], after(7.01), after(9)) == 0
+    (answer,) = await rig.db.fetch("SELECT * FROM warmup_jobs WHERE kind = 'REPLY'")
+    assert answer["status"] in {"SENT", "REPLIED"}
+    assert after(9) <= answer["picked_at"] <= after(9.1)
+    assert denied is not None
+    assert denied <= 8
+    assert await rig.world.sent(boxes) == [8] * 4

@@ -14,6 +14,7 @@ from warmupd.daemon import treatment
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
 from warmupd.store.enrolment import end_rest
 from warmupd.store.states import mend_login
+from warmupd.store.visits import hasten_visit
 
 
 @pytest.fixture(autouse=True)
@@ -275,3 +276,22 @@ async def test_refused_imap_login_is_not_stormed_and_takes_two_anew_when_mended(
             await worker.housekeeping._look_for_changes()
             await rig.until(after(18.1))
             assert (tries, (await rig.world.mailbox(box))["state"]) == (3, "ACTIVE")
+
+
+async def test_two_refused_imap_logins_a_minute_apart_are_one(rig: Rig) -> None:
+    (box, _) = await rig.world.enrol(2, quota=1)
+    await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(6))
+    async with rig.running(visits=True) as worker:
+        tries = 0
+
+        async def refused(mailbox: Mailbox, *args: Any) -> Any:
+            nonlocal tries
+            tries += mailbox.id == box
+            raise ImapRefusedLogin("535 no") if mailbox.id == box and tries <= 2 else ImapThrottled("later")
+
+        worker.engager._look_and_treat = refused  # type: ignore[assignment, method-assign]
+        await rig.until(after(6.02))
+        await hasten_visit(rig.db, box, before=rig.clock.now())
+        await rig.until(after(8))
+    assert tries >= 3
+    assert (await rig.world.mailbox(box))["state"] == "ACTIVE"

@@ -14,7 +14,8 @@ from warmupd.core.outcome import OutcomeKind
 from warmupd.sandbox.holdup import Holdup, busy_times
 from warmupd.sandbox.shortfall import explain_shortfalls
 from warmupd.store.evidence import Reservation, Rest
-from warmupd.store.shortfall import Ending, ShortDay, Unknowns, count_unknowns, load_short_days
+from warmupd.store.ledger import DayEntry
+from warmupd.store.shortfall import Ending, ShortDay, Stay, Unknowns, count_unknowns, load_short_days
 from warmupd.store.states import change_state, learn_limit, rest_mailbox
 
 DAY = ShortDay(
@@ -27,9 +28,7 @@ DAY = ShortDay(
     most_attempts=36,
     opens_at=OPENS,
     closes_at=CLOSES,
-    state=MailboxState.ACTIVE,
-    state_reason="",
-    state_since=None,
+    stays=(),
     last_error="450 4.2.0 Greylisted",
     last_error_at=NOON,
     endings=(),
@@ -37,9 +36,10 @@ DAY = ShortDay(
 Reasons = list[tuple[int, str]]
 
 
-def explained(day: ShortDay, *rests: Rest, for_all: Sequence[Holdup] = ()) -> tuple[Reasons, int]:
+def explained(day: ShortDay, *rests: Rest, in_vain: int = 0, for_all: Sequence[Holdup] = ()) -> tuple[Reasons, int]:
     """Each reason with the places that it accounts for, and what is left."""
-    (short,) = explain_shortfalls([day], rests=rests, for_all=for_all)
+    shown = {(day.mailbox_id, day.opens_at): in_vain}
+    (short,) = explain_shortfalls([day], in_vain=shown, rests=rests, for_all=for_all)
     assert (short.mailbox, short.day, short.quota, short.sent) == ("a@x.test", TODAY, 30, day.sent)
     return [(reason.places, reason.words) for reason in short.reasons], short.unexplained
 
@@ -64,15 +64,34 @@ def test_one_unknown_does_not_explain_a_shortfall_of_six() -> None:
     assert explained(day) == ([(1, "1 with an unknown outcome, whose place stays taken: 450 too fast")], 5)
 
 
-def test_used_up_attempts_account_for_all_that_is_left() -> None:
+def stay(begin: dt.datetime, end: dt.datetime | None = None) -> Stay:
+    return Stay(state=MailboxState.AUTH_FAILED, reason="535 wrong password", begin=begin, end=end)
+
+
+def test_used_up_attempts_that_were_in_vain_account_for_all_that_is_left() -> None:
     words = (
         "2 beyond the 36 attempts of a day, 8 of which were in vain; the last error: 450 4.2.0 Greylisted",
         "2 beyond the 36 attempts of a day, 8 of which were in vain",
     )
     used = replace(DAY, attempts=36)
-    assert explained(used) == ([(2, words[0])], 0)
-    assert explained(replace(used, last_error_at=CLOSES + dt.timedelta(hours=9))) == ([(2, words[1])], 0)
-    assert explained(replace(DAY, attempts=35)) == ([], 2)
+    assert explained(used, in_vain=8) == ([(2, words[0])], 0)
+    assert explained(replace(used, last_error_at=CLOSES + dt.timedelta(hours=9)), in_vain=8) == ([(2, words[1])], 0)
+    assert explained(replace(DAY, attempts=35), in_vain=8) == ([], 2)
+
+
+@pytest.mark.parametrize(("in_vain", "places"), [(0, 0), (6, 0), (7, 1), (30, 24), (31, 25), (99, 25)])
+def test_used_up_attempts_account_for_as_much_as_there_is_evidence_that_they_were_in_vain(
+    in_vain: int, places: int
+) -> None:
+    told, left = explained(replace(DAY, sent=5, attempts=36), in_vain=in_vain)
+    assert (sum(count for count, _ in told), left) == (places, 25 - places)
+
+
+def test_an_attempt_whose_place_stays_taken_is_not_in_vain_too() -> None:
+    used = replace(DAY, sent=20, attempts=36, endings=(ending(JobStatus.UNKNOWN, count=4),))
+    told, left = explained(used, in_vain=16)
+    assert ([places for places, _ in told], left) == ([4, 6], 0)
+    assert "12 of which were in vain" in told[1][1]
 
 
 @pytest.mark.parametrize(
@@ -138,10 +157,31 @@ def test_a_rest_of_another_mailbox_or_of_a_later_day_is_no_reason() -> None:
 
 
 def test_a_state_in_which_it_does_not_send_accounts_for_what_was_due_since() -> None:
-    day = replace(DAY, state=MailboxState.AUTH_FAILED, state_reason="535 wrong password")
-    told = explained(replace(day, sent=27, state_since=CLOSES - dt.timedelta(minutes=64)))
+    told = explained(replace(DAY, sent=27, stays=(stay(CLOSES - dt.timedelta(minutes=64)),)))
     assert told == ([(3, "3 not sent while it is AUTH_FAILED: 535 wrong password")], 0)
-    assert explained(replace(day, state_since=CLOSES + dt.timedelta(hours=9)))[1] == 2  # not on that day
+    assert explained(replace(DAY, stays=(stay(CLOSES + dt.timedelta(hours=9)),)))[1] == 2  # not on that day
+
+
+def test_a_state_that_is_over_accounts_for_what_could_not_be_made_up_for() -> None:
+    told = explained(replace(DAY, sent=27, stays=(stay(CLOSES - dt.timedelta(minutes=74), CLOSES),)))
+    assert told == ([(3, "3 not sent while it was AUTH_FAILED: 535 wrong password")], 0)
+    assert explained(replace(DAY, stays=(stay(OPENS, NOON),)))[1] == 2
+
+
+UNOPENED = replace(DAY, sent=0, attempts=0, opened=False)
+
+
+def test_a_day_that_was_never_opened_is_unexplained_unless_a_state_or_a_rest_covers_it() -> None:
+    assert explained(UNOPENED) == ([], 30)
+    assert explained(replace(UNOPENED, stays=(stay(OPENS - dt.timedelta(hours=5)),)))[1] == 0
+    assert explained(UNOPENED, rest(960, lasts=960))[1] == 0
+    assert explained(replace(UNOPENED, stays=(stay(OPENS - dt.timedelta(hours=5), NOON),)))[1] == 30
+
+
+def test_what_held_up_everybody_is_no_reason_for_a_day_that_was_never_opened() -> None:
+    always = Holdup(begin=OPENS, end=CLOSES, cause="busy", words="this machine was busy")
+    assert explained(UNOPENED, for_all=[always]) == ([], 30)
+    assert explained(replace(UNOPENED, opened=True), for_all=[always])[1] == 0
 
 
 def test_an_hour_without_a_mail_server_is_a_reason_at_the_end_of_the_window_only() -> None:
@@ -198,7 +238,7 @@ async def test_short_days_are_read_with_their_endings_and_met_ones_are_not(groun
     await rest_mailbox(ground.db, second, until=CLOSES, reason="rate", message="450 x", remedy="", at=after(302))
     (day,) = await load_short_days(ground.db)
     assert (day.mailbox_id, day.quota, day.sent, day.attempts, day.most_attempts) == (second, 1, 0, 2, 4)
-    assert (day.last_error, day.state_since) == ("450 x", None)
+    assert (day.last_error, day.stays) == ("450 x", ())
     assert [(e.status, e.outcome, e.count, e.late) for e in day.endings] == [("UNKNOWN", "unknown", 1, 0)]
 
 
@@ -210,7 +250,29 @@ async def test_a_state_is_known_with_its_beginning_and_not_with_what_was_noted_i
         )
     await learn_limit(ground.db, mailbox, reason="552 full", at=after(180))
     (day,) = await load_short_days(ground.db)
-    assert (day.state, day.state_reason, day.state_since) == (MailboxState.AUTH_FAILED, "535", after(60))
+    assert day.stays == (Stay(state=MailboxState.AUTH_FAILED, reason="535", begin=after(60), end=None),)
+    await change_state(ground.db, mailbox, MailboxState.ACTIVE, actor="cli", reason="mended", until=None, at=after(240))
+    (day,) = await load_short_days(ground.db)
+    assert [(one.begin, one.end) for one in day.stays] == [(after(60), after(240))]
+
+
+async def test_a_day_without_a_row_is_short_by_all_that_it_owes(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1, quota=0)
+    await change_state(ground.db, mailbox, MailboxState.PAUSED, actor="cli", reason="away", until=None, at=after(60))
+    day = dt.timedelta(days=1)
+    owed = DayEntry(
+        mailbox_id=mailbox,
+        address="a@x.test",
+        day=TODAY + day,
+        quota=30,
+        sent=0,
+        opens_at=OPENS + day,
+        closes_at=CLOSES + day,
+    )
+    (short,) = await load_short_days(ground.db, [owed])
+    assert (short.mailbox_id, short.day, short.quota, short.sent) == (mailbox, TODAY + day, 30, 0)
+    assert (short.attempts, short.most_attempts, short.opened) == (0, 36, False)
+    assert [(stay.state, stay.begin, stay.end) for stay in short.stays] == [("PAUSED", after(60), None)]
 
 
 @pytest.mark.parametrize(("before", "late"), [(60, 0), (30, 0), (28, 1), (0, 1)])

@@ -26,7 +26,7 @@ from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import accounts, bands, days, fleet, sightings, slots, states, visits
+from warmupd.store import accounts, bands, days, fleet, sightings, slots, spares, states, visits
 
 pytestmark = pytest.mark.ablation
 
@@ -90,6 +90,7 @@ RESERVE: list[tuple[str, str, Test]] = [
         of_reserve.test_attempts_of_a_day_are_bounded,
     ),
     ("p.resting_until > v_now", "false", of_reserve.test_resting_mailbox_says_until_when),
+    ("WHEN f.spared_until > v_now THEN 'spared'", "", of_reserve.test_recipient_who_is_spared_is_refused_until_then),
     ("WHEN p.next_ok_at > v_now", "WHEN false", of_reserve.test_spacing_counts_from_the_last_moment_of_the_send_before),
     (
         ") + slack AS then_ok_at",
@@ -304,8 +305,8 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     ),
     (
         "climb_ramp",
-        "2 * NEW.sent >= NEW.quota AND",
-        "",
+        "2 * NEW.sent >= NEW.quota",
+        "true",
         of_settle.test_ramp_climbs_once_half_of_the_day_was_sent,
     ),
     (
@@ -313,6 +314,24 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         "m.ramp_days = NEW.ramp_day - 1",
         "true",
         partial(of_settle.test_ramp_that_was_changed_or_only_receives_is_left_alone, ramp_days=9, state="ACTIVE"),
+    ),
+    (
+        "climb_ramp",
+        "2 * NEW.sent >= NEW.quota",
+        "2 * NEW.sent >= NEW.quota AND 2 * OLD.sent < OLD.quota",
+        of_settle.test_day_whose_half_was_reached_in_a_pause_counts_with_the_next_message,
+    ),
+    (
+        "climb_ramp",
+        "AND c.at >= NEW.opens_at",
+        "AND false",
+        of_settle.test_stop_in_the_middle_of_a_day_is_not_undone_by_its_later_messages,
+    ),
+    (
+        "climb_ramp",
+        "AND c.at >= NEW.opens_at",
+        "",
+        of_settle.test_ramp_that_was_reset_climbs_anew_on_the_next_day,
     ),
     (
         "climb_ramp",
@@ -376,9 +395,18 @@ HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
     (bands.recent_placements, "AND d.closes_at > $2", "", of_bands.test_days_within_the_span_are_added_up),
     (
         bands.recent_placements,
-        "AND d.opens_at >= m.health_since",
+        "AND d.closes_at > m.health_since",
         "",
         of_bands.test_what_lies_before_a_suspension_counts_no_more,
+    ),
+    *(
+        (
+            bands.recent_placements,
+            "d.closes_at > m.health_since",
+            "d.opens_at >= m.health_since",
+            partial(of_bands.test_first_day_after_a_suspension_is_judged, resumed=resumed),
+        )
+        for resumed in (False, True)
     ),
     (bands.change_bands, "AND m.health = a.was", "", of_bands.test_change_of_band_is_written_down),
     (bands.change_bands, "health_at = $6, ", "", of_bands.test_band_is_as_old_as_its_last_judgement),
@@ -391,9 +419,15 @@ HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
     ),
     (
         bands.change_bands,
-        "a.until IS NOT NULL AND m.state = 'ACTIVE'",
-        "a.until IS NOT NULL",
-        partial(of_bands.test_state_that_its_owner_chose_is_kept, state="PAUSED"),
+        "AND m.state IN ('ACTIVE', 'RECEIVE_ONLY') AS",
+        "AS",
+        of_bands.test_mailbox_that_its_owner_has_paused_stays_paused,
+    ),
+    (
+        bands.change_bands,
+        "m.state IN ('ACTIVE', 'RECEIVE_ONLY')",
+        "m.state = 'ACTIVE'",
+        of_bands.test_worst_who_only_receives_is_suspended_and_comes_back_as_such,
     ),
     (bands.confirm_bands, "health_at = $2", "changed_at = $2", of_bands.test_band_is_as_old_as_its_last_judgement),
     (
@@ -469,6 +503,8 @@ HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
         "$4::interval IS NOT NULL",
         of_states.test_refusals_a_week_apart_are_two_stories,
     ),
+    (states.count_refusal, "AND NOT h.twice", "", of_states.test_second_witness_is_heard_when_it_is_told_again),
+    (spares.spare_recipient, " AND spared_until < $2", "", of_reserve.test_longer_spare_stays),
     (states.count_refusal, " FOR UPDATE", "", of_states.test_refusals_told_at_once_are_both_counted),
     (
         states.doubt_credentials,

@@ -61,6 +61,22 @@ async def test_what_lies_before_a_suspension_counts_no_more(ground: Ground) -> N
     assert (record.placements, record.judged_at) == (Placements(inbox=4), None)
 
 
+@pytest.mark.parametrize("resumed", [False, True], ids=["by itself", "by its owner at noon"])
+async def test_first_day_after_a_suspension_is_judged(ground: Ground, resumed: bool) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    judged = OPENS - dt.timedelta(days=2) + dt.timedelta(seconds=5)
+    back = NOON if resumed else OPENS + dt.timedelta(seconds=5)
+    await seen(ground, mailbox, 3, spam=30)  # led to it
+    until = judged + dt.timedelta(days=3) if resumed else back
+    worst = BandChange(mailbox_id=mailbox, was=Band.HEALTHY, became=Band.SUSPENDED, reason="spam", until=until)
+    await bands.change_bands(ground.db, [worst], at=judged)
+    if resumed:
+        better = BandChange(mailbox_id=mailbox, was=Band.SUSPENDED, became=Band.THROTTLED, reason="too few")
+        await bands.change_bands(ground.db, [better], at=back)
+    await seen(ground, mailbox, 0, spam=30)
+    assert await placements(ground, mailbox) == Placements(spam=30)
+
+
 async def test_change_of_band_is_written_down(ground: Ground) -> None:
     first, second = await ground.pair()
     changes = [
@@ -112,12 +128,21 @@ async def test_who_is_resumed_before_the_end_of_a_suspension_is_judged_by_what_f
     assert await ground.db.fetchval("SELECT health_since FROM mailboxes") == after(60)
 
 
-@pytest.mark.parametrize("state", ["RECEIVE_ONLY", "PAUSED"])
-async def test_state_that_its_owner_chose_is_kept(ground: Ground, state: str) -> None:
-    (mailbox,) = await ground.mailboxes(1, state=state)
+async def test_worst_who_only_receives_is_suspended_and_comes_back_as_such(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1, state="RECEIVE_ONLY")
     worst = BandChange(mailbox_id=mailbox, was=Band.HEALTHY, became=Band.SUSPENDED, reason="spam", until=after(60))
     await bands.change_bands(ground.db, [worst], at=NOON)
-    assert await ground.db.fetchval("SELECT state FROM mailboxes") == state
+    columns = "SELECT state, state_until, health FROM mailboxes"
+    assert [tuple(row) for row in await ground.db.fetch(columns)] == [("SUSPENDED", after(60), "SUSPENDED")]
+    assert await states.end_suspensions(ground.db, at=after(60)) == [mailbox]
+    assert [tuple(row) for row in await ground.db.fetch(columns)] == [("RECEIVE_ONLY", None, "THROTTLED")]
+
+
+async def test_mailbox_that_its_owner_has_paused_stays_paused(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1, state="PAUSED")
+    worst = BandChange(mailbox_id=mailbox, was=Band.HEALTHY, became=Band.SUSPENDED, reason="spam", until=after(60))
+    await bands.change_bands(ground.db, [worst], at=NOON)
+    assert await ground.db.fetchval("SELECT state FROM mailboxes") == "PAUSED"
     rows = await ground.db.fetch("SELECT what, was, became FROM state_changes")
     assert [tuple(row) for row in rows] == [("health", "HEALTHY", "SUSPENDED")]
 

@@ -3,6 +3,7 @@
 import datetime as dt
 
 from tests.store.rows import CLOSES, NOON, OPENS, Ground, after, ask, laid_ground, retry  # noqa: F401  a fixture
+from warmupd.core.job import JobStatus
 from warmupd.core.outcome import OutcomeKind
 from warmupd.store.evidence import keep_evidence, load_reservations, load_rests
 from warmupd.store.states import rest_mailbox
@@ -20,6 +21,7 @@ async def test_every_reservation_of_a_job_is_kept(ground: Ground) -> None:
     assert [one.picked_at, one.start_at, two.picked_at, two.start_at] == [NOON, NOON, after(300), after(300)]
     assert [seen.send_by - seen.picked_at for seen in (one, two)] == [dt.timedelta(seconds=5)] * 2
     assert {(seen.opens_at, seen.closes_at) for seen in (one, two)} == {(OPENS, CLOSES)}
+    assert [seen.became for seen in (one, two)] == [JobStatus.PENDING, JobStatus.SENT]
     assert all(seen.took and dt.timedelta(0) < seen.took < dt.timedelta(minutes=1) for seen in (one, two))
 
 
@@ -27,7 +29,15 @@ async def test_a_send_without_an_outcome_never_ended(ground: Ground) -> None:
     await keep_evidence(ground.db)
     worker, (first, second) = await ground.worker(), await ground.pair()
     await ground.grant(worker, ask(first, second))
-    assert [seen.took for seen in await load_reservations(ground.db)] == [None]
+    assert [(seen.took, seen.became) for seen in await load_reservations(ground.db)] == [(None, None)]
+
+
+async def test_an_attempt_that_was_given_back_became_nothing(ground: Ground) -> None:
+    await keep_evidence(ground.db)
+    worker, (first, second) = await ground.worker(), await ground.pair()
+    job = await ground.grant(worker, ask(first, second))
+    await ground.settle(job, OutcomeKind.RETURNED, retry_at=after(300))
+    assert [(seen.took is None, seen.became) for seen in await load_reservations(ground.db)] == [(False, None)]
 
 
 async def test_every_rest_is_kept_with_its_beginning_and_what_brought_it(ground: Ground) -> None:

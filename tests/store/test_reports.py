@@ -141,7 +141,7 @@ async def test_unproven_mailboxes_with_three_messages_do_not_count_as_recipients
 async def test_caps_are_counted_over_sliding_windows(db: Database, age: int, used_minute: int, used_hour: int) -> None:
     owner = await user(db)
     await use_cap(db, "USER", owner, 8, NOW - dt.timedelta(seconds=age))
-    use = {cap.cap: cap for cap in await fleet.cap_use(db, at=NOW, user_id=owner)}
+    use = {cap.cap: cap for cap in (await fleet.caps_of(db, [owner], at=NOW))[owner]}
     assert (use["user_minute"].used, use["user_hour"].used) == (used_minute, used_hour)
     assert (use["user_minute"].limit, use["global_minute"].used) == (8, 0)
     free_at = use["user_minute"].free_at

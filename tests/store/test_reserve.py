@@ -22,6 +22,7 @@ from warmupd.core.job import Job
 from warmupd.core.mailbox import slot_hash
 from warmupd.core.outcome import OutcomeKind
 from warmupd.store.jobs import Denied
+from warmupd.store.spares import load_spares, spare_recipient
 
 
 async def test_sound_request_is_granted_and_counted(ground: Ground) -> None:
@@ -223,6 +224,22 @@ async def test_removed_and_paused_recipients_are_refused(ground: Ground) -> None
     for state in ("REMOVED", "PAUSED", "SUSPENDED", "AUTH_FAILED"):
         await ground.db.execute("UPDATE mailboxes SET state = $2 WHERE id = $1", b, state)
         assert (await ground.deny(worker, ask(a, b))).why == "recipient"
+
+
+async def test_recipient_who_is_spared_is_refused_until_then(ground: Ground) -> None:
+    a, b = await ground.pair()
+    worker = await ground.worker()
+    await ground.db.execute("UPDATE proofs SET spared_until = $2 WHERE mailbox_id = $1", b, after(600))
+    denied = await ground.deny(worker, ask(a, b))
+    assert (denied.why, denied.ask_again_at) == ("spared", after(600))
+    await ground.grant(worker, ask(a, b), at=after(600))
+
+
+async def test_longer_spare_stays(ground: Ground) -> None:
+    (box,) = await ground.mailboxes(1)
+    for seconds in (86_400, 3600):
+        await spare_recipient(ground.db, box, until=after(seconds))
+    assert await load_spares(ground.db, at=after(0)) == {box: after(86_400)}
 
 
 async def test_recipient_of_another_pool_is_refused(ground: Ground) -> None:

@@ -18,9 +18,11 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     retry,
 )
 from warmupd.core.job import Job, JobStatus
+from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
 from warmupd.store import jobs
 from warmupd.store.jobs import Settlement
+from warmupd.store.states import change_state, stop_mailbox
 
 SENT, FAILED, DEFERRED = OutcomeKind.SENT, OutcomeKind.FAILED, OutcomeKind.DEFERRED
 RETURNED, UNKNOWN = OutcomeKind.RETURNED, OutcomeKind.UNKNOWN
@@ -314,6 +316,44 @@ async def test_ramp_that_was_changed_or_only_receives_is_left_alone(ground: Grou
     await ground.db.execute("UPDATE mailboxes SET ramp_days = $1, state = $2::mailbox_state", ramp_days, state)
     await ground.settle(job, SENT)
     assert await _ramp_days(ground, sender) == ramp_days
+
+
+async def test_day_whose_half_was_reached_in_a_pause_counts_with_the_next_message(ground: Ground) -> None:
+    sender, recipient = await ground.pair(quota=4)
+    worker = await ground.worker()
+    climbed = []
+    for turn in range(4):
+        at = after(600 * turn)
+        job = await ground.grant(worker, ask(sender, recipient), at=at)
+        if turn == 1:
+            await change_state(ground.db, sender, MailboxState.PAUSED, actor="cli", reason="", at=at)
+        await ground.settle(job, SENT, at=at)
+        climbed.append(await _ramp_days(ground, sender))
+        await change_state(ground.db, sender, MailboxState.ACTIVE, actor="cli", reason="", at=at)
+    assert climbed == [0, 0, 1, 1]
+
+
+async def test_stop_in_the_middle_of_a_day_is_not_undone_by_its_later_messages(ground: Ground) -> None:
+    sender, recipient = await ground.pair(quota=4)
+    worker = await ground.worker()
+    for turn in range(4):
+        at = after(600 * turn)
+        await ground.settle(await ground.grant(worker, ask(sender, recipient), at=at), SENT, at=at)
+        if turn == 1:
+            assert await _ramp_days(ground, sender) == 1
+            await stop_mailbox(ground.db, sender, actor="cli", reason="", at=at)
+            await change_state(ground.db, sender, MailboxState.ACTIVE, actor="cli", reason="", at=at)
+    assert await _ramp_days(ground, sender) == 0
+
+
+async def test_ramp_that_was_reset_climbs_anew_on_the_next_day(ground: Ground) -> None:
+    sender, recipient = await ground.pair(quota=1)
+    await ground.db.execute("UPDATE mailboxes SET ramp_days = 5")
+    yesterday = NOON - dt.timedelta(days=1)
+    await stop_mailbox(ground.db, sender, actor="cli", reason="", at=yesterday)
+    await change_state(ground.db, sender, MailboxState.ACTIVE, actor="cli", reason="", at=yesterday)
+    await ground.settle(await ground.grant(await ground.worker(), ask(sender, recipient)), SENT)
+    assert await _ramp_days(ground, sender) == 1
 
 
 async def _ramp_days(ground: Ground, mailbox_id: int) -> int:

@@ -64,6 +64,12 @@ async def test_address_is_believed_refused_when_two_senders_were_told_so(ground:
     assert await _refused(ground, box, (one, 0 * minute), (other, minute)) == [False, True]
 
 
+async def test_second_witness_is_heard_when_it_is_told_again(ground: Ground) -> None:
+    box, one, other = await ground.mailboxes(3)
+    told = [(one, dt.timedelta(0)), (other, dt.timedelta(0)), (other, dt.timedelta(0))]
+    assert await _refused(ground, box, *told) == [False, True, True]
+
+
 async def test_sender_who_is_refused_again_and_again_is_one(ground: Ground) -> None:
     box, one = await ground.pair()
     hour = dt.timedelta(hours=1)

@@ -90,7 +90,7 @@ def _shortfalls(report: "DemoReport") -> "Table":
 def _reasons(short: "Shortfall") -> str:
     words = [reason.words for reason in short.reasons]
     if short.unexplained:
-        words.append(f"{short.unexplained} for reasons not known")
+        words.append(f"{short.unexplained} for reasons not known{'' if short.opened else ': its day was never opened'}")
     return "\n".join(words)
 
 

@@ -24,15 +24,17 @@ PROGRESS = {  # how a mailbox's day goes, where the word is not its own explanat
     "needs_attention": "needing attention",
     "off": "off (paused, or receive only)",
 }
-BELOW = {  # factor that took the quota below the daily minimum
+BELOW = {  # factor of a quota that took it below the daily minimum: in words, after how many
     "ramp": "still ramping",
     "target": "by their own target",
+    "variance": "by daily variation",
     "health_watch": "by health (watch)",
     "health_throttled": "by health (throttled)",
     "health_suspended": "by health (suspended)",
     "short_day": "by a day cut short",
     "plan": "by plan",
     "provider": "by their provider's limit",
+    "own_mail": "by their owner's own mail",
     "learnt": "by a limit learnt from their provider",
 }
 
@@ -190,7 +192,7 @@ def _minimum(overview: "Overview") -> str:
         return ""
     owe = "owes" if below.mailboxes == 1 else "owe"
     least = f"{below.most}" if below.least == below.most else f"their minimum of {below.least} to {below.most}"
-    by = ", ".join(f"{number:,} {BELOW.get(word, word.replace('_', ' '))}" for word, number in below.by.items())
+    by = ", ".join(f"{number:,} {BELOW[word]}" for word, number in below.by.items())
     return f"{count(below.mailboxes, 'mailbox')} {owe} less than {least}: {by}"
 
 
@@ -201,11 +203,11 @@ def _capacity(overview: "Overview") -> str:
 
 
 def _held_back(overview: "Overview") -> str:
-    """How many mailboxes that owe their minimum, or might, cannot send it today, by what keeps them from it."""
+    """How many mailboxes cannot send their minimum today, by what keeps them from it and was not told yet."""
     from warmupd.cli.explain import FACTORS
 
-    losses = ((word, number) for word, number in overview.losses.items() if word not in BELOW)
-    return ", ".join(f"{number:,} {FACTORS.get(word, word)}" for word, number in losses)
+    told = () if overview.below_minimum is None else overview.below_minimum.by
+    return ", ".join(f"{number:,} {FACTORS[word]}" for word, number in overview.losses.items() if word not in told)
 
 
 def _placement(overview: "Overview") -> str:

@@ -42,7 +42,7 @@ def _by_state(situation: Situation, now: dt.datetime) -> Verdict | None:
                 return Verdict(why=Why.SUSPENDED, text=f"{text}, and {fleet.text}", remedy=fleet.remedy)
             if until is None:
                 return Verdict(why=Why.SUSPENDED, text=text, remedy=remedy)
-            due = next_due(situation.outlook, max(until, now))
+            due = next_due(_back(situation), max(until, now))
             return _foretold(Why.SUSPENDED, text, due, not_before=until, remedy=remedy)
         case MailboxState.AUTH_FAILED:
             remedy = situation.last_remedy if situation.last_error == reason else ""
@@ -52,6 +52,13 @@ def _by_state(situation: Situation, now: dt.datetime) -> Verdict | None:
             return Verdict(why=Why.REMOVED, text="it was removed")
         case _:
             return None
+
+
+def _back(situation: Situation) -> Outlook:
+    """Once the suspension is over it takes part as it did; who was suspended for spam comes back throttled."""
+    mailbox = situation.outlook.mailbox
+    health = Band.THROTTLED if mailbox.health is Band.SUSPENDED else mailbox.health
+    return replace(situation.outlook, mailbox=replace(mailbox, state=situation.took_part_as, health=health))
 
 
 def _suspension_remedy(situation: Situation) -> str:

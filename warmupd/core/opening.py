@@ -2,7 +2,8 @@
 
 A mailbox's days follow one another: each has a later date than the one before it, and begins a night after that has
 ended. A day that so begins late owes its share only. So neither a move across the date line nor new hours buy a second
-quota or two windows at once: any 24 hours hold one day's quota, and what an hour of clock change brings.
+quota or two windows at once: no two windows of a mailbox overlap or lie closer than a night's rest, and each day has
+its own quota. What is caught up late on one day may lie within 24 hours of the next day's sends.
 """
 
 import datetime as dt

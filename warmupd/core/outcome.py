@@ -20,6 +20,11 @@ NAMED_TIME_LIMIT = 86400.0  # seconds
 _LOGGED_IN = {Phase.MAIL, Phase.RCPT, Phase.DATA, Phase.BODY}
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 _NAMED_TIME = re.compile(r"\b([0-9]{1,6})[ -]?(sec|min|hour|hr)(?:ond|ute)?s?\b", re.IGNORECASE)
+_BEFORE_A_RATE = re.compile(r"(\bper|/)\W*$", re.IGNORECASE)
+_BEFORE_A_WAIT = (  # the surest last
+    re.compile(r"\b(in|after|for)\W*$", re.IGNORECASE),
+    re.compile(r"\b(again|retry|wait|back)\b[^0-9.;]*$", re.IGNORECASE),
+)
 _HEEDS_NAMED_TIME = {Action.NONE, Action.BACK_OFF_HOST, Action.BACK_OFF_MAILBOX, Action.SPARE_RECIPIENT}
 _CODED_SECRET = re.compile(r"\b(PLAIN|LOGIN|XOAUTH2|OAUTHBEARER|BEARER)\s+[A-Z0-9+/=_.-]{16,}", re.IGNORECASE)
 
@@ -83,11 +88,22 @@ def _no_reply(reply: SmtpReply) -> Verdict:
 
 def _retry_after(verdict: Verdict, text: str) -> float | None:
     """The time the server named, and some; else the rule's own."""
-    named = _NAMED_TIME.search(text)
+    named = _named_time(text)
     if named is None or verdict.kind is not OutcomeKind.DEFERRED or verdict.action not in _HEEDS_NAMED_TIME:
         return verdict.retry_after
-    seconds = int(named.group(1)) * _UNITS[named.group(2)[0].lower()]
-    return min(seconds, NAMED_TIME_LIMIT) + NAMED_TIME_MARGIN
+    return min(named, NAMED_TIME_LIMIT) + NAMED_TIME_MARGIN
+
+
+def _named_time(text: str) -> float | None:
+    """The seconds to wait: what is said to be a wait, else what is named last. A limit's own time is none."""
+    surest = 0
+    seconds: float | None = None
+    for named in _NAMED_TIME.finditer(text):
+        before = text[max(0, named.start() - 24) : named.start()]
+        sure = max((rank for rank, wait in enumerate(_BEFORE_A_WAIT, 1) if wait.search(before)), default=0)
+        if sure >= surest and not _BEFORE_A_RATE.search(before):
+            surest, seconds = sure, int(named.group(1)) * _UNITS[named.group(2)[0].lower()]
+    return seconds
 
 
 def _message(reply: SmtpReply) -> str:

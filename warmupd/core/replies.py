@@ -44,7 +44,7 @@ RULES: tuple[Rule, ...] = (  # the first match wins
     Rule(_RCPT, "[45]..", "", r"receiving mail (at a rate|too quickly)", v.RECIPIENT_RATE),  # Gmail
     Rule(_RCPT, "5..", r"5\.2\.2", r"STOREDRV|submission", v.SENDER_FULL),  # Microsoft, after the dot: the sender's own
     Rule(_RCPT, "[45]..", r"[45]\.2\.2", "", v.RECIPIENT_FULL),
-    Rule(_RCPT, "[45]..", "", r"mailbox (is )?full|over quota", v.RECIPIENT_FULL),
+    Rule(_RCPT, "[45]..", "", r"mailbox (is )?(full|over quota)|tried to reach is over quota", v.RECIPIENT_FULL),
     Rule(_RCPT, "5..", r"5\.1\.([1236]|10)", "", v.RECIPIENT_UNKNOWN),
     Rule(_RCPT, "55[013]", "", r"user unknown|unknown user|no such (user|recipient|mailbox)", v.RECIPIENT_UNKNOWN),
     # What the provider allows a day
@@ -55,6 +55,7 @@ RULES: tuple[Rule, ...] = (  # the first match wins
     Rule(_ANY, "5..", "", r"\bHL:ITC\b", v.DAILY_LIMIT),  # 163.com
     Rule(_ANY, "[45]..", "", r"\b(daily|24[- ]?hours?)\b.{0,30}\b(limit|quota)\b", v.DAILY_LIMIT),
     Rule(_ANY, "[45]..", "", r"\b(limit|quota)\b.{0,30}\b(per day|today|24[- ]?hours?)\b", v.DAILY_LIMIT),
+    Rule(_RCPT, "[45]..", "", r"over quota", v.RECIPIENT_FULL),  # unless it spoke of a day
     # Microsoft's misconfigured sender, and its penalty for clients that repeat what cannot succeed
     Rule(_SUBMIT, "5..", "", r"SendAsDenied", v.SENDER_NOT_OWNED),
     Rule(_SUBMIT, "5..", r"5\.2\.25[1-5]", "", v.PENALTY),

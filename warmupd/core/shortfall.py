@@ -18,6 +18,7 @@ class Factor(StrEnum):
 
     RAMP = "ramp"
     TARGET = "target"
+    VARIANCE = "variance"
     HEALTH_WATCH = "health_watch"
     HEALTH_THROTTLED = "health_throttled"
     HEALTH_SUSPENDED = "health_suspended"
@@ -40,10 +41,16 @@ class Factor(StrEnum):
     SPACING = "spacing"
     LATE = "late"
 
+    @property
+    def of_quota(self) -> bool:
+        """Whether it makes the day's quota smaller; the others keep the day from reaching it."""
+        return self in BUDGET_TEXTS
+
 
 BUDGET_TEXTS = {  # factor of a budget: in words, after which stands what it leaves
     Factor.RAMP: "its ramp has not reached it yet",
     Factor.TARGET: "its target is lower",
+    Factor.VARIANCE: "it varies from day to day, and the minimum was lower when its day began",
     Factor.HEALTH_WATCH: "some of its messages landed in spam",
     Factor.HEALTH_THROTTLED: "many of its messages landed in spam",
     Factor.HEALTH_SUSPENDED: "most of its messages landed in spam",
@@ -71,7 +78,7 @@ class Standing:
     mailbox: Mailbox
     last_day: DayRow | None
     day: DayRow | None  # today's, if it is open; else None
-    budget: Budget | None  # how its quota came about
+    budget: Budget | None  # how its quota came about, or will when the day is opened
     gap: float  # seconds between sends, at least
     unknown: int = 0  # places of the day whose outcome was lost
     rest: Hold | None = None
@@ -91,7 +98,9 @@ def losses_of(standing: Standing, now: dt.datetime) -> tuple[Loss, ...]:
 
 
 def budget_losses(budget: Budget, ramp: Ramp) -> Iterator[Loss]:
-    """Each factor of the quota that took something away, and left less than the minimum."""
+    """Each factor of a quota below the minimum that took something away, and left less than the minimum."""
+    if budget.quota >= ramp.floor:  # a target just below it, and the daily variance made up for that
+        return
     before: int | None = None
     for word, quota in budget.factors:
         if quota < ramp.floor and (before is None or quota < before):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from warmupd.core.capacity import CapUse
 from warmupd.core.forecast import Outlook
+from warmupd.core.mailbox import MailboxState
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,6 +43,7 @@ class Situation:
     outlook: Outlook
     state_reason: str
     state_until: dt.datetime | None
+    took_part_as: MailboxState  # the state in which it takes part, or did last and will again
     in_flight: int  # sends under way
     next_ok_at: dt.datetime | None  # spacing since the last reservation
     rest: Hold | None

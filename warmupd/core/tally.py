@@ -3,10 +3,12 @@
 The rotation cannot know of answers, retries, members who are spared or only receive, or whom a sender prefers; the
 tally evens these out. A share is a member's part of all quotas, and each worker keeps the shares of what its own
 mailboxes send: so they hold for the pool, and no worker has to ask another. What is owed at a day's end is owed on the
-next. It is kept in memory: after a restart all are even, and the little that was owed is lost.
+next. It is kept in memory: after a restart all are even, and the little that was owed is lost. Who has written to whom
+is read from the ledger then.
 """
 
 from array import array
+from collections.abc import Iterable
 
 from warmupd.core.directory import Directory
 
@@ -51,15 +53,22 @@ class Tally:
     def days_since(self, sender_id: int, recipient_id: int) -> int | None:
         """How many days ago `sender_id` wrote to `recipient_id`, 0 is today; None: not of late, or not remembered.
 
-        Marks are short: one answer in a thousand tells of a meeting that was not.
+        Marks are short: of ids beyond 65,535 some share one. Among 120 recipients that are remembered, two answers in a
+        thousand tell of a meeting that was not.
         """
         mark = _mark(recipient_id)
-        return next((days for days, met in enumerate(self._met) if mark in met.get(sender_id, b"")), None)
+        return next((days for days, met in enumerate(self._met) if _among(mark, met.get(sender_id, b""))), None)
 
     def note_meeting(self, sender_id: int, recipient_id: int) -> None:
         """`sender_id` has begun to write to `recipient_id`. It is remembered where that is of use."""
         if self.directory.days_to_remember:
             self._met[0][sender_id] = self._met[0].get(sender_id, b"") + _mark(recipient_id)
+
+    def recall_meetings(self, sender_id: int, recipients: Iterable[int], *, days_ago: int) -> None:
+        """All that `sender_id` has begun to write to so many days ago, as the ledger knows it."""
+        if days_ago < self.directory.days_to_remember:
+            self._met += [{} for _ in range(days_ago + 1 - len(self._met))]
+            self._met[days_ago][sender_id] = b"".join(map(_mark, recipients))
 
     def _follow(self, before: "Tally") -> None:
         passed = (self.directory.day - before.directory.day).days
@@ -73,3 +82,11 @@ class Tally:
 
 def _mark(recipient_id: int) -> bytes:
     return (recipient_id & 0xFFFF).to_bytes(2, "big")
+
+
+def _among(mark: bytes, marks: bytes) -> bool:
+    """Whether it is one of these. What lies across two of them is none."""
+    at = marks.find(mark)
+    while at > 0 and at % 2:
+        at = marks.find(mark, at + 1)
+    return at >= 0

@@ -52,12 +52,16 @@ class Aftermath:
         self._tell(mailbox, job, outcome)
         reached = outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED
         was_left_alone = reached and self._holds.host_answered(mailbox.smtp_server)
+        # What is counted in memory is counted once, however often it takes to write what follows from it.
+        host_rest = self._leave_host_alone(mailbox, outcome) if outcome.action is Action.BACK_OFF_HOST else None
         if outcome.action is Action.BACK_OFF_MAILBOX:
-            self._put_off[mailbox.id] += 1  # once, however often it takes to write what follows from it
+            self._put_off[mailbox.id] += 1
 
         async def act() -> None:
             if was_left_alone:
                 await host_rests.end_host_rest(self._db, self._worker_id, mailbox.smtp_server, at=self._clock.now())
+            if host_rest is not None:
+                await host_rests.note_host_rest(self._db, self._worker_id, mailbox.smtp_server, host_rest)
             await self._act(mailbox, job, outcome)
 
         with suppress(TimeoutError):  # then it is learnt anew, by asking the server once more
@@ -87,6 +91,21 @@ class Aftermath:
                 job=job.id, mailbox=mailbox.id, outcome=outcome.kind, reason=outcome.reason, message=outcome.message
             )
 
+    def _leave_host_alone(self, mailbox: Mailbox, outcome: Outcome) -> Hold | None:
+        """The mail server was not reached. The rest that begins with that; None when none does."""
+        wait = self._holds.host_failed(mailbox.smtp_server, outcome.retry_after)
+        if wait is None:
+            return None
+        self._events.host_shut(host=mailbox.smtp_server, seconds=wait)
+        now = self._clock.now()
+        return Hold(
+            since=now,
+            until=now + dt.timedelta(seconds=wait),
+            reason=outcome.reason,
+            message=outcome.message,
+            remedy=outcome.remedy,
+        )
+
     async def _learn_limit(self, mailbox: Mailbox, message: str) -> None:
         """A daily limit was hit: from tomorrow on the budget knows of it."""
         now = self._clock.now()
@@ -98,7 +117,7 @@ class Aftermath:
                 known.day_limits = (*(limit for limit in known.day_limits if limit.word != learnt.word), learnt)
 
     async def _act(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
-        if outcome.logged_in and mailbox.auth_doubts:
+        if outcome.logged_in and mailbox.auth_doubts and outcome.action is not Action.DOUBT_CREDENTIALS:
             mailbox.auth_doubts = 0
             await states.trust_credentials(self._db, mailbox.id)
         if outcome.reason == "daily_limit":
@@ -107,7 +126,7 @@ class Aftermath:
             case Action.NONE:
                 await self._note(mailbox, outcome)
             case Action.BACK_OFF_HOST:
-                await self._back_off_host(mailbox, outcome)
+                await self._note_error(mailbox, outcome)
             case Action.SPARE_RECIPIENT | Action.CHECK_RECIPIENT:
                 await self._spare(mailbox, job.recipient_id, outcome)
             case Action.DOUBT_CREDENTIALS:
@@ -122,23 +141,12 @@ class Aftermath:
         if outcome.kind is OutcomeKind.SENT:
             self._put_off.pop(mailbox.id, None)
         elif outcome.kind is not OutcomeKind.RETURNED:
-            await states.note_error(
-                self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
-            )
+            await self._note_error(mailbox, outcome)
 
-    async def _back_off_host(self, mailbox: Mailbox, outcome: Outcome) -> None:
-        now = self._clock.now()
-        if wait := self._holds.host_failed(mailbox.smtp_server, outcome.retry_after):
-            self._events.host_shut(host=mailbox.smtp_server, seconds=wait)
-            rest = Hold(
-                since=now,
-                until=now + dt.timedelta(seconds=wait),
-                reason=outcome.reason,
-                message=outcome.message,
-                remedy=outcome.remedy,
-            )
-            await host_rests.note_host_rest(self._db, self._worker_id, mailbox.smtp_server, rest)
-        await states.note_error(self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=now)
+    async def _note_error(self, mailbox: Mailbox, outcome: Outcome) -> None:
+        await states.note_error(
+            self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=self._clock.now()
+        )
 
     async def _spare(self, mailbox: Mailbox, recipient_id: int, outcome: Outcome) -> None:
         now = self._clock.now()
@@ -173,7 +181,7 @@ class Aftermath:
     async def _suspend(self, mailbox: Mailbox, outcome: Outcome) -> None:
         now = self._clock.now()
         until = now + dt.timedelta(seconds=DAY)
-        await states.note_error(self._db, mailbox.id, message=outcome.message, remedy=outcome.remedy, at=now)
+        await self._note_error(mailbox, outcome)
         await self._change_state(mailbox, MailboxState.SUSPENDED, outcome.message, until)
 
     async def _change_state(

@@ -5,6 +5,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
+from warmupd.core.directory import DAYS_APART
 from warmupd.core.health import HealthRules
 from warmupd.core.job import Job, JobKind, JobStatus, WaitingJob
 from warmupd.core.mailbox import DayRow, Defaults, Mailbox
@@ -13,7 +14,7 @@ from warmupd.core.outcome import OutcomeKind
 from warmupd.core.pairing import Fit, choose_recipient
 from warmupd.core.ramp import Budget, resolve_budget
 from warmupd.core.tally import Tally
-from warmupd.store import days, directories, jobs, mailboxes, spares
+from warmupd.store import days, directories, jobs, mailboxes, meetings, spares
 from warmupd.store.database import Database
 from warmupd.store.jobs import Settlement
 
@@ -36,6 +37,7 @@ class Book:
         self._variance = variance
         self._not_now: dict[int, float] = {}  # recipients that cannot take more for a while: until (epoch seconds)
         self._aside: dict[int, set[int]] = defaultdict(set)  # recipient -> mailboxes whose jobs for it were set aside
+        self._recalled: set[int] = set()  # senders whose meetings of the last days are known
         self._unproven: dict[int, float] = {}  # recipients that had all that they get without a proof: until
 
     async def load(self, now: dt.datetime) -> None:
@@ -88,6 +90,21 @@ class Book:
         tally = self.tallies.get(pool_id)
         known = tally.directory if tally is not None and tally.directory.day == day else ()
         return all(mailbox.id in known for mailbox in members)
+
+    async def recall_meetings(self, own: Iterable[Mailbox], now: dt.datetime) -> None:
+        """Know whom these senders have written to in the last days: all whom this worker looks after, and no others."""
+        senders, today = {one.id for one in own if one.state.sends}, now.astimezone(dt.UTC).date()
+        tallies = {
+            one: tally
+            for one in senders - self._recalled
+            if (tally := self.tallies.get(self.mailboxes[one].pool_id)) and tally.directory.days_to_remember
+        }
+        if tallies:
+            since = today - dt.timedelta(days=DAYS_APART)
+            for sender, day, recipients in await meetings.load_meetings(self._db, list(tallies), since=since):
+                tally = tallies[sender]
+                tally.recall_meetings(sender, recipients, days_ago=max(0, (tally.directory.day - day).days))
+        self._recalled = senders
 
     async def open_days(self, ids: Sequence[int], now: dt.datetime) -> int:
         """Open the day rows that these mailboxes need now; how many were asked for."""

@@ -37,7 +37,7 @@ class Checkup:
             mailbox = self._book.mailboxes[change.mailbox_id]
             mailbox.health = change.became
             self._events.health_changed(mailbox=mailbox.id, band=change.became, reason=change.reason)
-            if change.until is not None and mailbox.state is MailboxState.ACTIVE:
+            if change.until is not None and mailbox.state.sends:
                 mailbox.state = MailboxState.SUSPENDED
                 self._events.state_changed(mailbox=mailbox.id, state=mailbox.state, reason=change.reason)
 

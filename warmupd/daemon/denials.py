@@ -1,6 +1,7 @@
 """What follows when reserve denies a request: each reason has its own next step, and none asks again at once."""
 
 import datetime as dt
+from dataclasses import replace
 
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.holds import GLOBAL_CAPS, USER_CAPS
@@ -35,7 +36,7 @@ class Denials:
             return
         self._schedule.holds.answered(mailbox, granted=False)
         if why in GLOBAL_CAPS:
-            self._schedule.holds.shut_for_everybody(again)
+            self._schedule.holds.shut_for_everybody(again, by_order=why == "fleet_stopped")
             self._schedule.push(mailbox.id, now)
         elif why in STALE:
             await self._schedule.book.reload([mailbox.id], now)
@@ -45,6 +46,8 @@ class Denials:
             self._schedule.plan(mailbox.id)
         elif why in NO_RECIPIENT:
             await self._other_recipient(denied, now)
+        elif why == "spared":
+            self._put_off(denied, again, now)
         else:  # spacing, user_spacing, resting, scheduled, window, not_owner: a matter of time
             # A rest that outlasts the day must not keep the next one from being opened.
             self._schedule.push(mailbox.id, min(again, self._schedule.book.next_opening(mailbox, now)))
@@ -61,6 +64,15 @@ class Denials:
             self._schedule.plan(request.mailbox_id, not_before=soon)
         else:
             self._schedule.push(request.mailbox_id, soon)
+
+    def _put_off(self, denied: Denied, again: dt.datetime, now: dt.datetime) -> None:
+        """The recipient is spared for a while: its answer or retry waits until then, a first send goes to another."""
+        request, book = denied.request, self._schedule.book
+        book.spare(request.recipient_id, again)
+        if request.waiting:
+            book.keep_waiting(replace(request.waiting, scheduled_for=again))
+        soon = now + dt.timedelta(seconds=SOON * self._rng.uniform(0.5, 1.5))
+        self._schedule.plan(request.mailbox_id, not_before=soon)
 
     def _again(self, denied: Denied, now: dt.datetime) -> dt.datetime:
         """When to ask again: as the answer says, and a little later, each a little differently."""

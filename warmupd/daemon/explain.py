@@ -69,7 +69,7 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         last_day=None if last is None else last.day,
         jobs=jobs,
         recipients=(await roster.recipients(db, [mailbox_id], at=at))[mailbox_id],
-        caps=await fleet.cap_use(db, at=at, user_id=mailbox.user_id),
+        caps=(await fleet.caps_of(db, [mailbox.user_id], at=at))[mailbox.user_id],
         host_rest=(await host_rests_of(db, [mailbox_id], at=at)).get(mailbox_id),
         worker=None if holder is None else holder.name,
     )

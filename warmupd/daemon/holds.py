@@ -20,6 +20,7 @@ class Holds:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._everybody_until = float("-inf")  # epoch seconds
+        self.by_order = False  # sending is stopped for the whole fleet, as far as is known
         self._users = Gates()
         self._through: set[int] = set()  # mailboxes that a gate let out and that have not been answered yet
         self._behind: dict[int, UUID | str] = {}  # mailbox -> the user's gate or the mail server that it waits behind
@@ -50,8 +51,9 @@ class Holds:
 
     # -- caps ---------------------------------------------------------------------------------------------------
 
-    def shut_for_everybody(self, until: dt.datetime) -> None:
-        """A cap of the whole fleet is spent."""
+    def shut_for_everybody(self, until: dt.datetime, *, by_order: bool = False) -> None:
+        """A cap of the whole fleet is spent, or its sending was stopped."""
+        self.by_order = by_order
         self._everybody_until = max(self._everybody_until, until.timestamp())
 
     def open_for_everybody(self) -> None:
@@ -81,6 +83,7 @@ class Holds:
 
     def answered(self, mailbox: Mailbox, *, granted: bool) -> None:
         """The mailbox's request was answered, and not by its gate."""
+        self.by_order &= not granted
         if mailbox.id in self._through:
             self._through.discard(mailbox.id)
             if gate := self._users.get(mailbox.user_id):

@@ -9,7 +9,6 @@ from warmupd.config import Config
 from warmupd.core.capacity import CapUse, Shortfall
 from warmupd.core.condition import BEHIND, Condition, FleetFacts, Progress, completion, condition_of, progress_of
 from warmupd.core.pacing import deficit, elapsed
-from warmupd.daemon.minimum import BelowMinimum, below_minimum
 from warmupd.daemon.quota import QuotaRow, quota_report
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
 from warmupd.store import fleet, reports, unknowns
@@ -33,6 +32,16 @@ class Today:
     fill_rate: float | None  # sent of quota; None: no day is open
     expected: float  # owed by now
     completion: float  # of what is owed by now, the share that is not late
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BelowMinimum:
+    """The mailboxes that should start conversations and owe less than their minimum on their local day."""
+
+    mailboxes: int
+    least: int  # their smallest and their greatest minimum, sends a day
+    most: int
+    by: Mapping[str, int]  # the first `Factor` that took the quota below the minimum: of how many; most first
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,6 +81,7 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
     short = shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
     facts = _facts(snapshot, lost, states, len(short))
     condition, reasons = condition_of(facts)
+    quotas = await quota_report(db, config, at=at, snapshot=snapshot)
     settings = snapshot.settings
     return Overview(
         at=at,
@@ -81,9 +91,9 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
         today=_today(snapshot, jobs, facts),
         mailboxes=states,
         health=await reports.health_counts(db),
-        losses=_losses(await quota_report(db, config, at=at, snapshot=snapshot)),
+        losses=_losses(quotas),
         progress=_progress(snapshot, await reports.resting(db, at=at)),
-        below_minimum=await below_minimum(db, snapshot),
+        below_minimum=_below_minimum(quotas),
         jobs=jobs,
         unknown=lost,
         placement_7d=await reports.placements(db, at=at),
@@ -138,6 +148,19 @@ def _today(snapshot: Snapshot, jobs: Sequence[reports.OpenJobs], facts: FleetFac
 def _losses(rows: Sequence[QuotaRow]) -> dict[str, int]:
     """How many mailboxes each factor keeps from their minimum, the weightiest first. Several may concern one."""
     return dict(Counter(loss.factor.value for row in rows for loss in row.losses).most_common())
+
+
+def _below_minimum(rows: Sequence[QuotaRow]) -> BelowMinimum | None:
+    """Those whose quota itself is too small, by the first factor of it; each is counted once."""
+    short = [row for row in rows if row.state.starts and row.losses and row.losses[0].factor.of_quota]
+    if not short:
+        return None
+    return BelowMinimum(
+        mailboxes=len(short),
+        least=min(row.minimum for row in short),
+        most=max(row.minimum for row in short),
+        by=dict(Counter(row.losses[0].factor.value for row in short).most_common()),
+    )
 
 
 def _progress(snapshot: Snapshot, resting: Mapping[int, dt.datetime]) -> dict[str, int]:

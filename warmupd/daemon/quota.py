@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from warmupd.config import Config
 from warmupd.core.capacity import Shortfall
 from warmupd.core.condition import Progress, progress_of
-from warmupd.core.mailbox import Mailbox
+from warmupd.core.mailbox import Mailbox, MailboxState
 from warmupd.core.pacing import deficit
 from warmupd.core.shortfall import Loss, Standing, losses_of
-from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
+from warmupd.daemon.snapshot import Snapshot, rate_shortfalls, take_snapshot, take_snapshot_of
 from warmupd.store import mailbox_report
 from warmupd.store.database import Database
 from warmupd.store.standing import StandingRow, standings
-
-CAPS = ("limits.", "sending.max_concurrent")  # settings whose shortfalls are of a rate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +23,7 @@ class QuotaRow:
     mailbox_id: int
     mailbox: str
     user: str
-    state: str
+    state: MailboxState
     status: Progress
     minimum: int
     quota: int | None
@@ -43,16 +41,16 @@ async def quota_report(
     ids: Sequence[int] | None = None,
     snapshot: Snapshot | None = None,
 ) -> list[QuotaRow]:
-    """All mailboxes, or those among `ids`, in the order of their ids."""
-    snapshot = snapshot or await take_snapshot(db, config, at=at)
-    wanted = None if ids is None else set(ids)
-    mailboxes = [mailbox for mailbox in snapshot.mailboxes if wanted is None or mailbox.id in wanted]
+    """All mailboxes, or those among `ids`, or those of a `snapshot` taken before; in the order of their ids."""
+    if snapshot is None:
+        taking = take_snapshot(db, config, at=at) if ids is None else take_snapshot_of(db, config, ids, at=at)
+        snapshot = await taking
+    mailboxes = snapshot.mailboxes
     rows = await standings(db, [mailbox.id for mailbox in mailboxes], at=at)
     budgets = await mailbox_report.budgets_of(
         db, {m.id: snapshot.days[m.id].day.day for m in mailboxes if m.id in snapshot.days}
     )
-    found = shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
-    short = [one for one in found if one.setting.startswith(CAPS)]
+    short = rate_shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
     return [
         _row(snapshot, mailbox, rows[mailbox.id], _standing(snapshot, mailbox, rows[mailbox.id], budgets, short))
         for mailbox in sorted(mailboxes, key=lambda one: one.id)
@@ -67,12 +65,13 @@ def _standing(
     budgets: "mailbox_report.Budgets",
     short: Sequence[Shortfall],
 ) -> Standing:
-    counts = snapshot.days.get(mailbox.id)
+    counts, upcoming = snapshot.days.get(mailbox.id), snapshot.upcoming.get(mailbox.id)
+    to_come = upcoming.budget if upcoming is not None and mailbox.state.starts else None
     return Standing(
         mailbox=mailbox,
         last_day=snapshot.last_days.get(mailbox.id),
         day=None if counts is None else counts.day,
-        budget=budgets.get(mailbox.id),
+        budget=budgets.get(mailbox.id, to_come),
         gap=snapshot.settings.limits["mailbox_gap_seconds"] + snapshot.settings.limits["slack_seconds"],
         unknown=row.unknown,
         rest=row.rest,

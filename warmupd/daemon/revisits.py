@@ -6,7 +6,7 @@ from collections import Counter
 from warmupd.core.engagement import next_visit_at
 from warmupd.core.mailbox import Mailbox, MailboxState
 from warmupd.core.window import local_day, next_opening, window_of
-from warmupd.daemon.aftermath import Aftermath
+from warmupd.daemon.aftermath import DOUBT_APART, Aftermath
 from warmupd.daemon.ground import Ground
 from warmupd.errors import DatabaseUnavailable, WarmupdError
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
@@ -31,7 +31,7 @@ class Revisits:
         self._aftermath = aftermath
         self._per_day = per_day
         self._failures: Counter[int] = Counter()
-        self._refusals: Counter[int] = Counter()  # of these, refused logins
+        self._refusals: dict[int, list[dt.datetime]] = {}  # of these, when logins were refused: those that are apart
 
     def planned(self, mailbox: Mailbox) -> dt.datetime:
         """The next visit in the mailbox's waking hours."""
@@ -62,7 +62,7 @@ class Revisits:
         self._failures[mailbox.id] += 1
         try:
             if isinstance(error, ImapRefusedLogin):
-                if not self._refusals[mailbox.id]:
+                if mailbox.id not in self._refusals:
                     wait = FAILED_AGAIN  # soon, to be sure of it: the second time it is told to the owner
                 await self._refused(mailbox, error)
             elif isinstance(error, WarmupdError):
@@ -77,11 +77,11 @@ class Revisits:
             self._events.database_unavailable("visit", str(away))
 
     async def _refused(self, mailbox: Mailbox, error: ImapRefusedLogin) -> None:
-        self._refusals[mailbox.id] += 1
+        now, refusals = self._clock.now(), self._refusals.setdefault(mailbox.id, [])
+        if not refusals or (now - refusals[-1]).total_seconds() >= DOUBT_APART:
+            refusals.append(now)
         self._events.visit_failed(mailbox=mailbox.id, why=f"{type(error).__name__}: {error}")
-        await self._aftermath.doubt_credentials(
-            mailbox, f"IMAP: {error}", error.remedy, visits=self._refusals[mailbox.id]
-        )
+        await self._aftermath.doubt_credentials(mailbox, f"IMAP: {error}", error.remedy, visits=len(refusals))
         if mailbox.state is MailboxState.AUTH_FAILED:
             del self._refusals[mailbox.id]  # once its owner has mended it, it takes two anew
 

@@ -83,15 +83,8 @@ async def list_mailboxes(db: Database, config: Config, ids: Sequence[int], *, at
 
 
 async def _fleet(db: Database, users: set[UUID], *, at: dt.datetime) -> _Fleet:
-    settings = await fleet.fleet_settings(db, at=at)
-    everybody = await fleet.cap_use(db, at=at)
-    full = [
-        user.user_id
-        for user in await fleet.user_caps(db, at=at)
-        if user.user_id in users and (user.used_hour >= user.per_hour or user.used_minute >= user.per_minute)
-    ]
     return _Fleet(
-        settings=settings,
+        settings=await fleet.fleet_settings(db, at=at),
         holders=await roster.slot_holders(db, at=at),
-        caps=dict.fromkeys(users, everybody) | {user: await fleet.cap_use(db, at=at, user_id=user) for user in full},
+        caps=await fleet.caps_of(db, users, at=at),
     )

@@ -77,6 +77,7 @@ class Schedule:
         would be put off each time. With `afresh` what is due when is thought over, too; gates stay shut.
         """
         await self.book.load(self._clock.now())
+        await self.book.recall_meetings(filter(self._leases.owns, self.book.mailboxes.values()), self._clock.now())
         before = SendHeap(self._need) if afresh else self._heap
         ready = {entry.mailbox_id: entry.due_at for entry in before.pop_ready(self._clock.now(), len(before))}
         self._heap = SendHeap(self._need)
@@ -135,8 +136,7 @@ class Schedule:
         if mailbox is None or not mailbox.state.sends or not self._leases.owns(mailbox):
             self._heap.discard(mailbox_id)
             return
-        due_at = self._due_at(mailbox, now, resumes)
-        self.push(mailbox_id, due_at if not_before is None else max(due_at, not_before))
+        self.push(mailbox_id, max(self._due_at(mailbox, now, resumes), not_before or now))
 
     def push(self, mailbox_id: int, due_at: dt.datetime) -> None:
         """Look at the mailbox at `due_at`, whatever its day says."""
@@ -165,9 +165,8 @@ class Schedule:
         day = self.book.day_of(mailbox, now) if mailbox else None
         if mailbox is None or day is None:
             return Need(below_floor=True, priority=0, relative_deficit=1.0)  # opening its day comes first
-        return Need(
-            below_floor=day.taken < day.floor, priority=mailbox.priority, relative_deficit=relative_deficit(day, now)
-        )
+        behind = relative_deficit(day, now)
+        return Need(below_floor=day.taken < day.floor, priority=mailbox.priority, relative_deficit=behind)
 
     # -- heap entry -> due --------------------------------------------------------------------------------------
 
@@ -180,6 +179,7 @@ class Schedule:
         self._resume(now)
         if self.holds.everybody_waits(now) is not None:
             return requests
+        permits = min(permits, 1) if self.holds.by_order else permits  # one asks for all whether the order stands
         for mailbox_id in self.holds.release(now, self.pace.per_host_concurrent):
             self.push(mailbox_id, now)
         while len(requests) < permits and (entries := self._heap.pop_ready(now, permits - len(requests))):
@@ -202,7 +202,9 @@ class Schedule:
         return requests
 
     def _resume(self, now: dt.datetime) -> None:
-        """If nobody was served for a while (Postgres was away), who fell due meanwhile does not begin at once."""
+        """If nobody was served for a while (Postgres was away, sending was stopped), those due do not begin at once."""
+        if self.holds.by_order:
+            return
         away, self._served_at = (now - self._served_at).total_seconds(), now
         for entry in self._heap.pop_ready(now, len(self._heap)) if away > UNSERVED * self._clock.speed else ():
             late = (now - entry.due_at).total_seconds() > self.pace.spacing.mailbox_min
@@ -244,14 +246,12 @@ class Schedule:
         if now >= day.closes_at or not day.has_room or not (waiting or first):
             self.plan(mailbox.id)
             return []
+        recipient_id = waiting.recipient_id if waiting else self.book.choose_recipient(mailbox, day.attempts, now)
         if waiting:
-            recipient_id: int | None = waiting.recipient_id
             thread = waiting.thread
         else:
-            recipient_id = self.book.choose_recipient(mailbox, day.attempts, now)
             seed = self._rng.getrandbits(62)
-            spoken = mailbox.language if mailbox.language in self.library.languages else None
-            thread = Thread(topic=self.library.choose_topic(seed, spoken), seed=seed)
+            thread = Thread(topic=self.library.choose_topic(seed, mailbox.language), seed=seed)
         if recipient_id is None:
             if mailbox.id not in self._lonely:
                 self._events.no_recipient(mailbox.id)
@@ -259,16 +259,17 @@ class Schedule:
             self.push(mailbox.id, _after(now, NO_RECIPIENT_WAIT * self._rng.uniform(0.5, 1.5)))
             self._hasten(mailbox.id)
             return []
-        request = Request(
-            mailbox_id=mailbox.id,
-            day=day.day,
-            recipient_id=recipient_id,
-            gap=self.pace.spacing.mailbox_min,
-            user_gap=user_gap(self.pace.spacing, mailbox.user_gap, self._rng),
-            thread=thread,
-            waiting=waiting,
-        )
-        return [request]
+        return [
+            Request(
+                mailbox_id=mailbox.id,
+                day=day.day,
+                recipient_id=recipient_id,
+                gap=self.pace.spacing.mailbox_min,
+                user_gap=user_gap(self.pace.spacing, mailbox.user_gap, self._rng),
+                thread=thread,
+                waiting=waiting,
+            )
+        ]
 
 
 def _after(moment: dt.datetime, seconds: float) -> dt.datetime:

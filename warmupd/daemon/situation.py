@@ -38,7 +38,7 @@ def situation_of(known: Known, config: Config, settings: FleetSettings, *, at: d
         outlook=Outlook(
             mailbox=known.mailbox,
             last_day=known.last_day,
-            waiting=_waiting(known.mailbox, known.jobs),
+            waiting=_waiting(row.took_part_as, known.jobs),
             spacing=Spacing(mailbox_min=gap, mailbox_max=max(gap, config.spacing.same_mailbox_max_minutes * 60.0)),
             variance=config.quota.variance,
             rules=health_of(config),
@@ -47,6 +47,7 @@ def situation_of(known: Known, config: Config, settings: FleetSettings, *, at: d
         ),
         state_reason=row.state_reason,
         state_until=row.state_until,
+        took_part_as=row.took_part_as,
         in_flight=sum(job.status == JobStatus.PROCESSING for job in known.jobs),
         next_ok_at=row.next_ok_at,
         rest=row.rest(at),
@@ -60,9 +61,9 @@ def situation_of(known: Known, config: Config, settings: FleetSettings, *, at: d
     )
 
 
-def _waiting(mailbox: Mailbox, jobs: Sequence[OpenJob]) -> tuple[Waiting, ...]:
+def _waiting(state: MailboxState, jobs: Sequence[OpenJob]) -> tuple[Waiting, ...]:
     """The answers and retries that it may send; who only receives retries no first send."""
     waiting = [job for job in jobs if job.status == JobStatus.PENDING]
-    if mailbox.state is MailboxState.RECEIVE_ONLY:
+    if state is MailboxState.RECEIVE_ONLY:
         waiting = [job for job in waiting if job.kind == JobKind.REPLY]
     return tuple(Waiting(job.scheduled_for, job.ends_at, job.may_go) for job in waiting)

@@ -1,9 +1,10 @@
-"""The rows that reports about the fleet are made from, read once; and whether the day's quotas can be carried."""
+"""The rows that reports are made from, read once; and whether the day's quotas can be carried."""
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from uuid import UUID
 
 from warmupd.config import Config
 from warmupd.core.capacity import (
@@ -22,7 +23,7 @@ from warmupd.core.opening import is_current, next_day
 from warmupd.core.ramp import Budget, resolve_budget
 from warmupd.core.window import Window, local_day
 from warmupd.daemon.options import defaults_of, health_of
-from warmupd.store import fleet, reports
+from warmupd.store import demand, fleet, reports
 from warmupd.store.database import Database
 from warmupd.store.mailboxes import load_mailboxes
 
@@ -39,32 +40,34 @@ class Upcoming:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Snapshot:
-    """The fleet as of `at`."""
+    """The fleet, or some of its mailboxes, as of `at`."""
 
     at: dt.datetime
     mailboxes: Sequence[Mailbox]
     last_days: Mapping[int, DayRow]  # the last that was opened of each; it may be over
     days: Mapping[int, reports.DayCounts]  # of today, those that are open
     upcoming: Mapping[int, Upcoming | None]  # of the others: what they will owe today
+    demands: Sequence[Demand]  # what the fleet owes today, whatever part of it this is
     settings: fleet.FleetSettings
     workers: Sequence[fleet.WorkerRow]
-    users: Sequence[fleet.UserCaps]
-    pools: Sequence[reports.PoolCounts]  # those that lack recipients
+    users: Sequence[fleet.UserCaps]  # of the mailboxes
+    pools: Sequence[reports.PoolCounts]  # those of the whole fleet that lack recipients; of a part, none
     send_seconds: float  # that a send takes
 
 
 async def take_snapshot(db: Database, config: Config, *, at: dt.datetime) -> Snapshot:
     """Read all that reports need of the whole fleet."""
-    defaults = defaults_of(config)
-    mailboxes = await load_mailboxes(db, defaults)
+    mailboxes = await load_mailboxes(db, defaults_of(config))
     last = await reports.days_of(db, [mailbox.id for mailbox in mailboxes])
-    days = {m.id: last[m.id] for m in mailboxes if m.id in last and is_current(last[m.id].day, m.zone, at)}
+    days = _current(mailboxes, last, at)
+    upcoming = _all_upcoming(mailboxes, last, days, config, at)
     return Snapshot(
         at=at,
         mailboxes=mailboxes,
         last_days={mailbox_id: counts.day for mailbox_id, counts in last.items()},
         days=days,
-        upcoming={m.id: _upcoming(m, at, last.get(m.id), health_of(config)) for m in mailboxes if m.id not in days},
+        upcoming=upcoming,
+        demands=list(_demands(mailboxes, days, upcoming)),
         settings=await fleet.fleet_settings(db, at=at),
         workers=await fleet.live_workers(db, at=at),
         users=await fleet.user_caps(db, at=at),
@@ -73,13 +76,41 @@ async def take_snapshot(db: Database, config: Config, *, at: dt.datetime) -> Sna
     )
 
 
+async def take_snapshot_of(db: Database, config: Config, ids: Sequence[int], *, at: dt.datetime) -> Snapshot:
+    """Read what reports need of these mailboxes; of the fleet only what it asks of the caps that hold for them."""
+    mailboxes = await load_mailboxes(db, defaults_of(config), ids)
+    last = await reports.days_of(db, ids)
+    days = _current(mailboxes, last, at)
+    users = {mailbox.user_id for mailbox in mailboxes}
+    return Snapshot(
+        at=at,
+        mailboxes=mailboxes,
+        last_days={mailbox_id: counts.day for mailbox_id, counts in last.items()},
+        days=days,
+        upcoming=_all_upcoming(mailboxes, last, days, config, at),
+        demands=await _demands_beside(db, config, users, at=at) if days else (),  # caps are judged on an open day
+        settings=await fleet.fleet_settings(db, at=at),
+        workers=await fleet.live_workers(db, at=at),
+        users=await fleet.user_caps(db, at=at, users=users),
+        pools=(),
+        send_seconds=await reports.send_seconds(db, at=at) or SEND_SECONDS,
+    )
+
+
 def shortfalls(snapshot: Snapshot, *, max_concurrent: int) -> list[Shortfall]:
-    """What cannot carry the quotas of today; empty when everything can. `max_concurrent` is each worker's."""
+    """What cannot carry the quotas of the fleet today; empty when everything can. `max_concurrent` is each worker's."""
     limits = snapshot.settings.limits
-    demands = list(_demands(snapshot))
-    everybody = Ceiling(per_hour=int(limits["global_per_hour"]), per_minute=int(limits["global_per_minute"]))
     gap = limits["mailbox_gap_seconds"] + limits["slack_seconds"]
-    found = [global_shortfall(demands, everybody), spacing_shortfall(demands, gap=gap)]
+    spacing = spacing_shortfall(snapshot.demands, gap=gap)
+    found = rate_shortfalls(snapshot, max_concurrent=max_concurrent) + ([] if spacing is None else [spacing])
+    return found + list(_lonely(snapshot, {d.mailbox_id: d.quota for d in snapshot.demands}))
+
+
+def rate_shortfalls(snapshot: Snapshot, *, max_concurrent: int) -> list[Shortfall]:
+    """Those of them that are of a rate: the caps of the fleet and of the mailboxes' users, and concurrency."""
+    demands, limits = snapshot.demands, snapshot.settings.limits
+    everybody = Ceiling(per_hour=int(limits["global_per_hour"]), per_minute=int(limits["global_per_minute"]))
+    found = [global_shortfall(demands, everybody)]
     if snapshot.workers:
         found.append(
             concurrency_shortfall(
@@ -87,22 +118,54 @@ def shortfalls(snapshot: Snapshot, *, max_concurrent: int) -> list[Shortfall]:
             )
         )
     by_user = defaultdict(list)
-    for demand in demands:
-        by_user[demand.user_id].append(demand)
+    for one in demands:
+        by_user[one.user_id].append(one)
     for user in snapshot.users:
         ceiling = Ceiling(per_hour=user.per_hour, per_minute=user.per_minute)
         found.append(user_shortfall(by_user[user.user_id], ceiling, user=user.email, by_plan=user.by_plan))
-    return [one for one in found if one is not None] + list(_lonely(snapshot, {d.mailbox_id: d.quota for d in demands}))
+    return [one for one in found if one is not None]
 
 
-def _demands(snapshot: Snapshot) -> Iterator[Demand]:
+def _current(
+    mailboxes: Sequence[Mailbox], last: Mapping[int, reports.DayCounts], at: dt.datetime
+) -> dict[int, reports.DayCounts]:
+    return {m.id: last[m.id] for m in mailboxes if m.id in last and is_current(last[m.id].day, m.zone, at)}
+
+
+def _all_upcoming(
+    mailboxes: Sequence[Mailbox],
+    last: Mapping[int, reports.DayCounts],
+    days: Mapping[int, reports.DayCounts],
+    config: Config,
+    at: dt.datetime,
+) -> dict[int, Upcoming | None]:
+    rules = health_of(config)
+    return {m.id: _upcoming(m, at, last.get(m.id), rules) for m in mailboxes if m.id not in days}
+
+
+def _demands(
+    mailboxes: Sequence[Mailbox], days: Mapping[int, reports.DayCounts], upcoming: Mapping[int, Upcoming | None]
+) -> Iterator[Demand]:
     """What each mailbox owes today, by its open day, or by the day that is still to be opened."""
-    for mailbox in snapshot.mailboxes:
-        counts = snapshot.days.get(mailbox.id)
-        upcoming = snapshot.upcoming.get(mailbox.id)
-        demand = upcoming.demand if upcoming else _demand(mailbox, counts.day.quota, counts.day) if counts else None
-        if demand is not None and mailbox.state.starts and demand.quota:
-            yield demand
+    for mailbox in mailboxes:
+        counts, following = days.get(mailbox.id), upcoming.get(mailbox.id)
+        found = following.demand if following else _demand(mailbox, counts.day.quota, counts.day) if counts else None
+        if found is not None and mailbox.state.starts and found.quota:
+            yield found
+
+
+async def _demands_beside(db: Database, config: Config, users: Collection[UUID], *, at: dt.datetime) -> list[Demand]:
+    """What the fleet owes today: one for all mailboxes whose days are alike, those of `users` by themselves."""
+    groups = {one.mailbox_id: one for one in await demand.alike(db, users, at=at)}
+    mailboxes = await load_mailboxes(db, defaults_of(config), list(groups))
+    last = await reports.days_of(db, list(groups))
+    days = _current(mailboxes, last, at)
+    upcoming = _all_upcoming(mailboxes, last, days, config, at)
+    found = []
+    for one in _demands(mailboxes, days, upcoming):
+        group = groups[one.mailbox_id]
+        found.append(replace(one, quota=group.quota if one.mailbox_id in days else one.quota * group.mailboxes))
+    return found
 
 
 def _upcoming(mailbox: Mailbox, at: dt.datetime, last: reports.DayCounts | None, rules: HealthRules) -> Upcoming | None:

@@ -56,8 +56,8 @@ class Library:
             ) from None
 
     def choose_topic(self, seed: int, language: str | None = None) -> str:
-        """The topic of a new thread with this seed; the same seed gives the same topic."""
-        return self.language(language or self.default).choose(seed)
+        """The topic of a new thread with this seed, in `language` where it is known; the same seed, the same topic."""
+        return self.languages.get(language or self.default, self.languages[self.default]).choose(seed)
 
     def language_of(self, topic: str, otherwise: str | None = None) -> Language:
         """The language that `topic` belongs to; when it is none of ours any more, `otherwise` or the default."""

@@ -4,7 +4,7 @@ import asyncio
 import datetime as dt
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,11 +22,11 @@ from warmupd.sandbox.process import SandboxProcess
 from warmupd.sandbox.report import DemoReport, Run, report_of
 from warmupd.sandbox.violations import Promises
 from warmupd.sandbox.weather import WEATHERS, Weather
-from warmupd.sandbox.world import ZONES, enrol, inhabitants
+from warmupd.sandbox.world import ZONES, Inhabitant, enrol, inhabitants
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.evidence import keep_evidence
-from warmupd.store.ledger import totals
+from warmupd.store.ledger import DayEntry, totals
 from warmupd.store.migrate import migrate
 
 QUOTA = 30
@@ -97,8 +97,8 @@ async def run_demo(
         async with serve(worker, db) if serve else nullcontext():
             await _live(worker, db, clock, span, on_progress=on_progress)
             run = Run(
-                mailboxes=options.mailboxes,
                 days=options.days,
+                owed=_owed(people, owners, config, span.days),
                 weather=weather,
                 promises=_promises(config, options.speed),
                 at_once=config.sending.per_host_concurrent,
@@ -134,6 +134,7 @@ def _config(server: SandboxProcess) -> Config:
 class _Span:
     """The run's time: from before the first window opens to after the last one has closed."""
 
+    days: tuple[dt.date, ...]  # local days of all mailboxes
     begin: dt.datetime
     noon: dt.datetime  # in the middle of the first day's windows
     end: dt.datetime
@@ -142,12 +143,13 @@ class _Span:
 def _span(config: Config, days: int, after: dt.timedelta) -> _Span:
     hours = defaults_of(config).hours
     today = dt.datetime.now(dt.UTC).date()  # a demo's day is the machine's
+    dates = tuple(today + dt.timedelta(days=number) for number in range(days))
     first, last = (
-        [window for zone in ZONES if (window := window_of(day, zone, hours))]
-        for day in (today, today + dt.timedelta(days=days - 1))
+        [window for zone in ZONES if (window := window_of(day, zone, hours))] for day in (dates[0], dates[-1])
     )
     opens_at, closes_at = min(w.opens_at for w in first), max(w.closes_at for w in first)
     return _Span(
+        days=dates,
         begin=opens_at - BEFORE,
         noon=opens_at + (closes_at - opens_at) / 2,
         end=max(w.closes_at for w in last) + after,
@@ -181,6 +183,30 @@ async def _live(
     finally:
         stop.set()
         await working
+
+
+def _owed(
+    people: Sequence[Inhabitant],
+    owners: Mapping[str, tuple[int, int]],
+    config: Config,
+    days: Sequence[dt.date],
+) -> list[DayEntry]:
+    """What every mailbox is to have each day, from the run's own options: a day that nobody opened counts, too."""
+    hours = defaults_of(config).hours
+    return [
+        DayEntry(
+            mailbox_id=owners[person.address][0],
+            address=person.address,
+            day=day,
+            quota=config.quota.target_daily,
+            sent=0,
+            opens_at=window.opens_at,
+            closes_at=window.closes_at,
+        )
+        for day in days
+        for person in people
+        if (window := window_of(day, person.zone, hours))
+    ]
 
 
 def _promises(config: Config, speed: float) -> Promises:

@@ -1,12 +1,13 @@
 """The result of a demo: counted from the ledger, from the mail server's record, and from its folders."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from warmupd.clock import ScaledClock
 from warmupd.mail.message_id import MessageKey
+from warmupd.sandbox.attempts import DayKey, count_in_vain
 from warmupd.sandbox.holdup import Holdup, busy_times
 from warmupd.sandbox.record import Record, Refused, Snapshot, Taken
 from warmupd.sandbox.reserved import JobKey
@@ -14,8 +15,8 @@ from warmupd.sandbox.shortfall import Shortfall, explain_shortfalls
 from warmupd.sandbox.violations import Promises, Violations, count_violations
 from warmupd.sandbox.weather import AWAY, Weather
 from warmupd.store.database import Database
-from warmupd.store.evidence import load_reservations, load_rests
-from warmupd.store.ledger import load_day_entries, load_engagements, load_ledger
+from warmupd.store.evidence import Reservation, load_reservations, load_rests
+from warmupd.store.ledger import DayEntry, load_day_entries, load_engagements, load_ledger
 from warmupd.store.shortfall import count_unknowns, load_short_days
 
 
@@ -55,8 +56,8 @@ class DemoReport:
 class Run:
     """A run that is over, and what to judge it by."""
 
-    mailboxes: int
     days: int
+    owed: Sequence[DayEntry]  # one a mailbox and day of the run, whatever the ledger has
     weather: Weather
     promises: Promises
     at_once: int  # sends to the mail server, at most
@@ -74,11 +75,16 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
     engaged, unknowns = await load_engagements(db), await count_unknowns(db)
     reservations = await load_reservations(db)
     busy = busy_times(reservations, most=run.at_once, speed=run.clock.speed)
+    unopened = _unopened(run, days)
     shortfalls = explain_shortfalls(
-        await load_short_days(db), rests=await load_rests(db), for_all=[*_outages(run), *busy]
+        await load_short_days(db, unopened),
+        in_vain=_in_vain(run, reservations),
+        rests=await load_rests(db),
+        for_all=[*_outages(run), *busy],
     )
-    met = {day.mailbox_id for day in days} - {day.mailbox_id for day in days if day.sent < day.quota}
-    quota, sent = sum(day.quota for day in days), sum(day.sent for day in days)
+    owed = [*days, *unopened]
+    met = {day.mailbox_id for day in owed} - {day.mailbox_id for day in owed if day.sent < day.quota}
+    quota, sent = sum(day.quota for day in owed), sum(day.sent for day in owed)
     violations = count_violations(
         ledger,
         days,
@@ -90,7 +96,7 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
         reservations=reservations,
     )
     return DemoReport(
-        mailboxes=run.mailboxes,
+        mailboxes=len(run.owners),
         days=run.days,
         weather_name=run.weather.name,
         weather=_weather(run),
@@ -110,6 +116,27 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
         busy_minutes=round(sum((time.end - time.begin).total_seconds() for time in busy) / 60),
         wall_seconds=round(wall_seconds, 1),
         server=_server(run),
+    )
+
+
+def _unopened(run: Run, days: Sequence[DayEntry]) -> list[DayEntry]:
+    opened = {(day.mailbox_id, day.day) for day in days}
+    return [day for day in run.owed if (day.mailbox_id, day.day) not in opened]
+
+
+def _in_vain(run: Run, reservations: Sequence[Reservation]) -> Mapping[DayKey, int]:
+    refusals = [
+        (run.owners[refused.user][0], run.clock.at(refused.refused_at))
+        for refused in run.record.refused
+        if refused.user in run.owners
+    ]
+    return count_in_vain(
+        reservations,
+        refusals,
+        _outages(run),
+        speed=run.clock.speed,
+        early=run.promises.early,
+        late=run.promises.late,
     )
 
 

@@ -1,11 +1,11 @@
 """Why a mailbox fell short of its quota, in words and in numbers, as far as the rows account for it."""
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from warmupd.core.job import JobStatus
-from warmupd.core.mailbox import MailboxState
+from warmupd.sandbox.attempts import DayKey
 from warmupd.sandbox.holdup import Holdup, lost_to
 from warmupd.store.evidence import Rest
 from warmupd.store.shortfall import Ending, ShortDay
@@ -31,6 +31,7 @@ class Shortfall:
     quota: int
     sent: int
     reasons: tuple[Reason, ...]
+    opened: bool = True  # whether the day has a row at all
 
     @property
     def unexplained(self) -> int:
@@ -39,14 +40,19 @@ class Shortfall:
 
 
 def explain_shortfalls(
-    days: Iterable[ShortDay], *, rests: Iterable[Rest] = (), for_all: Sequence[Holdup] = ()
+    days: Iterable[ShortDay],
+    *,
+    in_vain: Mapping[DayKey, int],
+    rests: Iterable[Rest] = (),
+    for_all: Sequence[Holdup] = (),
 ) -> list[Shortfall]:
     """Each short day with its reasons. A reason accounts for the places that it can have cost, and no more.
 
-    A place stays taken by a send with an unknown outcome; with the attempts of the day all that is left is lost; so is
-    what was tried last, or was to be tried again, in the window's tail, when there is no time to make up for it; and,
-    while a mailbox was held up, what was due then, less what could be made up for afterwards. `for_all` are holdups
-    that every mailbox shared.
+    A place stays taken by a send with an unknown outcome; with the attempts of the day all that is left is lost, as far
+    as the mail server's record shows that they were `in_vain` (for a day that is not named, none was); so is what was
+    tried last, or was to be tried again, in the window's tail, when there is no time to make up for it; and, while a
+    mailbox was held up, what was due then, less what could be made up for afterwards. `for_all` are holdups that every
+    mailbox shared; they keep nobody's day from being opened.
     """
     rested = list(rests)
     return [
@@ -55,28 +61,39 @@ def explain_shortfalls(
             day=day.day,
             quota=day.quota,
             sent=day.sent,
-            reasons=tuple(_reasons(day, [rest for rest in rested if rest.mailbox_id == day.mailbox_id], for_all)),
+            reasons=tuple(
+                _reasons(
+                    day,
+                    in_vain.get((day.mailbox_id, day.opens_at), 0),
+                    _own(day, [rest for rest in rested if rest.mailbox_id == day.mailbox_id]),
+                    for_all if day.opened else (),
+                )
+            ),
+            opened=day.opened,
         )
         for day in days
     ]
 
 
-def _reasons(day: ShortDay, rests: Iterable[Rest], for_all: Sequence[Holdup]) -> Iterator[Reason]:
+def _reasons(day: ShortDay, in_vain: int, own: Sequence[Holdup], for_all: Sequence[Holdup]) -> Iterator[Reason]:
     """Those that apply, each for what those before it leave to account for."""
     left = day.quota - day.sent
-    for most, words in _possible(day, rests, for_all):
+    for most, words in _possible(day, in_vain, [*own, *for_all]):
         if places := min(most, left):
             yield Reason(places=places, words=f"{places} {words}")
             left -= places
 
 
-def _possible(day: ShortDay, rests: Iterable[Rest], for_all: Sequence[Holdup]) -> Iterator[tuple[int, str]]:
+def _possible(day: ShortDay, in_vain: int, holdups: Sequence[Holdup]) -> Iterator[tuple[int, str]]:
     """How many places at most, and why: the surest first."""
-    yield from (_kept(ending) for ending in day.endings)
+    kept = [_kept(ending) for ending in day.endings]
+    yield from kept
     if day.attempts >= day.most_attempts:
-        yield day.quota - day.sent, _used_up(day)
+        in_vain = min(in_vain, day.attempts - day.sent - sum(places for places, _ in kept))
+        # The first few are over and above the quota; an attempt without evidence leaves a place unaccounted for.
+        yield max(0, in_vain - (day.most_attempts - day.quota)), _used_up(day, in_vain)
     yield from (_late(ending) for ending in day.endings)
-    lost = lost_to([*_own(day, rests), *for_all], day)
+    lost = lost_to(holdups, day)
     yield lost.places, f"not sent while {lost.words}"
 
 
@@ -105,8 +122,8 @@ def _late(ending: Ending) -> tuple[int, str]:
             return 0, ""
 
 
-def _used_up(day: ShortDay) -> str:
-    words = f"beyond the {day.most_attempts} attempts of a day, {day.attempts - day.sent} of which were in vain"
+def _used_up(day: ShortDay, in_vain: int) -> str:
+    words = f"beyond the {day.most_attempts} attempts of a day, {in_vain} of which were in vain"
     if day.last_error_at and day.opens_at <= day.last_error_at < day.closes_at:
         words += f"; the last error: {_short(day.last_error)}"
     return words
@@ -118,9 +135,11 @@ def _own(day: ShortDay, rests: Iterable[Rest]) -> list[Holdup]:
     for rest in rests:
         words = f"it rested until {rest.until:%a %H:%M} UTC ({rest.reason.replace('_', ' ')}): {_short(rest.message)}"
         found.append(Holdup(begin=rest.began_at, end=rest.until, cause=rest.reason, words=words))
-    if day.state is not MailboxState.ACTIVE and day.state_since is not None:
-        words = f"it is {day.state}: {_short(day.state_reason)}"
-        found.append(Holdup(begin=day.state_since, end=day.closes_at, cause="state", words=words))
+    for stay in day.stays:
+        words = (
+            f"it was {stay.state}: {_short(stay.reason)}" if stay.end else f"it is {stay.state}: {_short(stay.reason)}"
+        )
+        found.append(Holdup(begin=stay.begin, end=stay.end or day.closes_at, cause="state", words=words))
     return found
 
 

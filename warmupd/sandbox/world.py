@@ -40,6 +40,11 @@ class Inhabitant:
     name: str
     user: int
 
+    @property
+    def zone(self) -> str:
+        """Where its user lives."""
+        return ZONES[self.user % len(ZONES)]
+
 
 def inhabitants(count: int) -> list[Inhabitant]:
     """`count` accounts, spread over users of up to 16 mailboxes, each user with a domain of their own."""
@@ -74,7 +79,7 @@ async def enrol(
     owners: dict[str, tuple[int, int]] = {}
     for person in people:
         if person.user not in users:
-            zone = ZONES[person.user % len(ZONES)]
+            zone = person.zone
             users[person.user] = await add_user(
                 db, email=f"owner@agency{person.user}.test", role=Role.USER, actor="sandbox", at=at, timezone=zone
             )

@@ -38,7 +38,7 @@ async def recent_placements(db: Database, ids: Sequence[int], *, since: dt.datet
                coalesce(sum(d.spam + d.unwanted), 0)::integer AS spam, coalesce(sum(d.other), 0)::integer AS other
         FROM mailboxes m LEFT JOIN mailbox_days d
             ON d.mailbox_id = m.id AND d.day >= ($2::timestamptz AT TIME ZONE 'UTC')::date - 1
-            AND d.closes_at > $2 AND d.opens_at >= m.health_since
+            AND d.closes_at > $2 AND d.closes_at > m.health_since
         WHERE m.id = ANY ($1) GROUP BY m.id
         """,
         ids,
@@ -53,7 +53,7 @@ async def recent_placements(db: Database, ids: Sequence[int], *, since: dt.datet
 
 
 async def change_bands(db: Database, changes: Sequence[BandChange], *, at: dt.datetime) -> None:
-    """Write new bands, and why. An ACTIVE mailbox with `until` is suspended until then; placements count from there.
+    """Write new bands, and why. Who takes part and has `until` is suspended until then; placements count from there.
 
     One whose band is not what it `was` any more is left as it is.
     """
@@ -63,7 +63,7 @@ async def change_bands(db: Database, changes: Sequence[BandChange], *, at: dt.da
             SELECT * FROM unnest($1::bigint[], $2::health_band[], $3::health_band[], $4::text[], $5::timestamptz[])
                 AS a(id, was, became, reason, until)
         ), before AS (
-            SELECT a.*, m.state, a.until IS NOT NULL AND m.state = 'ACTIVE' AS suspend
+            SELECT a.*, m.state, a.until IS NOT NULL AND m.state IN ('ACTIVE', 'RECEIVE_ONLY') AS suspend
             FROM asked a JOIN mailboxes m ON m.id = a.id AND m.health = a.was ORDER BY m.id FOR UPDATE OF m
         ), changed AS (
             UPDATE mailboxes m

@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 from uuid import UUID
 
+from warmupd.core.job import JobStatus
 from warmupd.store.database import Database
 
 _TABLES = """
@@ -11,6 +12,7 @@ _TABLES = """
         number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         attempt_token uuid NOT NULL UNIQUE,
         seen_at timestamptz NOT NULL DEFAULT clock_timestamp(), ended_at timestamptz,  -- by the database's own clock
+        became job_status,  -- by its first outcome, unless that gave the attempt back: then it was none
         job_day date NOT NULL, job_id bigint NOT NULL, mailbox_id bigint NOT NULL, user_id uuid NOT NULL,
         local_day date NOT NULL, picked_at timestamptz NOT NULL, start_at timestamptz NOT NULL,
         send_by timestamptz NOT NULL
@@ -29,7 +31,9 @@ _TABLES = """
     END $$;
     CREATE FUNCTION see_end() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
-        UPDATE reservations_seen SET ended_at = clock_timestamp() WHERE attempt_token = OLD.attempt_token;
+        UPDATE reservations_seen SET ended_at = clock_timestamp(),
+            became = CASE WHEN NEW.status <> 'PENDING' OR NEW.retry_count > OLD.retry_count THEN NEW.status END
+            WHERE attempt_token = OLD.attempt_token;
         RETURN NULL;
     END $$;
     CREATE FUNCTION see_rest() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -65,6 +69,7 @@ class Reservation:
     opens_at: dt.datetime  # of the day that it was charged to
     closes_at: dt.datetime
     took: dt.timedelta | None = None  # of the database's own time until its outcome was written; None: it never was
+    became: JobStatus | None = None  # the job, by that outcome; None as well when the attempt was given back
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -88,12 +93,12 @@ async def load_reservations(db: Database) -> list[Reservation]:
     rows = await db.fetch(
         """
         SELECT s.job_day, s.job_id, s.mailbox_id, s.user_id, s.picked_at, s.start_at, s.send_by, d.opens_at,
-               d.closes_at, s.ended_at - s.seen_at AS took
+               d.closes_at, s.ended_at - s.seen_at AS took, s.became
         FROM reservations_seen s JOIN mailbox_days d ON d.mailbox_id = s.mailbox_id AND d.day = s.local_day
         ORDER BY s.number
         """
     )
-    return [Reservation(**dict(row)) for row in rows]
+    return [Reservation(**{**dict(row), "became": JobStatus(row["became"]) if row["became"] else None}) for row in rows]
 
 
 async def load_rests(db: Database) -> list[Rest]:

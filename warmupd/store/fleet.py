@@ -1,7 +1,8 @@
 """The fleet as a whole: its workers, its slots, its settings row, and how much of the caps is used."""
 
 import datetime as dt
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -199,39 +200,57 @@ _RINGS = """
 """
 
 
-async def cap_use(db: Database, *, at: dt.datetime, user_id: UUID | None = None) -> list[CapUse]:
-    """The fleet's caps, and with `user_id` this user's as well: what is used, and when a place is free again."""
+async def cap_use(db: Database, *, at: dt.datetime) -> list[CapUse]:
+    """The fleet's caps: what is used, and when a place is free again."""
+    return (await _cap_use(db, [], at=at))[None]
+
+
+async def caps_of(db: Database, users: Collection[UUID], *, at: dt.datetime) -> dict[UUID, list[CapUse]]:
+    """The caps that hold for each of these users, by user: the fleet's, and then their own."""
+    found = await _cap_use(db, list(users), at=at)
+    return {user: found[None] + found[user] for user in users}
+
+
+async def _cap_use(db: Database, users: Sequence[UUID], *, at: dt.datetime) -> dict[UUID | None, list[CapUse]]:
+    """Under None the fleet's."""
     rows = await db.fetch(
         f"""
-        WITH rings AS MATERIALIZED ({_RINGS} WHERE c.scope = 'GLOBAL' OR (c.scope = 'USER' AND c.ref = $2))
-        SELECT lower(scope::text) || '_hour' AS cap, per_hour AS "limit", used_hour AS used,
+        WITH rings AS MATERIALIZED ({_RINGS} WHERE c.scope = 'GLOBAL' OR (c.scope = 'USER' AND c.ref = ANY ($2)))
+        SELECT CASE WHEN scope = 'USER' THEN ref END AS whose, lower(scope::text) || '_hour' AS cap,
+               per_hour AS "limit", used_hour AS used,
                CASE WHEN used_hour >= per_hour
                     THEN to_timestamp((now_s / 30 + ring_wait(halves, steps_h, span_h, 0, per_hour)) * 30) END
                     AS free_at
         FROM rings
         UNION ALL
-        SELECT lower(scope::text) || '_minute', per_minute, used_minute,
+        SELECT CASE WHEN scope = 'USER' THEN ref END, lower(scope::text) || '_minute', per_minute, used_minute,
                CASE WHEN used_minute >= per_minute
                     THEN to_timestamp(now_s + ring_wait(seconds, steps_s, span_s, 0, per_minute)) END
-        FROM rings ORDER BY 1
+        FROM rings ORDER BY cap
         """,  # noqa: S608  made of constants
         at,
-        user_id,
+        users,
     )
-    return [CapUse(**dict(row)) for row in rows]
+    found: defaultdict[UUID | None, list[CapUse]] = defaultdict(list)
+    for row in rows:
+        use = dict(row)
+        found[use.pop("whose")].append(CapUse(**use))
+    return found
 
 
-async def user_caps(db: Database, *, at: dt.datetime) -> list[UserCaps]:
-    """The caps of every user who has mailboxes."""
+async def user_caps(db: Database, *, at: dt.datetime, users: Collection[UUID] | None = None) -> list[UserCaps]:
+    """The caps of every user who has mailboxes, or of those among `users`."""
     rows = await db.fetch(
         f"""
-        WITH rings AS MATERIALIZED ({_RINGS} WHERE c.scope = 'USER')
+        WITH rings AS MATERIALIZED ({_RINGS}
+                                    WHERE c.scope = 'USER' AND ($2::uuid[] IS NULL OR c.ref = ANY ($2)))
         SELECT u.id AS user_id, u.email, r.per_hour, r.per_minute, r.used_hour, r.used_minute,
                p.per_hour IS NOT NULL OR p.per_minute IS NOT NULL AS by_plan
         FROM users u JOIN plans p ON p.id = u.plan_id JOIN rings r ON r.ref = u.id
         WHERE EXISTS (SELECT FROM mailboxes m WHERE m.user_id = u.id AND m.state <> 'REMOVED') ORDER BY u.email
         """,  # noqa: S608  made of constants
         at,
+        None if users is None else list(users),
     )
     return [UserCaps(**dict(row)) for row in rows]
 

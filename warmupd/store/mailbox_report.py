@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from warmupd.core.health import Band
+from warmupd.core.mailbox import MailboxState
 from warmupd.core.ramp import Budget
 from warmupd.core.situation import Hold
 from warmupd.store.database import Database
@@ -51,6 +52,7 @@ class MailboxReport:
     state: str
     state_reason: str
     state_until: dt.datetime | None
+    took_part_as: MailboxState  # the state in which it takes part, or did last
     health: Band
     zone_of: str  # whose word the time zone is: mailbox, user or configuration
     next_ok_at: dt.datetime | None
@@ -86,6 +88,7 @@ class MailboxReport:
 _REPORT = """
     SELECT m.id, m.address, m.display_name, m.user_id, u.email AS user, p.name AS plan, o.name AS pool,
            o.owner_id IS NULL AS shared_pool, m.labels, m.state, m.state_reason, m.state_until, m.health,
+           CASE WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') THEN m.state ELSE took_part_as(m.id) END AS took_part_as,
            CASE WHEN m.timezone IS NOT NULL THEN 'mailbox' WHEN u.timezone IS NOT NULL THEN 'user'
                 ELSE 'configuration' END AS zone_of,
            nullif(c.next_ok_at, '-infinity') AS next_ok_at, nullif(c.resting_until, '-infinity') AS resting_until,
@@ -104,7 +107,15 @@ async def mailbox_reports(db: Database, ids: Sequence[int]) -> list[MailboxRepor
     """The mailboxes with these ids, in order."""
     rows = await db.fetch(_REPORT, ids)
     return [
-        MailboxReport(**{**dict(row), "labels": tuple(row["labels"]), "health": Band(row["health"])}) for row in rows
+        MailboxReport(
+            **{
+                **dict(row),
+                "labels": tuple(row["labels"]),
+                "health": Band(row["health"]),
+                "took_part_as": MailboxState(row["took_part_as"]),
+            }
+        )
+        for row in rows
     ]
 
 
@@ -123,7 +134,8 @@ async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:
 async def open_jobs(db: Database, ids: Sequence[int]) -> dict[int, list[OpenJob]]:
     """The jobs of these mailboxes that have not ended, the next first; who has none is left out."""
     rows = await db.fetch(
-        "SELECT j.mailbox_id, j.kind, j.status, j.scheduled_for, j.picked_at, j.retry_count, j.error_message,"
+        "SELECT j.mailbox_id, j.kind, j.status, greatest(j.scheduled_for, f.spared_until), j.picked_at,"
+        " j.retry_count, j.error_message,"
         " coalesce(d.closes_at, j.scheduled_for + interval '1 day') AS ends_at,"  # as expire_pending has it
         " coalesce(r.state IN ('ACTIVE', 'RECEIVE_ONLY')"
         "          AND (f.proven_at IS NOT NULL OR f.unproven_sends < 3), false) AS may_go"

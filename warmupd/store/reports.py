@@ -72,17 +72,6 @@ async def days_of(db: Database, ids: Sequence[int]) -> dict[int, DayCounts]:
     }
 
 
-async def factors_of(db: Database, days: Sequence[DayRow]) -> dict[int, tuple[tuple[str, int], ...]]:
-    """How the quotas of these days came about (see Budget), by mailbox."""
-    rows = await db.fetch(
-        "SELECT mailbox_id, factors FROM unnest($1::bigint[], $2::date[]) AS a (mailbox_id, day)"
-        " JOIN mailbox_days USING (mailbox_id, day)",
-        [day.mailbox_id for day in days],
-        [day.day for day in days],
-    )
-    return {row["mailbox_id"]: tuple((str(word), int(quota)) for word, quota in row["factors"]) for row in rows}
-
-
 async def resting(db: Database, *, at: dt.datetime) -> dict[int, dt.datetime]:
     """The mailboxes that rest, and until when."""
     rows = await db.fetch("SELECT mailbox_id, resting_until FROM mailbox_pace WHERE resting_until > $1", at)

@@ -2,12 +2,14 @@
 
 import datetime as dt
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from warmupd.core.job import JobStatus
-from warmupd.core.mailbox import MailboxState
+from warmupd.core.mailbox import MailboxState, most_attempts
 from warmupd.core.pacing import TAIL
 from warmupd.store.database import Database
+from warmupd.store.ledger import DayEntry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,8 +24,18 @@ class Ending:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stay:
+    """A time in which a mailbox was in a state in which it starts nothing, as its history tells."""
+
+    state: MailboxState
+    reason: str
+    begin: dt.datetime
+    end: dt.datetime | None  # None: it still is
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ShortDay:
-    """One mailbox's day with fewer sends than its quota. The mailbox's own columns are as they are now."""
+    """One mailbox's day with fewer sends than its quota. The last error is the one that the mailbox has now."""
 
     mailbox_id: int
     address: str
@@ -34,12 +46,11 @@ class ShortDay:
     most_attempts: int
     opens_at: dt.datetime
     closes_at: dt.datetime
-    state: MailboxState
-    state_reason: str
-    state_since: dt.datetime | None  # None: from the beginning
+    stays: tuple[Stay, ...]  # of all days, the first first
     last_error: str
     last_error_at: dt.datetime | None
     endings: tuple[Ending, ...]  # the most frequent first
+    opened: bool = True  # whether the day has a row
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,27 +62,62 @@ class Unknowns:
     given_up: int  # not seen there for long: FAILED
 
 
-async def load_short_days(db: Database) -> list[ShortDay]:
-    """The days of all mailboxes that fell short, by day and address."""
+async def load_short_days(db: Database, unopened: Iterable[DayEntry] = ()) -> list[ShortDay]:
+    """The days of all mailboxes that fell short, by day and address; with those that were owed and have no row."""
     rows = await db.fetch(
         """
-        SELECT d.mailbox_id, m.address, d.day, d.quota, d.sent, d.attempts,
-               (d.quota + greatest(3, ceil(d.quota * 0.2)))::integer AS most_attempts, d.opens_at, d.closes_at,
-               m.state, m.state_reason, m.last_error, m.last_error_at,
-               (SELECT max(c.at) FROM state_changes c WHERE c.subject = 'mailbox' AND c.subject_id = m.id::text
-                AND c.became = m.state::text AND c.was <> c.became) AS state_since
-        FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id
-        WHERE d.sent < d.quota ORDER BY d.day, m.address
+        SELECT d.mailbox_id, m.address, d.day, d.quota, d.sent, d.attempts, d.opens_at, d.closes_at,
+               m.last_error, m.last_error_at
+        FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id WHERE d.sent < d.quota
         """
     )
-    endings = await _endings(db)
-    return [
+    endings, stays = await _endings(db), await _stays(db)
+    opened = [
         ShortDay(
-            **{**dict(row), "state": MailboxState(row["state"])},
+            **dict(row),
+            most_attempts=most_attempts(row["quota"]),
+            stays=tuple(stays.get(row["mailbox_id"], ())),
             endings=tuple(endings.get((row["mailbox_id"], row["day"]), ())),
         )
         for row in rows
     ]
+    missing = [_unopened(day, stays.get(day.mailbox_id, ())) for day in unopened]
+    return sorted([*opened, *missing], key=lambda day: (day.day, day.address))
+
+
+def _unopened(day: DayEntry, stays: Iterable[Stay]) -> ShortDay:
+    return ShortDay(
+        mailbox_id=day.mailbox_id,
+        address=day.address,
+        day=day.day,
+        quota=day.quota,
+        sent=0,
+        attempts=0,
+        most_attempts=most_attempts(day.quota),
+        opens_at=day.opens_at,
+        closes_at=day.closes_at,
+        stays=tuple(stays),
+        last_error="",
+        last_error_at=None,
+        endings=(),
+        opened=False,
+    )
+
+
+async def _stays(db: Database) -> dict[int, list[Stay]]:
+    """When each mailbox started nothing, and why; by mailbox."""
+    rows = await db.fetch(
+        """
+        SELECT c.subject_id::bigint AS mailbox_id, c.became, c.reason, c.at,
+               lead(c.at) OVER (PARTITION BY c.subject_id ORDER BY c.id) AS until
+        FROM state_changes c WHERE c.subject = 'mailbox' AND c.what = 'state' ORDER BY c.id
+        """
+    )
+    stays: defaultdict[int, list[Stay]] = defaultdict(list)
+    for row in rows:
+        if not (state := MailboxState(row["became"])).starts:
+            stays[row["mailbox_id"]].append(Stay(state=state, reason=row["reason"], begin=row["at"], end=row["until"]))
+    return stays
 
 
 async def _endings(db: Database) -> dict[tuple[int, dt.date], list[Ending]]:

@@ -6,8 +6,10 @@ from warmupd.store.database import Database
 
 
 async def spare_recipient(db: Database, recipient_id: int, *, until: dt.datetime) -> None:
-    """Have nobody write to this mailbox until then."""
-    await db.execute("UPDATE proofs SET spared_until = $2 WHERE mailbox_id = $1", recipient_id, until)
+    """Have nobody write to this mailbox until then. A longer spare stays."""
+    await db.execute(
+        "UPDATE proofs SET spared_until = $2 WHERE mailbox_id = $1 AND spared_until < $2", recipient_id, until
+    )
 
 
 async def load_spares(db: Database, *, at: dt.datetime) -> dict[int, dt.datetime]:

@@ -191,16 +191,22 @@ async def count_refusal(db: Database, recipient_id: int, sender_id: int, *, with
     """A server said that the recipient does not exist. Whether a second witness was told so, too, `within` seconds.
 
     That is another sender, and where the recipient has another owner than they, of another user: nobody can have the
-    mailboxes of others suspended by himself.
+    mailboxes of others suspended by himself. Safe to repeat: a second witness is not written down, the first stays.
     """
     twice: bool | None = await db.fetchval(
         """
-        WITH before AS (SELECT * FROM proofs WHERE mailbox_id = $1 FOR UPDATE)
-        UPDATE proofs p SET refused_to = $2, refused_at = $3 FROM before b
-        WHERE p.mailbox_id = b.mailbox_id
-        RETURNING b.refused_to <> $2 AND b.refused_at > $3::timestamptz - $4::interval
-            AND (SELECT f.user_id <> s.user_id OR s.user_id = r.user_id
-                 FROM mailboxes f, mailboxes s, mailboxes r WHERE (f.id, s.id, r.id) = (b.refused_to, $2, $1))
+        WITH before AS (SELECT * FROM proofs WHERE mailbox_id = $1 FOR UPDATE),
+        heard AS (
+            SELECT mailbox_id, coalesce(b.refused_to <> $2 AND b.refused_at > $3::timestamptz - $4::interval
+                AND (SELECT f.user_id <> s.user_id OR s.user_id = r.user_id
+                     FROM mailboxes f, mailboxes s, mailboxes r WHERE (f.id, s.id, r.id) = (b.refused_to, $2, $1)),
+                false) AS twice
+            FROM before b
+        ), noted AS (
+            UPDATE proofs p SET refused_to = $2, refused_at = $3 FROM heard h
+            WHERE p.mailbox_id = h.mailbox_id AND NOT h.twice
+        )
+        SELECT twice FROM heard
         """,
         recipient_id,
         sender_id,
