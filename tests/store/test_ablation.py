@@ -226,12 +226,7 @@ SHARES: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         "$6::integer[] IS NOT NULL",
         of_slots.test_slots_that_others_were_started_for_are_left_to_them,
     ),
-    (
-        slots.claim_slots,
-        "c.worker_count = $7)",
-        "true)",
-        of_slots.test_nothing_is_claimed_of_a_fleet_of_another_size,
-    ),
+    (slots.claim_slots, "c.worker_count = $7)", "true)", of_slots.test_nothing_is_claimed_of_a_fleet_of_another_size),
     (
         slots.give_back_slots,
         "s.epoch = a.epoch",
@@ -244,12 +239,7 @@ SHARES: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         "true",
         of_slots.test_workers_live_for_a_lease_after_they_were_seen,
     ),
-    (
-        slots.view_fleet,
-        "stopped_at IS NULL AND",
-        "",
-        of_slots.test_workers_live_for_a_lease_after_they_were_seen,
-    ),
+    (slots.view_fleet, "stopped_at IS NULL AND", "", of_slots.test_workers_live_for_a_lease_after_they_were_seen),
     (
         fleet.drop_dead,
         "AND NOT EXISTS (SELECT FROM slots s WHERE s.owner = w.id AND s.lease_until > instant($1))",
@@ -302,12 +292,7 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         "false",
         of_accounts.test_nobody_gets_into_another_users_private_pool,
     ),
-    (
-        "climb_ramp",
-        "2 * NEW.sent >= NEW.quota AND",
-        "",
-        of_settle.test_ramp_climbs_once_half_of_the_day_was_sent,
-    ),
+    ("climb_ramp", "2 * NEW.sent >= NEW.quota AND", "", of_settle.test_ramp_climbs_once_half_of_the_day_was_sent),
     (
         "climb_ramp",
         "m.ramp_days = NEW.ramp_day - 1",
@@ -438,24 +423,14 @@ HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
         "SET refused_to = refused_to",
         partial(of_states.test_mailbox_that_is_resumed_starts_with_a_clean_sheet, state=MailboxState.ACTIVE),
     ),
-    (
-        states.rest_mailbox,
-        " AND resting_until < $2",
-        "",
-        of_days.test_rest_that_is_longer_keeps_its_reason,
-    ),
+    (states.rest_mailbox, " AND resting_until < $2", "", of_days.test_rest_that_is_longer_keeps_its_reason),
     (states.stop_mailbox, "already_warm = false, ", "", of_days.test_stop_resets_the_ramp_and_a_pause_keeps_it),
     (states.stop_mailbox, "ramp_days = 0,\n", "", of_days.test_stop_resets_the_ramp_and_a_pause_keeps_it),
     (states.stop_mailbox, "WHERE w.was <> w.became", "", of_days.test_stop_resets_the_ramp_and_a_pause_keeps_it),
     (states.learn_limit, "greatest(1, ", "greatest(0, ", of_days.test_limit_is_learnt_from_what_was_taken),
     (states.learn_limit, "max(ceil(d.quota / 2.0))", "0", of_days.test_one_refusal_halves_the_day_at_most),
     (states.learn_limit, "floor(sum(d.sent * d.part))", "max(0)", of_days.test_limit_of_a_rolling_day_counts_yesterday),
-    (
-        states.learn_limit,
-        "WHERE was IS DISTINCT FROM became",
-        "",
-        of_days.test_limit_is_learnt_from_what_was_taken,
-    ),
+    (states.learn_limit, "WHERE was IS DISTINCT FROM became", "", of_days.test_limit_is_learnt_from_what_was_taken),
     (
         states.count_refusal,
         "f.user_id <> s.user_id OR s.user_id = r.user_id",
