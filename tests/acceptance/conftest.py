@@ -13,6 +13,8 @@ import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -94,22 +96,27 @@ class Daemon:
         )
         self._lines: queue.Queue[str | None] = queue.Queue()
         self.log: list[str] = []
+        self._untold: list[str] = []  # lines that no `wait_for` has returned
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def wait_for(self, event: str) -> dict[str, Any]:
-        """The next log line of this event."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                line = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
-            except queue.Empty:
-                line = None
-            assert line is not None, f"no {event} in\n" + "\n".join(self.log[-20:])
-            self.log.append(line)
+        """The next log line of this event. Those of others are kept, since nobody says who tells first."""
+        for line in chain(tuple(self._untold), self._arriving()):
             if f'"event": "{event}"' in line:
+                self._untold.remove(line)
                 told: dict[str, Any] = json.loads(line)
                 return told
+        raise AssertionError(f"no {event} in\n" + "\n".join(self.log[-20:]))
+
+    def _arriving(self) -> Iterator[str]:
+        """Lines as they come, until the last one, or until patience ends."""
+        deadline = time.monotonic() + PATIENCE
+        with suppress(queue.Empty):
+            while line := self._lines.get(timeout=max(0.0, deadline - time.monotonic())):
+                self.log.append(line)
+                self._untold.append(line)
+                yield line
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -133,7 +140,7 @@ class Daemon:
 
     def _read(self) -> None:
         for line in self._process.stderr or ():
-            self._lines.put(line.rstrip())
+            self._lines.put(line)
         self._lines.put(None)
 
 

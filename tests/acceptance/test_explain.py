@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from tests.acceptance.conftest import Program
+from warmupd.store.database import Database
 
 pytestmark = pytest.mark.acceptance
 
@@ -30,22 +31,26 @@ CONDITIONS = {  # what is done to the rows: the words at the top, and what the o
 
 
 @pytest.fixture
-async def enrolled(installed: Program, servers: list[str]) -> Program:
-    add = ("mailbox", "add", ANNA, "--user", "admin@example.com", "--no-check", *servers)
-    done = await asyncio.to_thread(lambda: installed(*add, "--password-stdin", stdin="pw"))
-    assert done.returncode == 0, done.stderr
+async def enrolled(installed: Program, servers: list[str], database_url: str) -> Program:
+    """On a server that runs already: with the embedded one each command would start its own."""
+    installed.environment["DATABASE_URL"] = database_url
+    user = ("user", "add", "owner@example.com", "--timezone", "UTC")
+    mailbox = ("mailbox", "add", ANNA, "--user", "owner@example.com", "--no-check", *servers, "--password-stdin")
+    for command in (user, mailbox):
+        done = await asyncio.to_thread(installed, *command, stdin="pw")
+        assert done.returncode == 0, done.stderr
     return installed
 
 
-async def test_first_line_says_why_and_the_second_what_to_do(enrolled: Program) -> None:
+async def test_first_line_says_why_and_the_second_what_to_do(enrolled: Program, db: Database) -> None:
     for statement, (text, remedy) in CONDITIONS.items():
-        await asyncio.to_thread(enrolled.execute, statement)
+        await db.execute(statement)
         done = await asyncio.to_thread(enrolled, "explain", ANNA)
         why, what_to_do, *_ = done.stdout.splitlines()
         assert why == f"{ANNA}: {text}."
         assert what_to_do.startswith(f"What to do: {remedy}")
-        document = await asyncio.to_thread(enrolled.json, "explain", ANNA)
-        assert document["verdict"]["text"] == text
+    document = await asyncio.to_thread(enrolled.json, "explain", ANNA)
+    assert document["verdict"]["text"] == text
 
 
 async def test_unknown_mailbox_is_an_error_with_its_remedy(enrolled: Program) -> None:

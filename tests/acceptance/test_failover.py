@@ -30,7 +30,8 @@ async def test_daemon_follows_a_failover_and_status_reads_from_the_replica(progr
     program.set("http", f'listen = "127.0.0.1:{free_port()}"')
     daemon = await asyncio.to_thread(Daemon, program)
     try:
-        await asyncio.to_thread(daemon.wait_for, "worker.started")
+        for event in ("lease.claimed", "worker.started"):
+            await asyncio.to_thread(daemon.wait_for, event)
         assert (await status(program))["source"]["warning"] == ""
         assert "behind, from the replica" in (await asyncio.to_thread(program, "status")).stdout
         pair.primary.kill()

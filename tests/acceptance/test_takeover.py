@@ -4,12 +4,14 @@ import asyncio
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import TypeAlias
 
 import asyncpg
 import pytest
 
-from tests.acceptance.conftest import Daemon, Program
+from tests.acceptance.conftest import PATIENCE, Daemon, Program
+from warmupd.clock import SystemClock
 from warmupd.sandbox.process import SandboxProcess
 
 pytestmark = pytest.mark.acceptance
@@ -18,7 +20,13 @@ LEASE = 3  # seconds
 AFTER_KILL = LEASE + 5.0
 AFTER_STOP = 2.0
 
-Start = Callable[..., Daemon]
+SHARES = (
+    "SELECT array_agg(held ORDER BY held) FROM (SELECT count(*) AS held FROM slots"
+    " WHERE lease_until > clock_timestamp() GROUP BY owner) AS holders"
+)
+
+Rows: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Start = Callable[..., Awaitable[Daemon]]
 
 
 @pytest.fixture
@@ -39,9 +47,9 @@ def join(on_postgres: Program) -> Iterator[Start]:
     """Starts one more worker; none outlives the test."""
     started: list[Daemon] = []
 
-    def begin(*arguments: str) -> Daemon:
+    async def begin(*arguments: str) -> Daemon:
         started.append(Daemon(on_postgres, *arguments))
-        started[-1].wait_for("worker.started")
+        await asyncio.to_thread(started[-1].wait_for, "worker.started")
         return started[-1]
 
     yield begin
@@ -51,55 +59,59 @@ def join(on_postgres: Program) -> Iterator[Start]:
 
 
 @pytest.fixture
-async def rows(database_url: str) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+async def rows(database_url: str) -> AsyncIterator[Rows]:
     connection = await asyncpg.connect(database_url)
     yield connection
     await connection.close()
 
 
-def shared_by(first: Daemon, second: Daemon) -> None:
-    """Return when each holds half."""
-    assert first.wait_for("lease.given_back")["slots"] == 32
-    assert second.wait_for("lease.claimed")["slots"] == 32
+async def become(rows: Rows, shares: list[int]) -> float:
+    """Return when slots are held so, the fewest first: the table says, whatever the workers believe. When that was."""
+    await until(rows, SHARES, shares)
+    return time.monotonic()
 
 
-def test_slots_of_a_killed_worker_are_taken_over_within_its_lease(join: Start) -> None:
-    first, second = join(), join()
-    shared_by(first, second)
+async def until(rows: Rows, query: str, value: object) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while await rows.fetchval(query) != value:
+            await SystemClock().pause(0.02)
+
+
+async def test_slots_of_a_killed_worker_are_taken_over_within_its_lease(join: Start, rows: Rows) -> None:
+    first, _ = await join(), await join()
+    await become(rows, [32, 32])
     first.send(signal.SIGKILL)
     killed_at = time.monotonic()
-    assert second.wait_for("lease.claimed")["slots"] == 32
-    assert time.monotonic() - killed_at < AFTER_KILL
+    assert await become(rows, [64]) - killed_at < AFTER_KILL
 
 
-def test_slots_of_a_stopped_worker_are_taken_over_at_once(join: Start) -> None:
-    first, second = join(), join()
-    shared_by(first, second)
+async def test_slots_of_a_stopped_worker_are_taken_over_at_once(join: Start, rows: Rows) -> None:
+    first, _ = await join(), await join()
+    await become(rows, [32, 32])
     stopped_at = time.monotonic()
     first.send(signal.SIGTERM)
-    assert second.wait_for("lease.claimed")["slots"] == 32
-    assert time.monotonic() - stopped_at < AFTER_STOP
-    assert first.end() == 0
+    assert await become(rows, [64]) - stopped_at < AFTER_STOP
+    assert await asyncio.to_thread(first.end) == 0
 
 
-def test_worker_of_the_same_number_stands_by_and_takes_over(on_postgres: Program, join: Start) -> None:
+async def test_worker_of_the_same_number_stands_by_and_takes_over(on_postgres: Program, join: Start) -> None:
     on_postgres.set("worker", "count = 2")
-    first, second = join("--worker-id", "1"), join("--worker-id", "1")
-    assert '"lease.standing_by"' in "\n".join(second.log)
-    shown = on_postgres.json("fleet", "show")
+    first, second = await join("--worker-id", "1"), await join("--worker-id", "1")
+    await asyncio.to_thread(second.wait_for, "lease.standing_by")
+    shown = await asyncio.to_thread(on_postgres.json, "fleet", "show")
     assert [(worker["slots"], worker["wants"]) for worker in shown["workers"]] == [(1, 1), (0, 1)]
-    assert "stands by for slot 1" in on_postgres("status").stdout
+    assert "stands by for slot 1" in (await asyncio.to_thread(on_postgres, "status")).stdout
     first.send(signal.SIGKILL)
-    assert second.wait_for("lease.claimed")["slots"] == 1
+    assert (await asyncio.to_thread(second.wait_for, "lease.claimed"))["slots"] == 1
 
 
-def test_trigger_reaches_every_worker_within_two_seconds(on_postgres: Program, join: Start) -> None:
-    first, second = join(), join()
-    done = on_postgres("fleet", "trigger")
+async def test_trigger_reaches_every_worker_within_two_seconds(on_postgres: Program, join: Start) -> None:
+    workers = await join(), await join()
+    done = await asyncio.to_thread(on_postgres, "fleet", "trigger")
     told_at = time.monotonic()
     assert done.stdout == "told 2 running workers\n"
-    for worker in (first, second):
-        worker.wait_for("fleet.triggered")
+    for worker in workers:
+        await asyncio.to_thread(worker.wait_for, "fleet.triggered")
     assert time.monotonic() - told_at < AFTER_STOP
 
 
@@ -126,21 +138,19 @@ async def sending(on_postgres: Program, mail_server: SandboxProcess, servers: li
 
 
 async def test_frozen_worker_that_wakes_up_sends_nothing_twice(
-    sending: Program,
-    join: Start,
-    mail_server: SandboxProcess,
-    rows: "asyncpg.Connection[asyncpg.Record]",
+    sending: Program, join: Start, mail_server: SandboxProcess, rows: Rows
 ) -> None:
     await rows.execute("UPDATE mailboxes SET ramp_days = 1")  # half a day to catch up
     await rows.execute("UPDATE proofs SET proven_at = now()")
-    first, second = await asyncio.to_thread(join), await asyncio.to_thread(join)
-    await asyncio.to_thread(first.wait_for, "send.sent")
-    for frozen, other in ((first, second), (second, first)):  # whoever holds the mailboxes' slots, it is frozen once
+    workers = await join(), await join()
+    await until(rows, "SELECT count(*) > 1 FROM warmup_jobs WHERE status = 'SENT'", True)
+    for frozen in workers:  # whoever holds the mailboxes' slots, it is frozen once
+        await become(rows, [32, 32])
         frozen.send(signal.SIGSTOP)
-        await asyncio.to_thread(other.wait_for, "lease.claimed")
+        await become(rows, [64])
         frozen.send(signal.SIGCONT)
         await asyncio.to_thread(frozen.wait_for, "lease.lost")
-        await asyncio.to_thread(frozen.wait_for, "lease.claimed")  # its share again
+    await become(rows, [32, 32])
     taken = Counter(one.message_id for one in mail_server.record().taken)
     assert len(taken) >= 2
     assert set(taken.values()) == {1}

@@ -92,13 +92,8 @@ class Fleet:
         assert waiting in done, "the workers did not come to rest"
 
     async def _calm(self) -> None:
-        while not all(self._at_rest(worker) for worker in self._running):
+        while not all(worker._is_calm(self.rig.clock) for worker in self._running):
             await self.rig.clock.lull()
-
-    def _at_rest(self, worker: Worker) -> bool:
-        if self.rig.server.hanging and self.rig.server.hanging == sum(one.shard.in_flight for one in self._running):
-            return worker.leases.is_calm(self.rig.clock)
-        return worker._is_calm(self.rig.clock)
 
     async def _calm_or(self, waiting: Any) -> None:
         tasks = [asyncio.ensure_future(waiting), asyncio.ensure_future(self.calm())]

@@ -12,6 +12,7 @@ from warmupd.mail.smtp import MayProceed
 from warmupd.sandbox.record import Taken
 
 ORDER = list(Phase)
+AGES = 1e9  # seconds; no test lives that long
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +24,28 @@ class Answer:
     rcpt_takes: float = 0.0
     body_takes: float = 0.0
     lost: bool = False  # taken, but nobody is told: the connection breaks after the final dot
-    gate: asyncio.Event | None = None  # what was taken is not answered before this is set
+    gate: "Gate | None" = None  # what was taken is not answered before this is set
+
+
+class Gate:
+    """Deliveries that hang until it is set; whoever drives the clock sees them asleep, and time may pass."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+        self._hanging: list[tuple[VirtualClock, asyncio.Task[object] | None]] = []
+
+    def set(self) -> None:
+        """Wake them at once: nobody takes them for asleep any more."""
+        self._is_set = True
+        for clock, task in self._hanging:
+            if (bed := clock._beds.get(task)) and not bed.done():
+                bed.set_result(None)
+
+    async def passed(self, clock: VirtualClock) -> None:
+        """Return when it is set."""
+        if not self._is_set:
+            self._hanging.append((clock, asyncio.current_task()))
+            await clock.sleep(AGES)
 
 
 OK = Answer(reply=SmtpReply(phase=Phase.BODY, code=250, text="taken"))
@@ -63,7 +85,6 @@ class ModelServer:
         self.tries: list[Try] = []
         self.taken: list[Taken] = []
         self.at_once = 0
-        self.hanging = 0  # deliveries that wait for their gate
         self.most_at_once: dict[str, int] = {}  # by host
         self._now_at: dict[str, int] = {}
         self._begun = asyncio.Event()
@@ -115,9 +136,7 @@ class ModelServer:
             self._take(account, message, mail_at)
         await self._clock.sleep(answer.body_takes)
         if answer.gate is not None:
-            self.hanging += 1
-            await answer.gate.wait()
-            self.hanging -= 1
+            await answer.gate.passed(self._clock)
         return answer.reply
 
     def _take(self, account: Account, message: Message, mail_at: float) -> None:

@@ -34,8 +34,6 @@ from warmupd.daemon.sends import Sends
 
 pytestmark = pytest.mark.ablation
 
-pytestmark = pytest.mark.ablation
-
 FOUND = (AssertionError, IndexError)  # of a try that there was not
 
 FULL = partial(

@@ -1,12 +1,11 @@
 """A worker that lost its lease without knowing sends nothing more, and nothing newer is changed by what it tells."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
 
 from tests.daemon.fleet import Fleet
-from tests.daemon.model import OK, Answer
+from tests.daemon.model import OK, Answer, Gate
 from tests.daemon.rig import Rig
 from tests.daemon.test_shares import LEASE, fleet_of
 from tests.store.rows import Ground, after, laid_ground  # noqa: F401  laid_ground is a fixture
@@ -81,7 +80,7 @@ async def test_frozen_worker_reserves_nothing_and_loses_its_slots_to_others(flee
 async def test_late_answer_is_accepted_for_its_token_after_a_takeover(fleet: Fleet) -> None:
     rig = fleet.rig
     await rig.world.enrol(2, quota=1, end_hour=14)
-    answer = asyncio.Event()
+    answer = Gate()
     async with fleet.running(2) as (first, second):
         rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=answer)
         await fleet.until_tried(1)

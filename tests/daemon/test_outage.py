@@ -14,7 +14,7 @@ import asyncpg
 import pytest
 
 from tests.daemon.flaky import FlakyDatabase
-from tests.daemon.model import OK, Answer, says
+from tests.daemon.model import OK, Answer, Gate, says
 from tests.daemon.rig import BEGIN, PATIENCE, Rig, after
 from warmupd.clock import VirtualClock
 from warmupd.core.reply import Phase
@@ -84,7 +84,7 @@ async def test_lost_answer_of_settle_counts_once(rig: Rig, flaky: FlakyDatabase)
 
 async def test_outcome_waits_in_memory_until_postgres_is_back(rig: Rig, flaky: FlakyDatabase) -> None:
     boxes = await rig.world.enrol(2, quota=2, end_hour=9)
-    gate = asyncio.Event()
+    gate = Gate()
     rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=gate)
     async with rig.running(db=flaky):
         await rig.until_tried(1)
@@ -133,7 +133,7 @@ async def test_place_that_is_given_back_while_days_are_read_is_not_lost(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boxes = await rig.world.enrol(2, quota=1, end_hour=9)
-    refusal, was_read, settled = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    refusal, was_read, settled = Gate(), asyncio.Event(), asyncio.Event()
     rig.server.rule = lambda account, message: replace(says(550, phase=Phase.BODY), gate=refusal)
     async with rig.running({"housekeeping.resync_minutes": 1440}) as worker:
         await rig.until_tried(1)

@@ -1,10 +1,9 @@
 """A worker ends in mid-day, one way or the other, and another goes on from the rows."""
 
-import asyncio
 import datetime as dt
 from collections import Counter
 
-from tests.daemon.model import OK, Answer, says
+from tests.daemon.model import OK, Answer, Gate, says
 from tests.daemon.rig import Rig, after
 from tests.daemon.test_day import plan_answer
 from warmupd.store.fleet import adopt_slot_count
@@ -91,7 +90,7 @@ async def test_retries_and_answers_survive(rig: Rig) -> None:
 
 async def test_killed_worker_costs_what_was_in_flight_and_nothing_is_sent_twice(rig: Rig) -> None:
     boxes = await rig.world.enrol(4, quota=5, end_hour=14)
-    hang = Answer(reply=OK.reply, gate=asyncio.Event())
+    hang = Answer(reply=OK.reply, gate=Gate())
     rig.server.rule = lambda account, message: hang if len(rig.server.tries) == 6 else OK
     async with rig.running():
         await rig.until_tried(7)

@@ -1,12 +1,11 @@
 """Several workers share the slots: fairly, by plan, and whoever comes or goes, nothing is sent twice."""
 
-import asyncio
 from collections import Counter
 
 import pytest
 
 from tests.daemon.fleet import Fleet
-from tests.daemon.model import OK, Answer
+from tests.daemon.model import OK, Answer, Gate
 from tests.daemon.rig import Rig, after
 from warmupd.store.fleet import resize, trigger
 
@@ -53,7 +52,7 @@ async def test_worker_that_stops_leaves_its_slots_at_once(fleet: Fleet) -> None:
 
 async def test_slot_with_a_send_under_way_is_handed_over_after_its_end(fleet: Fleet) -> None:
     await fleet.rig.world.enrol(12, quota=4, end_hour=9)
-    answer = asyncio.Event()
+    answer = Gate()
     fleet.rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=answer)
     async with fleet.running(1) as (first,):
         await fleet.until_tried(6)

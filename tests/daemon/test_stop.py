@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 
 from tests.daemon.flaky import FlakyDatabase
-from tests.daemon.model import OK, Answer
+from tests.daemon.model import OK, Answer, Gate
 from tests.daemon.rig import PATIENCE, Rig, after
 
 
 async def test_drain_ends_and_settles_what_is_in_flight(rig: Rig) -> None:
     await rig.world.enrol(3, quota=4, end_hour=9)
-    answer = asyncio.Event()
+    answer = Gate()
     rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=answer)
     async with rig.running() as worker:
         await rig.until_tried(1)
@@ -48,7 +48,7 @@ async def test_part_that_dies_stops_the_worker_in_order(
     rig: Rig, log: list[dict[str, Any]], part: str, step: str
 ) -> None:
     await rig.world.enrol(3, quota=4, end_hour=9)
-    answer = asyncio.Event()
+    answer = Gate()
     rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=answer)
     worker = rig.build({})
     await rig.start(worker)
@@ -74,7 +74,7 @@ async def test_stop_during_an_outage_ends_and_tells_what_is_lost(
     rig: Rig, flaky: FlakyDatabase, log: list[dict[str, Any]]
 ) -> None:
     await rig.world.enrol(3, quota=4, end_hour=9)
-    answer = asyncio.Event()
+    answer = Gate()
     rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=answer)
     async with rig.running(db=flaky):
         await rig.until_tried(1)
@@ -98,7 +98,7 @@ async def test_stop_while_reserve_is_not_answered_ends(rig: Rig, flaky: FlakyDat
 
 async def test_cancelled_worker_leaves_nothing_running(rig: Rig) -> None:
     await rig.world.enrol(3, quota=4, end_hour=9)
-    rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=asyncio.Event())
+    rig.server.rule = lambda account, message: Answer(reply=OK.reply, gate=Gate())
     before = asyncio.all_tasks()
     async with rig.running():
         await rig.until_tried(1)

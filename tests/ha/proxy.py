@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 
 READY = b"Z"  # ReadyForQuery: what the statement did is committed
+TLS_PLEASE = b"\x04\xd2\x16\x2f"
 PARSE, BIND = b"P", b"B"
 
 
@@ -66,7 +67,7 @@ class _Talk:
         while True:  # the start of a session has no type; a request for TLS is answered with one letter
             length = await reader.readexactly(4)
             rest = await reader.readexactly(int.from_bytes(length) - 4)
-            if rest[:2] != b"\x04\xd2":
+            if rest != TLS_PLEASE:
                 break
             self._client[1].write(b"N")
         writer.write(length + rest)

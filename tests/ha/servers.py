@@ -157,5 +157,7 @@ class Pair:
 
 
 def _family(pid: int) -> list[int]:
-    children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    children: list[int] = []
+    with suppress(FileNotFoundError, ProcessLookupError):  # a session that ends meanwhile
+        children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     return [pid, *(one for child in children for one in _family(child))]

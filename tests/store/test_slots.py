@@ -116,7 +116,7 @@ async def test_renewals_and_reserves_at_once_never_deadlock(ground: Ground) -> N
 
     async def renew() -> None:
         for turn in range(50):
-            assert await _renew(ground, worker.id, turn) == worker.leases
+            assert await _renew(ground, worker.id, turn / 10) == worker.leases  # in a lease, whoever is ahead
 
     async def reserve() -> None:
         for turn in range(20):

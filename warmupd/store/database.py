@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Self, TypeAlias, cast
 
 import asyncpg
+from asyncpg.pool import PoolConnectionProxy
 
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable, SchemaError
 from warmupd.store.failures import DRIVER_ERRORS, not_reached, reached
@@ -110,14 +111,33 @@ class Database:
             await self._pool.expire_connections()
             raise
         finally:
-            with reached():
-                await self._pool.release(pooled, timeout=self._connect_timeout)
+            await self._release(pooled)
+
+    async def _release(self, pooled: "PoolConnectionProxy[asyncpg.Record]") -> None:
+        """Back to the pool, or cut where a silent server does not acknowledge that its statement was cancelled.
+
+        That is no error: in the place of a task's cancellation, it would be asked again for ever.
+        """
+        try:
+            await self._pool.release(pooled, timeout=self._connect_timeout)
+        except DRIVER_ERRORS:
+            await self._pool.expire_connections()
 
     @asynccontextmanager
     async def transaction(self, *, within: float | None = None) -> AsyncIterator[Connection]:
         """A connection in a READ COMMITTED transaction. DatabaseUnavailable out of it means: outcome unknown."""
-        async with self.acquire(within=within) as connection, connection.transaction(isolation="read_committed"):
-            yield connection
+        cancelled: asyncio.CancelledError | None = None
+        try:
+            async with self.acquire(within=within) as connection, connection.transaction(isolation="read_committed"):
+                try:
+                    yield connection
+                except asyncio.CancelledError as error:
+                    cancelled = error
+                    raise
+        except DatabaseUnavailable:
+            if cancelled:  # a rollback that fails must not take its place either
+                raise cancelled from None
+            raise
 
     async def fetch(self, query: str, *args: object, within: float | None = None) -> list[asyncpg.Record]:
         """All rows; `within` so many seconds instead of the `command_timeout`."""
