@@ -5,7 +5,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeAlias, cast
 
 import asyncpg
@@ -110,14 +110,29 @@ class Database:
             await self._pool.expire_connections()
             raise
         finally:
-            with reached():
+            with suppress(DatabaseUnavailable), reached():  # it is closed then; that must not hide a cancellation
                 await self._pool.release(pooled, timeout=self._connect_timeout)
 
     @asynccontextmanager
     async def transaction(self, *, within: float | None = None) -> AsyncIterator[Connection]:
         """A connection in a READ COMMITTED transaction. DatabaseUnavailable out of it means: outcome unknown."""
-        async with self.acquire(within=within) as connection, connection.transaction(isolation="read_committed"):
-            yield connection
+        async with self.acquire(within=within) as connection:
+            transaction = connection.transaction(isolation="read_committed")
+            await transaction.start()
+            try:
+                yield connection
+            except BaseException:
+                await self._roll_back(connection, transaction)
+                raise
+            await transaction.commit()
+
+    async def _roll_back(self, connection: Connection, transaction: asyncpg.transaction.Transaction) -> None:
+        """A connection that fails at this is cut: its end rolls back, too, and hides nothing of what went before."""
+        try:
+            async with asyncio.timeout(self._connect_timeout):
+                await transaction.rollback()
+        except DRIVER_ERRORS:
+            connection.terminate()
 
     async def fetch(self, query: str, *args: object, within: float | None = None) -> list[asyncpg.Record]:
         """All rows; `within` so many seconds instead of the `command_timeout`."""
