@@ -75,6 +75,25 @@ async def test_slot_with_a_send_under_way_is_handed_over_after_its_end(fleet: Fl
     assert set(Counter(one.message_id for one in fleet.rig.server.taken).values()) == {1}
 
 
+async def test_slots_that_are_given_back_one_by_one_are_each_claimed_at_once(fleet: Fleet) -> None:
+    boxes = await fleet.rig.world.enrol(40)
+    async with fleet.running(1) as (first,):
+        for box in boxes:
+            first.leases.begin(box, [first.shard.schedule.book.mailboxes[box]])
+        second = await fleet.join()
+        await fleet.look()
+        before = fleet.rig.clock.now()
+        assert len(first.leases.giving) > 1
+        for box in boxes:
+            first.leases.end(box)
+            await fleet.calm()
+            await second.fleet_watch.look()  # between two looks one slot was claimed, and another given back
+            await fleet.calm()
+            assert sum(fleet.shares()) + len(first.leases.giving) == 64
+        assert fleet.shares() == [32, 32]
+        assert fleet.rig.clock.now() == before
+
+
 async def test_whole_day_with_workers_that_come_go_and_die_sends_nothing_twice(fleet: Fleet) -> None:
     rig = fleet.rig
     boxes = [box for _ in range(3) for box in await rig.world.enrol(6, quota=6, end_hour=14)]

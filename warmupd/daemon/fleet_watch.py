@@ -39,7 +39,8 @@ class FleetWatch:
         self._seen = view
         if seen is None:
             return
-        if (view.count, view.free, view.autos, view.wanted) != (seen.count, seen.free, seen.autos, seen.wanted):
+        changed = (view.count, view.autos, view.wanted) != (seen.count, seen.autos, seen.wanted)
+        if changed or (view.free and self._leases.lacks(view)):
             self._leases.hasten()
         if view.triggered_at != seen.triggered_at:
             self._ground.events.triggered()

@@ -145,6 +145,10 @@ class Leases:
         """Renew at once: somebody came or went, or slots are free."""
         self._hastened.set()
 
+    def lacks(self, view: FleetView) -> bool:
+        """Whether this worker holds less than its share of the fleet as it is now."""
+        return self._intend({**self.giving, **self.held}, view).claim > 0
+
     def is_calm(self, clock: VirtualClock) -> bool:
         """Whether nothing is to be done before the next renewal."""
         return clock.asleep(self._sleeping) and not self._hastened.is_set()
