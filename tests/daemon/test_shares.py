@@ -211,3 +211,17 @@ async def test_worker_that_was_taken_for_dead_registers_anew(fleet: Fleet) -> No
         await fleet.live(LEASE / 3)
         assert await fleet.rig.db.fetchval("SELECT array_agg(id) FROM workers") == [worker.leases.worker_id]
         assert fleet.shares() == [64]
+
+
+async def test_worker_whose_row_is_lost_asks_again_once_it_has_registered_anew(fleet: Fleet) -> None:
+    boxes = await fleet.rig.world.enrol(2, quota=2, end_hour=9)
+    async with fleet.running(1) as (worker,):
+        await fleet.until_tried(1)
+        await fleet.rig.db.execute("DELETE FROM workers")
+        for box in boxes:
+            worker.shard.schedule.push(box, fleet.rig.clock.now())
+        worker.shard.knock()
+        await fleet.calm()  # no time passes until a renewal
+        assert await fleet.rig.db.fetchval("SELECT array_agg(id) FROM workers") == [worker.leases.worker_id]
+        await fleet.until(after(9))
+    assert await fleet.rig.world.sent(boxes) == [2, 2]
