@@ -6,8 +6,11 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from io import StringIO
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from tests.daemon.flaky import FlakyDatabase
 from warmupd.clock import SystemClock, VirtualClock
@@ -18,6 +21,7 @@ from warmupd.store.database import Database
 BEGIN = dt.datetime(2027, 3, 1, 8, tzinfo=dt.UTC)
 WAITS = [sys.executable, "-c", "import signal, sys; signal.signal(15, lambda *_: sys.exit(0)); signal.pause()"]
 DIES = [sys.executable, "-c", "import sys; sys.exit(2)"]
+TALKS = [sys.executable, "-c", "import sys; [print('x' * 1000, file=sys.stderr) for _ in range(1000)]"]
 PATIENCE = 30.0
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
@@ -112,6 +116,12 @@ async def test_one_that_dies_at_once_is_started_later_and_later(db: Database, lo
     assert [e["restart_in"] for e in log if e["event"] == "child.died"][:5] == [2, 4, 8, 16, 32]
 
 
+async def test_one_whose_log_nobody_hears_goes_on(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", GoneAway())
+    async with nursery(db, TALKS) as one:
+        await one.until(lambda: 1 not in one.supervisor.children)  # it had more to say than a pipe holds
+
+
 async def test_without_a_database_the_dead_are_still_replaced(flaky: FlakyDatabase, log: list[dict[str, Any]]) -> None:
     async with nursery(flaky) as one:
         flaky.away = True
@@ -120,6 +130,13 @@ async def test_without_a_database_the_dead_are_still_replaced(flaky: FlakyDataba
         await one.rounds(2)
         assert one.numbers == [2]
     assert told(log, "database.unavailable") == 1
+
+
+class GoneAway(StringIO):
+    """A pipe whose reader has ended."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
 
 
 def told(log: list[dict[str, Any]], event: str) -> int:

@@ -51,14 +51,17 @@ class Child:
             self._process.send_signal(number)
 
     async def end(self) -> int:
-        """Its exit code, once it has ended and its last line is written."""
+        """Its exit code, once it has ended and its last line is written, if that can be. Raises nothing."""
         code = await self._process.wait()
-        await asyncio.to_thread(self._lifeline.let_go, ended=True)
-        await self._relaying
+        letting_go = asyncio.to_thread(self._lifeline.let_go, ended=True)
+        await asyncio.gather(letting_go, self._relaying, return_exceptions=True)
         return code
 
     async def _relay(self) -> None:
-        """Its log goes where ours goes, each line with its number."""
+        """Its log goes where ours goes, each line with its number; read to its end even when nobody hears ours.
+
+        A child whose log is not read stops in the middle of a line as soon as the pipe is full.
+        """
         if self._process.stderr is None:
             raise RuntimeError("the child was started without a pipe")
         while True:
@@ -68,8 +71,9 @@ class Child:
                 continue
             if not line:
                 return
-            sys.stderr.write(_marked(line.decode(errors="replace"), self.number))
-            sys.stderr.flush()
+            with suppress(OSError):
+                sys.stderr.write(_marked(line.decode(errors="replace"), self.number))
+                sys.stderr.flush()
 
 
 def _marked(line: str, number: int) -> str:
