@@ -29,7 +29,10 @@ class Child:
     async def start(
         cls, number: int, command: Sequence[str], *, environment: Mapping[str, str], started_at: float
     ) -> Self:
-        """In a session of its own, so that Ctrl-C in the terminal reaches it once, through its supervisor."""
+        """In a session of its own, so that Ctrl-C in the terminal reaches it once, through its supervisor.
+
+        Raises OSError, and nothing runs, where the machine has no room for one more.
+        """
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -39,7 +42,11 @@ class Child:
             start_new_session=True,
             limit=LONGEST_LINE,
         )
-        return cls(number, process, started_at=started_at)
+        try:
+            return cls(number, process, started_at=started_at)
+        except OSError:  # it has no lifeline
+            process.kill()
+            raise
 
     @property
     def pid(self) -> int:
