@@ -75,6 +75,25 @@ async def test_slot_with_a_send_under_way_is_handed_over_after_its_end(fleet: Fl
     assert set(Counter(one.message_id for one in fleet.rig.server.taken).values()) == {1}
 
 
+async def test_worker_that_registers_while_it_leaves_gets_no_share_again(fleet: Fleet) -> None:
+    """As SIGHUP during a drain has it."""
+    boxes = await fleet.rig.world.enrol(1)
+    async with fleet.running(2) as (first, second):
+        errand = [first.shard.schedule.book.mailboxes[boxes[0]]]
+        (last,) = [one for one in (first, second) if one.leases.owns(errand[0])]
+        (other,) = {first, second} - {last}
+        last.leases.begin("a long conversation", errand)
+        last.leases.leave()
+        await fleet.look()
+        await last.leases.register({})
+        await fleet.look()
+        assert len(other.leases.held) == 63
+        last.leases.end("a long conversation")
+        await fleet.calm()
+        await fleet.look()
+        assert len(other.leases.held) == 64
+
+
 async def test_slots_that_are_given_back_one_by_one_are_each_claimed_at_once(fleet: Fleet) -> None:
     boxes = await fleet.rig.world.enrol(40)
     async with fleet.running(1) as (first,):

@@ -108,7 +108,7 @@ async def test_cancelled_worker_leaves_nothing_running(rig: Rig) -> None:
 
 
 async def test_part_that_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "CANCEL_EVERY", 0.01)
+    monkeypatch.setattr(app, "STOP_PATIENCE", 0.01)
     cancelled: list[str] = []
 
     async def stubborn() -> None:

@@ -49,7 +49,6 @@ from warmupd.store.partitions import make_partitions
 WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes, where notifications are not heard
 TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
-CANCEL_EVERY = 5.0  # real seconds between two cancellations of a part that does not end
 FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
 TIMEKEEPERS = frozenset({"housekeeping"})  # parts that do nothing but sleep on the clock between rounds
 
@@ -278,4 +277,4 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
     while under_way := [task for task in tasks if not task.done()]:
         for task in under_way:
             task.cancel()
-        await asyncio.wait(under_way, timeout=CANCEL_EVERY)
+        await asyncio.wait(under_way, timeout=STOP_PATIENCE)

@@ -131,6 +131,7 @@ class Leases:
             limits=self._limits,
             wants=self._only,
             ttl=self._ttl,
+            leaving=self._leaving,
             at=self._clock.stamp(),
         )
 

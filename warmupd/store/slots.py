@@ -32,13 +32,18 @@ async def register_worker(  # noqa: PLR0913  the columns of a row
     at: dt.datetime | None,
     wants: int | None = None,
     ttl: float = 30.0,
+    leaving: bool = False,
 ) -> None:
-    """Write this process's row; reserve keeps its last batch there. `wants` is the one slot it is for, if it is one."""
+    """Write this process's row; reserve keeps its last batch there. `wants` is the one slot it is for, if it is one.
+
+    Who is `leaving` stays out of the others' shares.
+    """
     await db.execute(
-        "INSERT INTO workers (id, name, http_address, version, limits, wants, lease, started_at, seen_at)"
-        " SELECT $1, $2, $3, $4, $5, $7, $8, n, n FROM (SELECT instant($6) AS n) AS t"
+        "INSERT INTO workers (id, name, http_address, version, limits, wants, lease, started_at, seen_at, stopped_at)"
+        " SELECT $1, $2, $3, $4, $5, $7, $8, n, n, CASE WHEN $9 THEN n END FROM (SELECT instant($6) AS n) AS t"
         " ON CONFLICT (id) DO UPDATE SET name = $2, http_address = $3, version = $4, limits = $5, wants = $7,"
-        " lease = $8, seen_at = excluded.seen_at, stopped_at = NULL RETURNING pg_notify('warmupd_fleet', 'workers')",
+        " lease = $8, seen_at = excluded.seen_at, stopped_at = excluded.stopped_at"
+        " RETURNING pg_notify('warmupd_fleet', 'workers')",
         worker_id,
         name,
         http_address,
@@ -47,6 +52,7 @@ async def register_worker(  # noqa: PLR0913  the columns of a row
         at,
         wants,
         dt.timedelta(seconds=ttl),
+        leaving,
     )
 
 
