@@ -27,11 +27,8 @@ class FleetWatch:
                 self._ground.events.database_unavailable("fleet", str(error))
 
     async def hear(self, told: frozenset[str]) -> None:
-        """Somebody told that the fleet changed: look now, and ask again what limits held."""
+        """Somebody told that the fleet changed: look now."""
         await patiently(self._ground, "fleet", self.look)
-        if "limits" in told:
-            self._shard.schedule.holds.open_for_everybody()
-            self._shard.knock()
 
     async def look(self) -> None:
         """Look once. The first look only remembers."""
@@ -45,6 +42,6 @@ class FleetWatch:
         if view.triggered_at != seen.triggered_at:
             self._ground.events.triggered()
             self._shard.knock(everything=True, afresh=True)
-        if seen.stopped and not view.stopped:
+        if view.limits != seen.limits:  # the stop switch is one of them
             self._shard.schedule.holds.open_for_everybody()
             self._shard.knock()

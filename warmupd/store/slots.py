@@ -19,6 +19,7 @@ class FleetView:
     wanted: frozenset[int]  # slots that live workers were started for
     triggered_at: str  # as text, since it may be '-infinity'
     stopped: bool  # whether sending is
+    limits: str  # differs after each change of the settings or of a plan
 
 
 async def register_worker(  # noqa: PLR0913  the columns of a row
@@ -70,6 +71,8 @@ async def view_fleet(db: Database, *, at: dt.datetime | None) -> FleetView:
             SELECT id, wants, started_at FROM workers WHERE stopped_at IS NULL AND seen_at > instant($1) - lease
         )
         SELECT c.worker_count, c.triggered_at::text, c.sending_stopped,
+               md5((to_jsonb(c) - 'triggered_at')::text
+                   || (SELECT jsonb_agg(p ORDER BY p.id)::text FROM plans p)) AS limits,
                (SELECT count(*) FROM slots s
                 WHERE s.worker_count = c.worker_count AND s.lease_until <= instant($1)) AS free,
                ARRAY(SELECT id FROM live WHERE wants IS NULL ORDER BY started_at, id) AS autos,
@@ -85,6 +88,7 @@ async def view_fleet(db: Database, *, at: dt.datetime | None) -> FleetView:
         wanted=frozenset(row["wanted"]),
         triggered_at=row["triggered_at"],
         stopped=row["sending_stopped"],
+        limits=row["limits"],
     )
 
 
