@@ -104,7 +104,7 @@ BEGIN
 
     SELECT * INTO worker FROM workers WHERE id = p_worker FOR UPDATE;
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'worker % is not registered', p_worker;
+        RAISE EXCEPTION 'worker % is not registered', p_worker USING ERRCODE = 'WU001';
     END IF;
     IF worker.batch_id = p_batch THEN
         RETURN worker.batch_answer;  -- asked again after a lost COMMIT

@@ -37,6 +37,10 @@ class DatabaseBusy(DatabaseUnavailable):
     """Postgres is there, but a statement lost against others (deadlock, lock time-out): it may be said again."""
 
 
+class WorkerForgotten(DatabaseUnavailable):
+    """The worker has no row any more: it was away for long, or a failover lost it. Temporary: it registers anew."""
+
+
 class SchemaError(WarmupdError):
     """The database holds another schema than this program's: newer, older, or not ours at all."""
 

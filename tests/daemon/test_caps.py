@@ -60,6 +60,25 @@ async def test_reading_everything_anew_puts_nobody_off_who_waits(rig: Rig, cap: 
     assert (await rig.violations(**{"user_per_minute": 100, "user_per_hour": 1000, cap: 2})).total == 0
 
 
+@pytest.mark.parametrize(
+    ("limit", "raised"),
+    [
+        ("limits.global_per_hour", "UPDATE settings SET global_per_hour = 100"),
+        ("limits.user_per_hour", "UPDATE settings SET user_per_hour = 100"),
+        ("limits.user_per_hour", "UPDATE plans SET per_hour = 100"),
+    ],
+)
+async def test_limit_that_is_raised_opens_its_gate_at_the_next_look(rig: Rig, limit: str, raised: str) -> None:
+    boxes = await rig.world.enrol(4, quota=8, end_hour=9, ramp_days=5)
+    async with rig.running({limit: 1}) as worker:
+        await rig.until(after(6.6))
+        assert sum(await rig.world.sent(boxes)) == 1
+        await rig.db.execute(raised)
+        await worker.fleet_watch.look()
+        await rig.until(after(6.7))
+        assert sum(await rig.world.sent(boxes)) > 1
+
+
 async def test_stopped_fleet_sends_nothing_and_resumes(rig: Rig, flaky: FlakyDatabase) -> None:
     boxes = await rig.world.enrol(4, quota=8, end_hour=12)
     async with rig.running(db=flaky):

@@ -74,6 +74,44 @@ async def test_slot_with_a_send_under_way_is_handed_over_after_its_end(fleet: Fl
     assert set(Counter(one.message_id for one in fleet.rig.server.taken).values()) == {1}
 
 
+async def test_worker_that_registers_while_it_leaves_gets_no_share_again(fleet: Fleet) -> None:
+    """As SIGHUP during a drain has it."""
+    boxes = await fleet.rig.world.enrol(1)
+    async with fleet.running(2) as (first, second):
+        errand = [first.shard.schedule.book.mailboxes[boxes[0]]]
+        (last,) = [one for one in (first, second) if one.leases.owns(errand[0])]
+        (other,) = {first, second} - {last}
+        last.leases.begin("a long conversation", errand)
+        last.leases.leave()
+        await fleet.look()
+        await last.leases.register({})
+        await fleet.look()
+        assert len(other.leases.held) == 63
+        last.leases.end("a long conversation")
+        await fleet.calm()
+        await fleet.look()
+        assert len(other.leases.held) == 64
+
+
+async def test_slots_that_are_given_back_one_by_one_are_each_claimed_at_once(fleet: Fleet) -> None:
+    boxes = await fleet.rig.world.enrol(40)
+    async with fleet.running(1) as (first,):
+        for box in boxes:
+            first.leases.begin(box, [first.shard.schedule.book.mailboxes[box]])
+        second = await fleet.join()
+        await fleet.look()
+        before = fleet.rig.clock.now()
+        assert len(first.leases.giving) > 1
+        for box in boxes:
+            first.leases.end(box)
+            await fleet.calm()
+            await second.fleet_watch.look()  # between two looks one slot was claimed, and another given back
+            await fleet.calm()
+            assert sum(fleet.shares()) + len(first.leases.giving) == 64
+        assert fleet.shares() == [32, 32]
+        assert fleet.rig.clock.now() == before
+
+
 async def test_whole_day_with_workers_that_come_go_and_die_sends_nothing_twice(fleet: Fleet) -> None:
     rig = fleet.rig
     boxes = [box for _ in range(3) for box in await rig.world.enrol(6, quota=6, end_hour=14)]
@@ -191,3 +229,17 @@ async def test_worker_that_was_taken_for_dead_registers_anew(fleet: Fleet) -> No
         await fleet.live(LEASE / 3)
         assert await fleet.rig.db.fetchval("SELECT array_agg(id) FROM workers") == [worker.leases.worker_id]
         assert fleet.shares() == [64]
+
+
+async def test_worker_whose_row_is_lost_asks_again_once_it_has_registered_anew(fleet: Fleet) -> None:
+    boxes = await fleet.rig.world.enrol(2, quota=2, end_hour=9)
+    async with fleet.running(1) as (worker,):
+        await fleet.until_tried(1)
+        await fleet.rig.db.execute("DELETE FROM workers")
+        for box in boxes:
+            worker.shard.schedule.push(box, fleet.rig.clock.now())
+        worker.shard.knock()
+        await fleet.calm()  # no time passes until a renewal
+        assert await fleet.rig.db.fetchval("SELECT array_agg(id) FROM workers") == [worker.leases.worker_id]
+        await fleet.until(after(9))
+    assert await fleet.rig.world.sent(boxes) == [2, 2]

@@ -8,6 +8,7 @@ import pytest
 from tests.daemon.flaky import FlakyDatabase
 from tests.daemon.model import OK, Answer, Gate
 from tests.daemon.rig import PATIENCE, Rig, after
+from warmupd.daemon import app
 
 
 async def test_drain_ends_and_settles_what_is_in_flight(rig: Rig) -> None:
@@ -104,6 +105,23 @@ async def test_cancelled_worker_leaves_nothing_running(rig: Rig) -> None:
         await rig.until_tried(1)
         await rig.kill()
     assert asyncio.all_tasks() <= before
+
+
+async def test_part_that_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "STOP_PATIENCE", 0.01)
+    cancelled: list[str] = []
+
+    async def stubborn() -> None:
+        while len(cancelled) < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError as error:
+                cancelled.append(repr(error))
+
+    part = asyncio.create_task(stubborn())
+    await asyncio.wait([part], timeout=0)
+    await asyncio.wait_for(app._end([part]), PATIENCE)
+    assert len(cancelled) == 2
 
 
 async def _bug(*args: object) -> None:

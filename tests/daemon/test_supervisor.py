@@ -2,22 +2,29 @@
 
 import asyncio
 import datetime as dt
+import errno
+import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from io import StringIO
 from typing import Any
 from uuid import uuid4
+
+import pytest
 
 from tests.daemon.flaky import FlakyDatabase
 from warmupd.clock import SystemClock, VirtualClock
 from warmupd.core.scaling import Rules
+from warmupd.daemon.child import Child
 from warmupd.daemon.supervisor import ROUND, Supervisor
 from warmupd.store.database import Database
 
 BEGIN = dt.datetime(2027, 3, 1, 8, tzinfo=dt.UTC)
 WAITS = [sys.executable, "-c", "import signal, sys; signal.signal(15, lambda *_: sys.exit(0)); signal.pause()"]
 DIES = [sys.executable, "-c", "import sys; sys.exit(2)"]
+TALKS = [sys.executable, "-c", "import sys; [print('x' * 1000, file=sys.stderr) for _ in range(1000)]"]
 PATIENCE = 30.0
 ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
 
@@ -112,6 +119,43 @@ async def test_one_that_dies_at_once_is_started_later_and_later(db: Database, lo
     assert [e["restart_in"] for e in log if e["event"] == "child.died"][:5] == [2, 4, 8, 16, 32]
 
 
+async def test_one_that_cannot_be_started_is_tried_later_and_the_others_run_on(
+    db: Database, monkeypatch: pytest.MonkeyPatch, log: list[dict[str, Any]]
+) -> None:
+    async with nursery(db, least=2) as one:
+        start = Child.start
+        monkeypatch.setattr(Child, "start", no_memory)
+        one.supervisor.children[1].send(signal.SIGKILL)
+        await one.until(lambda: 1 not in one.supervisor.children)
+        await one.rounds(2)
+        assert one.numbers == [2]
+        monkeypatch.setattr(Child, "start", start)
+        await one.rounds(2)
+        assert len(one.numbers) == 2
+    assert [e["again_in"] for e in log if e["event"] == "child.not_started"] == [4.0, 8.0]
+
+
+async def test_one_that_gets_no_lifeline_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    doomed: list[int] = []
+
+    def no_room(pid: int) -> None:
+        doomed.append(pid)
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr("warmupd.daemon.child.Lifeline", no_room)
+    with pytest.raises(OSError, match="temporarily"):
+        await Child.start(1, WAITS, environment=ENVIRONMENT, started_at=0.0)
+    async with asyncio.timeout(PATIENCE):
+        while lives(doomed[0]):
+            await SystemClock().pause(0.005)
+
+
+async def test_one_whose_log_nobody_hears_goes_on(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stderr", GoneAway())
+    async with nursery(db, TALKS) as one:
+        await one.until(lambda: 1 not in one.supervisor.children)  # it had more to say than a pipe holds
+
+
 async def test_without_a_database_the_dead_are_still_replaced(flaky: FlakyDatabase, log: list[dict[str, Any]]) -> None:
     async with nursery(flaky) as one:
         flaky.away = True
@@ -120,6 +164,25 @@ async def test_without_a_database_the_dead_are_still_replaced(flaky: FlakyDataba
         await one.rounds(2)
         assert one.numbers == [2]
     assert told(log, "database.unavailable") == 1
+
+
+def lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+async def no_memory(*_: object, **__: object) -> Child:
+    raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
+class GoneAway(StringIO):
+    """A pipe whose reader has ended."""
+
+    def write(self, text: str) -> int:
+        raise BrokenPipeError
 
 
 def told(log: list[dict[str, Any]], event: str) -> int:

@@ -59,6 +59,11 @@ class Server:
     def kill(self) -> None:
         self.stop(signal.SIGQUIT)
 
+    def signal(self, number: signal.Signals) -> None:
+        """To the postmaster alone: sessions go on."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
 
 @pytest.fixture
 async def tcp_server(used_dir: Path, free_port: int) -> AsyncIterator[Server]:
@@ -249,6 +254,26 @@ async def test_when_no_host_answers_each_is_named_with_its_reason(silent_port: i
     assert f"{NOWHERE}: " in said
     assert f"127.0.0.1:{silent_port}: no answer within 0.2 s" in said
     assert "hush" not in said
+
+
+@pytest.mark.parametrize("within", ["acquire", "transaction"])
+async def test_a_server_that_falls_silent_hides_no_cancellation(tcp_server: Server, within: str) -> None:
+    asked = asyncio.Event()
+
+    async def wait() -> None:
+        async with getattr(db, within)() as connection:
+            tcp_server.signal(signal.SIGSTOP)  # nobody takes the request to cancel, and the session sleeps on
+            asked.set()
+            await connection.execute("SELECT pg_sleep(60)")
+
+    async with await _open(tcp_server.url, connect_timeout=0.3) as db:
+        waiting = asyncio.create_task(wait())
+        await asked.wait()
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        tcp_server.signal(signal.SIGCONT)
+        assert waiting.cancelled()
+        assert await db.fetchval("SELECT 1") == 1
 
 
 async def test_a_standby_is_passed_over_unless_it_will_do(pair: tuple[Server, Server]) -> None:

@@ -35,6 +35,10 @@ class Gate:
         self._allowance = 1
         self._out = 0
 
+    def open(self) -> None:
+        """The cap may have changed: they may ask again, a few at a time as ever."""
+        self._shut_until = float("-inf")
+
     def granted(self) -> None:
         """A request of somebody who came through was granted."""
         self._allowance = min(self._allowance + 1, MOST_AT_ONCE)
@@ -99,6 +103,11 @@ class Gates:
     def shut(self, cap: Hashable, until: float) -> None:
         """A denial by `cap`: its gate is shut until then (seconds of the epoch)."""
         self._gates.setdefault(cap, Gate()).shut(until)
+
+    def open(self) -> None:
+        """All caps may have changed: the first behind each gate may ask again."""
+        for gate in self._gates.values():
+            gate.open()
 
     def get(self, cap: Hashable) -> Gate | None:
         """The gate of `cap`; None when it has never shut, or everybody has passed since."""

@@ -272,7 +272,9 @@ def _start(parts: dict[str, Coroutine[Any, Any, None]]) -> list[asyncio.Task[Non
     return [asyncio.create_task(part, name=name) for name, part in parts.items()]
 
 
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    await asyncio.gather(*tasks, return_exceptions=True)
+async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Cancel them until all have ended: what a task waits for may lose a cancellation on its way."""
+    while under_way := [task for task in tasks if not task.done()]:
+        for task in under_way:
+            task.cancel()
+        await asyncio.wait(under_way, timeout=STOP_PATIENCE)

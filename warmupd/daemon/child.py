@@ -29,7 +29,10 @@ class Child:
     async def start(
         cls, number: int, command: Sequence[str], *, environment: Mapping[str, str], started_at: float
     ) -> Self:
-        """In a session of its own, so that Ctrl-C in the terminal reaches it once, through its supervisor."""
+        """In a session of its own, so that Ctrl-C in the terminal reaches it once, through its supervisor.
+
+        Raises OSError, and nothing runs, where the machine has no room for one more.
+        """
         process = await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
@@ -39,7 +42,11 @@ class Child:
             start_new_session=True,
             limit=LONGEST_LINE,
         )
-        return cls(number, process, started_at=started_at)
+        try:
+            return cls(number, process, started_at=started_at)
+        except OSError:  # it has no lifeline
+            process.kill()
+            raise
 
     @property
     def pid(self) -> int:
@@ -51,14 +58,17 @@ class Child:
             self._process.send_signal(number)
 
     async def end(self) -> int:
-        """Its exit code, once it has ended and its last line is written."""
+        """Its exit code, once it has ended and its last line is written, if that can be. Raises nothing."""
         code = await self._process.wait()
-        await asyncio.to_thread(self._lifeline.let_go, ended=True)
-        await self._relaying
+        letting_go = asyncio.to_thread(self._lifeline.let_go, ended=True)
+        await asyncio.gather(letting_go, self._relaying, return_exceptions=True)
         return code
 
     async def _relay(self) -> None:
-        """Its log goes where ours goes, each line with its number."""
+        """Its log goes where ours goes, each line with its number; read to its end even when nobody hears ours.
+
+        A child whose log is not read stops in the middle of a line as soon as the pipe is full.
+        """
         if self._process.stderr is None:
             raise RuntimeError("the child was started without a pipe")
         while True:
@@ -68,8 +78,9 @@ class Child:
                 continue
             if not line:
                 return
-            sys.stderr.write(_marked(line.decode(errors="replace"), self.number))
-            sys.stderr.flush()
+            with suppress(OSError):
+                sys.stderr.write(_marked(line.decode(errors="replace"), self.number))
+                sys.stderr.flush()
 
 
 def _marked(line: str, number: int) -> str:

@@ -27,11 +27,8 @@ class FleetWatch:
                 self._ground.events.database_unavailable("fleet", str(error))
 
     async def hear(self, told: frozenset[str]) -> None:
-        """Somebody told that the fleet changed: look now, and ask again what limits held."""
+        """Somebody told that the fleet changed: look now."""
         await patiently(self._ground, "fleet", self.look)
-        if "limits" in told:
-            self._shard.schedule.holds.open_for_everybody()
-            self._shard.knock()
 
     async def look(self) -> None:
         """Look once. The first look only remembers."""
@@ -39,11 +36,12 @@ class FleetWatch:
         self._seen = view
         if seen is None:
             return
-        if (view.count, view.free, view.autos, view.wanted) != (seen.count, seen.free, seen.autos, seen.wanted):
+        changed = (view.count, view.autos, view.wanted) != (seen.count, seen.autos, seen.wanted)
+        if changed or (view.free and self._leases.lacks(view)):
             self._leases.hasten()
         if view.triggered_at != seen.triggered_at:
             self._ground.events.triggered()
             self._shard.knock(everything=True, afresh=True)
-        if seen.stopped and not view.stopped:
+        if view.limits != seen.limits:  # the stop switch is one of them
             self._shard.schedule.holds.open_for_everybody()
             self._shard.knock()

@@ -57,8 +57,9 @@ class Holds:
         self._everybody_until = max(self._everybody_until, until.timestamp())
 
     def open_for_everybody(self) -> None:
-        """Ask again: what held everybody back may be over. If a cap did, the next denial tells so."""
+        """Ask again: what held mailboxes back may be over. If a cap still does, the next denial tells so."""
         self._everybody_until = float("-inf")
+        self._users.open()
 
     def everybody_waits(self, now: dt.datetime) -> dt.datetime | None:
         """Until when nobody may ask; None when somebody may."""

@@ -131,6 +131,7 @@ class Leases:
             limits=self._limits,
             wants=self._only,
             ttl=self._ttl,
+            leaving=self._leaving,
             at=self._clock.stamp(),
         )
 
@@ -144,6 +145,10 @@ class Leases:
     def hasten(self) -> None:
         """Renew at once: somebody came or went, or slots are free."""
         self._hastened.set()
+
+    def lacks(self, view: FleetView) -> bool:
+        """Whether this worker holds less than its share of the fleet as it is now."""
+        return self._intend({**self.giving, **self.held}, view).claim > 0
 
     def is_calm(self, clock: VirtualClock) -> bool:
         """Whether nothing is to be done before the next renewal."""

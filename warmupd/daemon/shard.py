@@ -30,7 +30,7 @@ from warmupd.daemon.patience import patiently, within
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sends import Sends
 from warmupd.daemon.settler import Settler
-from warmupd.errors import DatabaseUnavailable
+from warmupd.errors import DatabaseUnavailable, WorkerForgotten
 from warmupd.store.accounts import SealedAccount, load_accounts
 from warmupd.store.jobs import Batch, Denied, Request, Settlement, reserve
 
@@ -179,16 +179,20 @@ class Shard:
 
         async def ask() -> list[Job | Denied]:
             self._asked_in = self._ground.db.era
-            return await reserve(
-                self._ground.db,
-                batch,
-                worker_id=self._leases.worker_id,
-                worker_name=self._leases.name,
-                leases=self._leases.held,
-                demand=len(requests) + self.schedule.depth(),
-                boottime=self._clock.boottime,
-                at=self._clock.stamp(),
-            )
+            try:
+                return await reserve(
+                    self._ground.db,
+                    batch,
+                    worker_id=self._leases.worker_id,
+                    worker_name=self._leases.name,
+                    leases=self._leases.held,
+                    demand=len(requests) + self.schedule.depth(),
+                    boottime=self._clock.boottime,
+                    at=self._clock.stamp(),
+                )
+            except WorkerForgotten:
+                self._leases.hasten()
+                raise
 
         answers = await patiently(self._ground, "shard", timed(self._events.metrics.reserve_duration)(ask))
         self._events.reserved(asked=len(requests), granted=sum(isinstance(answer, Job) for answer in answers))
@@ -207,7 +211,8 @@ class Shard:
         for job, mailbox in granted:
             self._leases.begin(job.attempt_token, [mailbox])
             if accounts is None or granter_gone:
-                self._settler.add(_returned(job, self._clock.now()))
+                now = self._clock.now()
+                self._settler.add(Settlement(job=job, kind=OutcomeKind.RETURNED, reason="database", retry_at=now))
             else:
                 self._sends.start(job, mailbox, accounts, on_end=self._wake.set)
         for answer in answers:
@@ -272,7 +277,3 @@ class Shard:
 
     async def _knocked(self) -> None:
         await self._wake.wait()
-
-
-def _returned(job: Job, now: dt.datetime) -> Settlement:
-    return Settlement(job=job, kind=OutcomeKind.RETURNED, reason="database", retry_at=now)

@@ -81,10 +81,15 @@ class Supervisor:
                 _log.info("child.stopped", child=number, code=code)
                 continue
             lived = self._clock.boottime() - child.started_at
-            self._quick_ends = self._quick_ends + 1 if lived < QUICK else 0
-            pause = restart_pause(self._quick_ends)
-            self._not_before = self._clock.boottime() + pause
+            pause = self._hold_off(quick=lived < QUICK)
             _log.warning("child.died", child=number, code=code, lived=round(lived, 1), restart_in=pause)
+
+    def _hold_off(self, *, quick: bool) -> float:
+        """Start nobody for so many seconds, the longer the more in a row have ended soon after their start."""
+        self._quick_ends = self._quick_ends + 1 if quick else 0
+        pause = restart_pause(self._quick_ends)
+        self._not_before = self._clock.boottime() + pause
+        return pause
 
     async def _scale(self) -> None:
         """One more or one less, as the queue asks for."""
@@ -115,9 +120,13 @@ class Supervisor:
             if self._clock.boottime() < self._not_before:
                 return
             number = next(self._numbers)
-            child = await Child.start(
-                number, self._command, environment=self._environment, started_at=self._clock.boottime()
-            )
+            try:
+                child = await Child.start(
+                    number, self._command, environment=self._environment, started_at=self._clock.boottime()
+                )
+            except OSError as error:  # no memory or process left for now; those that run must not stop for that
+                _log.error("child.not_started", child=number, why=str(error), again_in=self._hold_off(quick=True))
+                return
             self.children[number] = child
             self._ends[number] = end = asyncio.create_task(child.end(), name=f"end of worker {number}")
             end.add_done_callback(lambda _: self._woken.set())

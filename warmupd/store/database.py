@@ -126,18 +126,23 @@ class Database:
     @asynccontextmanager
     async def transaction(self, *, within: float | None = None) -> AsyncIterator[Connection]:
         """A connection in a READ COMMITTED transaction. DatabaseUnavailable out of it means: outcome unknown."""
-        cancelled: asyncio.CancelledError | None = None
+        async with self.acquire(within=within) as connection:
+            transaction = connection.transaction(isolation="read_committed")
+            await transaction.start()
+            try:
+                yield connection
+            except BaseException:
+                await self._roll_back(connection, transaction)
+                raise
+            await transaction.commit()
+
+    async def _roll_back(self, connection: Connection, transaction: asyncpg.transaction.Transaction) -> None:
+        """A connection that fails at this is cut: its end rolls back, too, and hides nothing of what went before."""
         try:
-            async with self.acquire(within=within) as connection, connection.transaction(isolation="read_committed"):
-                try:
-                    yield connection
-                except asyncio.CancelledError as error:
-                    cancelled = error
-                    raise
-        except DatabaseUnavailable:
-            if cancelled:  # a rollback that fails must not take its place either
-                raise cancelled from None
-            raise
+            async with asyncio.timeout(self._connect_timeout):
+                await transaction.rollback()
+        except DRIVER_ERRORS:
+            connection.terminate()
 
     async def fetch(self, query: str, *args: object, within: float | None = None) -> list[asyncpg.Record]:
         """All rows; `within` so many seconds instead of the `command_timeout`."""

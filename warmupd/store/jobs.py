@@ -10,9 +10,10 @@ import asyncpg
 
 from warmupd.core.job import Job, JobKind, JobStatus, Thread, WaitingJob
 from warmupd.core.outcome import OutcomeKind
-from warmupd.errors import DatabaseBusy
+from warmupd.errors import DatabaseBusy, WorkerForgotten
 from warmupd.store.database import Database
 
+NOT_REGISTERED = "WU001"  # an SQLSTATE of reserve_sends
 TRIES = 4  # a deadlock ends one of the two; by batch id and attempt token it is safe to say it again
 
 
@@ -72,8 +73,9 @@ async def reserve(
     """Ask Postgres for a batch; one answer a request, in order.
 
     `leases` maps the slots held to their epochs; `demand` is how many entries are due in all. `at` is None in
-    production: the database reads its own clock behind its locks. Raises DatabaseUnavailable; then the same `batch`
-    must be asked again until it is answered, since its jobs may be reserved already.
+    production: the database reads its own clock behind its locks. Raises DatabaseUnavailable (WorkerForgotten until the
+    worker has registered anew); then the same `batch` must be asked again until it is answered, since its jobs may be
+    reserved already.
     """
     requests = batch.requests
     answers: list[dict[str, Any]] = await _said_again(
@@ -176,6 +178,10 @@ async def _said_again(db: Database, query: str, *args: object) -> Any:
         except DatabaseBusy:
             if not left:
                 raise
+        except asyncpg.PostgresError as error:
+            if error.sqlstate == NOT_REGISTERED:
+                raise WorkerForgotten(str(error)) from error
+            raise
     raise AssertionError("unreachable")
 
 

@@ -19,6 +19,7 @@ class FleetView:
     wanted: frozenset[int]  # slots that live workers were started for
     triggered_at: str  # as text, since it may be '-infinity'
     stopped: bool  # whether sending is
+    limits: str  # differs after each change of the settings or of a plan
 
 
 async def register_worker(  # noqa: PLR0913  the columns of a row
@@ -32,13 +33,18 @@ async def register_worker(  # noqa: PLR0913  the columns of a row
     at: dt.datetime | None,
     wants: int | None = None,
     ttl: float = 30.0,
+    leaving: bool = False,
 ) -> None:
-    """Write this process's row; reserve keeps its last batch there. `wants` is the one slot it is for, if it is one."""
+    """Write this process's row; reserve keeps its last batch there. `wants` is the one slot it is for, if it is one.
+
+    Who is `leaving` stays out of the others' shares.
+    """
     await db.execute(
-        "INSERT INTO workers (id, name, http_address, version, limits, wants, lease, started_at, seen_at)"
-        " SELECT $1, $2, $3, $4, $5, $7, $8, n, n FROM (SELECT instant($6) AS n) AS t"
+        "INSERT INTO workers (id, name, http_address, version, limits, wants, lease, started_at, seen_at, stopped_at)"
+        " SELECT $1, $2, $3, $4, $5, $7, $8, n, n, CASE WHEN $9 THEN n END FROM (SELECT instant($6) AS n) AS t"
         " ON CONFLICT (id) DO UPDATE SET name = $2, http_address = $3, version = $4, limits = $5, wants = $7,"
-        " lease = $8, seen_at = excluded.seen_at, stopped_at = NULL RETURNING pg_notify('warmupd_fleet', 'workers')",
+        " lease = $8, seen_at = excluded.seen_at, stopped_at = excluded.stopped_at"
+        " RETURNING pg_notify('warmupd_fleet', 'workers')",
         worker_id,
         name,
         http_address,
@@ -47,6 +53,7 @@ async def register_worker(  # noqa: PLR0913  the columns of a row
         at,
         wants,
         dt.timedelta(seconds=ttl),
+        leaving,
     )
 
 
@@ -64,6 +71,8 @@ async def view_fleet(db: Database, *, at: dt.datetime | None) -> FleetView:
             SELECT id, wants, started_at FROM workers WHERE stopped_at IS NULL AND seen_at > instant($1) - lease
         )
         SELECT c.worker_count, c.triggered_at::text, c.sending_stopped,
+               md5((to_jsonb(c) - 'triggered_at')::text
+                   || (SELECT jsonb_agg(p ORDER BY p.id)::text FROM plans p)) AS limits,
                (SELECT count(*) FROM slots s
                 WHERE s.worker_count = c.worker_count AND s.lease_until <= instant($1)) AS free,
                ARRAY(SELECT id FROM live WHERE wants IS NULL ORDER BY started_at, id) AS autos,
@@ -79,6 +88,7 @@ async def view_fleet(db: Database, *, at: dt.datetime | None) -> FleetView:
         wanted=frozenset(row["wanted"]),
         triggered_at=row["triggered_at"],
         stopped=row["sending_stopped"],
+        limits=row["limits"],
     )
 
 
