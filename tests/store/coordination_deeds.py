@@ -30,6 +30,8 @@ LOST = {"PROCESSING", "UNKNOWN", "PENDING"}  # what a find of the message turns 
 class Claim(Deed):
     """Whatever is free, or the slot that it is for."""
 
+    slots_only = True
+
     def __init__(self, fleet: Fleet, process: Process, most: int) -> None:
         super().__init__(fleet)
         self.process, self.most = process, most
@@ -48,13 +50,15 @@ class Claim(Deed):
 class Renew(Deed):
     """What it has; it forgets what is not its own any more."""
 
-    def __init__(self, fleet: Fleet, process: Process) -> None:
+    slots_only = True
+
+    def __init__(self, fleet: Fleet, process: Process, demand: int) -> None:
         super().__init__(fleet)
-        self.process = process
+        self.process, self.demand = process, demand
 
     async def ask(self, db: Database) -> None:
         self.count = await slots.slot_count(db)
-        self.kept = await slots.renew_slots(db, self.process.id, ttl=TTL, demand=3, at=self.at)
+        self.kept = await slots.renew_slots(db, self.process.id, ttl=TTL, demand=self.demand, at=self.at)
 
     def heard(self) -> None:
         assert self.kept is not None, "the row of a process that lives is gone"
@@ -63,6 +67,8 @@ class Renew(Deed):
 
 class GiveBack(Deed):
     """One slot, which it does without from the moment it asks."""
+
+    slots_only = True
 
     def __init__(self, fleet: Fleet, process: Process, number: int) -> None:
         super().__init__(fleet)
@@ -75,6 +81,8 @@ class GiveBack(Deed):
 
 class Resize(Deed):
     """Another number of slots."""
+
+    slots_only = True
 
     def __init__(self, fleet: Fleet, count: int) -> None:
         super().__init__(fleet)
@@ -321,7 +329,7 @@ def claim(fleet: Fleet, n: Numbers) -> Deed:
 
 
 def renew(fleet: Fleet, n: Numbers) -> Deed:
-    return Renew(fleet, _of(fleet.processes, n[0]))
+    return Renew(fleet, _of(fleet.processes, n[0]), n[1] % 3)
 
 
 def give_back(fleet: Fleet, n: Numbers) -> Deed | None:
@@ -339,10 +347,8 @@ def reserve(fleet: Fleet, n: Numbers) -> Deed:
     if (batch := process.unheard) is None:
         own = [box for box in fleet.boxes if process.slot_of(box) in process.held]
         senders = own if own and n[1] % 6 else fleet.boxes
-        wishes = [
-            ask(_of(senders, s), _of(fleet.boxes, r), gap=GAPS[r % 3], user_gap=r % 2)
-            for s, r in zip(n[2:5], n[5:8], strict=True)
-        ]
+        pairs = zip(n[2:6], n[4:], strict=True)
+        wishes = [ask(_of(senders, s), _of(fleet.boxes, r), gap=GAPS[r % 3], user_gap=r % 2) for s, r in pairs]
         waiting = [retry(job) for job in fleet.waiting if job.mailbox_id in senders]
         batch = Batch(id=uuid4(), requests=[*waiting, *wishes], asked_at=fleet.boottime)
     return Reserve(fleet, process, batch)
