@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Coroutine, Iterator
 from dataclasses import replace
 from itertools import count
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -20,12 +21,15 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from tests.ha.pgbouncer import needs_pgbouncer, pgbouncer
+from tests.ha.servers import Server
 from tests.store.coordination import Deed, Fleet, Flight, Held, Process, lay
 from tests.store.coordination_deeds import MAKERS
 from warmupd.core.outcome import OutcomeKind
 from warmupd.store import jobs, slots
 from warmupd.store.database import Connection, Database
 from warmupd.store.jobs import Settlement
+from warmupd.store.migrate import migrate
 
 NUMBERS = count(1)
 SEEN: Counter[str] = Counter()  # what was done, over all games
@@ -263,14 +267,31 @@ def test_coordination_machine(postgres: str, laid: str) -> None:
     assert all(SEEN[word] for word in ("granted", "not_owner", "waited", "reaped", "found to be sent")), SEEN
 
 
-def play(server: str, laid: str, *, games: int, deep: bool = False) -> None:
-    """So many games, each in a copy of the database `laid`."""
+@pytest.mark.ha
+@needs_pgbouncer
+async def test_coordination_machine_behind_a_pooler(data_dir: Path) -> None:
+    """In transaction mode: the same game, by connections that change from statement to statement."""
+    server = await Server.make(data_dir)
+    try:
+        direct = f"{server.url}?"
+        await command(direct, "CREATE DATABASE laid")
+        async with await Database.open(named(direct, "laid"), pool_size=1, application_name="tests") as db:
+            await migrate(db)
+        await lay_in(named(direct, "laid"))
+        async with pgbouncer(server, pool_size=8) as pooled:
+            await asyncio.to_thread(play, direct, "laid", games=3, through=pooled)
+    finally:
+        server.stop()
+
+
+def play(server: str, laid: str, *, games: int, deep: bool = False, through: str = "") -> None:
+    """So many games, each in a copy of the database `laid`; the processes reach it by `through`, if given."""
 
     def begin() -> CoordinationMachine:
         name = f"coordination_{next(NUMBERS)}"
         asyncio.run(command(server, f"CREATE DATABASE {name} TEMPLATE {laid} STRATEGY FILE_COPY"))
         drop = command(server, f"DROP DATABASE {name} WITH (FORCE)")
-        return CoordinationMachine(named(server, name), drop)
+        return CoordinationMachine(named(through or server, name), drop)
 
     play_settings = settings(
         max_examples=games,
@@ -298,4 +319,4 @@ async def lay_in(url: str) -> None:
 
 
 def named(server: str, name: str) -> str:
-    return server.replace("postgresql:///warmupd?", f"postgresql:///{name}?")
+    return server.replace("/warmupd?", f"/{name}?")
