@@ -26,7 +26,7 @@ from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import accounts, bands, days, fleet, sightings, slots, spares, states, visits
+from warmupd.store import accounts, bands, days, slots, spares, states, visits
 
 pytestmark = pytest.mark.ablation
 
@@ -218,40 +218,6 @@ SIGHT: list[tuple[str, str, Test]] = [
         "least(d.taken + c.retries, d.quota), sent",
         "d.taken + c.retries, sent",
         of_sightings.test_retry_that_was_delivered_on_a_full_day_keeps_the_day_within_its_quota,
-    ),
-]
-SHARES: list[tuple[str | Callable[..., Any], str, str, Test]] = [
-    (
-        slots.claim_slots,
-        "s.slot <> ALL ($6::integer[])",
-        "$6::integer[] IS NOT NULL",
-        of_slots.test_slots_that_others_were_started_for_are_left_to_them,
-    ),
-    (slots.claim_slots, "c.worker_count = $7)", "true)", of_slots.test_nothing_is_claimed_of_a_fleet_of_another_size),
-    (
-        slots.give_back_slots,
-        "s.epoch = a.epoch",
-        "a.epoch IS NOT NULL",
-        of_slots.test_slot_of_a_later_epoch_is_not_given_back,
-    ),
-    (
-        slots.view_fleet,
-        "seen_at > instant($1) - lease",
-        "true",
-        of_slots.test_workers_live_for_a_lease_after_they_were_seen,
-    ),
-    (slots.view_fleet, "stopped_at IS NULL AND", "", of_slots.test_workers_live_for_a_lease_after_they_were_seen),
-    (
-        fleet.drop_dead,
-        "AND NOT EXISTS (SELECT FROM slots s WHERE s.owner = w.id AND s.lease_until > instant($1))",
-        "",
-        of_slots.test_worker_that_still_holds_a_lease_is_not_dropped,
-    ),
-    (
-        sightings.note_engaged,
-        "AND s.epoch = $14",
-        "AND $14::bigint IS NOT NULL",
-        of_sightings.test_engagement_of_a_visitor_whose_epoch_is_over_is_not_noted,
     ),
 ]
 OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
@@ -498,7 +464,7 @@ HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
 def _all() -> Iterator[Ablation]:
     for function, cases in (("reserve_sends", RESERVE), ("settle_sends", SETTLE), ("record_sightings", SIGHT)):
         yield from (Ablation(function, *case) for case in cases)
-    yield from (Ablation(*case) for case in (*OTHERS, *HEALTH, *SHARES))
+    yield from (Ablation(*case) for case in (*OTHERS, *HEALTH))
 
 
 @pytest.mark.parametrize("ablation", list(_all()), ids=str)

@@ -101,15 +101,23 @@ async def test_time_never_goes_back(ground: Ground) -> None:
 
 
 async def test_production_reads_the_databases_clock(ground: Ground) -> None:
-    a, b = await ground.pair()
-    await ground.db.execute(
-        "UPDATE mailbox_days SET opens_at = now() - interval '1 minute', closes_at = now() + interval '1 hour'"
-    )
-    await ground.db.execute("SELECT make_partitions(current_date - 1, current_date + 1)")
+    a, b = await _open_now(ground)
     (answer,) = await ground.reserve(await ground.worker(ttl=1e10), ask(a, b), at=None)
     (job,) = granted([answer])
     age = await ground.db.fetchval("SELECT clock_timestamp() - picked_at FROM warmup_jobs WHERE id = $1", job.id)
     assert dt.timedelta(0) < age < dt.timedelta(seconds=30)
+
+
+async def test_time_is_read_behind_the_locks(ground: Ground) -> None:
+    """Who waited for the lock sends later than it asked: by the time of its asking a window would be too full."""
+    (a, b), worker = await _open_now(ground), await ground.worker(ttl=1e10)
+    async with ground.db.acquire() as connection, connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(1463898733, 1)")
+        reserving = asyncio.create_task(ground.reserve(worker, ask(a, b), at=None))
+        await somebody_waits(connection)
+        freed_at = await connection.fetchval("SELECT clock_timestamp()")
+    (job,) = granted(await reserving)
+    assert (await ground.job(job))["picked_at"] >= freed_at
 
 
 async def test_counts_of_years_do_not_overflow(ground: Ground) -> None:
@@ -252,6 +260,16 @@ async def _anew(ground: Ground) -> tuple[Worker, list[list[Request]]]:
         " halves = array_fill(0, ARRAY[124])"
     )
     return _kept[ground]
+
+
+async def _open_now(ground: Ground) -> tuple[int, int]:
+    """Two mailboxes whose day is that of the database's own clock."""
+    pair = await ground.pair()
+    await ground.db.execute(
+        "UPDATE mailbox_days SET opens_at = now() - interval '1 minute', closes_at = now() + interval '1 hour'"
+    )
+    await ground.db.execute("SELECT make_partitions(current_date - 1, current_date + 1)")
+    return pair
 
 
 async def _wishes(ground: Ground, number: int, user_id: UUID | None = None) -> list[Request]:

@@ -1,0 +1,56 @@
+"""Ablation by the game of test_coordination_machine: each safeguard is taken out once, and some game must be lost."""
+
+import asyncio
+
+import asyncpg
+import pytest
+
+from tests.ablation import without
+from tests.store.test_coordination_machine import laid, named, play  # noqa: F401  laid is a fixture
+
+pytestmark = pytest.mark.ablation
+
+GAMES = 30
+OWNER = "AND s.epoch = h.epoch\n                    AND s.owner = p_worker"
+LOCK = "PERFORM pg_advisory_xact_lock(1463898733, 1);"
+COUNT = "SELECT * INTO ring FROM cap_rings WHERE"
+AT_ONCE = "SELECT r.* INTO ring FROM cap_rings r, (SELECT pg_advisory_xact_lock(1463898733, 1)) AS l WHERE"
+SAFEGUARDS = {
+    "epoch check in reserve": ("reserve_sends", (OWNER, "")),
+    "lease in reserve": ("reserve_sends", ("AND s.lease_until > instant(p_now)", "")),
+    "epoch check of sightings": ("hold_slot", ("s.epoch = p_epoch", "true")),
+    "attempt token": ("settle_sends", (" AND j.attempt_token = t.token", "")),
+    "stored batch answer": ("reserve_sends", ("worker.batch_id = p_batch", "false")),
+    "spacing in reserve": ("reserve_sends", ("WHEN p.next_ok_at > v_now", "WHEN false")),
+    "cap lock": ("reserve_sends", (LOCK, "")),
+    "cap lock as its own statement": ("reserve_sends", (LOCK, ""), (COUNT, AT_ONCE)),
+    "proof of recipients": ("reserve_sends", ("> 3, false) AS too_unproven", "> 99, false) AS too_unproven")),
+    "slots locked in reserve": ("reserve_sends", ("ORDER BY s.slot FOR KEY SHARE", "")),
+    "unknown keeps its place": (
+        "settle_sends",
+        (
+            "becomes IN ('FAILED', 'PENDING')) AS given_back",
+            "becomes IN ('FAILED', 'PENDING', 'UNKNOWN')) AS given_back",
+        ),
+    ),
+    "what is under way is left to its worker": ("reap_jobs", ("AND send_by + grace < v_now", "")),
+}
+
+
+@pytest.mark.parametrize("name", SAFEGUARDS)
+def test_game_is_lost_without(postgres: str, laid: str, name: str) -> None:  # noqa: F811  the fixture
+    function, *changes = SAFEGUARDS[name]
+    asyncio.run(take_out(named(postgres, laid), str(function), changes))
+    with pytest.raises((AssertionError, asyncpg.IntegrityConstraintViolationError)):
+        play(postgres, laid, games=GAMES)
+
+
+async def take_out(url: str, function: str, changes: list[tuple[str, str]]) -> None:
+    connection = await asyncpg.connect(url)
+    try:
+        source = await connection.fetchval("SELECT pg_get_functiondef($1::text::regproc)", function)
+        for safeguard, nothing in changes:
+            source = without(source, safeguard, nothing)
+        await connection.execute(source)
+    finally:
+        await connection.close()
