@@ -1,7 +1,8 @@
 -- Reserve: the decision to send. One round trip a batch; each lock is a statement of its own, before what reads it.
 --
 -- Locks, always in this order: worker row, slot rows, day rows, pace rows, waiting jobs, the caps' advisory lock, proofs.
--- Time is read after the last lock and never goes back. 1463898733 is 'WARM' plus one, our advisory lock class: 1 caps.
+-- Time is read after the last lock and never goes back. 1463898733 is 'WARM' plus one, our advisory lock class: 1 caps,
+-- 4 the share of the global caps that is in force (store/throttle.py).
 
 -- A ring says how many grants there were up to and with each of the last buckets of time, the newest last: so what lies in
 -- a window is one subtraction. 122 seconds and 124 half minutes: a window of a minute, or an hour, 60 s slack, and one more.
@@ -33,6 +34,12 @@ CREATE FUNCTION ring_after(ring integer[], steps bigint, n integer) RETURNS inte
 CREATE FUNCTION ring_wait(ring integer[], steps bigint, span integer, n integer, cap integer) RETURNS bigint
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT coalesce(min(k), span) FROM generate_series(1, span - 1) AS k WHERE ring_used(ring, steps + k, span) + n < cap);
+
+-- A global cap as it is in force while so much of what is sent fails that it was lowered. Never more than the configured
+-- one, and never nothing: without a send nobody would learn that they succeed again.
+CREATE FUNCTION lowered(cap integer, throttle double precision) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN greatest(least(floor(cap * throttle)::integer, cap), 1);
 
 -- How much of a global cap this worker may take now: what is free, less what other live workers still have to claim of
 -- their share, but never less than its own share. A share follows demand; what nobody claims is free.
@@ -130,6 +137,8 @@ BEGIN
     SELECT * INTO ring FROM cap_rings WHERE scope = 'GLOBAL' AND ref = nobody;
     v_now := greatest(coalesce(p_now, clock_timestamp()), ring.head);
     SELECT * INTO cfg FROM settings;  -- limits and the stop switch as they are behind the lock
+    cfg.global_per_minute := lowered(cfg.global_per_minute, cfg.throttle);
+    cfg.global_per_hour := lowered(cfg.global_per_hour, cfg.throttle);
     soon := v_now + interval '1 second';
     slack := make_interval(secs => cfg.slack_seconds);
     span_s := 61 + ceil(cfg.slack_seconds);
