@@ -27,7 +27,16 @@ from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.metrics import Metrics
-from warmupd.daemon.options import defaults_of, engagement_of, health_of, limits_of, pace_of, timeouts_of, visiting_of
+from warmupd.daemon.options import (
+    defaults_of,
+    engagement_of,
+    health_of,
+    limits_of,
+    pace_of,
+    throttling_of,
+    timeouts_of,
+    visiting_of,
+)
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Courier, Sender
@@ -251,6 +260,7 @@ class Worker:
             shard=self.shard,
             resync=self.config.housekeeping.resync_minutes * 60.0,
             conversation=timeouts_of(self.config).total,
+            throttling=throttling_of(self.config),
         )
 
     # -- what the parts tell each other -------------------------------------------------------------------------------

@@ -44,6 +44,6 @@ class FleetWatch:
         if view.triggered_at != seen.triggered_at:
             self._ground.events.triggered()
             self._shard.knock(everything=True, afresh=True)
-        if seen.stopped and not view.stopped:
+        if (seen.stopped and not view.stopped) or view.throttle > seen.throttle:
             self._shard.schedule.holds.open_for_everybody()
             self._shard.knock()

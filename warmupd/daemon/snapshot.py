@@ -75,11 +75,15 @@ async def take_snapshot(db: Database, config: Config, *, at: dt.datetime) -> Sna
 
 def shortfalls(snapshot: Snapshot, *, max_concurrent: int) -> list[Shortfall]:
     """What cannot carry the quotas of today; empty when everything can. `max_concurrent` is each worker's."""
-    limits = snapshot.settings.limits
+    settings = snapshot.settings
+    limits = settings.limits
     demands = list(_demands(snapshot))
-    everybody = Ceiling(per_hour=int(limits["global_per_hour"]), per_minute=int(limits["global_per_minute"]))
+    everybody = Ceiling(per_hour=settings.per_hour, per_minute=settings.per_minute)
     gap = limits["mailbox_gap_seconds"] + limits["slack_seconds"]
-    found = [global_shortfall(demands, everybody), spacing_shortfall(demands, gap=gap)]
+    found = [
+        global_shortfall(demands, everybody, lowered=settings.throttle < 1.0),
+        spacing_shortfall(demands, gap=gap),
+    ]
     if snapshot.workers:
         found.append(
             concurrency_shortfall(

@@ -19,6 +19,7 @@ class FleetView:
     wanted: frozenset[int]  # slots that live workers were started for
     triggered_at: str  # as text, since it may be '-infinity'
     stopped: bool  # whether sending is
+    throttle: float = 1.0  # share of the global caps that is in force
 
 
 async def register_worker(  # noqa: PLR0913  the columns of a row
@@ -63,7 +64,7 @@ async def view_fleet(db: Database, *, at: dt.datetime | None) -> FleetView:
         WITH live AS MATERIALIZED (
             SELECT id, wants, started_at FROM workers WHERE stopped_at IS NULL AND seen_at > instant($1) - lease
         )
-        SELECT c.worker_count, c.triggered_at::text, c.sending_stopped,
+        SELECT c.worker_count, c.triggered_at::text, c.sending_stopped, c.throttle,
                (SELECT count(*) FROM slots s
                 WHERE s.worker_count = c.worker_count AND s.lease_until <= instant($1)) AS free,
                ARRAY(SELECT id FROM live WHERE wants IS NULL ORDER BY started_at, id) AS autos,
@@ -79,6 +80,7 @@ async def view_fleet(db: Database, *, at: dt.datetime | None) -> FleetView:
         wanted=frozenset(row["wanted"]),
         triggered_at=row["triggered_at"],
         stopped=row["sending_stopped"],
+        throttle=row["throttle"],
     )
 
 
