@@ -42,7 +42,9 @@ CREATE FUNCTION lowered(cap integer, throttle double precision) RETURNS integer
     RETURN greatest(least(floor(cap * throttle)::integer, cap), 1);
 
 -- How much of a global cap this worker may take now: what is free, less what other live workers still have to claim of
--- their share, but never less than its own share. A share follows demand; what nobody claims is free.
+-- their share, but never less than its own share. A share follows demand; what nobody claims is free. Who was not seen for
+-- a lease holds nothing. Demand is not told apart by plan: slots are dealt by a hash, so each worker has its part of each
+-- plan's mailboxes, and serves them in the order of need and priority.
 CREATE FUNCTION worker_room(p_worker uuid, p_demand integer, p_now timestamptz, now_s bigint, cap integer, used integer,
                             per_hour boolean, span integer) RETURNS bigint
     LANGUAGE plpgsql STABLE AS $$
@@ -53,7 +55,7 @@ DECLARE
     owed bigint;
 BEGIN
     SELECT coalesce(sum(w.demand), 0) INTO others FROM workers w
-        WHERE w.id <> p_worker AND w.stopped_at IS NULL AND w.seen_at > p_now - interval '1 minute';
+        WHERE w.id <> p_worker AND w.stopped_at IS NULL AND w.seen_at > p_now - w.lease;
     IF others = 0 OR others + p_demand <= free THEN
         RETURN free;  -- nobody has to be considered
     END IF;
@@ -67,7 +69,7 @@ BEGIN
                            THEN ring_used(r.halves, now_s / 30 - r.head_s / 30, span)
                            ELSE ring_used(r.seconds, now_s - r.head_s, span) END, 0) AS taken
                 FROM workers w LEFT JOIN cap_rings r ON r.scope = 'WORKER' AND r.ref = w.id
-                WHERE w.id = p_worker OR (w.stopped_at IS NULL AND w.demand > 0 AND w.seen_at > p_now - interval '1 minute')
+                WHERE w.id = p_worker OR (w.stopped_at IS NULL AND w.demand > 0 AND w.seen_at > p_now - w.lease)
                ) AS l) AS s;
     RETURN greatest(free - owed, least(free, mine), 0);
 END $$;
@@ -251,8 +253,8 @@ BEGIN
         SELECT user_id, count(*)::integer AS n, max(start_at + make_interval(secs => user_gap)) AS free_at
         FROM granted GROUP BY 1
     ), users_then AS MATERIALIZED (
-        -- When a user's cap that is spent by now has room again.
-        SELECT u.user_id,
+        -- When a user's next send may start, and when a cap of theirs that is spent by now has room again.
+        SELECT u.user_id, coalesce(g.free_at, u.free_at) AS free_at,
                CASE WHEN u.used_s + k.n >= u.per_minute
                    THEN to_timestamp(now_s + ring_wait(u.seconds, u.steps_s, span_s, k.n, u.per_minute)) END AS minute_at,
                CASE WHEN u.used_h + k.n >= u.per_hour
@@ -288,7 +290,7 @@ BEGIN
             WHEN 'spacing' THEN CASE WHEN q.next_ok_at > v_now THEN q.next_ok_at
                 ELSE coalesce((SELECT o.then_ok_at FROM granted o WHERE o.mailbox_id = q.mailbox_id), soon) END
             WHEN 'fleet_stopped' THEN v_now + interval '30 seconds'
-            WHEN 'user_spacing' THEN u.start_at
+            WHEN 'user_spacing' THEN n.free_at  -- the same for all of the user: who goes first, their gate says
             WHEN 'user_minute' THEN coalesce(n.minute_at, soon)
             WHEN 'user_hour' THEN coalesce(n.hour_at, soon)
             WHEN 'global_minute' THEN coalesce(e.minute_at, soon)

@@ -270,7 +270,7 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         "free",
         of_caps.test_workers_share_a_binding_cap_by_demand,
     ),
-    ("worker_room", "AND w.seen_at > p_now - interval '1 minute'", "", of_caps.test_dead_worker_holds_nothing),
+    ("worker_room", "AND w.seen_at > p_now - w.lease", "", of_caps.test_dead_worker_holds_nothing),
     (
         "worker_room",
         "least(s.demand, greatest(s.share - s.taken, 0))",

@@ -176,7 +176,14 @@ async def test_share_is_no_more_than_its_worker_can_use(ground: Ground) -> None:
 
 async def test_dead_worker_holds_nothing(ground: Ground) -> None:
     one, _, wishes = await _two_workers(ground, demands=(30, 10))
-    assert len(granted(await ground.reserve(one, *wishes[0], demand=30, at=after(61)))) == 20
+    await ground.db.execute("UPDATE workers SET lease = interval '20 seconds'")
+    assert len(granted(await ground.reserve(one, *wishes[0], demand=30, at=after(20)))) == 20
+
+
+async def test_worker_that_lives_keeps_its_share_for_a_lease(ground: Ground) -> None:
+    one, _, wishes = await _two_workers(ground, demands=(30, 10))
+    await ground.db.execute("UPDATE workers SET lease = interval '20 seconds'")
+    assert len(granted(await ground.reserve(one, *wishes[0], demand=30, at=after(19)))) == 15
 
 
 async def test_stopped_worker_holds_nothing(ground: Ground) -> None:

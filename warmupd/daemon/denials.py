@@ -45,7 +45,7 @@ class Denials:
             self._schedule.plan(mailbox.id)
         elif why in NO_RECIPIENT:
             await self._other_recipient(denied, now)
-        else:  # spacing, user_spacing, resting, scheduled, window, not_owner: a matter of time
+        else:  # spacing, resting, scheduled, window, not_owner: a matter of time
             # A rest that outlasts the day must not keep the next one from being opened.
             self._schedule.push(mailbox.id, min(again, self._schedule.book.next_opening(mailbox, now)))
 
