@@ -42,9 +42,11 @@ CREATE FUNCTION lowered(cap integer, throttle double precision) RETURNS integer
     RETURN greatest(least(floor(cap * throttle)::integer, cap), 1);
 
 -- How much of a global cap this worker may take now: what is free, less what other live workers still have to claim of
--- their share, but never less than its own share. A share follows demand; what nobody claims is free. Who was not seen for
--- a lease holds nothing. Demand is not told apart by plan: slots are dealt by a hash, so each worker has its part of each
--- plan's mailboxes, and serves them in the order of need and priority.
+-- their share, but never less than its own share. What the live workers have taken within the window and what is free is
+-- dealt in proportion to what each wants: what it has taken, and what is due at it. So it does not matter who asks first,
+-- and all shares together are what there is. What nobody claims is free; who was not seen for a lease holds nothing.
+-- Demand is not told apart by plan: slots are dealt by a hash, so each worker has its part of each plan's mailboxes, and
+-- serves them in the order of need and priority.
 CREATE FUNCTION worker_room(p_worker uuid, p_demand integer, p_now timestamptz, now_s bigint, cap integer, used integer,
                             per_hour boolean, span integer) RETURNS bigint
     LANGUAGE plpgsql STABLE AS $$
@@ -56,20 +58,20 @@ DECLARE
 BEGIN
     SELECT coalesce(sum(w.demand), 0) INTO others FROM workers w
         WHERE w.id <> p_worker AND w.stopped_at IS NULL AND w.seen_at > p_now - w.lease;
-    IF others = 0 OR others + p_demand <= free THEN
+    IF others = 0 OR free = 0 OR others + p_demand <= free THEN
         RETURN free;  -- nobody has to be considered
     END IF;
-    SELECT coalesce(sum(least(s.demand, greatest(s.share - s.taken, 0))) FILTER (WHERE NOT s.me), 0),
-           max(s.share - s.taken) FILTER (WHERE s.me)
+    SELECT sum(greatest(s.part - s.taken, 0)) FILTER (WHERE NOT s.me), max(s.part - s.taken) FILTER (WHERE s.me)
     INTO owed, mine
-    FROM (SELECT l.me, l.demand, l.taken, cap * l.demand / greatest(sum(l.demand) OVER (), 1) AS share
+    FROM (SELECT l.me, l.taken, round((free + sum(l.taken) OVER ()) * (l.taken + l.demand)
+                                      / greatest(sum(l.taken + l.demand) OVER (), 1)) AS part
           FROM (SELECT w.id = p_worker AS me,
                        CASE WHEN w.id = p_worker THEN p_demand ELSE w.demand END::bigint AS demand,
                        coalesce(CASE WHEN per_hour
                            THEN ring_used(r.halves, now_s / 30 - r.head_s / 30, span)
-                           ELSE ring_used(r.seconds, now_s - r.head_s, span) END, 0) AS taken
+                           ELSE ring_used(r.seconds, now_s - r.head_s, span) END, 0)::bigint AS taken
                 FROM workers w LEFT JOIN cap_rings r ON r.scope = 'WORKER' AND r.ref = w.id
-                WHERE w.id = p_worker OR (w.stopped_at IS NULL AND w.demand > 0 AND w.seen_at > p_now - w.lease)
+                WHERE w.id = p_worker OR (w.stopped_at IS NULL AND w.seen_at > p_now - w.lease)
                ) AS l) AS s;
     RETURN greatest(free - owed, least(free, mine), 0);
 END $$;
@@ -106,6 +108,7 @@ DECLARE
     room_s bigint;
     room_h bigint;
     answer jsonb;
+    got integer;  -- requests that were granted
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'reserve_sends needs READ COMMITTED: a snapshot older than its locks would count too little';
@@ -295,8 +298,8 @@ BEGIN
             WHEN 'user_hour' THEN coalesce(n.hour_at, soon)
             WHEN 'global_minute' THEN coalesce(e.minute_at, soon)
             WHEN 'global_hour' THEN coalesce(e.hour_at, soon)
-        END)) END ORDER BY q.ord), '[]')
-    INTO answer
+        END)) END ORDER BY q.ord), '[]'), max(e.n)
+    INTO answer, got
     FROM judged q
     LEFT JOIN granted g USING (ord)
     LEFT JOIN user_judged u USING (ord)
@@ -316,7 +319,7 @@ BEGIN
         JOIN unnest(p_slots, p_epochs) AS e(slot, epoch) ON e.slot = mailbox_hash(a.mailbox_id) % fleet
         WHERE j.day = a.day AND j.id = a.id AND g.job ? 'token';
     END IF;
-    UPDATE workers SET batch_id = p_batch, batch_answer = answer, demand = p_demand, seen_at = greatest(seen_at, v_now)
+    UPDATE workers SET batch_id = p_batch, batch_answer = answer, demand = greatest(p_demand - got, 0), seen_at = greatest(seen_at, v_now)
         WHERE id = p_worker;
     RETURN answer;
 END $$;

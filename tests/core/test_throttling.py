@@ -51,10 +51,10 @@ def test_too_few_attempts_lower_nothing() -> None:
     assert step(1.0, 50, 50) == 0.5
 
 
-def test_too_few_attempts_restore_after_a_whole_watch_unless_they_fail() -> None:
-    assert step(0.5, 3, 0, age=dt.timedelta(minutes=9)) == 0.5
-    assert step(0.5, 3, 0, age=dt.timedelta(minutes=10)) == 1.0
-    assert step(0.5, 0, 0, age=dt.timedelta(minutes=10)) == 1.0
+def test_too_few_attempts_restore_after_an_hour_unless_they_fail() -> None:
+    assert step(0.5, 3, 0, age=dt.timedelta(minutes=59)) == 0.5
+    assert step(0.5, 3, 0, age=dt.timedelta(minutes=60)) == 1.0
+    assert step(0.5, 0, 0, age=dt.timedelta(minutes=60)) == 1.0
     assert step(0.5, 3, 1) == 0.5
 
 

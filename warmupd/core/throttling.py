@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 ROUND = dt.timedelta(minutes=1)  # between two steps at least: a step must be able to show its effect
+QUIET = dt.timedelta(hours=1)  # after which the cap of an hour lets sends through again, however low it is
 ALL = 0.999  # of the caps and more is all of them: steps up and down need not meet to the last digit
 
 
@@ -46,8 +47,9 @@ def next_step(share: float, attempts: Attempts, *, age: dt.timedelta, rules: Thr
     """The step that follows when `share` has been in force for `age` and led to these attempts; None: it stays.
 
     A share is judged by what was attempted under it alone: what failed before a step does not call for another one.
-    Too few attempts lower nothing. They do restore, once a whole watch has passed without a rate that speaks against
-    it: a fleet that sends little, or nothing at night, would never get enough of them to be restored.
+    Too few attempts lower nothing. They do restore, once an hour has passed without a rate that speaks against it: a
+    fleet that sends little, or nothing at night, would never get enough of them. Not sooner: when the cap of an hour
+    is lowered below what the last hour has used, nothing is attempted for a while, and that is no good sign.
     """
     if age < ROUND:
         return None
@@ -55,7 +57,7 @@ def next_step(share: float, attempts: Attempts, *, age: dt.timedelta, rules: Thr
     if enough and attempts.rate > rules.lower_above and share > rules.least_share:
         lower = max(rules.least_share, share * (1 - rules.lower_step))
         return Step(share=lower, reason=f"{attempts}, more than {rules.lower_above:.0%}")
-    if share < 1.0 and attempts.rate < rules.restore_below and (enough or age >= rules.watch):
+    if share < 1.0 and attempts.rate < rules.restore_below and (enough or age >= QUIET):
         higher = share / (1 - rules.lower_step)
         return Step(share=1.0 if higher >= ALL else higher, reason=f"{attempts}, less than {rules.restore_below:.0%}")
     return None
