@@ -68,9 +68,9 @@ async def test_own_faults_do_not_count(ground: Ground, outcome: str) -> None:
     assert await throttle(ground.db, RULES, at=after(60)) is None
 
 
-async def test_what_is_older_than_the_watch_or_under_way_does_not_count(ground: Ground) -> None:
+async def test_what_is_older_or_under_way_does_not_count(ground: Ground) -> None:
     await ended(ground, 80, "FAILED", "refused", after(-541))
-    await ended(ground, 80, "PROCESSING", None)
+    await ended(ground, 80, "PROCESSING", "temporary")  # of the attempt before
     await ended(ground, 80, "SENT", "sent", after(-60))
     assert await throttle(ground.db, RULES, at=after(60)) is None
 
