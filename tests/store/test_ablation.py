@@ -17,18 +17,16 @@ from tests.store import test_accounts as of_accounts
 from tests.store import test_bands as of_bands
 from tests.store import test_caps as of_caps
 from tests.store import test_days as of_days
-from tests.store import test_fair_caps as of_fair_caps
 from tests.store import test_reserve as of_reserve
 from tests.store import test_settle as of_settle
 from tests.store import test_sightings as of_sightings
 from tests.store import test_slots as of_slots
 from tests.store import test_states as of_states
-from tests.store import test_throttle as of_throttle
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import accounts, bands, days, fleet, sightings, slots, states, throttle, visits
+from warmupd.store import accounts, bands, days, fleet, sightings, slots, states, visits
 
 pytestmark = pytest.mark.ablation
 
@@ -265,57 +263,7 @@ SHARES: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         of_sightings.test_engagement_of_a_visitor_whose_epoch_is_over_is_not_noted,
     ),
 ]
-LOWERED = partial(of_throttle.test_failures_lower_the_share_once_and_say_why, status="FAILED", outcome="refused")
-OWN_FAULT = partial(of_throttle.test_own_faults_do_not_count, outcome="database")
 OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
-    (
-        "worker_room",
-        "greatest(free - owed, least(free, mine), 0)",
-        "free",
-        of_caps.test_workers_share_a_binding_cap_by_demand,
-    ),
-    ("worker_room", "AND w.seen_at > p_now - w.lease", "", of_caps.test_dead_worker_holds_nothing),
-    (
-        "worker_room",
-        "l.taken + l.demand",
-        "l.demand",
-        of_caps.test_who_asks_again_takes_nothing_of_what_the_other_wants,
-    ),
-    (
-        "worker_room",
-        "greatest(free - owed, least(free, mine), 0)",
-        "free",
-        partial(of_fair_caps.test_cap_holds_is_used_and_is_shared_by_demand, number=2),
-    ),
-    ("worker_room", "(free + sum(l.taken) OVER ())", "cap", of_caps.test_what_a_dead_worker_took_is_nobodys_share),
-    ("reserve_sends", "p_demand - got", "p_demand", of_caps.test_workers_share_a_binding_cap_by_demand),
-    (
-        "reserve_sends",
-        "lowered(cfg.global_per_minute, cfg.throttle)",
-        "cfg.global_per_minute",
-        of_throttle.test_reserve_keeps_the_lowered_caps,
-    ),
-    (
-        "reserve_sends",
-        "lowered(cfg.global_per_hour, cfg.throttle)",
-        "cfg.global_per_hour",
-        of_throttle.test_reserve_keeps_the_lowered_caps,
-    ),
-    (
-        "reserve_sends",
-        "WHEN 'user_spacing' THEN n.free_at",
-        "WHEN 'user_spacing' THEN u.start_at",
-        of_reserve.test_all_of_a_user_who_come_too_soon_are_told_the_same_moment,
-    ),
-    (
-        throttle.throttle,
-        'await connection.fetchval("SELECT pg_try_advisory_xact_lock(1463898733, 4)")',
-        "True",
-        of_throttle.test_only_one_worker_takes_the_step,
-    ),
-    (throttle.throttle, "greatest(throttled_at, n - $2::interval)", "n - $2::interval", LOWERED),
-    (throttle._attempts, "(outcome <> ALL ($3) OR", "($3::text[] IS NOT NULL OR", OWN_FAULT),
-    (throttle._attempts, "status <> 'PROCESSING'", "true", of_throttle.test_what_is_older_or_under_way_does_not_count),
     ("ring_after", "> 1000000000", "> 2147483647", of_caps.test_counts_of_years_do_not_overflow),
     (
         "reap_jobs",
