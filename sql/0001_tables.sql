@@ -210,6 +210,8 @@ CREATE TABLE warmup_jobs (
 CREATE INDEX warmup_jobs_received ON warmup_jobs (recipient_id);
 -- Narrow on purpose: only what is open. Finding work in flight must not scan the day.
 CREATE INDEX warmup_jobs_open ON warmup_jobs (mailbox_id) WHERE status IN ('PENDING', 'PROCESSING', 'UNKNOWN');
+-- What was reserved lately. Rows come in this order, so a summary of each few pages will do.
+CREATE INDEX warmup_jobs_picked ON warmup_jobs USING brin (picked_at) WITH (pages_per_range = 16, autosummarize = on);
 
 -- A warmup message found in its recipient's mailbox, and what is to be done with it. One row a message, for ever. A row
 -- that says MISSING is of a message that was looked for in vain: it has no place, and gives way to a find.
@@ -307,6 +309,9 @@ CREATE TABLE settings (
     mailbox_gap_seconds    double precision NOT NULL DEFAULT 120 CHECK (mailbox_gap_seconds >= 0),
     send_within_seconds    double precision NOT NULL DEFAULT 5 CHECK (send_within_seconds > 0),
     slack_seconds          double precision NOT NULL DEFAULT 5 CHECK (slack_seconds BETWEEN 0 AND 60),
+    throttle               double precision NOT NULL DEFAULT 1 CHECK (throttle > 0 AND throttle <= 1),  -- share of the global
+                                                           -- caps that is in force; see core/throttling.py
+    throttled_at           timestamptz NOT NULL DEFAULT '-infinity',  -- when that was last changed
     triggered_at           timestamptz NOT NULL DEFAULT '-infinity',  -- when all workers were last told to read everything anew
     changed_at             timestamptz NOT NULL DEFAULT now()
 );

@@ -1,7 +1,8 @@
 -- Reserve: the decision to send. One round trip a batch; each lock is a statement of its own, before what reads it.
 --
 -- Locks, always in this order: worker row, slot rows, day rows, pace rows, waiting jobs, the caps' advisory lock, proofs.
--- Time is read after the last lock and never goes back. 1463898733 is 'WARM' plus one, our advisory lock class: 1 caps.
+-- Time is read after the last lock and never goes back. 1463898733 is 'WARM' plus one, our advisory lock class: 1 caps,
+-- 4 the share of the global caps that is in force (store/throttle.py).
 
 -- A ring says how many grants there were up to and with each of the last buckets of time, the newest last: so what lies in
 -- a window is one subtraction. 122 seconds and 124 half minutes: a window of a minute, or an hour, 60 s slack, and one more.
@@ -34,8 +35,18 @@ CREATE FUNCTION ring_wait(ring integer[], steps bigint, span integer, n integer,
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN (SELECT coalesce(min(k), span) FROM generate_series(1, span - 1) AS k WHERE ring_used(ring, steps + k, span) + n < cap);
 
+-- A global cap as it is in force while so much of what is sent fails that it was lowered. Never more than the configured
+-- one, and never nothing: without a send nobody would learn that they succeed again.
+CREATE FUNCTION lowered(cap integer, throttle double precision) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN greatest(least(floor(cap * throttle)::integer, cap), 1);
+
 -- How much of a global cap this worker may take now: what is free, less what other live workers still have to claim of
--- their share, but never less than its own share. A share follows demand; what nobody claims is free.
+-- their share, but never less than its own share. What the live workers have taken within the window and what is free is
+-- dealt in proportion to what each wants: what it has taken, and what is due at it. So it does not matter who asks first,
+-- and all shares together are what there is. What nobody claims is free; who was not seen for a lease holds nothing.
+-- Demand is not told apart by plan: slots are dealt by a hash, so each worker has its part of each plan's mailboxes, and
+-- serves them in the order of need and priority.
 CREATE FUNCTION worker_room(p_worker uuid, p_demand integer, p_now timestamptz, now_s bigint, cap integer, used integer,
                             per_hour boolean, span integer) RETURNS bigint
     LANGUAGE plpgsql STABLE AS $$
@@ -46,21 +57,21 @@ DECLARE
     owed bigint;
 BEGIN
     SELECT coalesce(sum(w.demand), 0) INTO others FROM workers w
-        WHERE w.id <> p_worker AND w.stopped_at IS NULL AND w.seen_at > p_now - interval '1 minute';
-    IF others = 0 OR others + p_demand <= free THEN
+        WHERE w.id <> p_worker AND w.stopped_at IS NULL AND w.seen_at > p_now - w.lease;
+    IF others = 0 OR free = 0 OR others + p_demand <= free THEN
         RETURN free;  -- nobody has to be considered
     END IF;
-    SELECT coalesce(sum(least(s.demand, greatest(s.share - s.taken, 0))) FILTER (WHERE NOT s.me), 0),
-           max(s.share - s.taken) FILTER (WHERE s.me)
+    SELECT sum(greatest(s.part - s.taken, 0)) FILTER (WHERE NOT s.me), max(s.part - s.taken) FILTER (WHERE s.me)
     INTO owed, mine
-    FROM (SELECT l.me, l.demand, l.taken, cap * l.demand / greatest(sum(l.demand) OVER (), 1) AS share
+    FROM (SELECT l.me, l.taken, round((free + sum(l.taken) OVER ()) * (l.taken + l.demand)
+                                      / greatest(sum(l.taken + l.demand) OVER (), 1)) AS part
           FROM (SELECT w.id = p_worker AS me,
                        CASE WHEN w.id = p_worker THEN p_demand ELSE w.demand END::bigint AS demand,
                        coalesce(CASE WHEN per_hour
                            THEN ring_used(r.halves, now_s / 30 - r.head_s / 30, span)
-                           ELSE ring_used(r.seconds, now_s - r.head_s, span) END, 0) AS taken
+                           ELSE ring_used(r.seconds, now_s - r.head_s, span) END, 0)::bigint AS taken
                 FROM workers w LEFT JOIN cap_rings r ON r.scope = 'WORKER' AND r.ref = w.id
-                WHERE w.id = p_worker OR (w.stopped_at IS NULL AND w.demand > 0 AND w.seen_at > p_now - interval '1 minute')
+                WHERE w.id = p_worker OR (w.stopped_at IS NULL AND w.seen_at > p_now - w.lease)
                ) AS l) AS s;
     RETURN greatest(free - owed, least(free, mine), 0);
 END $$;
@@ -97,6 +108,7 @@ DECLARE
     room_s bigint;
     room_h bigint;
     answer jsonb;
+    got integer;  -- requests that were granted
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'reserve_sends needs READ COMMITTED: a snapshot older than its locks would count too little';
@@ -130,6 +142,8 @@ BEGIN
     SELECT * INTO ring FROM cap_rings WHERE scope = 'GLOBAL' AND ref = nobody;
     v_now := greatest(coalesce(p_now, clock_timestamp()), ring.head);
     SELECT * INTO cfg FROM settings;  -- limits and the stop switch as they are behind the lock
+    cfg.global_per_minute := lowered(cfg.global_per_minute, cfg.throttle);
+    cfg.global_per_hour := lowered(cfg.global_per_hour, cfg.throttle);
     soon := v_now + interval '1 second';
     slack := make_interval(secs => cfg.slack_seconds);
     span_s := 61 + ceil(cfg.slack_seconds);
@@ -243,8 +257,8 @@ BEGIN
         SELECT user_id, count(*)::integer AS n, max(start_at + make_interval(secs => user_gap)) AS free_at
         FROM granted GROUP BY 1
     ), users_then AS MATERIALIZED (
-        -- When a user's cap that is spent by now has room again.
-        SELECT u.user_id,
+        -- When a user's next send may start, and when a cap of theirs that is spent by now has room again.
+        SELECT u.user_id, coalesce(g.free_at, u.free_at) AS free_at,
                CASE WHEN u.used_s + k.n >= u.per_minute
                    THEN to_timestamp(now_s + ring_wait(u.seconds, u.steps_s, span_s, k.n, u.per_minute)) END AS minute_at,
                CASE WHEN u.used_h + k.n >= u.per_hour
@@ -281,13 +295,13 @@ BEGIN
             WHEN 'spacing' THEN CASE WHEN q.next_ok_at > v_now THEN q.next_ok_at
                 ELSE coalesce((SELECT o.then_ok_at FROM granted o WHERE o.mailbox_id = q.mailbox_id), soon) END
             WHEN 'fleet_stopped' THEN v_now + interval '30 seconds'
-            WHEN 'user_spacing' THEN u.start_at
+            WHEN 'user_spacing' THEN n.free_at  -- the same for all of the user: who goes first, their gate says
             WHEN 'user_minute' THEN coalesce(n.minute_at, soon)
             WHEN 'user_hour' THEN coalesce(n.hour_at, soon)
             WHEN 'global_minute' THEN coalesce(e.minute_at, soon)
             WHEN 'global_hour' THEN coalesce(e.hour_at, soon)
-        END)) END ORDER BY q.ord), '[]')
-    INTO answer
+        END)) END ORDER BY q.ord), '[]'), max(e.n)
+    INTO answer, got
     FROM judged q
     LEFT JOIN granted g USING (ord)
     LEFT JOIN user_judged u USING (ord)
@@ -307,7 +321,7 @@ BEGIN
         JOIN unnest(p_slots, p_epochs) AS e(slot, epoch) ON e.slot = mailbox_hash(a.mailbox_id) % fleet
         WHERE j.day = a.day AND j.id = a.id AND g.job ? 'token';
     END IF;
-    UPDATE workers SET batch_id = p_batch, batch_answer = answer, demand = p_demand, seen_at = greatest(seen_at, v_now)
+    UPDATE workers SET batch_id = p_batch, batch_answer = answer, demand = greatest(p_demand - got, 0), seen_at = greatest(seen_at, v_now)
         WHERE id = p_worker;
     RETURN answer;
 END $$;

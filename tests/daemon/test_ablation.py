@@ -15,6 +15,7 @@ from tests.daemon import test_logins as of_logins
 from tests.daemon import test_outcomes as of_outcomes
 from tests.daemon import test_recipients as of_recipients
 from tests.daemon import test_shares as of_shares
+from tests.daemon import test_throttling as of_throttling
 from tests.daemon import test_unknowns as of_unknowns
 from tests.daemon import test_visits as of_visits
 from tests.daemon.fleet import Fleet
@@ -172,6 +173,12 @@ LEASES: list[Deed] = [
         _of_fleet(of_shares.test_slot_with_a_send_under_way_is_handed_over_after_its_end),
     ),
     (FleetWatch.look, "self._leases.hasten()", "pass", JOINING),
+    (
+        FleetWatch.look,
+        "or view.throttle > seen.throttle",
+        "or False",
+        of_throttling.test_workers_that_wait_for_a_lowered_cap_hear_that_it_is_restored,
+    ),
     (
         Leases._renew,
         "await self.register()",

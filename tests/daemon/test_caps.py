@@ -24,6 +24,18 @@ async def test_users_cap_holds_up_without_a_storm_of_requests(rig: Rig, flaky: F
     assert (await rig.violations(user_per_hour=32, user_per_minute=5)).total == 0
 
 
+async def test_users_spacing_holds_up_without_a_storm_of_requests(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await rig.world.enrol(40, quota=10, end_hour=8, ramp_days=5)
+    rig.clock.advance_to(after(7))
+    limits = {"limits.user_per_hour": 1000, "limits.user_per_minute": 100, "spacing.same_user_min_seconds": 5}
+    async with rig.running(limits, db=flaky) as worker:
+        await rig.until(after(8.5))
+        denied = worker.metrics.registry.get_sample_value("warmup_cap_denials_total", {"cap": "user_spacing"}) or 0
+    assert sum(await rig.world.sent(boxes)) >= 0.95 * 400
+    assert denied > 0
+    assert flaky.calls["reserve_sends"] < 2.5 * 400
+
+
 async def test_one_users_cap_does_not_hold_up_another(rig: Rig) -> None:
     poor = await rig.world.user(per_hour=2, per_minute=1)
     held = await rig.world.enrol(6, poor, quota=8, end_hour=9)

@@ -221,19 +221,6 @@ SIGHT: list[tuple[str, str, Test]] = [
     ),
 ]
 OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
-    (
-        "worker_room",
-        "greatest(free - owed, least(free, mine), 0)",
-        "free",
-        of_caps.test_workers_share_a_binding_cap_by_demand,
-    ),
-    ("worker_room", "AND w.seen_at > p_now - interval '1 minute'", "", of_caps.test_dead_worker_holds_nothing),
-    (
-        "worker_room",
-        "least(s.demand, greatest(s.share - s.taken, 0))",
-        "s.share",
-        of_caps.test_share_is_no_more_than_its_worker_can_use,
-    ),
     ("ring_after", "> 1000000000", "> 2147483647", of_caps.test_counts_of_years_do_not_overflow),
     (
         "reap_jobs",

@@ -164,6 +164,24 @@ async def test_workers_share_a_binding_cap_by_demand(ground: Ground) -> None:
     assert len(granted(await ground.reserve(other, *wishes[1], demand=10))) == 5
 
 
+async def test_who_asks_again_takes_nothing_of_what_the_other_wants(ground: Ground) -> None:
+    one, other, wishes = await _two_workers(ground, demands=(30, 10))
+    assert len(granted(await ground.reserve(one, *wishes[0][:8], demand=30))) == 8
+    assert len(granted(await ground.reserve(one, *wishes[0][8:], demand=22, at=after(1)))) == 7
+    assert len(granted(await ground.reserve(other, *wishes[1], demand=10, at=after(2)))) == 5
+
+
+async def test_what_a_dead_worker_took_is_nobodys_share(ground: Ground) -> None:
+    one, other, wishes = await _two_workers(ground, demands=(0, 0))
+    assert len(granted(await ground.reserve(one, *wishes[0][:10], demand=10))) == 10
+    await slots.release_slots(ground.db, one.id, at=NOON)
+    heir = await ground.worker(only=[0])
+    for worker, demand in ((heir, 30), (other, 10)):
+        await slots.renew_slots(ground.db, worker.id, ttl=1e7, demand=demand, at=NOON)
+    assert len(granted(await ground.reserve(heir, *wishes[0][10:], demand=30, at=after(1)))) == 8
+    assert len(granted(await ground.reserve(other, *wishes[1], demand=10, at=after(1)))) == 2
+
+
 async def test_what_nobody_claims_is_free(ground: Ground) -> None:
     one, _, wishes = await _two_workers(ground, demands=(30, 0))
     assert len(granted(await ground.reserve(one, *wishes[0], demand=30))) == 20
@@ -184,7 +202,14 @@ async def test_share_is_no_more_than_its_worker_can_use(ground: Ground) -> None:
 
 async def test_dead_worker_holds_nothing(ground: Ground) -> None:
     one, _, wishes = await _two_workers(ground, demands=(30, 10))
-    assert len(granted(await ground.reserve(one, *wishes[0], demand=30, at=after(61)))) == 20
+    await ground.db.execute("UPDATE workers SET lease = interval '20 seconds'")
+    assert len(granted(await ground.reserve(one, *wishes[0], demand=30, at=after(20)))) == 20
+
+
+async def test_worker_that_lives_keeps_its_share_for_a_lease(ground: Ground) -> None:
+    one, _, wishes = await _two_workers(ground, demands=(30, 10))
+    await ground.db.execute("UPDATE workers SET lease = interval '20 seconds'")
+    assert len(granted(await ground.reserve(one, *wishes[0], demand=30, at=after(19)))) == 15
 
 
 async def test_stopped_worker_holds_nothing(ground: Ground) -> None:

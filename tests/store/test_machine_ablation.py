@@ -1,6 +1,7 @@
 """Ablation by the game of test_coordination_machine: each safeguard is taken out once, and some game must be lost."""
 
 import asyncio
+from typing import Any
 
 import asyncpg
 import pytest
@@ -15,7 +16,7 @@ OWNER = "AND s.epoch = h.epoch\n                    AND s.owner = p_worker"
 LOCK = "PERFORM pg_advisory_xact_lock(1463898733, 1);"
 COUNT = "SELECT * INTO ring FROM cap_rings WHERE"
 AT_ONCE = "SELECT r.* INTO ring FROM cap_rings r, (SELECT pg_advisory_xact_lock(1463898733, 1)) AS l WHERE"
-SAFEGUARDS = {
+SAFEGUARDS: dict[str, tuple[Any, ...]] = {  # a function of the database; what becomes what in it
     "epoch check in reserve": ("reserve_sends", (OWNER, "")),
     "lease in reserve": ("reserve_sends", ("AND s.lease_until > instant(p_now)", "")),
     "epoch check of sightings": ("hold_slot", ("s.epoch = p_epoch", "true")),

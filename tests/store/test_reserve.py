@@ -196,6 +196,13 @@ async def test_sends_of_one_user_start_one_after_the_other(ground: Ground) -> No
     assert later.not_before == 0
 
 
+async def test_all_of_a_user_who_come_too_soon_are_told_the_same_moment(ground: Ground) -> None:
+    boxes, worker = await ground.mailboxes(5), await ground.worker()
+    answers = await ground.reserve(worker, *(ask(m, boxes[m == boxes[0]], user_gap=4) for m in boxes))
+    denied = [answer for answer in answers if isinstance(answer, Denied)]
+    assert [(one.why, one.ask_again_at) for one in denied] == [("user_spacing", after(4))] * 4
+
+
 async def test_users_spacing_holds_from_batch_to_batch(ground: Ground) -> None:
     boxes, worker = await ground.mailboxes(3), await ground.worker()
     await ground.grant(worker, ask(boxes[0], boxes[1], user_gap=5))

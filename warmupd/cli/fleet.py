@@ -104,6 +104,7 @@ def _print(settings: "FleetSettings", workers: "list[WorkerRow]") -> None:
             ("Sending", "stopped; `warmupd fleet start` lets it go on" if settings.sending_stopped else "on"),
             ("Slots", f"{settings.slots_held} of {settings.slots} held by {count(len(workers), 'worker')}"),
             ("All", f"{limits['global_per_hour']:,} an hour, {limits['global_per_minute']:,} a minute"),
+            ("In force", _lowered(settings)),
             ("Each user", f"{limits['user_per_hour']:,} an hour, {limits['user_per_minute']:,} a minute"),
             ("Spacing", f"{limits['mailbox_gap_seconds']:g} s between sends of a mailbox"),
         ]
@@ -115,3 +116,11 @@ def _print(settings: "FleetSettings", workers: "list[WorkerRow]") -> None:
             [[w.name, w.holds, w.demand, f"{w.seen_seconds:.0f} s ago", w.http_address, w.version] for w in workers],
             right=["slots", "due"],
         )
+
+
+def _lowered(settings: "FleetSettings") -> str:
+    """What is left of the caps of all while too many sends fail; "" when they are in force as configured."""
+    if settings.throttle >= 1.0:
+        return ""
+    left = f"{settings.per_hour:,} an hour, {settings.per_minute:,} a minute ({settings.throttle:.0%})"
+    return f"{left}: {settings.throttle_reason}"

@@ -165,12 +165,20 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
         "Caps",
         f"{caps.get('global_hour', '0')} in the last hour, {caps.get('global_minute', '0')} in the last minute",
     )
+    yield "Lowered", _lowered(overview)
     for user in overview.users_near_cap:
         told = f"{user.used_hour:,} of {user.per_hour:,} an hour, {user.used_minute:,} of {user.per_minute:,} a minute"
         yield "Near its cap", f"{user.email}: {told}"
     held = f"{overview.slots_held} of {overview.slots} held by {count(len(overview.workers), 'worker')}"
     yield "Reports", _source(overview)
     yield "Slots", held if overview.workers else f"{held}; `warmupd run` starts one"
+
+
+def _lowered(overview: "Overview") -> str:
+    """Why the caps of all are less than configured."""
+    if overview.throttle >= 1.0:
+        return ""
+    return f"the caps of all, to {overview.throttle:.0%} of what is configured: {overview.throttle_reason}"
 
 
 def _lost_track(overview: "Overview") -> str:

@@ -84,6 +84,18 @@ class LimitsSection(Section):
         default_factory=lambda given: per_minute_of(given.get("user_per_hour", 300), at_least=USER_PER_MINUTE_LEAST),
         description="sends a minute; a fortieth of the hour, at least 5",
     )
+    lower_above: Share = Field(0.1, description="failure rate above which the global caps are lowered")
+    restore_below: Share = Field(0.05, description="failure rate below which they are restored")
+    lower_step: Number = Field(0.5, gt=0, le=0.9, description="share of them that each step takes away")
+    least_share: Number = Field(0.1, gt=0, le=1, description="share of them that is always left")
+    watch_minutes: Positive = Field(10, le=1440, description="minutes of attempts that are judged")
+    smallest_sample: Positive = Field(50, description="attempts below which nothing is lowered")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.restore_below > self.lower_above:
+            raise conflict(f"must be at most limits.lower_above ({self.lower_above:g})", "restore_below", "lower_above")
+        return self
 
     @staticmethod
     def per_minute_of(user_per_hour: int) -> int:

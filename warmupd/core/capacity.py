@@ -80,19 +80,22 @@ def tightest(demands: Iterable[Demand], per_second: float) -> tuple[int, int] | 
     return worst
 
 
-def global_shortfall(demands: Iterable[Demand], ceiling: Ceiling) -> Shortfall | None:
-    """When the fleet's caps cannot carry the day."""
+def global_shortfall(demands: Iterable[Demand], ceiling: Ceiling, *, lowered: bool = False) -> Shortfall | None:
+    """When the fleet's caps cannot carry the day. `lowered`: while too many sends fail less than configured."""
     short = tightest(demands, ceiling.per_second)
     if short is None:
         return None
     setting = f"limits.global_{ceiling.tighter}"
+    word = f"{setting}, lowered while too many sends fail," if lowered else setting
     return Shortfall(
         setting=setting,
         who="",
         needs=short[0],
         carries=short[1],
-        text=f"{setting} = {getattr(ceiling, ceiling.tighter):,} carries {short[1]:,} of {short[0]:,} sends",
-        remedy=f"raise {setting}, or lower the quotas",
+        text=f"{word} = {getattr(ceiling, ceiling.tighter):,} {short[1]:,} of {short[0]:,} sends",
+        remedy="mend what makes them fail; it is restored by itself"
+        if lowered
+        else f"raise {setting}, or lower the quotas",
     )
 
 

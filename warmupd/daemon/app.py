@@ -13,6 +13,7 @@ from warmupd.clock import Clock, VirtualClock
 from warmupd.config import Config
 from warmupd.core.job import JobStatus
 from warmupd.core.reply import Phase
+from warmupd.daemon import options
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.backlog import Backlog
 from warmupd.daemon.book import Book
@@ -27,7 +28,6 @@ from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.metrics import Metrics
-from warmupd.daemon.options import defaults_of, engagement_of, health_of, limits_of, pace_of, timeouts_of, visiting_of
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Courier, Sender
@@ -85,7 +85,7 @@ class Worker:
         self._hosts = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
         self._context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
         self.leases = self._build_leases()
-        book = Book(db, defaults_of(config), variance=config.quota.variance, rules=health_of(config))
+        book = Book(db, options.defaults_of(config), variance=config.quota.variance, rules=options.health_of(config))
         holds = Holds(clock)
         aftermath = Aftermath(self._ground, book, holds, worker_id=self.leases.worker_id)
         self.smtp = courier or self._build_smtp()
@@ -102,7 +102,7 @@ class Worker:
         A part that fails ends the worker, after the same orderly stop; its error is raised.
         """
         await make_partitions(self._ground.db, self.clock.now().date())
-        await slots.post_limits(self._ground.db, limits_of(self.config, self.clock))
+        await slots.post_limits(self._ground.db, options.limits_of(self.config, self.clock))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.smtp.close)
             await self.leases.start()
@@ -177,7 +177,7 @@ class Worker:
             name=f"{socket.gethostname()}:{os.getpid()}",
             ttl=worker.lease_seconds * self.clock.speed,
             only=None if worker.id == "auto" else int(worker.id),
-            limits=limits_of(self.config, self.clock),
+            limits=options.limits_of(self.config, self.clock),
             version=__version__,
             demand=self._demand,
         )
@@ -186,7 +186,7 @@ class Worker:
         return SmtpSender(
             context=self._context,
             policy=self._hosts,
-            timeouts=timeouts_of(self.config),
+            timeouts=options.timeouts_of(self.config),
             source_address=self.config.sending.source_address,
             observe=self._observe_phase,
         )
@@ -199,7 +199,7 @@ class Worker:
             checkup=Checkup(self._ground, book),
             holds=holds,
             library=self._library,
-            pace=pace_of(self.config),
+            pace=options.pace_of(self.config),
         )
         sender = Sender(
             self._ground,
@@ -226,7 +226,7 @@ class Worker:
         )
 
     def _build_engager(self, book: Book, aftermath: Aftermath) -> Engager:
-        policy = engagement_of(self.config)
+        policy = options.engagement_of(self.config)
         return Engager(
             self._ground,
             leases=self.leases,
@@ -241,7 +241,7 @@ class Worker:
             aftermath=aftermath,
             vault=self._vault,
             message_key=self._message_key,
-            visiting=visiting_of(self.config, self._hosts, self._context),
+            visiting=options.visiting_of(self.config, self._hosts, self._context),
         )
 
     def _build_housekeeping(self) -> Housekeeping:
@@ -250,7 +250,8 @@ class Worker:
             leases=self.leases,
             shard=self.shard,
             resync=self.config.housekeeping.resync_minutes * 60.0,
-            conversation=timeouts_of(self.config).total,
+            conversation=options.timeouts_of(self.config).total,
+            throttling=options.throttling_of(self.config),
         )
 
     # -- what the parts tell each other -------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ class Denials:
             await self._other_recipient(denied, now)
         elif why == "spared":
             self._put_off(denied, again, now)
-        else:  # spacing, user_spacing, resting, scheduled, window, not_owner: a matter of time
+        else:  # spacing, resting, scheduled, window, not_owner: a matter of time
             # A rest that outlasts the day must not keep the next one from being opened.
             self._schedule.push(mailbox.id, min(again, self._schedule.book.next_opening(mailbox, now)))
 

@@ -64,6 +64,12 @@ class Events:
     def denied(self, why: str) -> None:
         self.metrics.cap_denials.labels(cap=why).inc()
 
+    def throttled(self, *, was: float, share: float, reason: str) -> None:
+        if share < was:
+            self._log.warning("fleet.throttled", was=round(was, 4), share=round(share, 4), reason=reason)
+        else:
+            self._log.info("fleet.restored", was=round(was, 4), share=round(share, 4), reason=reason)
+
     def sent(self, *, kind: str, job: int, seconds: float) -> None:
         self.metrics.emails_sent.labels(kind=kind).inc()
         self._log.info("send.sent", kind=kind, job=job, seconds=round(seconds, 3))

@@ -9,7 +9,7 @@ from warmupd.core.gate import Gates
 from warmupd.core.mailbox import Mailbox
 
 GLOBAL_CAPS = frozenset({"global_minute", "global_hour", "fleet_stopped"})
-USER_CAPS = frozenset({"user_minute", "user_hour"})
+USER_CAPS = frozenset({"user_minute", "user_hour", "user_spacing"})
 HOST_WAITS = (60.0, 300.0, 900.0, 1800.0)  # seconds that a mail server is left alone, time after time
 HOST_FAILURES = 3  # connection failures in a row before a server is left alone
 

@@ -4,12 +4,13 @@ import datetime as dt
 from collections import Counter
 
 from warmupd.core.pacing import elapsed
+from warmupd.core.throttling import ThrottleRules
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.hints import Hints
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
-from warmupd.store import directories, fleet, jobs, mailboxes, partitions, states, unknowns
+from warmupd.store import directories, fleet, jobs, mailboxes, partitions, states, throttle, unknowns
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
@@ -20,10 +21,20 @@ MARGIN = 60.0  # real seconds beyond the longest conversation until a send witho
 class Housekeeping:
     """One round a minute; every round is safe to repeat, and safe beside another worker's."""
 
-    def __init__(self, ground: Ground, *, leases: Leases, shard: Shard, resync: float, conversation: float) -> None:
+    def __init__(
+        self,
+        ground: Ground,
+        *,
+        leases: Leases,
+        shard: Shard,
+        resync: float,
+        conversation: float,
+        throttling: ThrottleRules,
+    ) -> None:
         """`resync` is how many seconds may pass until everything is read anew from the rows, `conversation` how many
         real seconds a send may last.
         """
+        self.throttling = throttling
         self._db = ground.db
         self._clock = ground.clock
         self._events = ground.events
@@ -55,6 +66,7 @@ class Housekeeping:
         await jobs.expire(self._db, at=at)
         await jobs.give_up_unknown(self._db, at=at)
         await fleet.drop_dead(self._db, at=at)
+        await self._throttle(at)
         if back := await states.end_suspensions(self._db, at=now):
             self._shard.knock(changed=back)
         if self._clock.boottime() - self._resynced_at >= self._resync:
@@ -98,6 +110,12 @@ class Housekeeping:
             return
         await directories.drop_directories(self._db, today - dt.timedelta(days=3))
         self._partitioned_for = today
+
+    async def _throttle(self, at: dt.datetime | None) -> None:
+        """While too many sends fail, the whole fleet sends less."""
+        if change := await throttle.throttle(self._db, self.throttling, at=at):
+            self._events.throttled(was=change.was, share=change.became, reason=change.reason)
+        self._events.metrics.cap_throttle.set(await throttle.share_in_force(self._db))
 
     async def _gauge_unknowns(self, now: dt.datetime) -> None:
         ours = await unknowns.open_unknowns(self._db, at=now, slots=list(self._leases.held))

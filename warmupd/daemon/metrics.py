@@ -57,6 +57,10 @@ class Metrics:
         )
         self.expected_sends = Gauge("warmup_expected_sends_total", "What the day rows asked for by now.", registry=r)
         self.cap_denials = Counter("warmup_cap_denials", "Requests that reserve denied.", ["cap"], registry=r)
+        self.cap_throttle = Gauge(
+            "warmup_cap_throttle_ratio", "Share of the configured global caps that is in force.", registry=r
+        )
+        self.cap_throttle.set(1.0)
         self.placements = Counter(
             "warmup_placement", "Messages found, by place.", ["placement", "provider"], registry=r
         )

@@ -1,5 +1,6 @@
 """From the configuration to the options of the parts: the one place where both vocabularies meet."""
 
+import datetime as dt
 from ssl import SSLContext
 
 from warmupd.clock import Clock
@@ -8,6 +9,7 @@ from warmupd.core.engagement import EngagementPolicy
 from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import Defaults, Hours, Ramp
 from warmupd.core.pacing import Spacing
+from warmupd.core.throttling import ThrottleRules
 from warmupd.daemon.engager import Visiting
 from warmupd.daemon.pace import Pace
 from warmupd.mail.hosts import HostPolicy
@@ -61,6 +63,19 @@ def limits_of(config: Config, clock: Clock) -> dict[str, float]:
         "send_within_seconds": SEND_WITHIN * clock.speed,
         "slack_seconds": SLACK,
     }
+
+
+def throttling_of(config: Config) -> ThrottleRules:
+    """When the global caps are lowered and restored."""
+    limits = config.limits
+    return ThrottleRules(
+        lower_above=limits.lower_above,
+        restore_below=limits.restore_below,
+        lower_step=limits.lower_step,
+        least_share=limits.least_share,
+        smallest_sample=limits.smallest_sample,
+        watch=dt.timedelta(minutes=limits.watch_minutes),
+    )
 
 
 def pace_of(config: Config) -> Pace:

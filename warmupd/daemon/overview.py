@@ -52,6 +52,8 @@ class Overview:
     condition: Condition
     reasons: Sequence[str]
     sending_stopped: bool
+    throttle: float  # share of the global caps that is in force: less than 1 while too many sends fail
+    throttle_reason: str  # why it is less than 1
     today: Today
     mailboxes: Mapping[str, int]  # by state
     health: Mapping[str, int]  # by band
@@ -88,6 +90,8 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
         condition=condition,
         reasons=reasons,
         sending_stopped=settings.sending_stopped,
+        throttle=settings.throttle,
+        throttle_reason=settings.throttle_reason if settings.throttle < 1 else "",
         today=_today(snapshot, jobs, facts),
         mailboxes=states,
         health=await reports.health_counts(db),

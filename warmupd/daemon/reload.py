@@ -18,6 +18,7 @@ from warmupd.daemon.options import (
     health_of,
     limits_of,
     pace_of,
+    throttling_of,
     timeouts_of,
     visiting_of,
 )
@@ -94,6 +95,7 @@ def _change_sends(worker: Worker, new: Config) -> None:
     timeouts = timeouts_of(new)
     if isinstance(worker.smtp, SmtpSender):
         worker.smtp._manner = replace(worker.smtp._manner, timeouts=timeouts, source_address=new.sending.source_address)
+    worker.housekeeping.throttling = throttling_of(new)
     worker.housekeeping._grace = (timeouts.total + MARGIN) * worker.clock.speed  # else what is slow is taken for lost
 
 

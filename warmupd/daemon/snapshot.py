@@ -108,9 +108,9 @@ def shortfalls(snapshot: Snapshot, *, max_concurrent: int) -> list[Shortfall]:
 
 def rate_shortfalls(snapshot: Snapshot, *, max_concurrent: int) -> list[Shortfall]:
     """Those of them that are of a rate: the caps of the fleet and of the mailboxes' users, and concurrency."""
-    demands, limits = snapshot.demands, snapshot.settings.limits
-    everybody = Ceiling(per_hour=int(limits["global_per_hour"]), per_minute=int(limits["global_per_minute"]))
-    found = [global_shortfall(demands, everybody)]
+    demands, settings = snapshot.demands, snapshot.settings
+    everybody = Ceiling(per_hour=settings.per_hour, per_minute=settings.per_minute)
+    found = [global_shortfall(demands, everybody, lowered=settings.throttle < 1.0)]
     if snapshot.workers:
         found.append(
             concurrency_shortfall(

@@ -44,7 +44,11 @@ class FleetSettings:
     slots: int
     slots_held: int
     sending_stopped: bool
-    limits: Mapping[str, float]
+    limits: Mapping[str, float]  # as configured
+    per_hour: int  # of all, as it is in force
+    per_minute: int
+    throttle: float = 1.0  # share of the global caps that is in force: less than 1 while too many sends fail
+    throttle_reason: str = ""  # why it was last changed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,10 +167,15 @@ async def live_workers(db: Database, *, at: dt.datetime) -> list[WorkerRow]:
 
 
 async def fleet_settings(db: Database, *, at: dt.datetime) -> FleetSettings:
-    """Limits, spacing and the stop switch as every reserve reads them."""
+    """Limits, spacing and the stop switch as every reserve reads them, and why the global caps are lowered if so."""
     (row,) = await db.fetch(
-        "SELECT c.*, (SELECT count(*) FROM slots s WHERE s.worker_count = c.worker_count AND s.lease_until > $1)"
-        " AS held FROM settings c",
+        """
+        SELECT c.*, lowered(global_per_hour, throttle) AS per_hour, lowered(global_per_minute, throttle) AS per_minute,
+               (SELECT count(*) FROM slots s WHERE s.worker_count = c.worker_count AND s.lease_until > $1) AS held,
+               coalesce((SELECT s.reason FROM state_changes s WHERE s.subject = 'fleet' AND s.subject_id = 'throttle'
+                         ORDER BY s.at DESC, s.id DESC LIMIT 1), '') AS throttle_reason
+        FROM settings c
+        """,
         at,
     )
     names = ("global_per_hour", "global_per_minute", "user_per_hour", "user_per_minute")
@@ -175,7 +184,11 @@ async def fleet_settings(db: Database, *, at: dt.datetime) -> FleetSettings:
         slots=row["worker_count"],
         slots_held=row["held"],
         sending_stopped=row["sending_stopped"],
+        per_hour=row["per_hour"],
+        per_minute=row["per_minute"],
         limits={name: row[name] for name in (*names, *more)},
+        throttle=row["throttle"],
+        throttle_reason=row["throttle_reason"],
     )
 
 
@@ -193,9 +206,9 @@ _RINGS = """
     LATERAL (SELECT t.now_s, t.now_s - c.head_s AS steps_s, t.now_s / 30 - c.head_s / 30 AS steps_h,
                     61 + ceil(s.slack_seconds)::integer AS span_s,
                     1 + ceil((3600 + s.slack_seconds) / 30)::integer AS span_h) AS w,
-    LATERAL (SELECT CASE WHEN c.scope = 'GLOBAL' THEN s.global_per_minute
+    LATERAL (SELECT CASE WHEN c.scope = 'GLOBAL' THEN lowered(s.global_per_minute, s.throttle)
                          ELSE coalesce(p.per_minute, s.user_per_minute) END AS per_minute,
-                    CASE WHEN c.scope = 'GLOBAL' THEN s.global_per_hour
+                    CASE WHEN c.scope = 'GLOBAL' THEN lowered(s.global_per_hour, s.throttle)
                          ELSE coalesce(p.per_hour, s.user_per_hour) END AS per_hour) AS l
 """
 

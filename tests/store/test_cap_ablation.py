@@ -1,0 +1,73 @@
+"""Ablation: what shares a cap, lowers it and keeps a user's pace is taken out once each, and its test must fail."""
+
+from functools import partial
+
+import pytest
+
+from tests.store import test_caps as of_caps
+from tests.store import test_fair_caps as of_fair_caps
+from tests.store import test_reserve as of_reserve
+from tests.store import test_throttle as of_throttle
+from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
+from tests.store.test_ablation import Ablation, miss
+from warmupd.store import throttle
+
+pytestmark = pytest.mark.ablation
+
+LOWERED = partial(of_throttle.test_failures_lower_the_share_once_and_say_why, status="FAILED", outcome="refused")
+OWN_FAULT = partial(of_throttle.test_own_faults_do_not_count, outcome="database")
+CAPS = [
+    (
+        "worker_room",
+        "greatest(free - owed, least(free, mine), 0)",
+        "free",
+        of_caps.test_workers_share_a_binding_cap_by_demand,
+    ),
+    ("worker_room", "AND w.seen_at > p_now - w.lease", "", of_caps.test_dead_worker_holds_nothing),
+    (
+        "worker_room",
+        "l.taken + l.demand",
+        "l.demand",
+        of_caps.test_who_asks_again_takes_nothing_of_what_the_other_wants,
+    ),
+    (
+        "worker_room",
+        "greatest(free - owed, least(free, mine), 0)",
+        "free",
+        partial(of_fair_caps.test_cap_holds_is_used_and_is_shared_by_demand, number=2),
+    ),
+    ("worker_room", "(free + sum(l.taken) OVER ())", "cap", of_caps.test_what_a_dead_worker_took_is_nobodys_share),
+    ("reserve_sends", "p_demand - got", "p_demand", of_caps.test_workers_share_a_binding_cap_by_demand),
+    (
+        "reserve_sends",
+        "lowered(cfg.global_per_minute, cfg.throttle)",
+        "cfg.global_per_minute",
+        of_throttle.test_reserve_keeps_the_lowered_caps,
+    ),
+    (
+        "reserve_sends",
+        "lowered(cfg.global_per_hour, cfg.throttle)",
+        "cfg.global_per_hour",
+        of_throttle.test_reserve_keeps_the_lowered_caps,
+    ),
+    (
+        "reserve_sends",
+        "WHEN 'user_spacing' THEN n.free_at",
+        "WHEN 'user_spacing' THEN u.start_at",
+        of_reserve.test_all_of_a_user_who_come_too_soon_are_told_the_same_moment,
+    ),
+    (
+        throttle.throttle,
+        'await connection.fetchval("SELECT pg_try_advisory_xact_lock(1463898733, 4)")',
+        "True",
+        of_throttle.test_only_one_worker_takes_the_step,
+    ),
+    (throttle.throttle, "greatest(throttled_at, n - $2::interval)", "n - $2::interval", LOWERED),
+    (throttle._attempts, "(outcome <> ALL ($3) OR", "($3::text[] IS NOT NULL OR", OWN_FAULT),
+    (throttle._attempts, "status <> 'PROCESSING'", "true", of_throttle.test_what_is_older_or_under_way_does_not_count),
+]
+
+
+@pytest.mark.parametrize("ablation", [Ablation(*case) for case in CAPS], ids=str)
+async def test_safeguard_is_missed(ground: Ground, monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -> None:
+    await miss(ground, monkeypatch, ablation)
