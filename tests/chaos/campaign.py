@@ -1,6 +1,6 @@
 """`make chaos`: seeded runs of several workers against a mail server and a Postgres that a killer makes fail.
 
-A line a run and a summary; ends 1 when any run broke a promise. What a run that did left lies in a folder that is named.
+A line a run and a summary; ends 1 when any run broke a promise. What such a run left lies in a folder that is named.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from tests.chaos.world import ChaosWorld, make_template
 from tests.ha.servers import Pair, Server
 from warmupd.mail.message_id import MessageKey
 
-SHORT, LONG = 5.0, 60.0  # real seconds of faults
+SHORT, LONG = 5.0, 60.0  # seconds of faults
 REST_WITHIN = 120.0
 
 
@@ -112,6 +112,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", type=int, help="how many (20; 3 with --long)")
     parser.add_argument("--seed", type=int, default=1, help="of the first run; each further one has the next")
     parser.add_argument("--seconds", type=float, help="of faults, in each run (5; 60 with --long)")
+    parser.add_argument("--pace", type=float, default=1.0, help="2 on a machine that is half as fast, or busy")
     parser.add_argument("--long", action="store_true", help="with a failover of Postgres in each run")
     parser.add_argument("--without", choices=SAFEGUARDS, default="", help="take a safeguard out: runs must miss it")
     parser.add_argument("--keep", type=Path, help="folder for what runs leave, good ones too")
@@ -130,11 +131,11 @@ async def _main(options: argparse.Namespace) -> int:
     if options.long:
         for seed in seeds:
             async with campaign(folder, failover=True, **ways) as ground:
-                verdicts.append(await _tell(ground, draw(seed, options.seconds, failover=True)))
+                verdicts.append(await _tell(ground, draw(seed, options.seconds, pace=options.pace, failover=True)))
     else:
         async with campaign(folder, **ways) as ground:
             for seed in seeds:
-                verdicts.append(await _tell(ground, draw(seed, options.seconds)))  # noqa: PERF401  one after the other
+                verdicts.append(await _tell(ground, draw(seed, options.seconds, pace=options.pace)))  # noqa: PERF401  one after the other
     print(f"{summary(verdicts)}\n{time.monotonic() - began:.0f} s")
     if any(verdict.violations for verdict in verdicts):
         print(f"what the bad runs left: {folder}")

@@ -1,4 +1,4 @@
-"""The time of a campaign: one for all processes and for the database, faster than the machine's, and clocks that err."""
+"""The time of a campaign: one for all processes and the database, faster than the machine's, and clocks that err."""
 
 import datetime as dt
 import time
@@ -12,7 +12,8 @@ _CLOCK = """
     CREATE TABLE fleet_time (start timestamptz, epoch double precision, speed double precision);
     CREATE FUNCTION fleet_clock() RETURNS timestamptz LANGUAGE plpgsql VOLATILE AS $$
     BEGIN
-        RETURN (SELECT start + (extract(epoch FROM clock_timestamp()) - epoch) * speed * interval '1 second' FROM fleet_time);
+        RETURN (SELECT start + (extract(epoch FROM clock_timestamp()) - epoch) * speed * interval '1 second'
+                FROM fleet_time);
     END $$;
 """
 _ASKING = """

@@ -24,6 +24,7 @@ from warmupd.store.shortfall import count_unknowns
 LATE = 0.25  # real seconds that a line may take to the mail server, and be read there, when the machine is idle
 AFTER_KILL = 5.0  # real seconds beyond the lease
 AFTER_STOP = 2.0
+ENOUGH = 10  # messages, for a run to say something
 # A mailbox's epochs, whatever slot it is in: a resize of the fleet moves it.
 EPOCHS = """
     SELECT id FROM (SELECT id, epoch < max(epoch) OVER (PARTITION BY mailbox_id ORDER BY picked_at
@@ -113,7 +114,7 @@ async def _promises(db: Database, given: Evidence, ledger: Sequence[LedgerEntry]
         global_per_hour=limits["limits.global_per_hour"],
         user_per_minute=limits["limits.user_per_minute"],
         user_per_hour=limits["limits.user_per_hour"],
-        slack=dt.timedelta(seconds=SEND_WITHIN * speed),
+        slack=dt.timedelta(seconds=SEND_WITHIN),
         early=dt.timedelta(seconds=0.02 * speed),
         late=dt.timedelta(seconds=(LATE + given.lag) * speed),
     )
@@ -154,7 +155,7 @@ async def _woken(db: Database, given: Evidence) -> int:
     count = 0
     for hand in given.hands:
         for since, until in hand.frozen:
-            if until - since > given.scenario.lease:
+            if until - since > hand.spec.lease:
                 rows = await db.fetch(
                     "SELECT day, id FROM warmup_jobs WHERE worker_id LIKE $1 AND picked_at < $2",
                     f"%:{hand.pid}",
@@ -172,7 +173,11 @@ def _slow(given: Evidence) -> Counter[str]:
     """Take-overs that nothing else disturbed, and that took longer than is promised on an idle machine."""
     found: Counter[str] = Counter()
     for one in given.takeovers:
-        most = given.scenario.lease + AFTER_KILL if one.kind == "kill" else AFTER_STOP + 4 * given.lag
+        most = (
+            given.scenario.lease * given.scenario.pace + AFTER_KILL
+            if one.kind == "kill"
+            else AFTER_STOP + 4 * given.lag
+        )
         if not one.disturbed and one.seconds > most:
             found[f"taken over late after {one.kind}"] += 1
     return found
@@ -186,14 +191,17 @@ def summary(verdicts: Sequence[Verdict]) -> str:
         faults.update(verdict.faults)
         wrong.update(verdict.violations)
     lines = [
-        f"{len(verdicts)} runs, {sum(v.sends for v in verdicts)} messages taken,"
-        f" {sum(v.unknowns for v in verdicts)} outcomes lost, {sum(v.resolved for v in verdicts)} of them found",
+        f"{len(verdicts)} runs ({sum(v.sends < ENOUGH for v in verdicts)} of them with hardly a message)",
+        f"{sum(v.sends for v in verdicts)} messages taken",
+        f"{sum(v.unknowns for v in verdicts)} outcomes lost, {sum(v.resolved for v in verdicts)} of them found",
         "faults: " + ", ".join(f"{kind} {n}" for kind, n in sorted(faults.items())),
     ]
     for kind in ("kill", "stop"):
         took = [one.seconds for v in verdicts for one in v.takeovers if one.kind == kind and not one.disturbed]
         if took:
-            lines.append(f"taken over after {kind}: {len(took)} times, median {median(took):.2f} s, worst {max(took):.2f} s")
+            lines.append(
+                f"taken over after {kind}: {len(took)} times, median {median(took):.2f} s, worst {max(took):.2f} s"
+            )
     lines.append(f"violations: {', '.join(f'{n} {kind}' for kind, n in sorted(wrong.items())) or 'none'}")
     if bad := [str(verdict.seed) for verdict in verdicts if verdict.violations]:
         lines.append(f"seeds with violations: {' '.join(bad)}")

@@ -19,6 +19,7 @@ from warmupd.store import fleet
 
 MOST_WORKERS = 5
 POLL = 0.05
+START_WITHIN, STOP_WITHIN = 20.0, 12.0
 AGAIN = 0.4  # real seconds after which a worker that ended is started again
 
 
@@ -41,6 +42,11 @@ class Hand:
     def pid(self) -> int:
         assert self.process.pid is not None
         return self.process.pid
+
+    @property
+    def said(self) -> str:
+        """Its log."""
+        return self.spec.log.read_text() if self.spec.log.exists() else ""
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -77,11 +83,13 @@ class Killer:
         self._began = time.monotonic()
         for worker_id in scenario.ids:
             self._start(worker_id)
+        await self._all_started()
+        self._began = time.monotonic()
         keeping = asyncio.create_task(self._keep_up())
         for fault in scenario.faults:
-            await asyncio.sleep(self._began + fault.at - time.monotonic())
+            await self._until(fault.at)
             self._begin(fault)
-        await asyncio.sleep(self._began + scenario.seconds - time.monotonic())
+        await self._until(scenario.seconds)
         while self._deeds:
             await asyncio.gather(*self._deeds)
         keeping.cancel()
@@ -93,9 +101,7 @@ class Killer:
             if hand.alive:
                 hand.ended_by = hand.ended_by or "end"
                 hand.signal(signal.SIGKILL if self._world.scenario.killed_at_last else signal.SIGTERM)
-        deadline = time.monotonic() + 12
-        while any(hand.alive for hand in self.hands) and time.monotonic() < deadline:
-            await asyncio.sleep(POLL)
+        await _until(lambda: not any(hand.alive for hand in self.hands), within=STOP_WITHIN)
         late = [f"worker {hand.pid} did not stop" for hand in self.hands if hand.alive]
         self.kill_all()
         return late
@@ -105,7 +111,7 @@ class Killer:
         return [
             f"worker {hand.spec.log.stem} ended by itself"
             for hand in self.hands
-            if not hand.ended_by and hand.process.exitcode is not None and "worker.started" in hand.spec.log.read_text()
+            if not hand.ended_by and hand.process.exitcode is not None and "worker.started" in hand.said
         ]
 
     def kill_all(self) -> None:
@@ -123,6 +129,9 @@ class Killer:
         self.hands.append(hand)
         return hand
 
+    async def _all_started(self) -> None:
+        await _until(lambda: all("worker.started" in hand.said for hand in self.hands), within=START_WITHIN)
+
     async def _keep_up(self) -> None:
         """Start again what ended, as a service manager does."""
         replaced: set[int] = set()
@@ -135,7 +144,7 @@ class Killer:
 
     async def _start_later(self, worker_id: str) -> None:
         await asyncio.sleep(AGAIN)
-        if time.monotonic() - self._began < self._world.scenario.seconds - 0.2:
+        if not self._is_over:
             self._start(worker_id)
 
     def _pick(self, fault: Fault) -> Hand | None:
@@ -178,7 +187,7 @@ class Killer:
 
     async def _freeze(self, fault: Fault) -> None:
         if hand := self._pick(fault):
-            lease = self._world.scenario.lease
+            lease = hand.spec.lease
             long = lease * (1.3 + fault.amount) if fault.kind == "freeze" else lease * fault.amount * 0.8
             hand.frozen.append((_boottime(), float("inf")))
             hand.signal(signal.SIGSTOP)
@@ -195,7 +204,7 @@ class Killer:
         alive = [hand for hand in self.hands if hand.alive]
         if alive and len(alive) < MOST_WORKERS:
             double = self._start(alive[int(fault.whom * len(alive))].id)
-            await asyncio.sleep(fault.amount * 3)
+            await self._wait(fault.amount * 3)
             double.ended_by = "spare"
             double.signal(signal.SIGKILL if fault.amount > 0.5 else signal.SIGTERM)
 
@@ -212,7 +221,7 @@ class Killer:
                     " WHERE datname = current_database() AND application_name <> 'chaos' AND random() < 0.7"
                 )
             )
-            await asyncio.sleep(0.1)
+            await self._wait(0.1)
 
     async def _restart(self, fault: Fault) -> None:
         server = self._world.server
@@ -220,7 +229,7 @@ class Killer:
             return
         self._down = True
         await asyncio.to_thread(server.kill if fault.amount > 0.7 else server.stop)
-        await asyncio.sleep(fault.amount * 0.8)
+        await self._wait(fault.amount * 0.8)
         await server.start()
         self._down = False
 
@@ -231,7 +240,7 @@ class Killer:
             pair.primary.freeze()
         else:
             await asyncio.to_thread(pair.primary.kill)
-        await asyncio.sleep(fault.amount)
+        await self._wait(fault.amount)
         await pair.promote()
 
     # -- what comes of it -----------------------------------------------------------------------------------------
@@ -252,8 +261,20 @@ class Killer:
                 took = Takeover(kind=hand.ended_by, seconds=time.monotonic() - since, disturbed=disturbed)
                 self.takeovers.append(took)
                 return
-            if time.monotonic() - self._began > self._world.scenario.seconds:
+            if self._is_over:
                 return
+
+    @property
+    def _is_over(self) -> bool:
+        scenario = self._world.scenario
+        return time.monotonic() > self._began + scenario.seconds * scenario.pace
+
+    async def _until(self, second: float) -> None:
+        """Until so many of the scenario's seconds have passed."""
+        await asyncio.sleep(self._began + second * self._world.scenario.pace - time.monotonic())
+
+    async def _wait(self, seconds: float) -> None:
+        await asyncio.sleep(seconds * self._world.scenario.pace)
 
     def _others_were_disturbed(self, since: float) -> bool:
         return any(_is_frozen(hand) for hand in self.hands) or any(
@@ -274,6 +295,13 @@ class Killer:
                 await asyncio.sleep(0.1)
             else:
                 return
+
+
+async def _until(condition: Callable[[], bool], *, within: float) -> None:
+    for _ in range(int(within / POLL)):
+        if condition():
+            return
+        await asyncio.sleep(POLL)
 
 
 def _is_frozen(hand: Hand) -> bool:

@@ -4,6 +4,7 @@ import asyncio
 import ctypes
 import json
 import multiprocessing
+import os
 import signal
 import time
 from collections.abc import Mapping
@@ -79,6 +80,7 @@ def serve(pipe: Any, folder: Path, accounts: Mapping[str, str], seed: int) -> No
     """The process: until its pipe is closed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.dup2(os.open(folder / "log", os.O_WRONLY | os.O_CREAT, 0o600), 2)  # clients that are killed are no news
     _Slow.seed = seed
     smtpserver._Hooks = _Slow  # type: ignore[misc]
     with asyncio.Runner(loop_factory=loop_factory()) as runner:

@@ -2,12 +2,12 @@
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
-SPEED = 60.0  # a minute of the fleet is a second of the machine
+SPEED = 60.0  # a minute of the fleet is a second of the machine, unless that is slow
 DAY = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)  # a Monday, long past: mailboxes are searched by the dates of the machine
-BEGIN = 0.8  # real seconds until the first fault
+BEGIN = 0.5  # seconds until the first fault
 USERS = 3
 MAILBOXES = 24
 
@@ -23,7 +23,7 @@ EDGES = {  # minutes after twelve at which the run begins, the hours of the wind
 
 @dataclass(frozen=True, kw_only=True)
 class Fault:
-    """`at` real seconds after the beginning. `whom` picks a worker, `amount` says how long or how much, from 0 to 1."""
+    """`at` seconds after the beginning. `whom` picks a worker, `amount` says how long or how much, from 0 to 1."""
 
     at: float
     kind: str
@@ -33,14 +33,15 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
-    """A run before it begins."""
+    """A run before it begins. Seconds are those of a machine at `pace` 1; at 2 everything takes twice as long."""
 
     seed: int
-    seconds: float  # real ones, of faults
+    seconds: float  # of faults
+    pace: float
     fleet: str  # auto, numbers, mixed
     ids: tuple[str, ...]  # of the workers that it begins with
     slots: int
-    lease: float  # real seconds
+    lease: float
     start: dt.datetime
     edge: str
     hours: tuple[int, int]
@@ -49,8 +50,12 @@ class Scenario:
     limits: Mapping[str, int]
     faults: tuple[Fault, ...]
     killed_at_last: bool  # else stopped in order
-    failover: bool = False
-    skews: tuple[float, ...] = field(default=())  # seconds, for one worker after the other
+    failover: bool
+    skews: tuple[float, ...]  # seconds of the fleet, for one worker after the other
+
+    @property
+    def speed(self) -> float:
+        return SPEED / self.pace
 
     @property
     def kinds(self) -> dict[str, int]:
@@ -59,7 +64,7 @@ class Scenario:
         return {kind: kinds.count(kind) for kind in sorted(set(kinds))}
 
 
-def draw(seed: int, seconds: float, *, failover: bool = False) -> Scenario:
+def draw(seed: int, seconds: float, *, pace: float = 1.0, failover: bool = False) -> Scenario:
     """The same for the same seed and length, on every machine."""
     rng = Random(f"chaos {seed}")
     fleet = rng.choice(("auto", "auto", "numbers", "mixed"))
@@ -69,6 +74,7 @@ def draw(seed: int, seconds: float, *, failover: bool = False) -> Scenario:
     return Scenario(
         seed=seed,
         seconds=seconds,
+        pace=pace,
         fleet=fleet,
         ids=_ids(fleet, number),
         slots={"auto": rng.choice((8, 64)), "numbers": number, "mixed": 8}[fleet],
@@ -107,9 +113,7 @@ def _faults(rng: Random, seconds: float, fleet: str, *, failover: bool) -> tuple
     return tuple(
         sorted(
             (
-                Fault(
-                    at=rng.uniform(BEGIN, seconds * 0.85), kind=kind, whom=rng.random(), amount=rng.random()
-                )
+                Fault(at=rng.uniform(BEGIN, seconds * 0.85), kind=kind, whom=rng.random(), amount=rng.random())
                 for kind in kinds
             ),
             key=lambda fault: fault.at,

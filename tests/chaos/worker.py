@@ -19,7 +19,7 @@ from warmupd.daemon import app, housekeeping, options, sender
 from warmupd.daemon.app import Worker
 from warmupd.daemon.logs import set_up_logs
 
-SEND_WITHIN = 0.75  # real seconds, of five: as fast as the campaign's leases and freezes are
+SEND_WITHIN = 45.0  # seconds of the fleet
 STOP_PATIENCE = 3.0
 _PR_SET_PDEATHSIG = 1
 
@@ -58,9 +58,9 @@ def become_child(spec: WorkerSpec) -> None:
 
 def hasten(speed: float) -> None:
     """What the daemon does by real time it does sooner, in the proportions that it has in production."""
-    options.SEND_WITHIN = SEND_WITHIN
-    options.SLACK = SEND_WITHIN * speed
-    sender.FAIR_CHANCE = SEND_WITHIN / 2
+    options.SEND_WITHIN = SEND_WITHIN / speed
+    options.SLACK = SEND_WITHIN
+    sender.FAIR_CHANCE = SEND_WITHIN / speed / 2
     housekeeping.MARGIN = 0.5
     app.FLEET_EVERY = 0.3
     app.WATCH_EVERY = 0.5

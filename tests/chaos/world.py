@@ -1,4 +1,4 @@
-"""What a run is about: a database of its own with enrolled mailboxes, its mail server, and the workers' configuration."""
+"""What a run is about: a database of its own with mailboxes, their mail server, and the workers' configuration."""
 
 import asyncio
 import base64
@@ -9,7 +9,7 @@ from typing import Any
 from tests.chaos.fleet_time import FleetTime, give_clock, set_clock
 from tests.chaos.mailserver import MailServer
 from tests.chaos.safeguards import take_out_of_database
-from tests.chaos.scenario import MAILBOXES, SPEED, USERS, Scenario
+from tests.chaos.scenario import MAILBOXES, USERS, Scenario
 from tests.chaos.worker import WorkerSpec
 from tests.daemon.world import World
 from tests.ha.servers import Pair, Server
@@ -65,7 +65,7 @@ class ChaosWorld:
 
     async def begin(self) -> None:
         """The run's time begins."""
-        self.time = FleetTime.beginning(self.scenario.start, SPEED)
+        self.time = FleetTime.beginning(self.scenario.start, self.scenario.speed)
         await set_clock(self.db, self.time)
 
     async def close_mail(self) -> None:
@@ -85,7 +85,7 @@ class ChaosWorld:
             if worker_id != "auto"
             else self.config(),
             time=self.time,
-            lease=self.scenario.lease,
+            lease=self.scenario.lease * self.scenario.pace,
             skew=self.scenario.skews[number % len(self.scenario.skews)],
             seed=self.scenario.seed * 1000 + number,
             log=self.folder / f"worker-{number}.log",
