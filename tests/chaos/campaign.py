@@ -7,6 +7,7 @@ import argparse
 import asyncio
 import multiprocessing
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -103,8 +104,10 @@ async def campaign(
 
 def main(arguments: list[str] | None = None) -> int:
     """The program."""
-    options = _options(arguments)
-    return asyncio.run(_main(options))
+    try:
+        return asyncio.run(_main(_options(arguments)))
+    except asyncio.CancelledError:
+        return 2
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
@@ -123,7 +126,9 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
 
 
 async def _main(options: argparse.Namespace) -> int:
-    began = time.monotonic()
+    began, task = time.monotonic(), asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)  # Postgres is not to outlive this
     folder = options.keep or Path(tempfile.mkdtemp(prefix="warmupd-chaos-left-"))
     seeds = range(options.seed, options.seed + options.runs)
     verdicts = []
@@ -140,6 +145,8 @@ async def _main(options: argparse.Namespace) -> int:
     if any(verdict.violations for verdict in verdicts):
         print(f"what the bad runs left: {folder}")
         return 1
+    if options.keep is None:
+        folder.rmdir()
     return 0
 
 

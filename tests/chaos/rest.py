@@ -13,8 +13,8 @@ from warmupd.daemon.app import Worker
 from warmupd.store.fleet import set_sending
 
 # Seconds to pass: a lease and what a conversation may last; until lost messages are looked for; until looking is given
-# up, which takes a complete visit two days later.
-STEPS = (300.0, 400.0, 49 * 3600.0, 400.0, 3 * 3600.0, 400.0)
+# up, which takes a new lease, a complete visit two days later, and a round of housekeeping after it.
+STEPS = (300.0, 400.0, 49 * 3600.0, 400.0, 400.0)
 PATIENCE = 30.0  # real seconds for each
 
 

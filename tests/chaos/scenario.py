@@ -9,7 +9,7 @@ SPEED = 60.0  # a minute of the fleet is a second of the machine, unless that is
 DAY = dt.datetime(2026, 3, 2, tzinfo=dt.UTC)  # a Monday, long past: mailboxes are searched by the dates of the machine
 BEGIN = 0.5  # seconds until the first fault
 USERS = 3
-MAILBOXES = 24
+MAILBOXES = 16
 
 # Faults of a short run and how often each is drawn, beside the kill and the freeze that no run lacks.
 FAULTS = {"kill": 3, "freeze": 3, "nap": 1, "stop": 2, "backends": 3, "restart": 2, "double": 2, "resize": 2, "skew": 3}
