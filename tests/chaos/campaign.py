@@ -61,6 +61,8 @@ class Campaign:
                 scenario=scenario,
                 time=world.time,
                 owners=world.world.owners,
+                sinks=world.sinks,
+                trusted=world.trusted,
                 key=MessageKey(world.world.vault),
                 record=world.mail.record(),
                 lag=world.mail.lag(),

@@ -24,6 +24,7 @@ from warmupd.store.shortfall import count_unknowns
 LATE = 0.25  # real seconds that a line may take to the mail server, and be read there, when the machine is idle
 AFTER_KILL = 5.0  # real seconds beyond the lease
 AFTER_STOP = 2.0
+MOST_UNPROVEN = 3
 ENOUGH = 10  # messages, for a run to say something
 # A mailbox's epochs, whatever slot it is in: a resize of the fleet moves it.
 EPOCHS = """
@@ -41,6 +42,8 @@ class Evidence:
     scenario: Scenario
     time: FleetTime
     owners: Mapping[str, tuple[int, int]]
+    sinks: frozenset[str]
+    trusted: frozenset[int]  # mailboxes that were proven before
     key: MessageKey
     record: Record
     lag: float  # the mail server's, in real seconds
@@ -97,7 +100,8 @@ async def judge(db: Database, given: Evidence) -> Verdict:
     wrong["I5 an older epoch reserved for a mailbox after a newer one"] += len(await db.fetch(EPOCHS))
     for row in await db.fetch(OPEN):
         wrong[f"I2 {row['status']} at rest"] += row["n"]
-    wrong.update(_unlike(ledger, taken, given.key))
+    wrong.update(_unlike(ledger, taken, given))
+    wrong["I9 more than three messages taken for an address before its proof"] += await _unproven(db, given)
     wrong["sent after it was frozen for longer than its lease"] += await _woken(db, given)
     wrong.update(_slow(given))
     wrong.update(given.faults)
@@ -137,17 +141,32 @@ def _job_of(taken: Taken, key: MessageKey) -> JobKey | None:
     return (token.day, token.job_id) if token is not None else None
 
 
-def _unlike(ledger: Sequence[LedgerEntry], taken: Sequence[Taken], key: MessageKey) -> Counter[str]:
-    """What the server took, and the ledger does not say so. What it took, answered nobody and lost cannot be known."""
+def _unlike(ledger: Sequence[LedgerEntry], taken: Sequence[Taken], given: Evidence) -> Counter[str]:
+    """What the server took, and the ledger does not say so. What it took and then lost cannot be known to anybody."""
     found: Counter[str] = Counter()
     status = {(entry.job_day, entry.job_id): entry.status for entry in ledger}
     for one in taken:
-        job = _job_of(one, key)
+        job = _job_of(one, given.key)
         if job not in status:
             found["I1 taken by the server, of no job"] += 1
-        elif status[job] not in {JobStatus.SENT, JobStatus.REPLIED} and one.folder:
+        elif status[job] not in {JobStatus.SENT, JobStatus.REPLIED} and _is_there(one, given.sinks):
             found[f"I1 taken by the server, {status[job]} by the ledger"] += 1
     return found
+
+
+def _is_there(taken: Taken, sinks: frozenset[str]) -> bool:
+    return bool(taken.folder) and taken.recipient not in sinks
+
+
+async def _unproven(db: Database, given: Evidence) -> int:
+    """By the mail server's record, which forgets nothing."""
+    proven = {row[0]: row[1] for row in await db.fetch("SELECT mailbox_id, proven_at FROM proofs")}
+    got: Counter[int] = Counter()
+    for one in given.record.taken:
+        recipient, _ = given.owners[one.recipient]
+        proven_at = proven[recipient]
+        got[recipient] += proven_at is None or given.time.at(one.mail_at) < proven_at
+    return sum(max(0, number - MOST_UNPROVEN) for recipient, number in got.items() if recipient not in given.trusted)
 
 
 async def _woken(db: Database, given: Evidence) -> int:

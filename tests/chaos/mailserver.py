@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from multiprocessing.context import ForkServerProcess
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 
 from warmupd.cli.run import loop_factory
 from warmupd.core.reply import Phase
-from warmupd.sandbox import smtpserver
+from warmupd.sandbox import mailstore, smtpserver
 from warmupd.sandbox.fate import chance
 from warmupd.sandbox.mailserver import SandboxMailServer
 from warmupd.sandbox.process import JOURNAL
@@ -46,11 +46,14 @@ WEATHER = Weather(
 class MailServer:
     """Started with accounts; its ports and `ca_file` are known then; its record can be asked for at any time."""
 
-    def __init__(self, context: Any, folder: Path, accounts: Mapping[str, str], seed: int) -> None:
+    def __init__(
+        self, context: Any, folder: Path, accounts: Mapping[str, str], *, sinks: frozenset[str], seed: int
+    ) -> None:
+        """What is sent to `sinks` is taken, and never seen again."""
         self._folder = folder
         ours, theirs = multiprocessing.Pipe()
         self._process: ForkServerProcess = context.Process(
-            target=serve, args=(theirs, folder, dict(accounts), seed), daemon=True
+            target=serve, args=(theirs, folder, dict(accounts), sinks, seed), daemon=True
         )
         self._pipe = ours
         self._journal = JournalReader(folder / JOURNAL)
@@ -76,13 +79,15 @@ class MailServer:
         return float(file.read_text()) if file.exists() else 0.0
 
 
-def serve(pipe: Any, folder: Path, accounts: Mapping[str, str], seed: int) -> None:
+def serve(pipe: Any, folder: Path, accounts: Mapping[str, str], sinks: frozenset[str], seed: int) -> None:
     """The process: until its pipe is closed."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.dup2(os.open(folder / "log", os.O_WRONLY | os.O_CREAT, 0o600), 2)  # clients that are killed are no news
     _Slow.seed = seed
     smtpserver._Hooks = _Slow  # type: ignore[misc]
+    _SinkingStore.sinks = sinks
+    mailstore.MailStore = _SinkingStore  # type: ignore[misc]
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(pipe, folder, accounts, seed))
 
@@ -105,6 +110,16 @@ class _Slow(smtpserver._Hooks):
         about = f"{step} {self._client.user} {self._client.number}"
         if chance(self.seed, "slow", about) < SLOW_SHARE:
             await asyncio.sleep(SLOWEST * chance(self.seed, "how slow", about))
+
+
+class _SinkingStore(mailstore.MailStore):
+    """Keeps nothing for those whose mailbox is not theirs."""
+
+    sinks: frozenset[str] = frozenset()
+
+    async def append(self, address: str, folder: str, content: bytes, flags: Iterable[str] = ()) -> None:
+        if address not in self.sinks or folder == "Sent":
+            await super().append(address, folder, content, flags)
 
 
 async def _serve(pipe: Any, folder: Path, accounts: Mapping[str, str], seed: int) -> None:

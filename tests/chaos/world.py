@@ -9,7 +9,7 @@ from typing import Any
 from tests.chaos.fleet_time import FleetTime, give_clock, set_clock
 from tests.chaos.mailserver import MailServer
 from tests.chaos.safeguards import take_out_of_database
-from tests.chaos.scenario import MAILBOXES, USERS, Scenario
+from tests.chaos.scenario import MAILBOXES, SINKS, USERS, Scenario
 from tests.chaos.worker import WorkerSpec
 from tests.daemon.world import World
 from tests.ha.servers import Pair, Server
@@ -58,7 +58,11 @@ class ChaosWorld:
         await adopt_slot_count(self.db, self.scenario.slots)
         self.world = World(self.db, Vault([self.key]))
         boxes = await self._enrol()
-        self.mail = MailServer(context, self.folder / "mail", self.world.passwords, self.scenario.seed)
+        self.trusted = frozenset(box for box, proven in zip(boxes, self.scenario.proven, strict=True) if proven)
+        self.sinks = frozenset([*self.world.passwords][:SINKS])
+        self.mail = MailServer(
+            context, self.folder / "mail", self.world.passwords, sinks=self.sinks, seed=self.scenario.seed
+        )
         self.mail.start()
         ports = {"smtp_port": self.mail.smtp_port, "imap_port": self.mail.imap_port}
         await self.world.change(boxes, smtp_host=LOOPBACK, imap_host=LOOPBACK, **ports)

@@ -157,5 +157,8 @@ class Pair:
 
 
 def _family(pid: int) -> list[int]:
-    children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    try:
+        children = [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):  # it has ended in this moment
+        children = []
     return [pid, *(one for child in children for one in _family(child))]
