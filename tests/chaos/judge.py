@@ -103,6 +103,7 @@ async def judge(db: Database, given: Evidence) -> Verdict:
     wrong.update(_unlike(ledger, taken, given))
     wrong["I9 more than three messages taken for an address before its proof"] += await _unproven(db, given)
     wrong["sent after it was frozen for longer than its lease"] += await _woken(db, given)
+    wrong["I2 lost by a worker that ended in order"] += await _forgotten(db, given)
     wrong.update(_slow(given))
     wrong.update(given.faults)
     verdict.violations = +wrong
@@ -186,6 +187,17 @@ async def _woken(db: Database, given: Evidence) -> int:
                     for one in given.record.taken
                 )
     return count
+
+
+async def _forgotten(db: Database, given: Evidence) -> int:
+    """Reservations that were nobody's, though the worker that had asked for them drained and gave back what it had."""
+    orderly = [hand.pid for hand in given.hands if hand.process.exitcode == 0]
+    lost: int = await db.fetchval(
+        "SELECT count(*) FROM warmup_jobs WHERE error_message LIKE 'the worker was lost%'"
+        " AND split_part(worker_id, ':', 2)::int = ANY ($1)",
+        orderly,
+    )
+    return lost
 
 
 def _slow(given: Evidence) -> Counter[str]:

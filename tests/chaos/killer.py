@@ -164,6 +164,7 @@ class Killer:
             "double": self._double,
             "resize": self._resize,
             "skew": self._skew,
+            "lost": self._lose_answers,
             "failover": self._fail_over,
         }
         self._done += 1
@@ -199,6 +200,10 @@ class Killer:
     async def _skew(self, fault: Fault) -> None:
         if hand := self._pick(fault):
             hand.signal(signal.SIGUSR1)
+
+    async def _lose_answers(self, fault: Fault) -> None:
+        if hand := self._pick(fault):
+            hand.signal(signal.SIGUSR2)
 
     async def _double(self, fault: Fault) -> None:
         alive = [hand for hand in self.hands if hand.alive]

@@ -33,7 +33,15 @@ SAFEGUARDS: dict[str, tuple[Removal, ...]] = {
     "stored-answer": (Removal(function="reserve_sends", safeguard="worker.batch_id = p_batch", nothing="false"),),
     "spacing": (Removal(function="reserve_sends", safeguard="p.next_ok_at > v_now", nothing="false"),),
     "trust": (Removal(function=Sends._send, safeguard="self._leases.trusts(mailbox, epoch)", nothing="True"),),
-    "cap-lock": (Removal(function="reserve_sends", safeguard="PERFORM pg_advisory_xact_lock(1463898733, 1);"),),
+    "cap-lock": (  # taken in the statement that counts, whose snapshot is older than the lock
+        Removal(function="reserve_sends", safeguard="PERFORM pg_advisory_xact_lock(1463898733, 1);"),
+        Removal(
+            function="reserve_sends",
+            safeguard="SELECT * INTO ring FROM cap_rings WHERE scope = 'GLOBAL' AND ref = nobody;",
+            nothing="SELECT c.* INTO ring FROM (SELECT pg_advisory_xact_lock(1463898733, 1)) AS l, cap_rings c"
+            " WHERE scope = 'GLOBAL' AND ref = nobody;",
+        ),
+    ),
     "database-clock": (),  # the worker's clock dictates: see FleetClock
     "proof": (
         Removal(

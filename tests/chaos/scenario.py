@@ -13,7 +13,18 @@ SINKS = 3  # of the mailboxes are not their owners': nothing is ever found there
 MAILBOXES = 16
 
 # Faults of a short run and how often each is drawn, beside the kill and the freeze that no run lacks.
-FAULTS = {"kill": 3, "freeze": 3, "nap": 1, "stop": 2, "backends": 3, "restart": 2, "double": 2, "resize": 2, "skew": 3}
+FAULTS = {
+    "kill": 3,
+    "freeze": 3,
+    "nap": 1,
+    "stop": 2,
+    "backends": 3,
+    "restart": 2,
+    "double": 2,
+    "resize": 2,
+    "skew": 3,
+    "lost": 3,
+}
 EDGES = {  # minutes after twelve at which the run begins, the hours of the window, and how many minutes are left of it
     "opening": (58.5, 13, 14, 60),
     "closing": (54.5, 6, 13, 5.5),
@@ -92,7 +103,7 @@ def draw(seed: int, seconds: float, *, pace: float = 1.0, failover: bool = False
             "limits.user_per_hour": rng.choice((10_000, 10_000, 60)) if seconds > 20 else 10_000,
         },
         faults=_faults(rng, seconds, fleet, failover=failover),
-        killed_at_last=rng.random() < 0.5,
+        killed_at_last=rng.random() < 0.3,
         failover=failover,
         skews=tuple(rng.choice((-1, 1)) * rng.uniform(120, 2400) for _ in range(40)),
     )

@@ -13,7 +13,8 @@ from random import Random
 
 from tests.chaos.fleet_time import FleetClock, FleetTime
 from tests.chaos.safeguards import take_out_of_worker
-from warmupd.cli.run import Signals, _listener, loop_factory, open_database, prepare
+from tests.daemon.flaky import FlakyDatabase
+from warmupd.cli.run import Signals, _listener, loop_factory, prepare
 from warmupd.config import Config
 from warmupd.daemon import app, housekeeping, options, sender
 from warmupd.daemon.app import Worker
@@ -21,12 +22,16 @@ from warmupd.daemon.logs import set_up_logs
 
 SEND_WITHIN = 45.0  # seconds of the fleet
 STOP_PATIENCE = 3.0
+LOST_ANSWERS = 3
 _PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class WorkerSpec:
-    """What a worker is started with. `lease` is in real seconds, `skew` what SIGUSR1 adds to its wall clock."""
+    """What a worker is started with. `lease` is in real seconds, `skew` what SIGUSR1 adds to its wall clock.
+
+    SIGUSR2 has it lose what Postgres answers next.
+    """
 
     overrides: Mapping[str, object]
     time: FleetTime
@@ -69,11 +74,19 @@ def hasten(speed: float) -> None:
 async def _run(spec: WorkerSpec) -> None:
     config = Config.isolated(spec.overrides)
     async with AsyncExitStack() as stack:
-        db = await open_database(config, stack, name="run")
+        db = await stack.enter_async_context(
+            await FlakyDatabase.open(
+                config.database.url.get_secret_value(),
+                pool_size=config.database.pool_size,
+                application_name="warmupd run",
+            )
+        )
         await prepare(config, db)
         clock = FleetClock(spec.time)
         clock.dictates = spec.without == "database-clock"
-        asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, lambda: setattr(clock, "skew", spec.skew))
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, lambda: setattr(clock, "skew", spec.skew))
+        loop.add_signal_handler(signal.SIGUSR2, _lose_answers, db)
         worker = Worker(
             config,
             db,
@@ -87,6 +100,11 @@ async def _run(spec: WorkerSpec) -> None:
         working = asyncio.create_task(worker.run(stop), name="worker")
         with Signals(stop=stop, hurry=working.cancel, reload=_nothing):
             await working
+
+
+def _lose_answers(db: FlakyDatabase) -> None:
+    """Those to the next calls of reserve and settle, which are done."""
+    db.loses, db.times = "_sends", LOST_ANSWERS
 
 
 async def _nothing() -> None:
