@@ -72,6 +72,8 @@ class Campaign:
                 faults=[*faults, *killer.deaths()],
             ),
         )
+        if verdict.violations or self._keeps:
+            await world.leave()
         await world.close(drop=not verdict.violations)
         (folder / "diary").write_text("\n".join([*killer.diary, verdict.line, ""]))
         if not (verdict.violations or self._keeps):

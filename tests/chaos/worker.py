@@ -22,7 +22,7 @@ from warmupd.daemon.logs import set_up_logs
 
 SEND_WITHIN = 45.0  # seconds of the fleet
 STOP_PATIENCE = 3.0
-LOST_ANSWERS = 3
+LOST_ANSWERS = 2
 _PR_SET_PDEATHSIG = 1
 
 
@@ -103,8 +103,9 @@ async def _run(spec: WorkerSpec) -> None:
 
 
 def _lose_answers(db: FlakyDatabase) -> None:
-    """Those to the next calls of reserve and settle, which are done."""
-    db.loses, db.times = "_sends", LOST_ANSWERS
+    """Those to the next calls of reserve, or of settle, in turn; what is asked is done."""
+    db.loses = "settle_sends" if db.loses == "reserve_sends" else "reserve_sends"
+    db.times = LOST_ANSWERS
 
 
 async def _nothing() -> None:

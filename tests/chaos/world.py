@@ -22,6 +22,7 @@ from warmupd.store.partitions import make_partitions
 
 TEMPLATE = "template_chaos"
 LOOPBACK = "127.0.0.1"
+LEFT = ("warmup_jobs", "reservations_seen", "mailbox_days", "workers", "slots", "settings", "proofs", "sightings")
 
 
 async def make_template(server: Server | Pair) -> None:
@@ -75,6 +76,13 @@ class ChaosWorld:
     async def close_mail(self) -> None:
         """No more mail; its record stays."""
         await asyncio.to_thread(self.mail.stop)
+
+    async def leave(self) -> None:
+        """The rows, for who wants to know what went wrong."""
+        async with self.db.acquire() as connection:
+            for table in LEFT:
+                file = self.folder / f"{table}.csv"
+                await connection.copy_from_query(f"SELECT * FROM {table}", output=file, format="csv", header=True)
 
     async def close(self, *, drop: bool) -> None:
         await self.db.close()
