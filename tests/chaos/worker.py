@@ -79,6 +79,8 @@ async def _run(spec: WorkerSpec) -> None:
                 config.database.url.get_secret_value(),
                 pool_size=config.database.pool_size,
                 application_name="warmupd run",
+                connect_timeout=1.0,
+                command_timeout=5.0,
             )
         )
         await prepare(config, db)

@@ -52,7 +52,9 @@ class ChaosWorld:
         primary = self.server if isinstance(self.server, Server) else self.server.primary
         await primary.say(f"DROP DATABASE IF EXISTS {self.name} WITH (FORCE)")
         await primary.say(f"CREATE DATABASE {self.name} TEMPLATE {TEMPLATE} STRATEGY FILE_COPY")
-        self.db = await Database.open(self.url, pool_size=4, application_name="chaos", connect_timeout=2.0)
+        self.db = await Database.open(
+            self.url, pool_size=6, application_name="chaos", connect_timeout=2.0, command_timeout=5.0
+        )
         if self.without:
             await take_out_of_database(self.db, self.without)
         await make_partitions(self.db, self.scenario.start.date())
