@@ -16,7 +16,7 @@ export RUFF_CACHE_DIR := $(CACHES)/ruff
 export MYPY_CACHE_DIR := $(CACHES)/mypy
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 
-.PHONY: help demo test ablation lint types format wheel ci clean
+.PHONY: help demo test ablation chaos lint types format wheel ci clean
 
 help: ## this list
 	@echo "make TARGET [ARGS=\"...\"], where TARGET is one of"
@@ -30,6 +30,9 @@ test: $(READY) ## the whole test suite
 
 ablation: $(READY) ## each safeguard is taken out once, and a test must miss it
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m ablation $(ARGS)
+
+chaos: $(READY) ## workers and Postgres are killed, frozen and cut off; no promise may break (ARGS="--runs 200 --seed 1")
+	@$(VENV)/bin/python -m tests.chaos.campaign $(ARGS)
 
 lint: $(READY) ## style and likely bugs
 	@$(VENV)/bin/ruff check $(ARGS)

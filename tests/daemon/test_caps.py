@@ -9,7 +9,7 @@ from tests.daemon.rig import Rig, after
 from warmupd.core.obstacle import Why
 from warmupd.daemon.explain import explain_mailbox
 from warmupd.daemon.roster import list_mailboxes
-from warmupd.store import fleet
+from warmupd.store import caps
 
 
 async def test_users_cap_holds_up_without_a_storm_of_requests(rig: Rig, flaky: FlakyDatabase) -> None:
@@ -174,7 +174,7 @@ async def test_list_and_explain_tell_the_same_of_a_users_cap(rig: Rig, flaky: Fl
     async with rig.running():
         await rig.until(after(8))
         late = after(8.5)  # both are overdue
-        used = {caps.by_plan: caps.used_hour for caps in await fleet.user_caps(rig.db, at=late)}[True]
+        used = {one.by_plan: one.used_hour for one in await caps.user_caps(rig.db, at=late)}[True]
         await rig.db.execute("UPDATE plans SET per_hour = $1 WHERE per_minute = 100", used + left)
         listed = await list_mailboxes(flaky, rig.config({}), [*held, *free], at=late)
         verdicts = {one.mailbox.id: one.verdict for one in listed}

@@ -3,7 +3,9 @@
 import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 import uvloop
@@ -291,6 +293,25 @@ async def test_all_phases_together_are_bounded(
     async with asyncio.timeout(2):
         reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
     assert (reply.phase, reply.trouble) == (Phase.RCPT, Trouble.TIMEOUT)
+
+
+async def test_time_that_is_over_is_over_when_the_wait_for_tls_hides_it(
+    start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_tls = Line.start_tls
+
+    async def deaf(line: Line, *args: Any, **options: Any) -> Any:
+        response = await start_tls(line, *args, **options)
+        with suppress(asyncio.CancelledError):  # as Python 3.11's wait_for, when both come at once
+            await asyncio.Event().wait()
+        return response
+
+    monkeypatch.setattr(Line, "start_tls", deaf)
+    server = await start_smtp()
+    sender = SmtpSender(context=trusting, policy=LOOPBACK, timeouts=Timeouts(tls=0.2))
+    async with asyncio.timeout(5):
+        reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert (reply.phase, reply.trouble) == (Phase.STARTTLS, Trouble.TIMEOUT)
 
 
 async def test_cancelled_delivery_hangs_up(

@@ -1,6 +1,8 @@
 """Ablation: what shares a cap, lowers it and keeps a user's pace is taken out once each, and its test must fail."""
 
+from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
 
@@ -9,14 +11,14 @@ from tests.store import test_fair_caps as of_fair_caps
 from tests.store import test_reserve as of_reserve
 from tests.store import test_throttle as of_throttle
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
-from tests.store.test_ablation import Ablation, miss
+from tests.store.test_ablation import Ablation, Test, miss
 from warmupd.store import throttle
 
 pytestmark = pytest.mark.ablation
 
 LOWERED = partial(of_throttle.test_failures_lower_the_share_once_and_say_why, status="FAILED", outcome="refused")
 OWN_FAULT = partial(of_throttle.test_own_faults_do_not_count, outcome="database")
-CAPS = [
+CAPS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     (
         "worker_room",
         "greatest(free - owed, least(free, mine), 0)",

@@ -11,7 +11,7 @@ from warmupd.core.mailbox import Defaults, Hours, MailboxState, Ramp
 from warmupd.core.ramp import resolve_budget
 from warmupd.core.window import window_of
 from warmupd.errors import UsageError
-from warmupd.store import diagnosis, enrolment, fleet, mailbox_report, reports, roster, slots, users
+from warmupd.store import caps, diagnosis, enrolment, fleet, mailbox_report, reports, roster, slots, users
 from warmupd.store.accounts import NewMailbox, add_mailbox, seal_secrets
 from warmupd.store.database import Database
 from warmupd.store.days import open_days
@@ -141,7 +141,7 @@ async def test_unproven_mailboxes_with_three_messages_do_not_count_as_recipients
 async def test_caps_are_counted_over_sliding_windows(db: Database, age: int, used_minute: int, used_hour: int) -> None:
     owner = await user(db)
     await use_cap(db, "USER", owner, 8, NOW - dt.timedelta(seconds=age))
-    use = {cap.cap: cap for cap in (await fleet.caps_of(db, [owner], at=NOW))[owner]}
+    use = {cap.cap: cap for cap in (await caps.caps_of(db, [owner], at=NOW))[owner]}
     assert (use["user_minute"].used, use["user_hour"].used) == (used_minute, used_hour)
     assert (use["user_minute"].limit, use["global_minute"].used) == (8, 0)
     free_at = use["user_minute"].free_at
@@ -151,15 +151,15 @@ async def test_caps_are_counted_over_sliding_windows(db: Database, age: int, use
 async def test_user_who_never_sent_has_used_nothing(db: Database) -> None:
     owner = await user(db)
     await mailbox(db, owner, "anna@example.com")
-    (caps,) = await fleet.user_caps(db, at=NOW)
-    assert (caps.email, caps.used_hour, caps.per_hour, caps.by_plan) == ("owner@example.com", 0, 300, False)
+    (used,) = await caps.user_caps(db, at=NOW)
+    assert (used.email, used.used_hour, used.per_hour, used.by_plan) == ("owner@example.com", 0, 300, False)
 
 
 async def test_plan_overrules_the_settings(db: Database) -> None:
     await mailbox(db, await user(db), "anna@example.com")
     await db.execute("UPDATE plans SET per_hour = 50")
-    (caps,) = await fleet.user_caps(db, at=NOW)
-    assert (caps.per_hour, caps.per_minute, caps.by_plan) == (50, 8, True)
+    (used,) = await caps.user_caps(db, at=NOW)
+    assert (used.per_hour, used.per_minute, used.by_plan) == (50, 8, True)
 
 
 async def test_live_worker_is_listed_with_its_slots_until_it_stops(db: Database) -> None:

@@ -16,7 +16,7 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     reasons,
 )
 from warmupd.core.throttling import ThrottleRules
-from warmupd.store import fleet
+from warmupd.store import caps, fleet
 from warmupd.store.throttle import OWN_FAULTS, Change, share_in_force, throttle
 
 RULES = ThrottleRules(
@@ -113,7 +113,7 @@ async def test_reports_tell_the_caps_in_force_and_what_is_configured(ground: Gro
     await ground.limit(global_per_minute=10, global_per_hour=100)
     await ended(ground, 100, "FAILED", "refused")
     await throttle(ground.db, RULES, at=after(60))
-    use = {cap.cap: cap.limit for cap in await fleet.cap_use(ground.db, at=after(61))}
+    use = {cap.cap: cap.limit for cap in await caps.cap_use(ground.db, at=after(61))}
     assert use == {"global_hour": 50, "global_minute": 5}
     settings = await fleet.fleet_settings(ground.db, at=after(61))
     assert (settings.per_hour, settings.per_minute, settings.throttle) == (50, 5, 0.5)

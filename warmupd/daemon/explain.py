@@ -17,7 +17,7 @@ from warmupd.daemon.options import defaults_of, health_of
 from warmupd.daemon.quota import quota_report
 from warmupd.daemon.situation import Known, situation_of
 from warmupd.errors import NotFound
-from warmupd.store import fleet, mailbox_report, reports, roster
+from warmupd.store import caps, fleet, mailbox_report, reports, roster
 from warmupd.store.bands import recent_placements
 from warmupd.store.database import Database
 from warmupd.store.host_rests import host_rests_of
@@ -69,7 +69,7 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         last_day=None if last is None else last.day,
         jobs=jobs,
         recipients=(await roster.recipients(db, [mailbox_id], at=at))[mailbox_id],
-        caps=(await fleet.caps_of(db, [mailbox.user_id], at=at))[mailbox.user_id],
+        caps=(await caps.caps_of(db, [mailbox.user_id], at=at))[mailbox.user_id],
         host_rest=(await host_rests_of(db, [mailbox_id], at=at)).get(mailbox_id),
         worker=None if holder is None else holder.name,
     )

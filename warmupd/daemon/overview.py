@@ -11,7 +11,8 @@ from warmupd.core.condition import BEHIND, Condition, FleetFacts, Progress, comp
 from warmupd.core.pacing import deficit, elapsed
 from warmupd.daemon.quota import QuotaRow, quota_report
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
-from warmupd.store import fleet, reports, unknowns
+from warmupd.store import caps, fleet, reports, unknowns
+from warmupd.store.caps import UserCaps
 from warmupd.store.database import Database
 from warmupd.store.replica import Source
 
@@ -69,7 +70,7 @@ class Overview:
     slots: int
     slots_held: int
     caps: Sequence[CapUse]
-    users_near_cap: Sequence[fleet.UserCaps]
+    users_near_cap: Sequence[UserCaps]
     capacity: Sequence[Shortfall]  # empty: today's quotas can be carried
     attention: Sequence[reports.Attention]
     source: Source | None = None  # where this was read from; None: there is no replica
@@ -106,7 +107,7 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
         oldest_due_seconds=max((worker.oldest_due_seconds for worker in snapshot.workers), default=0.0),
         slots=settings.slots,
         slots_held=settings.slots_held,
-        caps=await fleet.cap_use(db, at=at),
+        caps=await caps.cap_use(db, at=at),
         users_near_cap=[user for user in snapshot.users if _is_near_cap(user)],
         capacity=short,
         attention=await reports.attention(db, at=at, limit=MOST_ATTENTION),
@@ -176,5 +177,5 @@ def _progress(snapshot: Snapshot, resting: Mapping[int, dt.datetime]) -> dict[st
     return {kind.value: counted[kind] for kind in Progress}
 
 
-def _is_near_cap(user: fleet.UserCaps) -> bool:
+def _is_near_cap(user: UserCaps) -> bool:
     return user.used_hour >= NEAR_CAP * user.per_hour or user.used_minute >= NEAR_CAP * user.per_minute

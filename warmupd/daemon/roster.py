@@ -11,7 +11,7 @@ from warmupd.core.explanation import Verdict, explain
 from warmupd.core.health import Placements, score
 from warmupd.daemon.options import defaults_of, health_of
 from warmupd.daemon.situation import Known, situation_of
-from warmupd.store import fleet, mailbox_report, reports, roster
+from warmupd.store import caps, fleet, mailbox_report, reports, roster
 from warmupd.store.bands import recent_placements
 from warmupd.store.database import Database
 from warmupd.store.host_rests import host_rests_of
@@ -86,5 +86,5 @@ async def _fleet(db: Database, users: set[UUID], *, at: dt.datetime) -> _Fleet:
     return _Fleet(
         settings=await fleet.fleet_settings(db, at=at),
         holders=await roster.slot_holders(db, at=at),
-        caps=await fleet.caps_of(db, users, at=at),
+        caps=await caps.caps_of(db, users, at=at),
     )

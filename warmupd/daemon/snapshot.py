@@ -23,7 +23,7 @@ from warmupd.core.opening import is_current, next_day
 from warmupd.core.ramp import Budget, resolve_budget
 from warmupd.core.window import Window, local_day
 from warmupd.daemon.options import defaults_of, health_of
-from warmupd.store import demand, fleet, reports
+from warmupd.store import caps, demand, fleet, reports
 from warmupd.store.database import Database
 from warmupd.store.mailboxes import load_mailboxes
 
@@ -50,7 +50,7 @@ class Snapshot:
     demands: Sequence[Demand]  # what the fleet owes today, whatever part of it this is
     settings: fleet.FleetSettings
     workers: Sequence[fleet.WorkerRow]
-    users: Sequence[fleet.UserCaps]  # of the mailboxes
+    users: Sequence[caps.UserCaps]  # of the mailboxes
     pools: Sequence[reports.PoolCounts]  # those of the whole fleet that lack recipients; of a part, none
     send_seconds: float  # that a send takes
 
@@ -70,7 +70,7 @@ async def take_snapshot(db: Database, config: Config, *, at: dt.datetime) -> Sna
         demands=list(_demands(mailboxes, days, upcoming)),
         settings=await fleet.fleet_settings(db, at=at),
         workers=await fleet.live_workers(db, at=at),
-        users=await fleet.user_caps(db, at=at),
+        users=await caps.user_caps(db, at=at),
         pools=await reports.narrow_pools(db),
         send_seconds=await reports.send_seconds(db, at=at) or SEND_SECONDS,
     )
@@ -91,7 +91,7 @@ async def take_snapshot_of(db: Database, config: Config, ids: Sequence[int], *, 
         demands=await _demands_beside(db, config, users, at=at) if days else (),  # caps are judged on an open day
         settings=await fleet.fleet_settings(db, at=at),
         workers=await fleet.live_workers(db, at=at),
-        users=await fleet.user_caps(db, at=at, users=users),
+        users=await caps.user_caps(db, at=at, users=users),
         pools=(),
         send_seconds=await reports.send_seconds(db, at=at) or SEND_SECONDS,
     )

@@ -179,6 +179,8 @@ class Conversation:
         return response
 
     def _enter(self, phase: Phase, seconds: float) -> None:
+        if self.limit.expired():  # and Python 3.11's wait_for kept it from us: what it waited for came with it
+            raise TimeoutError
         now = self._loop.time()
         if phase is not self.phase:
             self.end()

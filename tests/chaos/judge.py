@@ -1,0 +1,239 @@
+"""The judge: compares the ledger with what the mail server took, message by message, and counts what was broken."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from statistics import median
+
+from tests.chaos.fleet_time import FleetTime
+from tests.chaos.killer import Hand, Takeover
+from tests.chaos.scenario import Scenario
+from tests.chaos.worker import SEND_WITHIN
+from tests.store.invariants import broken
+from warmupd.core.job import JobStatus
+from warmupd.mail.message_id import MessageKey
+from warmupd.sandbox.record import Record, Taken
+from warmupd.sandbox.reserved import JobKey
+from warmupd.sandbox.violations import Promises, count_violations
+from warmupd.store.database import Database
+from warmupd.store.evidence import load_reservations
+from warmupd.store.ledger import LedgerEntry, load_day_entries, load_ledger
+from warmupd.store.shortfall import count_unknowns
+
+LATE = 0.25  # real seconds that a line may take to the mail server, and be read there, when the machine is idle
+AFTER_KILL = 5.0  # real seconds beyond the lease
+AFTER_STOP = 2.0
+MOST_UNPROVEN = 3
+ENOUGH = 10  # messages, for a run to say something
+# A mailbox's epochs, whatever slot it is in: a resize of the fleet moves it.
+EPOCHS = """
+    SELECT id FROM (SELECT id, epoch < max(epoch) OVER (PARTITION BY mailbox_id ORDER BY picked_at
+                        RANGE UNBOUNDED PRECEDING EXCLUDE GROUP) AS late FROM warmup_jobs WHERE epoch IS NOT NULL) AS j
+    WHERE late
+"""
+OPEN = "SELECT status, count(*) AS n FROM warmup_jobs WHERE status IN ('PENDING', 'PROCESSING', 'UNKNOWN') GROUP BY 1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evidence:
+    """A run that is over and at rest."""
+
+    scenario: Scenario
+    time: FleetTime
+    owners: Mapping[str, tuple[int, int]]
+    sinks: frozenset[str]
+    trusted: frozenset[int]  # mailboxes that were proven before
+    key: MessageKey
+    record: Record
+    lag: float  # the mail server's, in real seconds
+    hands: Sequence[Hand]
+    takeovers: Sequence[Takeover]
+    resized: bool
+    faults: Sequence[str]  # of the run itself: who did not stop, or died
+
+
+@dataclass(kw_only=True)
+class Verdict:
+    """What is to be told of a run."""
+
+    seed: int
+    faults: Mapping[str, int]
+    sends: int
+    unknowns: int
+    resolved: int
+    failed: int
+    takeovers: Sequence[Takeover]
+    violations: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def line(self) -> str:
+        """For people."""
+        faults = " ".join(f"{kind} {n}" for kind, n in self.faults.items())
+        took = [f"{one.kind} {one.seconds:.2f}{'*' if one.disturbed else ''}" for one in self.takeovers]
+        wrong = "; ".join(f"{n} {kind}" for kind, n in sorted(self.violations.items())) or "ok"
+        return (
+            f"seed {self.seed}: {wrong} | {faults} | {self.sends} sent, {self.failed} failed,"
+            f" {self.unknowns} lost, {self.resolved} of them found | taken over: {', '.join(took) or 'none'}"
+        )
+
+
+async def judge(db: Database, given: Evidence) -> Verdict:
+    """Everything that must hold, at rest."""
+    ledger, taken = await load_ledger(db), given.record.taken
+    unknowns = await count_unknowns(db)
+    verdict = Verdict(
+        seed=given.scenario.seed,
+        faults=given.scenario.kinds,
+        sends=len(taken),
+        unknowns=await db.fetchval("SELECT count(*) FROM warmup_jobs WHERE outcome IN ('reaped', 'unverified')")
+        + unknowns.resolved,
+        resolved=unknowns.resolved,
+        failed=sum(entry.status is JobStatus.FAILED for entry in ledger),
+        takeovers=given.takeovers,
+    )
+    wrong = verdict.violations
+    wrong.update({word: n for word, n in (await _promises(db, given, ledger)).items() if n})
+    for sentence in await broken(db):
+        if not (given.resized and sentence.startswith("I5")):
+            wrong[sentence] += 1
+    wrong["I5 an older epoch reserved for a mailbox after a newer one"] += len(await db.fetch(EPOCHS))
+    for row in await db.fetch(OPEN):
+        wrong[f"I2 {row['status']} at rest"] += row["n"]
+    wrong.update(_unlike(ledger, taken, given))
+    wrong["I9 more than three messages taken for an address before its proof"] += await _unproven(db, given)
+    wrong["sent after it was frozen for longer than its lease"] += await _woken(db, given)
+    wrong["I2 lost by a worker that ended in order"] += await _forgotten(db, given)
+    wrong.update(_slow(given))
+    wrong.update(given.faults)
+    verdict.violations = +wrong
+    return verdict
+
+
+async def _promises(db: Database, given: Evidence, ledger: Sequence[LedgerEntry]) -> dict[str, int]:
+    limits, speed = given.scenario.limits, given.time.speed
+    promises = Promises(
+        mailbox_gap=dt.timedelta(minutes=0.75),
+        user_gap=dt.timedelta(seconds=1),
+        global_per_minute=limits["limits.global_per_minute"],
+        global_per_hour=limits["limits.global_per_hour"],
+        user_per_minute=limits["limits.user_per_minute"],
+        user_per_hour=limits["limits.user_per_hour"],
+        slack=dt.timedelta(seconds=SEND_WITHIN),
+        early=dt.timedelta(seconds=0.02 * speed),
+        late=dt.timedelta(seconds=(LATE + given.lag) * speed),
+    )
+    return asdict(
+        count_violations(
+            ledger,
+            await load_day_entries(db),
+            [*given.record.taken, *given.record.refused],
+            promises=promises,
+            clock_at=given.time.at,
+            owners=given.owners,
+            job_of=lambda one: _job_of(one, given.key),
+            reservations=await load_reservations(db),
+        )
+    )
+
+
+def _job_of(taken: Taken, key: MessageKey) -> JobKey | None:
+    token = key.recognise(taken.token)
+    return (token.day, token.job_id) if token is not None else None
+
+
+def _unlike(ledger: Sequence[LedgerEntry], taken: Sequence[Taken], given: Evidence) -> Counter[str]:
+    """What the server took, and the ledger does not say so. What it took and then lost cannot be known to anybody."""
+    found: Counter[str] = Counter()
+    status = {(entry.job_day, entry.job_id): entry.status for entry in ledger}
+    for one in taken:
+        job = _job_of(one, given.key)
+        if job not in status:
+            found["I1 taken by the server, of no job"] += 1
+        elif status[job] not in {JobStatus.SENT, JobStatus.REPLIED} and _is_there(one, given.sinks):
+            found[f"I1 taken by the server, {status[job]} by the ledger"] += 1
+    return found
+
+
+def _is_there(taken: Taken, sinks: frozenset[str]) -> bool:
+    return bool(taken.folder) and taken.recipient not in sinks
+
+
+async def _unproven(db: Database, given: Evidence) -> int:
+    """By the mail server's record, which forgets nothing."""
+    proven = {row[0]: row[1] for row in await db.fetch("SELECT mailbox_id, proven_at FROM proofs")}
+    got: Counter[int] = Counter()
+    for one in given.record.taken:
+        recipient, _ = given.owners[one.recipient]
+        proven_at = proven[recipient]
+        got[recipient] += proven_at is None or given.time.at(one.mail_at) < proven_at
+    return sum(max(0, number - MOST_UNPROVEN) for recipient, number in got.items() if recipient not in given.trusted)
+
+
+async def _woken(db: Database, given: Evidence) -> int:
+    """Messages whose body was begun by a worker that had woken after its lease, with a reservation of before."""
+    count = 0
+    for hand in given.hands:
+        for since, until in hand.frozen:
+            if until - since > hand.spec.lease:
+                rows = await db.fetch(
+                    "SELECT day, id FROM warmup_jobs WHERE worker_id LIKE $1 AND picked_at < $2",
+                    f"%:{hand.pid}",
+                    given.time.at(since),
+                )
+                jobs = {(row["day"], row["id"]) for row in rows}
+                count += sum(
+                    one.mail_at < since and until < one.accepted_at < until + 60 and _job_of(one, given.key) in jobs
+                    for one in given.record.taken
+                )
+    return count
+
+
+async def _forgotten(db: Database, given: Evidence) -> int:
+    """Reservations that were nobody's, though the worker that had asked for them drained and gave back what it had."""
+    orderly = [hand.pid for hand in given.hands if hand.process.exitcode == 0]
+    lost: int = await db.fetchval(
+        "SELECT count(*) FROM warmup_jobs WHERE error_message LIKE 'the worker was lost%'"
+        " AND split_part(worker_id, ':', 2)::int = ANY ($1)",
+        orderly,
+    )
+    return lost
+
+
+def _slow(given: Evidence) -> Counter[str]:
+    """Take-overs that nothing else disturbed, and that took longer than is promised on an idle machine."""
+    found: Counter[str] = Counter()
+    for one in given.takeovers:
+        most = (
+            given.scenario.lease * given.scenario.pace + AFTER_KILL
+            if one.kind == "kill"
+            else AFTER_STOP + 4 * given.lag
+        )
+        if not one.disturbed and one.seconds > most:
+            found[f"taken over late after {one.kind}"] += 1
+    return found
+
+
+def summary(verdicts: Sequence[Verdict]) -> str:
+    """All runs in a few lines."""
+    faults: Counter[str] = Counter()
+    wrong: Counter[str] = Counter()
+    for verdict in verdicts:
+        faults.update(verdict.faults)
+        wrong.update(verdict.violations)
+    lines = [
+        f"{len(verdicts)} runs ({sum(v.sends < ENOUGH for v in verdicts)} of them with hardly a message)",
+        f"{sum(v.sends for v in verdicts)} messages taken",
+        f"{sum(v.unknowns for v in verdicts)} outcomes lost, {sum(v.resolved for v in verdicts)} of them found",
+        "faults: " + ", ".join(f"{kind} {n}" for kind, n in sorted(faults.items())),
+    ]
+    for kind in ("kill", "stop"):
+        took = [one.seconds for v in verdicts for one in v.takeovers if one.kind == kind and not one.disturbed]
+        if took:
+            lines.append(
+                f"taken over after {kind}: {len(took)} times, median {median(took):.2f} s, worst {max(took):.2f} s"
+            )
+    lines.append(f"violations: {', '.join(f'{n} {kind}' for kind, n in sorted(wrong.items())) or 'none'}")
+    if bad := [str(verdict.seed) for verdict in verdicts if verdict.violations]:
+        lines.append(f"seeds with violations: {' '.join(bad)}")
+    return "\n".join(lines)
