@@ -171,12 +171,11 @@ class Worker:
     # -- parts ------------------------------------------------------------------------------------------------------
 
     def _build_leases(self) -> Leases:
-        worker = self.config.worker
         return Leases(
             self._ground,
             name=f"{socket.gethostname()}:{os.getpid()}",
-            ttl=worker.lease_seconds * self.clock.speed,
-            only=None if worker.id == "auto" else int(worker.id),
+            ttl=self.config.worker.lease_seconds * self.clock.speed,
+            only=None if self.config.worker.id == "auto" else int(self.config.worker.id),
             limits=options.limits_of(self.config, self.clock),
             version=__version__,
             demand=self._demand,
