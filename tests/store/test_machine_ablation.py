@@ -23,10 +23,6 @@ SAFEGUARDS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "stored batch answer": ("reserve_sends", [("worker.batch_id = p_batch", "false")]),
     "spacing in reserve": ("reserve_sends", [("WHEN p.next_ok_at > v_now", "WHEN false")]),
     "proof of recipients": ("reserve_sends", [("> 3, false) AS too_unproven", "> 99, false) AS too_unproven")]),
-    "unknown keeps its place": (
-        "settle_sends",
-        [("becomes IN ('FAILED', 'PENDING')) AS given_back", "becomes <> 'SENT') AS given_back")],
-    ),
     "what is under way is left to its worker": ("reap_jobs", [("AND send_by + grace < v_now", "")]),
 }
 
