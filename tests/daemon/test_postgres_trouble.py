@@ -38,10 +38,12 @@ async def pair(data_dir: Path) -> AsyncIterator[Pair]:
 
 
 @asynccontextmanager
-async def living(url: str, *, pool_size: int = 6, quota: int = 4, end_hour: int = 9) -> AsyncIterator["Life"]:
+async def living(
+    url: str, *, pool_size: int = 6, quota: int = 4, end_hour: int = 9, answers_within: float = 2.0
+) -> AsyncIterator["Life"]:
     """A rig on a server of its own: its worker's connections fail, and so do the ones it looks with."""
     async with AsyncExitStack() as stack:
-        worker_db = await stack.enter_async_context(await impatient(url, pool_size=pool_size))
+        worker_db = await stack.enter_async_context(await impatient(url, pool_size=pool_size, within=answers_within))
         db = await stack.enter_async_context(await impatient(url, pool_size=2))
         await migrate(db)
         await keep_evidence(db)
@@ -50,9 +52,9 @@ async def living(url: str, *, pool_size: int = 6, quota: int = 4, end_hour: int 
         yield life
 
 
-async def impatient(url: str, *, pool_size: int) -> Database:
+async def impatient(url: str, *, pool_size: int, within: float = 2.0) -> Database:
     return await Database.open(
-        url, pool_size=pool_size, application_name="trouble", connect_timeout=1.0, command_timeout=2.0
+        url, pool_size=pool_size, application_name="trouble", connect_timeout=1.0, command_timeout=within
     )
 
 
@@ -170,7 +172,8 @@ async def test_a_server_that_becomes_read_only_for_a_while_is_waited_for(
 @pytest.mark.parametrize("statement", ["reserve_sends", "settle_sends"])
 async def test_a_commit_whose_answer_is_lost_counts_once(server: Server, statement: str) -> None:
     proxy = LossyProxy(server.port)
-    async with proxy.serving(), living(server.url.replace(str(server.port), str(proxy.port))) as life:
+    url = server.url.replace(str(server.port), str(proxy.port))
+    async with proxy.serving(), living(url, answers_within=20.0) as life:  # nobody here waits for a silent server
         async with life.rig.running(db=life.db):
             await life.rig.until(after(7))
             proxy.loses, proxy.times = statement, 3
