@@ -85,7 +85,8 @@ async def _run(spec: WorkerSpec) -> None:
         )
         await prepare(config, db)
         clock = FleetClock(spec.time)
-        clock.dictates = spec.without == "database-clock"
+        if spec.without == "database-clock":
+            clock.dictates, clock.skew = True, spec.skew
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGUSR1, lambda: setattr(clock, "skew", spec.skew))
         loop.add_signal_handler(signal.SIGUSR2, _lose_answers, db)
