@@ -21,10 +21,10 @@ from warmupd.daemon.revisits import Revisits
 from warmupd.daemon.treatment import treat
 from warmupd.errors import DatabaseUnavailable, LeaseLost, NotFound
 from warmupd.mail.hosts import HostPolicy
-from warmupd.mail.imap import ImapTimeouts
+from warmupd.mail.imap import ImapError, ImapTimeouts
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
-from warmupd.mail.visit import Look, open_visit
+from warmupd.mail.visit import Look, Visit, open_visit
 from warmupd.store import visits
 from warmupd.store.accounts import load_accounts
 from warmupd.store.visits import DueVisit
@@ -225,8 +225,17 @@ class Engager:
                 clock=self._clock,
                 events=self._events,
             )
-            if due.lost:  # a copy may lie elsewhere, too: Gmail shows it in All Mail, an owner may have moved it
-                await self._recorder.confirm(mailbox, [*look.found, *await visit.look_into_sent(since=since)])
+            if due.lost:
+                await self._look_for_lost(mailbox, visit, look, since)
         seconds = (self._clock.now() - began).total_seconds()
         self._events.visited(mailbox=mailbox.id, found=len(found), engaged=engaged, seconds=seconds)
         return look
+
+    async def _look_for_lost(self, mailbox: Mailbox, visit: Visit, look: Look, since: dt.date) -> None:
+        """Copies of what it sent and whose outcome was lost. What goes wrong here makes a good visit no worse."""
+        copies = list(look.found)  # one may lie elsewhere, too: Gmail shows it in All Mail, an owner may have moved it
+        try:
+            copies += await visit.look_into_sent(since=since)
+        except ImapError as error:
+            self._events.visit_failed(mailbox=mailbox.id, why=f"after all else, its sent mail: {error}")
+        await self._recorder.confirm(mailbox, copies)
