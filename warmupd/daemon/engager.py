@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import ssl
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -31,6 +32,7 @@ from warmupd.store.visits import DueVisit
 
 POLL = 15.0  # seconds of the clock between looks for due visits
 POLL_LEAST = 0.25  # real seconds between them, however fast the clock runs
+WAY_PATIENCE = 10.0  # real seconds that a visit goes on in a slot that somebody else waits for
 LOOK_BACK = dt.timedelta(days=14)  # how far a folder is read that has never been read
 MISSED_FOR = dt.timedelta(days=7)  # what was sent before is not missed any more: its row may be gone
 
@@ -76,6 +78,7 @@ class Engager:
         self._vault = vault
         self._message_key = message_key
         self._under_way: dict[int, asyncio.Task[bool]] = {}
+        self._breaking_off: set[asyncio.Task[None]] = set()
         self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(visiting.per_host_concurrent)
         )
@@ -98,6 +101,7 @@ class Engager:
                     self._events.database_unavailable("visits", str(error))
                     await self._clock.pause(1.0)
             await self._wait(for_room=more)
+            self._make_way()
 
     async def drain(self, patience: float) -> None:
         """Begin no more visits; return when those under way have ended, or were broken off after `patience` seconds.
@@ -110,14 +114,14 @@ class Engager:
 
     async def cut(self) -> None:
         """Break off what is under way."""
-        tasks = self.under_way
+        tasks = [*self.under_way, *self._breaking_off]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def is_calm(self, clock: VirtualClock) -> bool:
         """Whether nothing is under way and only time can bring on more."""
-        at_rest = clock.asleep(self._sleeping) and not self._under_way
+        at_rest = clock.asleep(self._sleeping) and not self._under_way and not self._leases.waiting.is_set()
         return at_rest and not (self._for_room and self._room.is_set())
 
     @property
@@ -129,7 +133,8 @@ class Engager:
         """Until the next look, or, when more visits are due than may be made at once, until there is room."""
         seconds = max(POLL, POLL_LEAST * self._clock.speed)
         sleeping = self._sleeping = asyncio.create_task(self._clock.sleep(seconds), name="engager sleeps")
-        waits: set[asyncio.Task[Any]] = {sleeping}
+        way = asyncio.create_task(self._leases.waiting.wait(), name="engager listens")
+        waits: set[asyncio.Task[Any]] = {sleeping, way}
         self._for_room = for_room
         if for_room:
             waits.add(asyncio.create_task(self._room.wait(), name="engager waits for room"))
@@ -139,6 +144,24 @@ class Engager:
             for wait in waits:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
+
+    def _make_way(self) -> None:
+        """See to it that no visit holds up a hand-over for long."""
+        if not self._leases.waiting.is_set():
+            return
+        self._leases.waiting.clear()
+        visits = {one: task for one, task in self._under_way.items() if self._leases.waits_for(("visit", one))}
+        if visits:
+            task = asyncio.create_task(self._break_off(visits), name="engager makes way")
+            self._breaking_off.add(task)
+            task.add_done_callback(self._breaking_off.discard)
+
+    async def _break_off(self, visits: Mapping[int, asyncio.Task[bool]]) -> None:
+        """Those that have not ended in time; who holds the slot next goes on from what is written down."""
+        await asyncio.wait(visits.values(), timeout=WAY_PATIENCE)
+        for mailbox_id, task in visits.items():
+            if self._leases.waits_for(("visit", mailbox_id)):
+                task.cancel()
 
     async def _start_due(self) -> bool:
         """Start visits; whether more are due than there was room for."""

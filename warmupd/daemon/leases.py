@@ -46,6 +46,7 @@ class Leases:
         self.slot_count = 0
         self.standing_by = ""  # why it holds no slot; "" when it does
         self.changed = asyncio.Event()  # slots were gained or lost
+        self.waiting = asyncio.Event()  # slots are to be given back as soon as what is under way there has ended
         self._ground = ground
         self._db = ground.db
         self._clock = ground.clock
@@ -105,6 +106,10 @@ class Leases:
         epochs = self._errands.pop(errand, frozenset())
         if epochs & {*self._idle().values()}:
             self.hasten()
+
+    def waits_for(self, errand: Hashable) -> bool:
+        """Whether a slot would be given back but for this errand."""
+        return not self._errands.get(errand, frozenset()).isdisjoint(self.giving.values())
 
     def _idle(self) -> dict[int, int]:
         """The slots to be given back for which nothing is under way any more."""
@@ -232,6 +237,8 @@ class Leases:
             intent, gained = Intent(keep={}, give={**now, **gained}, claim=0), {}
         self.held = {**intent.keep, **gained}
         self.giving = dict(intent.give)
+        if self.giving:
+            self.waiting.set()
         self.slot_count = view.count
         if lost:
             self._events.slots_lost(sorted(lost))
