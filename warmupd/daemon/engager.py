@@ -168,7 +168,8 @@ class Engager:
         slots, known = list(self._leases.held), self._book.mailboxes
         unplanned = await visits.unplanned_visits(self._db, slots)
         if unplanned:
-            await visits.plan_visits(self._db, {m: self._revisits.planned(known[m]) for m in unplanned if m in known})
+            planned = {one: self._revisits.planned(known[one]) for one in unplanned if one in known}
+            await visits.plan_visits(self._db, planned, epochs=self._leases.held.values())
         free = self.visiting.concurrent - len(self._under_way)
         if free <= 0:
             return True
@@ -197,19 +198,19 @@ class Engager:
         began, epoch = self._clock.now(), self._leases.epoch_of(mailbox)
         try:
             look = await self._look_and_treat(mailbox, due, began, epoch)
-            self._ensure(mailbox, epoch)
+            surely = self._ensure(mailbox, epoch)
             if due.everywhere and look.complete:
                 await self._recorder.miss(mailbox, began=began, since=(began - MISSED_FOR).date())
-            await self._revisits.after(mailbox, due, look, began)
+            await self._revisits.after(mailbox, due, look, began, epoch=surely)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("visit", str(error))
             return False
         except LeaseLost:
             return False  # another worker's now
         except Exception as error:  # noqa: BLE001  one mailbox's oddity must not end the visits of all others
-            if not self._leases.trusts(mailbox, epoch):
+            if epoch is None or not self._leases.trusts(mailbox, epoch):
                 return False  # frozen, or cut off: that the server hung up on us says nothing
-            await self._revisits.after_failure(mailbox, error, began)
+            return await self._revisits.after_failure(mailbox, error, began, epoch=epoch)
         return True
 
     def _ensure(self, mailbox: Mailbox, epoch: int | None) -> int:
