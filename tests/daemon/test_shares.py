@@ -237,6 +237,16 @@ async def test_trigger_reads_everything_anew_and_plans_afresh(fleet: Fleet) -> N
     assert (await rig.violations()).total == 0
 
 
+async def test_slots_are_claimed_anew_where_another_server_answers_by_the_same_connection(fleet: Fleet) -> None:
+    """As a pooler has it."""
+    async with fleet.running(1) as (worker,):
+        epochs = dict(worker.leases.held)
+        fleet.rig.db._server_started_at = after(0)
+        await worker.leases._renew()
+        assert min(worker.leases.held.values()) > max(epochs.values())
+        assert worker.leases.trusted
+
+
 async def test_dead_workers_are_forgotten_after_a_day(fleet: Fleet) -> None:
     async with fleet.running(2) as (first, second):
         dead = first.leases.worker_id

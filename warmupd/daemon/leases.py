@@ -61,8 +61,7 @@ class Leases:
         self._errands: dict[Hashable, frozenset[int]] = {}  # what is under way, and the epochs that it needs
         self._hastened = asyncio.Event()
         self._sleeping: asyncio.Task[None] | None = None
-        self._leaving = False
-        self._left = False
+        self._leaving = self._left = False
         self.http_address = ""
 
     @property
@@ -195,6 +194,8 @@ class Leases:
         if (kept := await self._prolong(at)) is None:
             await self.register()
             kept = await self._prolong(at)
+        if self._db.era != era:
+            return await self._renew()
         view = await slots.view_fleet(self._db, at=at)
         intent = self._intend(kept if kept and view.count == self.slot_count else {}, view)
         gained: dict[int, int] = {}
@@ -203,7 +204,7 @@ class Leases:
         self._take_over(intent, gained, view)
         self._era = era
         self._trusted_until = asked_at + self._ttl * (1 - MARGIN)
-        await self._give_back()
+        return await self._give_back()
 
     async def _prolong(self, at: dt.datetime | None) -> dict[int, int] | None:
         return await slots.renew_slots(self._db, self.worker_id, ttl=self._ttl, demand=self._demand(), at=at)
@@ -258,8 +259,7 @@ class Leases:
         self.standing_by = reason
 
     async def _give_back(self) -> None:
-        idle = self._idle()
-        if not idle:
+        if not (idle := self._idle()):
             return
         for slot in idle:
             del self.giving[slot]
