@@ -1,12 +1,16 @@
 """Several workers share the slots: fairly, by plan, and whoever comes or goes, nothing is sent twice."""
 
 from collections import Counter
+from functools import partial
 
 import pytest
 
 from tests.daemon.fleet import Fleet
 from tests.daemon.model import OK, Answer, Gate
 from tests.daemon.rig import Rig, after
+from tests.daemon.test_hints import soon
+from warmupd.daemon import engager
+from warmupd.daemon.engager import Engager
 from warmupd.store.fleet import resize, trigger
 
 LEASE = 600.0  # seconds; renewed every 200
@@ -72,6 +76,27 @@ async def test_slot_with_a_send_under_way_is_handed_over_after_its_end(fleet: Fl
         assert fleet.shares() == [32, 32]
     assert set(await fleet.rig.world.statuses()) <= {"SENT", "PENDING"}  # PENDING: not begun in time, and given back
     assert set(Counter(one.message_id for one in fleet.rig.server.taken).values()) == {1}
+
+
+async def test_visit_that_hangs_holds_up_no_hand_over_for_long(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engager, "WAY_PATIENCE", 0.05)
+    rig = fleet.rig
+    await rig.world.enrol(12)
+    with monkeypatch.context() as patched:
+        patched.setattr(rig, "build", partial(rig.build, visits=True))
+        patched.setattr(Engager, "_look_and_treat", hang)
+        async with fleet.running(1) as (first,):
+            await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", rig.clock.now())
+            rig.clock.advance(engager.POLL)
+            await soon(lambda: len(first.engager.under_way) == 12)
+            await fleet.join()
+            await first.fleet_watch.look()
+            await soon(lambda: len(first.leases.held) == 32 and not first.leases.giving)
+            assert 0 < len(first.engager.under_way) < 12
+
+
+async def hang(*_: object) -> None:
+    await asyncio.Event().wait()
 
 
 async def test_worker_that_registers_while_it_leaves_gets_no_share_again(fleet: Fleet) -> None:
@@ -209,6 +234,16 @@ async def test_trigger_reads_everything_anew_and_plans_afresh(fleet: Fleet) -> N
         assert worker.shard.schedule._heap.due_of(box) != after(13.9)
         await fleet.until(after(14.5))
     assert (await rig.violations()).total == 0
+
+
+async def test_slots_are_claimed_anew_where_another_server_answers_by_the_same_connection(fleet: Fleet) -> None:
+    """As a pooler has it."""
+    async with fleet.running(1) as (worker,):
+        epochs = dict(worker.leases.held)
+        fleet.rig.db._server_started_at = after(0)
+        await worker.leases._renew()
+        assert min(worker.leases.held.values()) > max(epochs.values())
+        assert worker.leases.trusted
 
 
 async def test_dead_workers_are_forgotten_after_a_day(fleet: Fleet) -> None:

@@ -12,6 +12,7 @@ from tests.daemon.sandbox import Post, served
 from warmupd.daemon import engager as engager_module
 from warmupd.daemon.app import Worker
 from warmupd.mail.found import Look
+from warmupd.mail.imap import ImapBroken
 from warmupd.mail.visit import Visit
 
 
@@ -39,6 +40,21 @@ async def test_senders_own_copy_says_within_minutes_that_it_was_sent(rig: Rig) -
     assert {(row["status"], row["outcome"]) for row in rows} == {("SENT", "in_sent_folder")}
     assert max(row["age"] for row in rows) <= dt.timedelta(minutes=6)
     assert await rig.world.sent(boxes) == [2, 2]
+
+
+async def test_sent_mail_that_cannot_be_read_spoils_no_visit(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise ImapBroken("no answer")
+
+    monkeypatch.setattr(Visit, "look_into_sent", broken)
+    boxes = await rig.world.enrol(2, quota=1, end_hour=9)
+    async with (
+        served(rig, boxes, drop_after_dot_share=1.0, lost_share=1.0) as post,
+        rig.running(post.config, visits=True, real=True),
+    ):
+        await rig.until(after(10))
+    assert await rig.world.statuses() == {"UNKNOWN": 2}
+    assert await rig.db.fetchval("SELECT max(failures) FROM mailbox_visits") == 0
 
 
 @pytest.mark.parametrize("folder", ["Trash", "Junk", "Archive", "Clients/Lunch", "Éléments"])

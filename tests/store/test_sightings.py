@@ -25,6 +25,7 @@ from warmupd.store import jobs, sightings, visits
 from warmupd.store.sightings import Engaged, Known, Sighting
 
 SEEN = after(60)
+UNCLAIMED = 0  # the epoch of slots that nobody has claimed
 
 
 async def test_message_is_new_once_and_known_ever_after(ground: Ground) -> None:
@@ -227,18 +228,21 @@ async def test_parents_are_the_recipients_own_that_were_not_sighted(ground: Grou
 
 async def test_visit_asked_for_during_a_visit_is_not_put_off(ground: Ground) -> None:
     (mailbox,) = await ground.mailboxes(1)
-    await visits.plan_visits(ground.db, {mailbox: NOON})
+    await visits.plan_visits(ground.db, {mailbox: NOON}, epochs=[UNCLAIMED])
     await visits.hasten_visit(ground.db, mailbox, before=after(180))  # while the visit that began at noon goes on
-    await visits.end_visit(ground.db, mailbox, next_visit_at=after(7200), began=NOON)
+    await visits.end_visit(ground.db, mailbox, epoch=UNCLAIMED, next_visit_at=after(7200), began=NOON)
     assert await _next_visit(ground, mailbox) == after(180)
-    await visits.end_visit(ground.db, mailbox, next_visit_at=after(7200), began=after(181))
+    await visits.end_visit(ground.db, mailbox, epoch=UNCLAIMED, next_visit_at=after(7200), began=after(181))
     assert await _next_visit(ground, mailbox) == after(7200)
 
 
 async def test_folders_missed_during_a_visit_are_all_looked_into_by_the_next(ground: Ground) -> None:
     worker, job = await _sent(ground, OutcomeKind.UNKNOWN)  # settled while a visit that began at noon goes on
+    epoch = worker.leases[slot_hash(job.recipient_id) % 64]
     for began, everywhere in ((NOON, True), (after(181), False)):
-        await visits.end_visit(ground.db, job.recipient_id, next_visit_at=after(200), began=began, saw_all=True)
+        await visits.end_visit(
+            ground.db, job.recipient_id, epoch=epoch, next_visit_at=after(200), began=began, saw_all=True
+        )
         due = {one.mailbox_id: one for one in await _due(ground, worker, after(200))}
         assert (due[job.recipient_id].everywhere, due[job.recipient_id].lost) == (everywhere, False)
         assert due[job.mailbox_id].lost  # a visit to the sender looks for its own copy
@@ -247,7 +251,9 @@ async def test_folders_missed_during_a_visit_are_all_looked_into_by_the_next(gro
 async def test_visits_are_due_in_their_slots_and_states(ground: Ground) -> None:
     worker, boxes = await ground.worker(), await ground.mailboxes(4)
     assert await visits.unplanned_visits(ground.db, list(worker.leases)) == boxes
-    await visits.plan_visits(ground.db, {mailbox: after(n) for n, mailbox in enumerate(boxes)})
+    await visits.plan_visits(
+        ground.db, {mailbox: after(n) for n, mailbox in enumerate(boxes)}, epochs=worker.leases.values()
+    )
     await ground.db.execute("UPDATE mailboxes SET state = 'AUTH_FAILED' WHERE id = $1", boxes[1])
     assert [due.mailbox_id for due in await _due(ground, worker, after(2))] == [boxes[0], boxes[2]]
     assert [due.mailbox_id for due in await _due(ground, worker, after(9), skip=boxes[:1])] == boxes[2:]
@@ -255,16 +261,30 @@ async def test_visits_are_due_in_their_slots_and_states(ground: Ground) -> None:
     assert await visits.due_visits(ground.db, slots=[(slot + 1) % 64], skip=boxes[:3], limit=9, at=after(9)) == []
 
 
+async def test_visit_of_a_worker_whose_epoch_is_over_ends_and_plans_nothing(ground: Ground) -> None:
+    (mailbox,), mark = await ground.mailboxes(1), FolderMark(folder="INBOX", uidvalidity=7, last_uid=40)
+    worker = await ground.worker()
+    with pytest.raises(LeaseLost):
+        await visits.end_visit(
+            ground.db, mailbox, epoch=UNCLAIMED, next_visit_at=after(9), began=NOON, marks=[mark], saw_all=True
+        )
+    await visits.plan_visits(ground.db, {mailbox: NOON}, epochs=[UNCLAIMED])
+    assert await visits.folder_marks(ground.db, mailbox) == []
+    assert await visits.unplanned_visits(ground.db, list(worker.leases)) == [mailbox]
+
+
 async def test_failed_visits_are_counted_and_forgotten(ground: Ground) -> None:
     (mailbox,) = await ground.mailboxes(1)
     mark = FolderMark(folder="INBOX", uidvalidity=7, last_uid=40)
     ended = [
-        await visits.end_visit(ground.db, mailbox, next_visit_at=NOON, began=NOON, marks=[mark], failed=failed)
+        await visits.end_visit(
+            ground.db, mailbox, epoch=UNCLAIMED, next_visit_at=NOON, began=NOON, marks=[mark], failed=failed
+        )
         for failed in (True, True, False)
     ]
     assert ended == [1, 2, 0]
     newer = replace(mark, last_uid=41)
-    await visits.end_visit(ground.db, mailbox, next_visit_at=NOON, began=NOON, marks=[newer])
+    await visits.end_visit(ground.db, mailbox, epoch=UNCLAIMED, next_visit_at=NOON, began=NOON, marks=[newer])
     assert await visits.folder_marks(ground.db, mailbox) == [newer]
 
 

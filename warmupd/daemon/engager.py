@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import ssl
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -21,16 +22,17 @@ from warmupd.daemon.revisits import Revisits
 from warmupd.daemon.treatment import treat
 from warmupd.errors import DatabaseUnavailable, LeaseLost, NotFound
 from warmupd.mail.hosts import HostPolicy
-from warmupd.mail.imap import ImapTimeouts
+from warmupd.mail.imap import ImapError, ImapTimeouts
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
-from warmupd.mail.visit import Look, open_visit
+from warmupd.mail.visit import Look, Visit, open_visit
 from warmupd.store import visits
 from warmupd.store.accounts import load_accounts
 from warmupd.store.visits import DueVisit
 
 POLL = 15.0  # seconds of the clock between looks for due visits
 POLL_LEAST = 0.25  # real seconds between them, however fast the clock runs
+WAY_PATIENCE = 10.0  # real seconds that a visit goes on in a slot that somebody else waits for
 LOOK_BACK = dt.timedelta(days=14)  # how far a folder is read that has never been read
 MISSED_FOR = dt.timedelta(days=7)  # what was sent before is not missed any more: its row may be gone
 
@@ -76,6 +78,7 @@ class Engager:
         self._vault = vault
         self._message_key = message_key
         self._under_way: dict[int, asyncio.Task[bool]] = {}
+        self._breaking_off: set[asyncio.Task[None]] = set()
         self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(visiting.per_host_concurrent)
         )
@@ -98,6 +101,7 @@ class Engager:
                     self._events.database_unavailable("visits", str(error))
                     await self._clock.pause(1.0)
             await self._wait(for_room=more)
+            self._make_way()
 
     async def drain(self, patience: float) -> None:
         """Begin no more visits; return when those under way have ended, or were broken off after `patience` seconds.
@@ -110,14 +114,14 @@ class Engager:
 
     async def cut(self) -> None:
         """Break off what is under way."""
-        tasks = self.under_way
+        tasks = [*self.under_way, *self._breaking_off]
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def is_calm(self, clock: VirtualClock) -> bool:
         """Whether nothing is under way and only time can bring on more."""
-        at_rest = clock.asleep(self._sleeping) and not self._under_way
+        at_rest = clock.asleep(self._sleeping) and not self._under_way and not self._leases.waiting.is_set()
         return at_rest and not (self._for_room and self._room.is_set())
 
     @property
@@ -129,7 +133,8 @@ class Engager:
         """Until the next look, or, when more visits are due than may be made at once, until there is room."""
         seconds = max(POLL, POLL_LEAST * self._clock.speed)
         sleeping = self._sleeping = asyncio.create_task(self._clock.sleep(seconds), name="engager sleeps")
-        waits: set[asyncio.Task[Any]] = {sleeping}
+        way = asyncio.create_task(self._leases.waiting.wait(), name="engager listens")
+        waits: set[asyncio.Task[Any]] = {sleeping, way}
         self._for_room = for_room
         if for_room:
             waits.add(asyncio.create_task(self._room.wait(), name="engager waits for room"))
@@ -140,12 +145,31 @@ class Engager:
                 wait.cancel()
             await asyncio.gather(*waits, return_exceptions=True)
 
+    def _make_way(self) -> None:
+        """See to it that no visit holds up a hand-over for long."""
+        if not self._leases.waiting.is_set():
+            return
+        self._leases.waiting.clear()
+        visits = {one: task for one, task in self._under_way.items() if self._leases.waits_for(("visit", one))}
+        if visits:
+            task = asyncio.create_task(self._break_off(visits), name="engager makes way")
+            self._breaking_off.add(task)
+            task.add_done_callback(self._breaking_off.discard)
+
+    async def _break_off(self, visits: Mapping[int, asyncio.Task[bool]]) -> None:
+        """Those that have not ended in time; who holds the slot next goes on from what is written down."""
+        await asyncio.wait(visits.values(), timeout=WAY_PATIENCE)
+        for mailbox_id, task in visits.items():
+            if self._leases.waits_for(("visit", mailbox_id)):
+                task.cancel()
+
     async def _start_due(self) -> bool:
         """Start visits; whether more are due than there was room for."""
         slots, known = list(self._leases.held), self._book.mailboxes
         unplanned = await visits.unplanned_visits(self._db, slots)
         if unplanned:
-            await visits.plan_visits(self._db, {m: self._revisits.planned(known[m]) for m in unplanned if m in known})
+            planned = {one: self._revisits.planned(known[one]) for one in unplanned if one in known}
+            await visits.plan_visits(self._db, planned, epochs=self._leases.held.values())
         free = self.visiting.concurrent - len(self._under_way)
         if free <= 0:
             return True
@@ -174,19 +198,19 @@ class Engager:
         began, epoch = self._clock.now(), self._leases.epoch_of(mailbox)
         try:
             look = await self._look_and_treat(mailbox, due, began, epoch)
-            self._ensure(mailbox, epoch)
+            surely = self._ensure(mailbox, epoch)
             if due.everywhere and look.complete:
                 await self._recorder.miss(mailbox, began=began, since=(began - MISSED_FOR).date())
-            await self._revisits.after(mailbox, due, look, began)
+            await self._revisits.after(mailbox, due, look, began, epoch=surely)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("visit", str(error))
             return False
         except LeaseLost:
             return False  # another worker's now
         except Exception as error:  # noqa: BLE001  one mailbox's oddity must not end the visits of all others
-            if not self._leases.trusts(mailbox, epoch):
+            if epoch is None or not self._leases.trusts(mailbox, epoch):
                 return False  # frozen, or cut off: that the server hung up on us says nothing
-            await self._revisits.after_failure(mailbox, error, began)
+            return await self._revisits.after_failure(mailbox, error, began, epoch=epoch)
         return True
 
     def _ensure(self, mailbox: Mailbox, epoch: int | None) -> int:
@@ -225,8 +249,17 @@ class Engager:
                 clock=self._clock,
                 events=self._events,
             )
-            if due.lost:  # a copy may lie elsewhere, too: Gmail shows it in All Mail, an owner may have moved it
-                await self._recorder.confirm(mailbox, [*look.found, *await visit.look_into_sent(since=since)])
+            if due.lost:
+                await self._look_for_lost(mailbox, visit, look, since)
         seconds = (self._clock.now() - began).total_seconds()
         self._events.visited(mailbox=mailbox.id, found=len(found), engaged=engaged, seconds=seconds)
         return look
+
+    async def _look_for_lost(self, mailbox: Mailbox, visit: Visit, look: Look, since: dt.date) -> None:
+        """Copies of what it sent and whose outcome was lost. What goes wrong here makes a good visit no worse."""
+        copies = list(look.found)  # one may lie elsewhere, too: Gmail shows it in All Mail, an owner may have moved it
+        try:
+            copies += await visit.look_into_sent(since=since)
+        except ImapError as error:
+            self._events.visit_failed(mailbox=mailbox.id, why=f"after all else, its sent mail: {error}")
+        await self._recorder.confirm(mailbox, copies)

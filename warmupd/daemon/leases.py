@@ -46,6 +46,7 @@ class Leases:
         self.slot_count = 0
         self.standing_by = ""  # why it holds no slot; "" when it does
         self.changed = asyncio.Event()  # slots were gained or lost
+        self.waiting = asyncio.Event()  # slots are to be given back as soon as what is under way there has ended
         self._ground = ground
         self._db = ground.db
         self._clock = ground.clock
@@ -60,8 +61,7 @@ class Leases:
         self._errands: dict[Hashable, frozenset[int]] = {}  # what is under way, and the epochs that it needs
         self._hastened = asyncio.Event()
         self._sleeping: asyncio.Task[None] | None = None
-        self._leaving = False
-        self._left = False
+        self._leaving = self._left = False
         self.http_address = ""
 
     @property
@@ -105,6 +105,10 @@ class Leases:
         epochs = self._errands.pop(errand, frozenset())
         if epochs & {*self._idle().values()}:
             self.hasten()
+
+    def waits_for(self, errand: Hashable) -> bool:
+        """Whether a slot would be given back but for this errand."""
+        return not self._errands.get(errand, frozenset()).isdisjoint(self.giving.values())
 
     def _idle(self) -> dict[int, int]:
         """The slots to be given back for which nothing is under way any more."""
@@ -190,6 +194,8 @@ class Leases:
         if (kept := await self._prolong(at)) is None:
             await self.register()
             kept = await self._prolong(at)
+        if self._db.era != era:
+            return await self._renew()
         view = await slots.view_fleet(self._db, at=at)
         intent = self._intend(kept if kept and view.count == self.slot_count else {}, view)
         gained: dict[int, int] = {}
@@ -198,7 +204,7 @@ class Leases:
         self._take_over(intent, gained, view)
         self._era = era
         self._trusted_until = asked_at + self._ttl * (1 - MARGIN)
-        await self._give_back()
+        return await self._give_back()
 
     async def _prolong(self, at: dt.datetime | None) -> dict[int, int] | None:
         return await slots.renew_slots(self._db, self.worker_id, ttl=self._ttl, demand=self._demand(), at=at)
@@ -232,6 +238,8 @@ class Leases:
             intent, gained = Intent(keep={}, give={**now, **gained}, claim=0), {}
         self.held = {**intent.keep, **gained}
         self.giving = dict(intent.give)
+        if self.giving:
+            self.waiting.set()
         self.slot_count = view.count
         if lost:
             self._events.slots_lost(sorted(lost))
@@ -251,8 +259,7 @@ class Leases:
         self.standing_by = reason
 
     async def _give_back(self) -> None:
-        idle = self._idle()
-        if not idle:
+        if not (idle := self._idle()):
             return
         for slot in idle:
             del self.giving[slot]

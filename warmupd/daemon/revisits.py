@@ -8,7 +8,7 @@ from warmupd.core.mailbox import Mailbox, MailboxState
 from warmupd.core.window import local_day, next_opening, window_of
 from warmupd.daemon.aftermath import DOUBT_APART, Aftermath
 from warmupd.daemon.ground import Ground
-from warmupd.errors import DatabaseUnavailable, WarmupdError
+from warmupd.errors import DatabaseUnavailable, LeaseLost, WarmupdError
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
 from warmupd.mail.visit import Look
 from warmupd.store import visits
@@ -40,8 +40,8 @@ class Revisits:
         _, following = next_opening(today, mailbox.zone, mailbox.hours)
         return next_visit_at(now, window_of(today, mailbox.zone, mailbox.hours), following, self._per_day, self._rng)
 
-    async def after(self, mailbox: Mailbox, due: DueVisit, look: Look, began: dt.datetime) -> None:
-        """The visit that began then was good."""
+    async def after(self, mailbox: Mailbox, due: DueVisit, look: Look, began: dt.datetime, *, epoch: int) -> None:
+        """The visit that began then was good. Raises LeaseLost when `epoch` is over: another worker's word counts."""
         self._failures.pop(mailbox.id, None)
         self._refusals.pop(mailbox.id, None)
         next_at = self.planned(mailbox)
@@ -50,31 +50,41 @@ class Revisits:
         await visits.end_visit(
             self._db,
             mailbox.id,
+            epoch=epoch,
             next_visit_at=next_at,
             began=began,
             marks=look.marks,
             saw_all=look.complete and due.everywhere,
         )
 
-    async def after_failure(self, mailbox: Mailbox, error: Exception, began: dt.datetime) -> None:
-        """The visit that began then failed: tell it, and try again the later, the more have failed in a row."""
+    async def after_failure(self, mailbox: Mailbox, error: Exception, began: dt.datetime, *, epoch: int) -> bool:
+        """The visit that began then failed: tell it, and try again the later, the more have failed in a row.
+
+        False, and nothing is told, when `epoch` is over: another worker visits it.
+        """
         wait = min(FAILED_MOST, FAILED_AGAIN * 2 ** min(self._failures[mailbox.id], 10))
         self._failures[mailbox.id] += 1
         try:
-            if isinstance(error, ImapRefusedLogin):
-                if mailbox.id not in self._refusals:
-                    wait = FAILED_AGAIN  # soon, to be sure of it: the second time it is told to the owner
-                await self._refused(mailbox, error)
-            elif isinstance(error, WarmupdError):
-                await self._failed(mailbox, error)
-            else:
-                self._events.part_failed("visit", error)
+            if isinstance(error, ImapRefusedLogin) and mailbox.id not in self._refusals:
+                wait = FAILED_AGAIN  # soon, to be sure of it: the second time it is told to the owner
             if isinstance(error, ImapThrottled) and error.retry_after:
                 wait = max(wait, error.retry_after)
             next_at = self._clock.now() + dt.timedelta(seconds=wait * self._rng.uniform(1.0, 1.5))
-            await visits.end_visit(self._db, mailbox.id, next_visit_at=next_at, began=began, failed=True)
+            await visits.end_visit(self._db, mailbox.id, epoch=epoch, next_visit_at=next_at, began=began, failed=True)
+            await self._tell(mailbox, error)
+        except LeaseLost:
+            return False
         except DatabaseUnavailable as away:
             self._events.database_unavailable("visit", str(away))
+        return True
+
+    async def _tell(self, mailbox: Mailbox, error: Exception) -> None:
+        if isinstance(error, ImapRefusedLogin):
+            await self._refused(mailbox, error)
+        elif isinstance(error, WarmupdError):
+            await self._failed(mailbox, error)
+        else:
+            self._events.part_failed("visit", error)
 
     async def _refused(self, mailbox: Mailbox, error: ImapRefusedLogin) -> None:
         now, refusals = self._clock.now(), self._refusals.setdefault(mailbox.id, [])

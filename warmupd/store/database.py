@@ -142,7 +142,8 @@ class Database:
             async with asyncio.timeout(self._connect_timeout):
                 await transaction.rollback()
         except DRIVER_ERRORS:
-            connection.terminate()
+            with suppress(asyncpg.InterfaceError):  # it has ended
+                connection.terminate()
 
     async def fetch(self, query: str, *args: object, within: float | None = None) -> list[asyncpg.Record]:
         """All rows; `within` so many seconds instead of the `command_timeout`."""
@@ -242,6 +243,10 @@ class Database:
             raise ConnectionError("is a standby, not the primary")
         if is_read_only:
             raise ConnectionError("is read-only, as a primary that was demoted")
+        self.note_server(started_at)
+
+    def note_server(self, started_at: dt.datetime) -> None:
+        """The server that answers runs since then. Behind a pooler no connection of ours tells that it is another."""
         if self._server_started_at not in {None, started_at}:
             self.era += 1
         self._server_started_at = started_at

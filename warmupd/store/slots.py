@@ -136,6 +136,7 @@ async def renew_slots(
     """Prolong the leases that are still this worker's; slot to epoch. What is missing from the answer is lost.
 
     None when the worker's row is gone: it was away for so long that it was taken for dead, and must register anew.
+    The database's era is another afterwards when another server answered.
     """
     rows = await db.fetch(
         """
@@ -153,13 +154,16 @@ async def renew_slots(
             FROM held WHERE s.worker_count = held.worker_count AND s.slot = held.slot
             RETURNING s.slot, s.epoch
         )
-        SELECT k.slot, k.epoch FROM workers w LEFT JOIN kept k ON true WHERE w.id = $1
+        SELECT k.slot, k.epoch, pg_postmaster_start_time() AS server
+        FROM workers w LEFT JOIN kept k ON true WHERE w.id = $1
         """,
         worker_id,
         at,
         dt.timedelta(seconds=ttl),
         demand,
     )
+    if rows:
+        db.note_server(rows[0]["server"])
     return {row["slot"]: row["epoch"] for row in rows if row["slot"] is not None} if rows else None
 
 

@@ -1,10 +1,11 @@
 """When mailboxes are visited by IMAP, and how far each folder has been read."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from warmupd.core.placement import FolderMark
+from warmupd.errors import LeaseLost
 from warmupd.store.database import Database
 
 EVERYWHERE_EVERY = dt.timedelta(hours=8)  # tabs and filters file mail into other folders than INBOX and Junk
@@ -54,14 +55,17 @@ async def unplanned_visits(db: Database, slots: Sequence[int]) -> list[int]:
     return [row["mailbox_id"] for row in rows]
 
 
-async def plan_visits(db: Database, visits: Mapping[int, dt.datetime]) -> None:
-    """Set the next visits of mailboxes that have none."""
+async def plan_visits(db: Database, visits: Mapping[int, dt.datetime], *, epochs: Collection[int]) -> None:
+    """Set the next visits of mailboxes that have none, where `epochs` still holds that of the mailbox's slot."""
     await db.execute(
         "UPDATE mailbox_visits v SET next_visit_at = a.at "
         " FROM unnest($1::bigint[], $2::timestamptz[]) AS a(mailbox_id, at)"
-        " WHERE v.mailbox_id = a.mailbox_id AND v.next_visit_at IS NULL",
+        " WHERE v.mailbox_id = a.mailbox_id AND v.next_visit_at IS NULL"
+        " AND EXISTS (SELECT FROM slots s JOIN settings c USING (worker_count)"
+        "  WHERE s.slot = mailbox_hash(a.mailbox_id) % c.worker_count AND s.epoch = ANY ($3::bigint[]))",
         list(visits.keys()),
         list(visits.values()),
+        list(epochs),
     )
 
 
@@ -69,6 +73,7 @@ async def end_visit(
     db: Database,
     mailbox_id: int,
     *,
+    epoch: int,
     next_visit_at: dt.datetime,
     began: dt.datetime,
     marks: Sequence[FolderMark] = (),
@@ -78,13 +83,17 @@ async def end_visit(
     """Write down how far the folders were read and when the next visit is. How many visits in a row have failed now.
 
     `saw_all` says that all folders were looked into and nothing was cut short: what is absent then is missing.
-    A visit that was asked for while this one went on is not put off.
+    A visit that was asked for while this one went on is not put off. Raises LeaseLost, and writes nothing, when
+    `epoch` is not that of the mailbox's slot any more: whoever holds it now may have read further.
     """
-    failures: int = await db.fetchval(
+    failures: int | None = await db.fetchval(
         """
-        WITH read AS (
+        WITH ours AS MATERIALIZED (
+            SELECT s.slot FROM slots s JOIN settings c USING (worker_count)
+            WHERE s.slot = mailbox_hash($1) % c.worker_count AND s.epoch = $9 FOR KEY SHARE OF s
+        ), read AS (
             INSERT INTO folder_marks (mailbox_id, folder, uidvalidity, last_uid)
-            SELECT $1, * FROM unnest($4::text[], $5::bigint[], $6::bigint[])
+            SELECT $1, a.* FROM unnest($4::text[], $5::bigint[], $6::bigint[]) AS a, ours
             ON CONFLICT (mailbox_id, folder) DO UPDATE
                 SET uidvalidity = excluded.uidvalidity, last_uid = excluded.last_uid
                 WHERE (folder_marks.uidvalidity, folder_marks.last_uid) <> (excluded.uidvalidity, excluded.last_uid)
@@ -92,11 +101,11 @@ async def end_visit(
         UPDATE mailbox_visits
         SET next_visit_at = CASE WHEN asked_by > $3 THEN least(asked_by, $2) ELSE $2 END,
             asked_by = CASE WHEN asked_by > $3 THEN asked_by END,
-            last_visit_at = CASE WHEN $7 THEN last_visit_at ELSE $3 END,
-            everywhere_at = CASE WHEN $8 THEN $3 ELSE everywhere_at END,
+            last_visit_at = CASE WHEN $7 THEN last_visit_at ELSE greatest(last_visit_at, $3) END,
+            everywhere_at = CASE WHEN $8 THEN greatest(everywhere_at, $3) ELSE everywhere_at END,
             everywhere = everywhere AND (NOT $8 OR coalesce(asked_by > $3, false)),
             failures = CASE WHEN $7 THEN least(failures + 1, 1000) ELSE 0 END
-        WHERE mailbox_id = $1 RETURNING failures
+        FROM ours WHERE mailbox_id = $1 RETURNING failures
         """,
         mailbox_id,
         next_visit_at,
@@ -106,7 +115,10 @@ async def end_visit(
         [mark.last_uid for mark in marks],
         failed,
         saw_all and not failed,
+        epoch,
     )
+    if failures is None:
+        raise LeaseLost(f"epoch {epoch} is over for mailbox {mailbox_id}, or it is gone")
     return failures
 
 
