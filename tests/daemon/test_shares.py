@@ -1,5 +1,6 @@
 """Several workers share the slots: fairly, by plan, and whoever comes or goes, nothing is sent twice."""
 
+import asyncio
 from collections import Counter
 from functools import partial
 

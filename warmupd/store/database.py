@@ -5,7 +5,7 @@ import datetime as dt
 import json
 import re
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Self, TypeAlias, cast
 
 import asyncpg
