@@ -7,7 +7,7 @@ import pytest
 from tests.chaos.campaign import campaign
 from tests.chaos.scenario import draw
 
-SEED = 37  # one with faults of seven kinds
+SEED = 37  # one with faults of six kinds
 
 pytestmark = pytest.mark.acceptance
 
