@@ -115,6 +115,8 @@ class Killer:
         ]
 
     def kill_all(self) -> None:
+        for deed in self._deeds:
+            deed.cancel()  # a restart under way would leave a Postgres behind
         for hand in self.hands:
             hand.signal(signal.SIGKILL)
             hand.process.join(5)
