@@ -10,6 +10,7 @@ from warmupd.core.obstacle import Why
 from warmupd.daemon.explain import explain_mailbox
 from warmupd.daemon.roster import list_mailboxes
 from warmupd.store import caps
+from warmupd.store.fleet import set_sending
 
 
 async def test_users_cap_holds_up_without_a_storm_of_requests(rig: Rig, flaky: FlakyDatabase) -> None:
@@ -89,6 +90,20 @@ async def test_limit_that_is_raised_opens_its_gate_at_the_next_look(rig: Rig, li
         await worker.fleet_watch.look()
         await rig.until(after(6.7))
         assert sum(await rig.world.sent(boxes)) > 1
+
+
+async def test_fleet_that_is_started_after_hours_begins_one_by_one(rig: Rig) -> None:
+    for _ in range(20):
+        await rig.world.enrol(1, quota=9, end_hour=12)
+    await set_sending(rig.db, stopped=True, actor="test", at=rig.clock.now())
+    async with rig.running() as worker:
+        await rig.until(after(8))
+        await set_sending(rig.db, stopped=False, actor="test", at=rig.clock.now())
+        await worker.fleet_watch.look()
+        await rig.until(after(8) + dt.timedelta(seconds=1))
+        assert len(rig.server.tries) < 5
+        await rig.until(after(9))
+        assert len(rig.server.tries) >= 20
 
 
 async def test_stopped_fleet_sends_nothing_and_resumes(rig: Rig, flaky: FlakyDatabase) -> None:

@@ -119,7 +119,10 @@ async def test_start_of_the_fleet_ends_the_wait(rig: Rig, monkeypatch: pytest.Mo
         await rig.until(after(8))
         assert worker.shard.schedule.holds.everybody_waits(rig.clock.now())
         await set_sending(rig.db, stopped=False, actor="test", at=rig.clock.now())
-        await soon(lambda: rig.server.tries != [])  # the clock stands still
+        holds = worker.shard.schedule.holds
+        await soon(lambda: holds.everybody_waits(rig.clock.now()) is None)  # the clock stands still
+        await rig.until(after(8.5))
+    assert rig.server.tries != []
 
 
 async def test_slots_that_are_given_back_are_claimed_at_once(rig: Rig) -> None:

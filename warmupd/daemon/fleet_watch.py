@@ -42,6 +42,7 @@ class FleetWatch:
         if view.triggered_at != seen.triggered_at:
             self._ground.events.triggered()
             self._shard.knock(everything=True, afresh=True)
-        if view.limits != seen.limits:  # the stop switch is one of them
+        if view.limits != seen.limits:
             self._shard.schedule.holds.open_for_everybody()
-            self._shard.knock()
+            resumes = seen.stopped and not view.stopped  # then they begin one by one, as after an outage
+            self._shard.knock(everything=resumes, afresh=resumes)

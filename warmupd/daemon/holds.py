@@ -116,6 +116,14 @@ class Holds:
         self._queues.setdefault(mailbox.smtp_host, deque()).append(mailbox.id)
         self._behind[mailbox.id] = mailbox.smtp_host
 
+    def empty_queues(self) -> None:
+        """Nobody queues for a mail server any more: all are planned anew."""
+        for host, queue in self._queues.items():
+            for mailbox_id in queue:
+                if self._behind.get(mailbox_id) == host:
+                    del self._behind[mailbox_id]
+        self._queues.clear()
+
     def _next_in_queue(self, host: str, room: int) -> list[int]:
         queue = self._queues[host]
         freed: list[int] = []

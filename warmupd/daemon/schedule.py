@@ -79,6 +79,8 @@ class Schedule:
         await self.book.load(self._clock.now())
         await self.book.recall_meetings(filter(self._leases.owns, self.book.mailboxes.values()), self._clock.now())
         before = SendHeap(self._need) if afresh else self._heap
+        if afresh:
+            self.holds.empty_queues()
         ready = {entry.mailbox_id: entry.due_at for entry in before.pop_ready(self._clock.now(), len(before))}
         self._heap = SendHeap(self._need)
         for mailbox_id, mailbox in self.book.mailboxes.items():
