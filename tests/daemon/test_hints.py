@@ -16,7 +16,7 @@ from warmupd.core.mailbox import MailboxState
 from warmupd.daemon import app, hints
 from warmupd.daemon.app import Worker
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store.fleet import set_sending
+from warmupd.store.fleet import set_sending, trigger
 from warmupd.store.slots import post_limits
 
 PROMISED = 2.0  # seconds until a change has taken effect
@@ -166,9 +166,14 @@ async def test_fleet_is_told_what_changed(rig: Rig, database_url: str) -> None:
     await post_limits(rig.db, limits)
     await post_limits(rig.db, limits)
     await rig.db.execute("UPDATE settings SET worker_count = 8")
+    await trigger(rig.db, actor="test", at=rig.clock.now())
+    worker = rig.build({}).leases
+    for _ in range(2):  # again, as SIGHUP has it: nothing that others go by has changed
+        await worker.register()
+    await worker.release()
     await connection.execute("SELECT")
     await connection.close()
-    assert heard == ["stop", "start", "limits", "slots"]
+    assert heard == ["stop", "start", "limits", "slots", "trigger", "workers", "workers"]
 
 
 async def test_row_that_is_written_without_a_change_tells_nobody(rig: Rig, database_url: str) -> None:

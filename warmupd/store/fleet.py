@@ -74,7 +74,6 @@ async def set_sending(db: Database, *, stopped: bool, actor: str, at: dt.datetim
         if changed:
             words = ("STARTED", "STOPPED") if stopped else ("STOPPED", "STARTED")
             await _note(connection, "sending", words, actor=actor, at=at)
-            await _tell(connection, "stop" if stopped else "start")
     return bool(changed)
 
 
@@ -83,7 +82,6 @@ async def trigger(db: Database, *, actor: str, at: dt.datetime) -> None:
     async with db.transaction() as connection:
         await connection.execute("UPDATE settings SET triggered_at = greatest(clock_timestamp(), triggered_at)")
         await _note(connection, "plans", ("", "TRIGGERED"), actor=actor, at=at)
-        await _tell(connection, "trigger")
 
 
 async def drop_dead(db: Database, *, at: dt.datetime | None) -> int:
@@ -128,7 +126,6 @@ async def resize(db: Database, wanted: int, *, actor: str, at: dt.datetime) -> i
             latest,
         )
         await _note(connection, "slots", (str(was), str(wanted)), actor=actor, at=at)
-        await _tell(connection, "slots")
     return was
 
 
@@ -194,8 +191,3 @@ async def _note(connection: Connection, what: str, words: tuple[str, str], *, ac
         was,
         became,
     )
-
-
-async def _tell(connection: Connection, what: str) -> None:
-    """A hint for all workers, once this is committed; who misses it finds out by itself."""
-    await connection.execute("SELECT pg_notify('warmupd_fleet', $1)", what)

@@ -43,8 +43,7 @@ async def register_worker(  # noqa: PLR0913  the columns of a row
         "INSERT INTO workers (id, name, http_address, version, limits, wants, lease, started_at, seen_at, stopped_at)"
         " SELECT $1, $2, $3, $4, $5, $7, $8, n, n, CASE WHEN $9 THEN n END FROM (SELECT instant($6) AS n) AS t"
         " ON CONFLICT (id) DO UPDATE SET name = $2, http_address = $3, version = $4, limits = $5, wants = $7,"
-        " lease = $8, seen_at = excluded.seen_at, stopped_at = excluded.stopped_at"
-        " RETURNING pg_notify('warmupd_fleet', 'workers')",
+        " lease = $8, seen_at = excluded.seen_at, stopped_at = excluded.stopped_at",
         worker_id,
         name,
         http_address,
@@ -174,7 +173,6 @@ async def give_back_slots(db: Database, worker_id: UUID, leases: Mapping[int, in
         UPDATE slots s SET lease_until = '-infinity'
         FROM settings c, unnest($2::integer[], $3::bigint[]) AS a(slot, epoch)
         WHERE s.worker_count = c.worker_count AND s.slot = a.slot AND s.epoch = a.epoch AND s.owner = $1
-        RETURNING pg_notify('warmupd_fleet', 'slots')
         """,
         worker_id,
         list(leases.keys()),
@@ -185,8 +183,7 @@ async def give_back_slots(db: Database, worker_id: UUID, leases: Mapping[int, in
 async def leave_fleet(db: Database, worker_id: UUID, *, at: dt.datetime | None) -> None:
     """Note that this worker reserves nothing more: the others' shares are without it, though it still holds leases."""
     await db.execute(
-        "UPDATE workers SET stopped_at = instant($2), demand = 0 WHERE id = $1 AND stopped_at IS NULL"
-        " RETURNING pg_notify('warmupd_fleet', 'workers')",
+        "UPDATE workers SET stopped_at = instant($2), demand = 0 WHERE id = $1 AND stopped_at IS NULL",
         worker_id,
         at,
     )
@@ -203,7 +200,6 @@ async def release_slots(db: Database, worker_id: UUID, *, at: dt.datetime | None
         """
         WITH gone AS (UPDATE workers SET stopped_at = instant($2), demand = 0, queue_depth = 0 WHERE id = $1)
         UPDATE slots SET lease_until = '-infinity' WHERE owner = $1 AND lease_until > instant($2)
-        RETURNING pg_notify('warmupd_fleet', 'slots')
         """,
         worker_id,
         at,

@@ -115,6 +115,10 @@ async def end_visit(
         saw_all and not failed,
         epoch,
     )
+    return _ours(failures, mailbox_id, epoch)
+
+
+def _ours(failures: int | None, mailbox_id: int, epoch: int) -> int:
     if failures is None:
         raise LeaseLost(f"epoch {epoch} is over for mailbox {mailbox_id}, or it is gone")
     return failures
