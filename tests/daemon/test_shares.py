@@ -13,6 +13,7 @@ from tests.daemon.test_hints import soon
 from warmupd.daemon import engager
 from warmupd.daemon.engager import Engager
 from warmupd.store.fleet import resize, trigger
+from warmupd.store.slots import view_fleet
 
 LEASE = 600.0  # seconds; renewed every 200
 
@@ -179,6 +180,7 @@ async def test_second_worker_of_a_number_stands_by_and_takes_over(fleet: Fleet) 
         second = await fleet.join({"worker.id": 1, "worker.count": 2})
         assert list(first.leases.held) == [1]
         assert second.leases.standing_by.startswith("slot 1 is held by another worker")
+        assert not second.leases.lacks(await view_fleet(fleet.rig.db, at=fleet.rig.clock.now()))  # slot 0 is not for it
         await fleet.kill(first)
         await fleet.live(LEASE + LEASE / 3)
         assert (list(second.leases.held), second.leases.standing_by) == ([1], "")

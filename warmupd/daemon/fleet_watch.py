@@ -37,7 +37,7 @@ class FleetWatch:
         if seen is None:
             return
         changed = (view.count, view.autos, view.wanted) != (seen.count, seen.autos, seen.wanted)
-        if changed or (view.free and self._leases.lacks(view)):
+        if changed or self._leases.lacks(view):
             self._leases.hasten()
         if view.triggered_at != seen.triggered_at:
             self._ground.events.triggered()

@@ -151,8 +151,9 @@ class Leases:
         self._hastened.set()
 
     def lacks(self, view: FleetView) -> bool:
-        """Whether this worker holds less than its share of the fleet as it is now."""
-        return self._intend({**self.giving, **self.held}, view).claim > 0
+        """Whether this worker holds less than its share of the fleet as it is now, and could claim some of it."""
+        free = view.free - view.wanted if self._only is None else view.free & {self._only}
+        return bool(free) and self._intend({**self.giving, **self.held}, view).claim > 0
 
     def is_calm(self, clock: VirtualClock) -> bool:
         """Whether nothing is to be done before the next renewal."""
@@ -217,14 +218,13 @@ class Leases:
         return intend_auto(kept, worker_id=self.worker_id, autos=view.autos, wanted=view.wanted, count=view.count)
 
     async def _claim(self, intent: Intent, view: FleetView) -> dict[int, int]:
-        one = self._only is not None
         return await slots.claim_slots(
             self._db,
             self.worker_id,
             ttl=self._ttl,
             most=intent.claim,
             only=[self._only] if self._only is not None else None,
-            but=() if one else view.wanted,
+            but=view.wanted if self._only is None else (),
             count=view.count,
             at=self._clock.stamp(),
         )

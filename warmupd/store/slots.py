@@ -14,7 +14,7 @@ class FleetView:
     """The fleet as workers must agree on it. Live is who was seen within a lease, by the database's clock."""
 
     count: int  # of slots
-    free: int  # slots whose lease is over
+    free: frozenset[int]  # slots whose lease is over
     autos: tuple[UUID, ...]  # live workers that take any slot, the longest running first
     wanted: frozenset[int]  # slots that live workers were started for
     triggered_at: str  # as text, since it may be '-infinity'
@@ -72,8 +72,8 @@ async def view_fleet(db: Database, *, at: dt.datetime | None) -> FleetView:
         SELECT c.worker_count, c.triggered_at::text, c.sending_stopped,
                md5((to_jsonb(c) - 'triggered_at')::text
                    || (SELECT jsonb_agg(p ORDER BY p.id)::text FROM plans p)) AS limits,
-               (SELECT count(*) FROM slots s
-                WHERE s.worker_count = c.worker_count AND s.lease_until <= instant($1)) AS free,
+               ARRAY(SELECT slot FROM slots s
+                     WHERE s.worker_count = c.worker_count AND s.lease_until <= instant($1)) AS free,
                ARRAY(SELECT id FROM live WHERE wants IS NULL ORDER BY started_at, id) AS autos,
                ARRAY(SELECT DISTINCT wants FROM live WHERE wants IS NOT NULL) AS wanted
         FROM settings c
@@ -82,7 +82,7 @@ async def view_fleet(db: Database, *, at: dt.datetime | None) -> FleetView:
     )
     return FleetView(
         count=row["worker_count"],
-        free=row["free"],
+        free=frozenset(row["free"]),
         autos=tuple(row["autos"]),
         wanted=frozenset(row["wanted"]),
         triggered_at=row["triggered_at"],
