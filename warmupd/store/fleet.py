@@ -152,7 +152,8 @@ async def fleet_settings(db: Database, *, at: dt.datetime) -> FleetSettings:
     (row,) = await db.fetch(
         """
         SELECT c.*, lowered(global_per_hour, throttle) AS per_hour, lowered(global_per_minute, throttle) AS per_minute,
-               (SELECT count(*) FROM slots s WHERE s.worker_count = c.worker_count AND s.lease_until > $1) AS held,
+               (SELECT count(*) FROM slots s
+                WHERE s.worker_count = c.worker_count AND s.owner IS NOT NULL AND s.lease_until > $1) AS held,
                coalesce((SELECT s.reason FROM state_changes s WHERE s.subject = 'fleet' AND s.subject_id = 'throttle'
                          ORDER BY s.at DESC, s.id DESC LIMIT 1), '') AS throttle_reason
         FROM settings c
