@@ -44,7 +44,9 @@ CREATE FUNCTION lowered(cap integer, throttle double precision) RETURNS integer
 -- How much of a global cap this worker may take now: what is free, less what other live workers still have to claim of
 -- their share, but never less than its own share. What the live workers have taken within the window and what is free is
 -- dealt in proportion to what each wants: what it has taken, and what is due at it. So it does not matter who asks first,
--- and all shares together are what there is. What nobody claims is free; who was not seen for a lease holds nothing.
+-- and all shares together are what there is; but who wants something and has had nothing may have one, lest a part of
+-- less than a half stays nothing for as long as the cap binds. What nobody claims is free; who was not seen for a lease
+-- holds nothing.
 -- Demand is not told apart by plan: slots are dealt by a hash, so each worker has its part of each plan's mailboxes, and
 -- serves them in the order of need and priority.
 CREATE FUNCTION worker_room(p_worker uuid, p_demand integer, p_now timestamptz, now_s bigint, cap integer, used integer,
@@ -55,16 +57,20 @@ DECLARE
     others bigint;
     mine bigint;
     owed bigint;
+    ones bigint;  -- of the free, for those whose part is nothing
 BEGIN
     SELECT coalesce(sum(w.demand), 0) INTO others FROM workers w
         WHERE w.id <> p_worker AND w.stopped_at IS NULL AND w.seen_at > p_now - w.lease;
     IF others = 0 OR free = 0 OR others + p_demand <= free THEN
         RETURN free;  -- nobody has to be considered
     END IF;
-    SELECT sum(greatest(s.part - s.taken, 0)) FILTER (WHERE NOT s.me), max(s.part - s.taken) FILTER (WHERE s.me)
-    INTO owed, mine
-    FROM (SELECT l.me, l.taken, round((free + sum(l.taken) OVER ()) * (l.taken + l.demand)
-                                      / greatest(sum(l.taken + l.demand) OVER (), 1)) AS part
+    SELECT sum(greatest(s.part - s.taken, s.one)) FILTER (WHERE NOT s.me),
+           max(greatest(s.part - s.taken, s.one)) FILTER (WHERE s.me),
+           CASE WHEN bool_or(s.me AND s.part < s.one) THEN 0 ELSE count(*) FILTER (WHERE NOT s.me AND s.part < s.one) END
+    INTO owed, mine, ones
+    FROM (SELECT l.me, l.taken, (l.taken = 0 AND l.demand > 0)::integer AS one,
+                 round((free + sum(l.taken) OVER ()) * (l.taken + l.demand)
+                       / greatest(sum(l.taken + l.demand) OVER (), 1)) AS part
           FROM (SELECT w.id = p_worker AS me,
                        CASE WHEN w.id = p_worker THEN p_demand ELSE w.demand END::bigint AS demand,
                        coalesce(CASE WHEN per_hour
@@ -73,7 +79,7 @@ BEGIN
                 FROM workers w LEFT JOIN cap_rings r ON r.scope = 'WORKER' AND r.ref = w.id
                 WHERE w.id = p_worker OR (w.stopped_at IS NULL AND w.seen_at > p_now - w.lease)
                ) AS l) AS s;
-    RETURN greatest(free - owed, least(free, mine), 0);
+    RETURN greatest(free - owed, least(free - ones, mine), 0);
 END $$;
 
 -- Returns, for each request in the order of the batch, either

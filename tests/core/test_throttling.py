@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from warmupd.core.throttling import Attempts, ThrottleRules, next_step
+from warmupd.core.throttling import QUIET, Attempts, ThrottleRules, next_step
 
 RULES = ThrottleRules(
     lower_above=0.1,
@@ -14,7 +14,7 @@ RULES = ThrottleRules(
     smallest_sample=50,
     watch=dt.timedelta(minutes=10),
 )
-LONG = dt.timedelta(hours=1)
+LONG = QUIET
 
 
 def step(share: float, ended: int, failed: int, age: dt.timedelta = LONG) -> float:
@@ -51,10 +51,10 @@ def test_too_few_attempts_lower_nothing() -> None:
     assert step(1.0, 50, 50) == 0.5
 
 
-def test_too_few_attempts_restore_after_an_hour_unless_they_fail() -> None:
-    assert step(0.5, 3, 0, age=dt.timedelta(minutes=59)) == 0.5
-    assert step(0.5, 3, 0, age=dt.timedelta(minutes=60)) == 1.0
-    assert step(0.5, 0, 0, age=dt.timedelta(minutes=60)) == 1.0
+def test_too_few_attempts_restore_in_time_unless_they_fail() -> None:
+    assert step(0.5, 3, 0, age=dt.timedelta(minutes=89)) == 0.5
+    assert step(0.5, 3, 0, age=dt.timedelta(minutes=90)) == 1.0
+    assert step(0.5, 0, 0, age=dt.timedelta(minutes=90)) == 1.0
     assert step(0.5, 3, 1) == 0.5
 
 

@@ -175,8 +175,8 @@ LEASES: list[Deed] = [
     (FleetWatch.look, "self._leases.hasten()", "pass", JOINING),
     (
         FleetWatch.look,
-        "or view.throttle > seen.throttle",
-        "or False",
+        "view.limits != seen.limits",
+        "False",
         of_throttling.test_workers_that_wait_for_a_lowered_cap_hear_that_it_is_restored,
     ),
     (

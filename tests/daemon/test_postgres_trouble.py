@@ -172,16 +172,17 @@ async def test_a_server_that_becomes_read_only_for_a_while_is_waited_for(
 @pytest.mark.parametrize("statement", ["reserve_sends", "settle_sends"])
 async def test_a_commit_whose_answer_is_lost_counts_once(server: Server, statement: str) -> None:
     proxy = LossyProxy(server.port)
-    url = server.url.replace(str(server.port), str(proxy.port))
-    async with proxy.serving(), living(url, answers_within=20.0) as life:  # nobody here waits for a silent server
-        async with life.rig.running(db=life.db):
-            await life.rig.until(after(7))
-            proxy.loses, proxy.times = statement, 3
-            await life.db.expire_connections()  # those that have prepared it already
-            await life.rig.until(after(9.5))
-        assert proxy.lost == 3
-        assert [row["attempts"] for row in await life.rig.world.days(life.boxes)] == [life.quota] * 3
-        await life.check()
+    async with proxy.serving():
+        url = server.url.replace(str(server.port), str(proxy.port))
+        async with living(url, answers_within=20.0) as life:  # nobody here waits for a silent server
+            async with life.rig.running(db=life.db):
+                await life.rig.until(after(7))
+                proxy.loses, proxy.times = statement, 3
+                await life.db.expire_connections()  # those that have prepared it already
+                await life.rig.until(after(9.5))
+            assert proxy.lost == 3
+            assert [row["attempts"] for row in await life.rig.world.days(life.boxes)] == [life.quota] * 3
+            await life.check()
 
 
 async def test_a_pool_of_two_of_which_others_hold_one_suffices(server: Server) -> None:

@@ -17,11 +17,11 @@ from warmupd.store import throttle
 pytestmark = pytest.mark.ablation
 
 LOWERED = partial(of_throttle.test_failures_lower_the_share_once_and_say_why, status="FAILED", outcome="refused")
-OWN_FAULT = partial(of_throttle.test_own_faults_do_not_count, outcome="database")
+OWN_FAULT = partial(of_throttle.test_own_faults_and_those_of_one_user_do_not_count, outcome="database")
 CAPS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     (
         "worker_room",
-        "greatest(free - owed, least(free, mine), 0)",
+        "greatest(free - owed, least(free - ones, mine), 0)",
         "free",
         of_caps.test_workers_share_a_binding_cap_by_demand,
     ),
@@ -34,7 +34,7 @@ CAPS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     ),
     (
         "worker_room",
-        "greatest(free - owed, least(free, mine), 0)",
+        "greatest(free - owed, least(free - ones, mine), 0)",
         "free",
         partial(of_fair_caps.test_cap_holds_is_used_and_is_shared_by_demand, number=2),
     ),
@@ -65,6 +65,18 @@ CAPS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         of_throttle.test_only_one_worker_takes_the_step,
     ),
     (throttle.throttle, "greatest(throttled_at, n - $2::interval)", "n - $2::interval", LOWERED),
+    (
+        throttle.throttle,
+        "attempts.ended < rules.smallest_sample",
+        "False",
+        of_throttle.test_share_is_not_restored_while_what_the_caps_let_through_fails,
+    ),
+    (
+        "worker_room",
+        "(l.taken = 0 AND l.demand > 0)::integer",
+        "0",
+        of_caps.test_who_wants_little_beside_much_has_one,
+    ),
     (throttle._attempts, "(outcome <> ALL ($3) OR", "($3::text[] IS NOT NULL OR", OWN_FAULT),
     (throttle._attempts, "status <> 'PROCESSING'", "true", of_throttle.test_what_is_older_or_under_way_does_not_count),
 ]

@@ -193,6 +193,12 @@ async def test_small_share_is_kept_for_its_worker(ground: Ground) -> None:
     assert len(granted(await ground.reserve(other, *wishes[1], demand=2))) == 1
 
 
+async def test_who_wants_little_beside_much_has_one(ground: Ground) -> None:
+    one, other, wishes = await _two_workers(ground, demands=(2000, 1))
+    assert len(granted(await ground.reserve(one, *wishes[0], demand=2000))) == 19
+    assert len(granted(await ground.reserve(other, *wishes[1], demand=1))) == 1
+
+
 async def test_share_is_no_more_than_its_worker_can_use(ground: Ground) -> None:
     one, other, wishes = await _two_workers(ground, demands=(0, 0))
     assert len(granted(await ground.reserve(one, *wishes[0][:10], demand=10))) == 10

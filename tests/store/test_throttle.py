@@ -17,7 +17,7 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
 )
 from warmupd.core.throttling import ThrottleRules
 from warmupd.store import caps, fleet
-from warmupd.store.throttle import OWN_FAULTS, Change, share_in_force, throttle
+from warmupd.store.throttle import OF_ONE, OWN_FAULTS, Change, share_in_force, throttle
 
 RULES = ThrottleRules(
     lower_above=0.1,
@@ -61,8 +61,8 @@ async def test_failures_lower_the_share_once_and_say_why(ground: Ground, status:
     assert (row["subject_id"], row["was"], row["became"], row["reason"]) == ("throttle", "1", "0.5", change.reason)
 
 
-@pytest.mark.parametrize("outcome", OWN_FAULTS)
-async def test_own_faults_do_not_count(ground: Ground, outcome: str) -> None:
+@pytest.mark.parametrize("outcome", sorted({*OWN_FAULTS, *OF_ONE}))
+async def test_own_faults_and_those_of_one_user_do_not_count(ground: Ground, outcome: str) -> None:
     await ended(ground, 80, "SENT", "sent")
     await ended(ground, 80, "FAILED", outcome)
     assert await throttle(ground.db, RULES, at=after(60)) is None
@@ -82,6 +82,17 @@ async def test_share_is_restored_and_stays_whole(ground: Ground) -> None:
             await ended(ground, 100, "SENT", "sent", after(60 * minute + 1))
     changes = await ground.db.fetch("SELECT became FROM state_changes WHERE subject = 'fleet' ORDER BY id")
     assert [row["became"] for row in changes] == ["0.5", "1"]
+
+
+async def test_share_is_not_restored_while_what_the_caps_let_through_fails(ground: Ground) -> None:
+    """Lowered, the cap of an hour may be used up in minutes: then what was sent in them speaks for the whole hour."""
+    await ended(ground, 100, "FAILED", "refused")
+    for minute in range(1, 8 * 60):
+        if minute % 61 == 2:
+            await ended(ground, 60, "FAILED", "refused", after(60 * minute))
+        await throttle(ground.db, RULES, at=after(60 * minute + 30))
+    shares = await ground.db.fetch("SELECT became FROM state_changes WHERE subject = 'fleet' ORDER BY id")
+    assert [row["became"] for row in shares] == ["0.5", "0.25", "0.125", "0.1"]
 
 
 async def test_only_one_worker_takes_the_step(ground: Ground) -> None:

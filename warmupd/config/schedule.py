@@ -85,7 +85,7 @@ class LimitsSection(Section):
         description="sends a minute; a fortieth of the hour, at least 5",
     )
     lower_above: Share = Field(0.1, description="failure rate above which the global caps are lowered")
-    restore_below: Share = Field(0.05, description="failure rate below which they are restored")
+    restore_below: Number = Field(0.05, gt=0, le=1, description="failure rate below which they are restored")
     lower_step: Number = Field(0.5, gt=0, le=0.9, description="share of them that each step takes away")
     least_share: Number = Field(0.1, gt=0, le=1, description="share of them that is always left")
     watch_minutes: Positive = Field(10, le=1440, description="minutes of attempts that are judged")

@@ -4,7 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 ROUND = dt.timedelta(minutes=1)  # between two steps at least: a step must be able to show its effect
-QUIET = dt.timedelta(hours=1)  # after which the cap of an hour lets sends through again, however low it is
+QUIET = dt.timedelta(minutes=90)  # longer than the cap of an hour can hold back all sends, however low it is
 ALL = 0.999  # of the caps and more is all of them: steps up and down need not meet to the last digit
 
 
@@ -47,7 +47,7 @@ def next_step(share: float, attempts: Attempts, *, age: dt.timedelta, rules: Thr
     """The step that follows when `share` has been in force for `age` and led to these attempts; None: it stays.
 
     A share is judged by what was attempted under it alone: what failed before a step does not call for another one.
-    Too few attempts lower nothing. They do restore, once an hour has passed without a rate that speaks against it: a
+    Too few attempts lower nothing. They do restore, once QUIET has passed without a rate that speaks against it: a
     fleet that sends little, or nothing at night, would never get enough of them. Not sooner: when the cap of an hour
     is lowered below what the last hour has used, nothing is attempted for a while, and that is no good sign.
     """

@@ -3,7 +3,8 @@
 import datetime as dt
 from dataclasses import dataclass
 
-from warmupd.core.throttling import Attempts, Step, ThrottleRules, next_step
+from warmupd.core import verdicts
+from warmupd.core.throttling import QUIET, Attempts, Step, ThrottleRules, next_step
 from warmupd.store.database import Connection, Database
 
 # Attempts that ended without a word of a mail server: by a worker, a database, a template or a row of ours.
@@ -17,6 +18,14 @@ OWN_FAULTS = (
     "reaped",
     "unverified",
     "window_over",
+)
+# And those that say nothing of how the fleet is received, since one login or one mail server's absence ended them: any
+# user could have many, and lower everybody's caps with them.
+OF_ONE = tuple(
+    verdict.reason
+    for verdict in vars(verdicts).values()
+    if isinstance(verdict, verdicts.Verdict)
+    and verdict.action in {verdicts.Action.BACK_OFF_HOST, verdicts.Action.DOUBT_CREDENTIALS}
 )
 
 
@@ -36,12 +45,16 @@ async def throttle(db: Database, rules: ThrottleRules, *, at: dt.datetime | None
             return None
         (row,) = await connection.fetch(
             "SELECT throttle, greatest(throttled_at, n - $2::interval) AS since, n,"
+            " greatest(throttled_at, n - $3::interval) AS long_since,"
             " CASE WHEN isfinite(throttled_at) THEN n - throttled_at ELSE $2 END AS age"
             " FROM settings, instant($1) AS n",
             at,
             rules.watch,
+            QUIET,
         )
         attempts = await _attempts(connection, since=row["since"], until=row["n"])
+        if attempts.ended < rules.smallest_sample:  # a lowered cap lets the sends of an hour through in minutes
+            attempts = await _attempts(connection, since=min(row["since"], row["long_since"]), until=row["n"])
         step = next_step(row["throttle"], attempts, age=row["age"], rules=rules)
         if step is not None:
             await _take(connection, row["throttle"], step, at=row["n"])
@@ -65,7 +78,7 @@ async def _attempts(connection: Connection, *, since: dt.datetime, until: dt.dat
         """,
         since,
         until,
-        list(OWN_FAULTS),
+        [*OWN_FAULTS, *OF_ONE],
     )
     return Attempts(ended=row["ended"], failed=row["failed"])
 
