@@ -162,7 +162,7 @@ LEASES: list[Deed] = [
     ),
     (
         Leases._claim,
-        "but=() if one else view.wanted",
+        "but=view.wanted if self._only is None else ()",
         "but=()",
         _of_fleet(of_shares.test_slots_of_numbered_workers_are_left_to_them),
     ),

@@ -98,6 +98,9 @@ class Held(Database):
         async with self._connection.transaction(isolation="read_committed"):  # what is refused ends this much only
             yield self._connection
 
+    def note_server(self, started_at: dt.datetime) -> None:
+        """All games are played at one."""
+
 
 class Deed:
     """Something asked of the database by a process, at a time."""
