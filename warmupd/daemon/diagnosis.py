@@ -146,8 +146,8 @@ def _slots(snapshot: Snapshot) -> Finding:
 def _limits(snapshot: Snapshot, config: Config, clock: Clock) -> Finding:
     """Whether all workers, and the file at hand, want the limits that are in force."""
     in_force = snapshot.settings.limits
-    others = {w.name: _differing(w.limits, in_force) for w in snapshot.workers}
-    differ = [f"{name} has other {', '.join(keys)}" for name, keys in others.items() if keys]
+    others = [(worker.name, _differing(worker.limits, in_force)) for worker in snapshot.workers]
+    differ = [f"{name} has other {', '.join(keys)}" for name, keys in others if keys]
     if snapshot.workers and (keys := _differing(limits_of(config, clock), in_force)):
         differ.append(f"this configuration has other {', '.join(keys)}")
     if differ:
