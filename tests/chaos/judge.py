@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field
 from statistics import median
 
 from tests.chaos.fleet_time import FleetTime
-from tests.chaos.killer import Hand, Takeover
+from tests.chaos.killer import AFTER_KILL, Hand, Takeover
 from tests.chaos.scenario import Scenario
 from tests.chaos.worker import SEND_WITHIN
 from tests.store.invariants import broken
@@ -22,8 +22,7 @@ from warmupd.store.ledger import LedgerEntry, load_day_entries, load_ledger
 from warmupd.store.shortfall import count_unknowns
 
 LATE = 0.25  # real seconds that a line may take to the mail server, and be read there, when the machine is idle
-AFTER_KILL = 5.0  # real seconds beyond the lease
-AFTER_STOP = 2.0
+AFTER_STOP = 2.0  # real seconds
 MOST_UNPROVEN = 3
 ENOUGH = 10  # messages, for a run to say something
 # A mailbox's epochs, whatever slot it is in: a resize of the fleet moves it.
@@ -205,12 +204,14 @@ def _slow(given: Evidence) -> Counter[str]:
     found: Counter[str] = Counter()
     for one in given.takeovers:
         most = (
-            given.scenario.lease * given.scenario.pace + AFTER_KILL
+            (given.scenario.lease + AFTER_KILL) * given.scenario.pace
             if one.kind == "kill"
             else AFTER_STOP + 4 * given.lag
         )
         if not one.disturbed and one.seconds > most:
             found[f"taken over late after {one.kind}"] += 1
+    if not any(one.kind == "kill" and not one.disturbed for one in given.takeovers):
+        found["no take-over after kill was measured"] += 1
     return found
 
 

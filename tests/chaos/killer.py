@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
@@ -20,6 +20,8 @@ from warmupd.store import fleet
 MOST_WORKERS = 5
 POLL = 0.05
 START_WITHIN, STOP_WITHIN = 20.0, 12.0
+LASTING = {"kill", "stop"}  # done at once: what lasts is to see what comes of it
+AFTER_KILL = 5.0  # beyond the lease
 AGAIN = 0.4  # real seconds after which a worker that ended is started again
 
 
@@ -55,7 +57,10 @@ class Hand:
 
 @dataclass(frozen=True, kw_only=True)
 class Takeover:
-    """How long the slots of a worker that was killed or stopped were without a living owner. `seconds` of real time."""
+    """How long the slots of a worker that was killed or stopped were without a living owner.
+
+    `seconds` of real time, infinite when it was longer than watched.
+    """
 
     kind: str
     seconds: float
@@ -75,6 +80,8 @@ class Killer:
         self._began = time.monotonic()
         self._deeds: set[asyncio.Task[None]] = set()
         self._done = 0  # faults so far
+        self._busy = 0  # of them that are being done
+        self._ending = False
         self._down = False  # whether Postgres is, by us
 
     async def storm(self) -> None:
@@ -89,10 +96,16 @@ class Killer:
         for fault in scenario.faults:
             await self._until(fault.at)
             self._begin(fault)
+        await self._settle()
+        await self._kill_in_quiet()
         await self._until(scenario.seconds)
+        self._ending = True
+        keeping.cancel()
+        await self._settle()
+
+    async def _settle(self) -> None:
         while self._deeds:
             await asyncio.gather(*self._deeds)
-        keeping.cancel()
 
     async def end(self) -> list[str]:
         """End all workers, in order or not; which of them did not want to."""
@@ -146,7 +159,7 @@ class Killer:
 
     async def _start_later(self, worker_id: str) -> None:
         await asyncio.sleep(AGAIN)
-        if not self._is_over:
+        if not self._ending:
             self._start(worker_id)
 
     def _pick(self, fault: Fault) -> Hand | None:
@@ -171,7 +184,14 @@ class Killer:
         }
         self._done += 1
         self.diary.append(f"{fault.at:.2f} {fault.kind}")
-        self._do(deeds[fault.kind](fault))
+        self._do(self._busily(deeds[fault.kind](fault)) if fault.kind not in LASTING else deeds[fault.kind](fault))
+
+    async def _busily(self, deed: Coroutine[Any, Any, None]) -> None:
+        self._busy += 1
+        try:
+            await deed
+        finally:
+            self._busy -= 1
 
     def _do(self, deed: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(deed)
@@ -254,27 +274,69 @@ class Killer:
 
     async def _take_over(self, hand: Hand, how: signal.Signals) -> None:
         """End the worker so, and see how long its slots are without another owner."""
-        owned = "SELECT count(*) FROM slots s JOIN workers w ON w.id = s.owner WHERE w.name LIKE $1"
-        name = f"%:{hand.pid}"
-        begun, since = self._done, time.monotonic()
-        had = None if self._down else await self._ask(f"{owned} AND s.lease_until > fleet_clock()", name)
+        begun, calm, since = self._done, self._busy == 0, time.monotonic()
+        slots = [] if self._down else await self._slots(hand)
         hand.signal(how)
-        if not had:
-            return
-        while time.monotonic() - since < 15:
+        if slots:
+            seconds = await self._watch(slots, hand)
+            alone = calm and self._done == begun and not self._others_were_disturbed(hand, since)
+            self.takeovers.append(Takeover(kind=hand.ended_by, seconds=seconds, disturbed=not alone))
+
+    async def _kill_in_quiet(self) -> None:
+        """One more, after which nothing else happens until every slot of the fleet is owned again, or should be."""
+        await self._all_started()
+        owned: dict[int, Hand] = {}
+        for _ in range(int(self._patience / POLL)):
+            alive = [hand for hand in self.hands if hand.alive and not hand.ended_by]
+            owned = {len(await self._slots(hand)): hand for hand in alive}
+            if any(owned):
+                break
             await asyncio.sleep(POLL)
-            if await self._ask(owned, name) == 0:
-                disturbed = self._done != begun or self._others_were_disturbed(since)
-                took = Takeover(kind=hand.ended_by, seconds=time.monotonic() - since, disturbed=disturbed)
-                self.takeovers.append(took)
-                return
-            if self._is_over:
-                return
+        if not any(owned):
+            self.takeovers.append(Takeover(kind="kill", seconds=float("inf"), disturbed=False))
+            return
+        hand = owned[max(owned)]
+        hand.ended_by = "kill"
+        self.diary.append(f"{time.monotonic() - self._began:.2f} kill in quiet")
+        hand.signal(signal.SIGKILL)
+        seconds = await self._watch(
+            await self._ask(
+                "SELECT array_agg(slot) FROM slots WHERE worker_count = (SELECT worker_count FROM settings)"
+            ),
+            hand,
+        )
+        self.takeovers.append(Takeover(kind="kill", seconds=seconds, disturbed=False))
+
+    async def _watch(self, slots: Sequence[int], hand: Hand) -> float:
+        """Seconds until each of these slots has had a living owner that is not this one, or is no more."""
+        since, without = time.monotonic(), list(slots)
+        while time.monotonic() - since < self._patience:
+            await asyncio.sleep(POLL)
+            owned = await self._ask(
+                "SELECT array_agg(n) FROM settings c, unnest($1::int[]) AS n WHERE n >= c.worker_count"
+                " OR EXISTS (SELECT FROM slots s JOIN workers w ON w.id = s.owner WHERE s.worker_count = c.worker_count"
+                " AND s.slot = n AND s.lease_until > fleet_clock() AND w.name NOT LIKE $2)",
+                without,
+                f"%:{hand.pid}",
+            )
+            without = [slot for slot in without if slot not in (owned or ())]
+            if not without:
+                return time.monotonic() - since
+        return float("inf")
+
+    async def _slots(self, hand: Hand) -> list[int]:
+        """What it owns."""
+        found = await self._ask(
+            "SELECT array_agg(s.slot) FROM slots s JOIN workers w ON w.id = s.owner JOIN settings USING (worker_count)"
+            " WHERE w.name LIKE $1 AND s.lease_until > fleet_clock()",
+            f"%:{hand.pid}",
+        )
+        return found or []
 
     @property
-    def _is_over(self) -> bool:
-        scenario = self._world.scenario
-        return time.monotonic() > self._began + scenario.seconds * scenario.pace
+    def _patience(self) -> float:
+        """Real seconds within which slots must have been taken over, and a little."""
+        return (self._world.scenario.lease + AFTER_KILL) * self._world.scenario.pace + 0.5
 
     async def _until(self, second: float) -> None:
         """Until so many of the scenario's seconds have passed."""
@@ -283,9 +345,12 @@ class Killer:
     async def _wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds * self._world.scenario.pace)
 
-    def _others_were_disturbed(self, since: float) -> bool:
-        return any(_is_frozen(hand) for hand in self.hands) or any(
-            hand.started_at > since - 1.0 for hand in self.hands if hand.id != "auto"
+    def _others_were_disturbed(self, ended: Hand, since: float) -> bool:
+        """Or a worker of a number began: one that was stopped is only followed when it has ended."""
+        return self._busy > 0 or any(
+            hand.started_at > since - 1.0
+            for hand in self.hands
+            if hand.id != "auto" and (hand.id != ended.id or ended.ended_by == "stop")
         )
 
     async def _ask(self, query: str, *args: object) -> Any:
