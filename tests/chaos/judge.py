@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from statistics import median
 
+from tests.chaos.caps import above_caps, load_steps
 from tests.chaos.fleet_time import FleetTime
 from tests.chaos.killer import AFTER_KILL, Hand, Takeover
 from tests.chaos.scenario import Scenario
@@ -21,6 +22,7 @@ from warmupd.store.evidence import load_reservations
 from warmupd.store.ledger import LedgerEntry, load_day_entries, load_ledger
 from warmupd.store.shortfall import count_unknowns
 
+MOST_LAG = 0.25  # real seconds: what is due at a moment is not judged by more than this
 LATE = 0.25  # real seconds that a line may take to the mail server, and be read there, when the machine is idle
 AFTER_STOP = 2.0  # real seconds
 MOST_UNPROVEN = 3
@@ -93,6 +95,7 @@ async def judge(db: Database, given: Evidence) -> Verdict:
     )
     wrong = verdict.violations
     wrong.update({word: n for word, n in (await _promises(db, given, ledger)).items() if n})
+    wrong["I3 above the caps in force"] += await _above_caps(db, given)
     for sentence in await broken(db):
         if not (given.resized and sentence.startswith("I5")):
             wrong[sentence] += 1
@@ -114,10 +117,10 @@ async def _promises(db: Database, given: Evidence, ledger: Sequence[LedgerEntry]
     promises = Promises(
         mailbox_gap=dt.timedelta(minutes=0.75),
         user_gap=dt.timedelta(seconds=1),
-        global_per_minute=limits["limits.global_per_minute"],
-        global_per_hour=limits["limits.global_per_hour"],
-        user_per_minute=limits["limits.user_per_minute"],
-        user_per_hour=limits["limits.user_per_hour"],
+        global_per_minute=int(limits["limits.global_per_minute"]),
+        global_per_hour=int(limits["limits.global_per_hour"]),
+        user_per_minute=int(limits["limits.user_per_minute"]),
+        user_per_hour=int(limits["limits.user_per_hour"]),
         slack=dt.timedelta(seconds=SEND_WITHIN),
         early=dt.timedelta(seconds=0.02 * speed),
         late=dt.timedelta(seconds=(LATE + given.lag) * speed),
@@ -133,6 +136,17 @@ async def _promises(db: Database, given: Evidence, ledger: Sequence[LedgerEntry]
             job_of=lambda one: _job_of(one, given.key),
             reservations=await load_reservations(db),
         )
+    )
+
+
+async def _above_caps(db: Database, given: Evidence) -> int:
+    limits = given.scenario.limits
+    return above_caps(
+        [one.picked_at for one in await load_reservations(db)],
+        await load_steps(db),
+        minute=int(limits["limits.global_per_minute"]),
+        hour=int(limits["limits.global_per_hour"]),
+        slack=dt.timedelta(seconds=(LATE + min(given.lag, MOST_LAG)) * given.time.speed),
     )
 
 

@@ -59,7 +59,7 @@ class Scenario:
     hours: tuple[int, int]
     quotas: tuple[int, ...]
     proven: tuple[bool, ...]
-    limits: Mapping[str, int]
+    limits: Mapping[str, float]
     faults: tuple[Fault, ...]
     killed_at_last: bool  # else stopped in order
     failover: bool
@@ -99,8 +99,10 @@ def draw(seed: int, seconds: float, *, pace: float = 1.0, failover: bool = False
         limits={
             "limits.global_per_minute": rng.choice((1000, 1000, 20, 12)),
             "limits.user_per_minute": rng.choice((1000, 1000, 8)),
-            "limits.global_per_hour": 10_000,
+            "limits.global_per_hour": rng.choice((10_000, 10_000, 16)) if seconds < 20 else 10_000,
             "limits.user_per_hour": rng.choice((10_000, 10_000, 60)) if seconds > 20 else 10_000,
+            # The weather fails a fifth of all attempts, for which the caps would be lowered in every run.
+            "limits.lower_above": rng.choice((1.0, 1.0, 1.0, 0.1)),
         },
         faults=_faults(rng, seconds, fleet, failover=failover),
         killed_at_last=rng.random() < 0.3,
