@@ -50,8 +50,8 @@ class Campaign:
         killer = Killer(world, self._context)
         try:
             await killer.storm()
-            faults = await killer.end()
-            faults += await self._rest(world)
+            await killer.end()
+            faults = await self._rest(world)
         finally:
             killer.kill_all()
             await world.close_mail()

@@ -27,13 +27,15 @@ AGAIN = 0.4  # real seconds after which a worker that ended is started again
 
 @dataclass(kw_only=True)
 class Hand:
-    """One worker process. `ended_by` is what we did to end it."""
+    """One worker process. `ended_by` is what we did to end it, `signalled` the first signal that was to."""
 
     spec: WorkerSpec
     id: str
     process: ForkServerProcess
     started_at: float
     ended_by: str = ""
+    signalled: signal.Signals | None = None
+    hung: bool = False  # it did not end in time after SIGTERM
     frozen: list[tuple[float, float]] = field(default_factory=list)  # CLOCK_BOOTTIME, from and until
 
     @property
@@ -49,6 +51,13 @@ class Hand:
     def said(self) -> str:
         """Its log."""
         return self.spec.log.read_text() if self.spec.log.exists() else ""
+
+    def end(self, by: str, how: signal.Signals) -> None:
+        """Once: a second SIGTERM would hide that the first one was not followed."""
+        self.ended_by = self.ended_by or by
+        if self.signalled is None:
+            self.signalled = how
+            self.signal(how)
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -107,25 +116,36 @@ class Killer:
         while self._deeds:
             await asyncio.gather(*self._deeds)
 
-    async def end(self) -> list[str]:
-        """End all workers, in order or not; which of them did not want to."""
+    async def end(self) -> None:
+        """End all workers, in order or not."""
         for hand in self.hands:
             hand.signal(signal.SIGCONT)
             if hand.alive:
-                hand.ended_by = hand.ended_by or "end"
-                hand.signal(signal.SIGKILL if self._world.scenario.killed_at_last else signal.SIGTERM)
-        await _until(lambda: not any(hand.alive for hand in self.hands), within=STOP_WITHIN)
-        late = [f"worker {hand.pid} did not stop" for hand in self.hands if hand.alive]
+                hand.end("end", signal.SIGKILL if self._world.scenario.killed_at_last else signal.SIGTERM)
+        await asyncio.gather(*(self._see_end(hand) for hand in self.hands))
         self.kill_all()
-        return late
 
     def deaths(self) -> list[str]:
-        """The workers that had started and then ended by themselves."""
-        return [
-            f"worker {hand.spec.log.stem} ended by itself"
-            for hand in self.hands
-            if not hand.ended_by and hand.process.exitcode is not None and "worker.started" in hand.said
-        ]
+        """The workers that had started and then ended by themselves, or did not end well when they were asked to."""
+        told = []
+        for hand in self.hands:
+            code, name = hand.process.exitcode, hand.spec.log.stem
+            if "worker.started" not in hand.said:
+                continue
+            if hand.hung:
+                told.append(f"{name} did not stop within {STOP_WITHIN:.0f} s of SIGTERM")
+            elif hand.signalled is signal.SIGTERM and code != 0:
+                told.append(f"{name} ended with {code} after SIGTERM")
+            elif hand.signalled is None and code is not None and not hand.alive:
+                told.append(f"{name} ended by itself with {code}")
+        return told
+
+    async def _see_end(self, hand: Hand) -> None:
+        """See it end in the time that it has for it."""
+        await _until(lambda: not hand.alive, within=STOP_WITHIN * self._world.scenario.pace)
+        if hand.alive:
+            hand.hung = hand.signalled is signal.SIGTERM
+            hand.signal(signal.SIGKILL)
 
     def kill_all(self) -> None:
         for deed in self._deeds:
@@ -206,7 +226,7 @@ class Killer:
     async def _stop(self, fault: Fault) -> None:
         if hand := self._pick(fault):
             hand.ended_by = "stop"
-            await self._take_over(hand, signal.SIGTERM)
+            await asyncio.gather(self._take_over(hand, signal.SIGTERM), self._see_end(hand))
 
     async def _freeze(self, fault: Fault) -> None:
         if hand := self._pick(fault):
@@ -232,8 +252,8 @@ class Killer:
         if alive and len(alive) < MOST_WORKERS:
             double = self._start(alive[int(fault.whom * len(alive))].id)
             await self._wait(fault.amount * 3)
-            double.ended_by = "spare"
-            double.signal(signal.SIGKILL if fault.amount > 0.5 else signal.SIGTERM)
+            double.end("spare", signal.SIGKILL if fault.amount > 0.5 else signal.SIGTERM)
+            await self._see_end(double)
 
     async def _resize(self, fault: Fault) -> None:
         count = (5, 16, 32, 48)[int(fault.amount * 4)]
@@ -276,7 +296,7 @@ class Killer:
         """End the worker so, and see how long its slots are without another owner."""
         begun, calm, since = self._done, self._busy == 0, time.monotonic()
         slots = [] if self._down else await self._slots(hand)
-        hand.signal(how)
+        hand.end(hand.ended_by, how)
         if slots:
             seconds = await self._watch(slots, hand)
             alone = calm and self._done == begun and not self._others_were_disturbed(hand, since)
@@ -296,9 +316,8 @@ class Killer:
             self.takeovers.append(Takeover(kind="kill", seconds=float("inf"), disturbed=False))
             return
         hand = owned[max(owned)]
-        hand.ended_by = "kill"
         self.diary.append(f"{time.monotonic() - self._began:.2f} kill in quiet")
-        hand.signal(signal.SIGKILL)
+        hand.end("kill", signal.SIGKILL)
         seconds = await self._watch(
             await self._ask(
                 "SELECT array_agg(slot) FROM slots WHERE worker_count = (SELECT worker_count FROM settings)"
