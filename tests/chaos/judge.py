@@ -51,6 +51,7 @@ class Evidence:
     hands: Sequence[Hand]
     takeovers: Sequence[Takeover]
     resized: bool
+    done: Mapping[str, int]  # faults by kind
     faults: Sequence[str]  # of the run itself: who did not stop, or died
 
 
@@ -68,11 +69,17 @@ class Verdict:
     violations: Counter[str] = field(default_factory=Counter)
 
     @property
+    def is_empty(self) -> bool:
+        """Too little was sent for the run to say that all is well."""
+        return self.sends < ENOUGH
+
+    @property
     def line(self) -> str:
         """For people."""
         faults = " ".join(f"{kind} {n}" for kind, n in self.faults.items())
         took = [f"{one.kind} {one.seconds:.2f}{'*' if one.disturbed else ''}" for one in self.takeovers]
-        wrong = "; ".join(f"{n} {kind}" for kind, n in sorted(self.violations.items())) or "ok"
+        wrong = "; ".join(f"{n} {kind}" for kind, n in sorted(self.violations.items()))
+        wrong = wrong or ("empty, not counted" if self.is_empty else "ok")
         return (
             f"seed {self.seed}: {wrong} | {faults} | {self.sends} sent, {self.failed} failed,"
             f" {self.unknowns} lost, {self.resolved} of them found | taken over: {', '.join(took) or 'none'}"
@@ -85,7 +92,7 @@ async def judge(db: Database, given: Evidence) -> Verdict:
     unknowns = await count_unknowns(db)
     verdict = Verdict(
         seed=given.scenario.seed,
-        faults=given.scenario.kinds,
+        faults=dict(sorted((+Counter(given.done)).items())),
         sends=len(taken),
         unknowns=await db.fetchval("SELECT count(*) FROM warmup_jobs WHERE outcome IN ('reaped', 'unverified')")
         + unknowns.resolved,
@@ -237,7 +244,7 @@ def summary(verdicts: Sequence[Verdict]) -> str:
         faults.update(verdict.faults)
         wrong.update(verdict.violations)
     lines = [
-        f"{len(verdicts)} runs ({sum(v.sends < ENOUGH for v in verdicts)} of them with hardly a message)",
+        f"{sum(not v.is_empty for v in verdicts)} runs, and {sum(v.is_empty for v in verdicts)} with hardly a message",
         f"{sum(v.sends for v in verdicts)} messages taken",
         f"{sum(v.unknowns for v in verdicts)} outcomes lost, {sum(v.resolved for v in verdicts)} of them found",
         "faults: " + ", ".join(f"{kind} {n}" for kind, n in sorted(faults.items())),

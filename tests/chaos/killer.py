@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from warmupd.store import fleet
 
 MOST_WORKERS = 5
 POLL = 0.05
-START_WITHIN, STOP_WITHIN = 20.0, 12.0
+START_WITHIN, STOP_WITHIN, PICK_WITHIN = 20.0, 12.0, 3.0
 LASTING = {"kill", "stop"}  # done at once: what lasts is to see what comes of it
 AFTER_KILL = 5.0  # beyond the lease
 AGAIN = 0.4  # real seconds after which a worker that ended is started again
@@ -35,6 +36,7 @@ class Hand:
     started_at: float
     ended_by: str = ""
     signalled: signal.Signals | None = None
+    skewed: bool = False
     hung: bool = False  # it did not end in time after SIGTERM
     frozen: list[tuple[float, float]] = field(default_factory=list)  # CLOCK_BOOTTIME, from and until
 
@@ -58,6 +60,10 @@ class Hand:
         if self.signalled is None:
             self.signalled = how
             self.signal(how)
+
+    @property
+    def started(self) -> bool:
+        return "worker.started" in self.said
 
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
@@ -83,12 +89,14 @@ class Killer:
         self.hands: list[Hand] = []
         self.takeovers: list[Takeover] = []
         self.diary: list[str] = []
+        self.done: Counter[str] = Counter()  # faults, as they were done
         self.resized = False
         self._world = world
         self._context = context
         self._began = time.monotonic()
         self._deeds: set[asyncio.Task[None]] = set()
-        self._done = 0  # faults so far
+        self._errors: list[BaseException] = []  # of deeds
+        self._begun = 0  # faults so far
         self._busy = 0  # of them that are being done
         self._ending = False
         self._down = False  # whether Postgres is, by us
@@ -110,11 +118,15 @@ class Killer:
         await self._until(scenario.seconds)
         self._ending = True
         keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
         await self._settle()
 
     async def _settle(self) -> None:
         while self._deeds:
-            await asyncio.gather(*self._deeds)
+            await asyncio.wait(self._deeds)
+        if self._errors:
+            raise BaseExceptionGroup("the killer failed", self._errors)
 
     async def end(self) -> None:
         """End all workers, in order or not."""
@@ -130,7 +142,7 @@ class Killer:
         told = []
         for hand in self.hands:
             code, name = hand.process.exitcode, hand.spec.log.stem
-            if "worker.started" not in hand.said:
+            if not hand.started:
                 continue
             if hand.hung:
                 told.append(f"{name} did not stop within {STOP_WITHIN:.0f} s of SIGTERM")
@@ -165,7 +177,9 @@ class Killer:
         return hand
 
     async def _all_started(self) -> None:
-        await _until(lambda: all("worker.started" in hand.said for hand in self.hands), within=START_WITHIN)
+        within = START_WITHIN * self._world.scenario.pace
+        if not await _until(lambda: all(hand.started for hand in self.hands if hand.alive), within=within):
+            raise TimeoutError(f"workers did not start within {within:.0f} s")
 
     async def _keep_up(self) -> None:
         """Start again what ended, as a service manager does."""
@@ -182,14 +196,21 @@ class Killer:
         if not self._ending:
             self._start(worker_id)
 
-    def _pick(self, fault: Fault) -> Hand | None:
-        alive = [hand for hand in self.hands if hand.alive and not hand.ended_by and not _is_frozen(hand)]
-        return alive[int(fault.whom * len(alive))] if alive else None
+    async def _pick(self, fault: Fault) -> Hand | None:
+        """Somebody to whom this can be done, as soon as there is one."""
+
+        def able() -> list[Hand]:
+            fit = [hand for hand in self.hands if hand.alive and not hand.ended_by and not _is_frozen(hand)]
+            return [hand for hand in fit if hand.started and not (fault.kind == "skew" and hand.skewed)]
+
+        await _until(lambda: bool(able()), within=PICK_WITHIN * self._world.scenario.pace)
+        hands = able()
+        return hands[int(fault.whom * len(hands))] if hands else None
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def _begin(self, fault: Fault) -> None:
-        deeds: dict[str, Callable[[Fault], Coroutine[Any, Any, None]]] = {
+        deeds: dict[str, Callable[[Fault], Coroutine[Any, Any, bool]]] = {
             "kill": self._kill,
             "freeze": self._freeze,
             "nap": self._freeze,
@@ -197,39 +218,50 @@ class Killer:
             "backends": self._cut_backends,
             "restart": self._restart,
             "double": self._double,
+            "join": self._double,
             "resize": self._resize,
             "skew": self._skew,
             "lost": self._lose_answers,
             "failover": self._fail_over,
         }
-        self._done += 1
-        self.diary.append(f"{fault.at:.2f} {fault.kind}")
-        self._do(self._busily(deeds[fault.kind](fault)) if fault.kind not in LASTING else deeds[fault.kind](fault))
+        self._begun += 1
+        self._do(self._note(fault, deeds[fault.kind](fault)))
 
-    async def _busily(self, deed: Coroutine[Any, Any, None]) -> None:
-        self._busy += 1
+    async def _note(self, fault: Fault, deed: Coroutine[Any, Any, bool]) -> None:
+        """Do it. A fault counts when it was done, which is told by what it returns."""
+        lasts = fault.kind not in LASTING
+        self._busy += lasts
         try:
-            await deed
+            done = await deed
         finally:
-            self._busy -= 1
+            self._busy -= lasts
+        self.done[fault.kind] += done
+        self.diary.append(f"{fault.at:.2f} {fault.kind}{'' if done else ': not done'}")
 
     def _do(self, deed: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(deed)
         self._deeds.add(task)
-        task.add_done_callback(self._deeds.discard)
+        task.add_done_callback(self._ended)
 
-    async def _kill(self, fault: Fault) -> None:
-        if hand := self._pick(fault):
+    def _ended(self, deed: asyncio.Task[None]) -> None:
+        self._deeds.discard(deed)
+        if not deed.cancelled() and (error := deed.exception()):
+            self._errors.append(error)
+
+    async def _kill(self, fault: Fault) -> bool:
+        if hand := await self._pick(fault):
             hand.ended_by = "kill"
             await self._take_over(hand, signal.SIGKILL)
+        return hand is not None
 
-    async def _stop(self, fault: Fault) -> None:
-        if hand := self._pick(fault):
+    async def _stop(self, fault: Fault) -> bool:
+        if hand := await self._pick(fault):
             hand.ended_by = "stop"
             await asyncio.gather(self._take_over(hand, signal.SIGTERM), self._see_end(hand))
+        return hand is not None
 
-    async def _freeze(self, fault: Fault) -> None:
-        if hand := self._pick(fault):
+    async def _freeze(self, fault: Fault) -> bool:
+        if hand := await self._pick(fault):
             lease = hand.spec.lease
             long = lease * (1.3 + fault.amount) if fault.kind == "freeze" else lease * fault.amount * 0.8
             hand.frozen.append((_boottime(), float("inf")))
@@ -238,29 +270,39 @@ class Killer:
             await asyncio.sleep(long)
             hand.frozen[-1] = (since, _boottime())
             hand.signal(signal.SIGCONT)
+        return hand is not None
 
-    async def _skew(self, fault: Fault) -> None:
-        if hand := self._pick(fault):
+    async def _skew(self, fault: Fault) -> bool:
+        if hand := await self._pick(fault):
+            hand.skewed = True
             hand.signal(signal.SIGUSR1)
+        return hand is not None
 
-    async def _lose_answers(self, fault: Fault) -> None:
-        if hand := self._pick(fault):
+    async def _lose_answers(self, fault: Fault) -> bool:
+        if hand := await self._pick(fault):
             hand.signal(signal.SIGUSR2)
+        return hand is not None
 
-    async def _double(self, fault: Fault) -> None:
+    async def _double(self, fault: Fault) -> bool:
+        """Start one of a number that is taken; or one more ("join") where there are no numbers."""
         alive = [hand for hand in self.hands if hand.alive]
-        if alive and len(alive) < MOST_WORKERS:
-            double = self._start(alive[int(fault.whom * len(alive))].id)
+        able = [hand for hand in alive if (hand.id == "auto") is (fault.kind == "join")]
+        if able and len(alive) < MOST_WORKERS:
+            double = self._start(able[int(fault.whom * len(able))].id)
+            await _until(lambda: double.started, within=PICK_WITHIN * self._world.scenario.pace)
             await self._wait(fault.amount * 3)
             double.end("spare", signal.SIGKILL if fault.amount > 0.5 else signal.SIGTERM)
             await self._see_end(double)
+            return double.started
+        return False
 
-    async def _resize(self, fault: Fault) -> None:
+    async def _resize(self, fault: Fault) -> bool:
         count = (5, 16, 32, 48)[int(fault.amount * 4)]
         self.resized = True
         await self._patiently(lambda: fleet.resize(self._world.db, count, actor="chaos", at=self._world.time.now()))
+        return True
 
-    async def _cut_backends(self, fault: Fault) -> None:
+    async def _cut_backends(self, fault: Fault) -> bool:
         for _ in range(2 + int(fault.amount * 8)):
             await self._patiently(
                 lambda: self._world.db.execute(
@@ -269,18 +311,20 @@ class Killer:
                 )
             )
             await self._wait(0.1)
+        return True
 
-    async def _restart(self, fault: Fault) -> None:
+    async def _restart(self, fault: Fault) -> bool:
         server = self._world.server
         if isinstance(server, Pair) or self._down:
-            return
+            return False
         self._down = True
         await asyncio.to_thread(server.kill if fault.amount > 0.7 else server.stop)
         await self._wait(fault.amount * 0.8)
         await server.start()
-        self._down = False
+        self._down = False  # if that failed, so does the run
+        return True
 
-    async def _fail_over(self, fault: Fault) -> None:
+    async def _fail_over(self, fault: Fault) -> bool:
         pair = self._world.server
         assert isinstance(pair, Pair)
         if fault.amount > 0.5:
@@ -289,17 +333,18 @@ class Killer:
             await asyncio.to_thread(pair.primary.kill)
         await self._wait(fault.amount)
         await pair.promote()
+        return True
 
     # -- what comes of it -----------------------------------------------------------------------------------------
 
     async def _take_over(self, hand: Hand, how: signal.Signals) -> None:
         """End the worker so, and see how long its slots are without another owner."""
-        begun, calm, since = self._done, self._busy == 0, time.monotonic()
+        begun, calm, since = self._begun, self._busy == 0, time.monotonic()
         slots = [] if self._down else await self._slots(hand)
         hand.end(hand.ended_by, how)
         if slots:
             seconds = await self._watch(slots, hand)
-            alone = calm and self._done == begun and not self._others_were_disturbed(hand, since)
+            alone = calm and self._begun == begun and not self._others_were_disturbed(hand, since)
             self.takeovers.append(Takeover(kind=hand.ended_by, seconds=seconds, disturbed=not alone))
 
     async def _kill_in_quiet(self) -> None:
@@ -317,6 +362,7 @@ class Killer:
             return
         hand = owned[max(owned)]
         self.diary.append(f"{time.monotonic() - self._began:.2f} kill in quiet")
+        self.done["kill"] += 1
         hand.end("kill", signal.SIGKILL)
         seconds = await self._watch(
             await self._ask(
@@ -386,13 +432,16 @@ class Killer:
                 await asyncio.sleep(0.1)
             else:
                 return
+        raise TimeoutError("the database did not come back")
 
 
-async def _until(condition: Callable[[], bool], *, within: float) -> None:
+async def _until(condition: Callable[[], bool], *, within: float) -> bool:
+    """Whether it came about."""
     for _ in range(int(within / POLL)):
         if condition():
-            return
+            return True
         await asyncio.sleep(POLL)
+    return condition()
 
 
 def _is_frozen(hand: Hand) -> bool:

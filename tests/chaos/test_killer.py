@@ -23,13 +23,13 @@ def _told(folder: Path, code: int | None, *, log: str = "worker.started", **know
 
 @pytest.mark.parametrize("by", ["stop", "spare", "end"])
 def test_worker_that_fails_while_it_stops_is_told(tmp_path: Path, by: str) -> None:
-    known = {"ended_by": by, "signalled": signal.SIGTERM}
+    known: dict[str, Any] = {"ended_by": by, "signalled": signal.SIGTERM}
     assert _told(tmp_path, 1, **known) == ["worker-0 ended with 1 after SIGTERM"]
     assert _told(tmp_path, 0, **known) == []
 
 
 def test_worker_that_hangs_while_it_stops_is_told(tmp_path: Path) -> None:
-    known = {"ended_by": "stop", "signalled": signal.SIGTERM, "hung": True}
+    known: dict[str, Any] = {"ended_by": "stop", "signalled": signal.SIGTERM, "hung": True}
     assert _told(tmp_path, -9, **known) == ["worker-0 did not stop within 12 s of SIGTERM"]
 
 
