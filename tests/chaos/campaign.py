@@ -50,8 +50,8 @@ class Campaign:
         killer = Killer(world, self._context)
         try:
             await killer.storm()
-            faults = await killer.end()
-            faults += await self._rest(world)
+            await killer.end()
+            faults = await self._rest(world)
         finally:
             killer.kill_all()
             await world.close_mail()
@@ -69,6 +69,7 @@ class Campaign:
                 hands=killer.hands,
                 takeovers=killer.takeovers,
                 resized=killer.resized,
+                done=killer.done,
                 faults=[*faults, *killer.deaths()],
             ),
         )
@@ -148,6 +149,9 @@ async def _main(options: argparse.Namespace) -> int:
     print(f"{summary(verdicts)}\n{time.monotonic() - began:.0f} s")
     if any(verdict.violations for verdict in verdicts):
         print(f"what the bad runs left: {folder}")
+        return 1
+    if all(verdict.is_empty for verdict in verdicts):
+        print("nothing was tried: hardly a message was sent (--pace 2, or --seconds 10)")
         return 1
     if options.keep is None:
         folder.rmdir()

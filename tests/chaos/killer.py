@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing.context import ForkServerProcess
@@ -19,19 +20,24 @@ from warmupd.store import fleet
 
 MOST_WORKERS = 5
 POLL = 0.05
-START_WITHIN, STOP_WITHIN = 20.0, 12.0
+START_WITHIN, STOP_WITHIN, PICK_WITHIN = 20.0, 12.0, 3.0
+LASTING = {"kill", "stop"}  # done at once: what lasts is to see what comes of it
+AFTER_KILL = 5.0  # beyond the lease
 AGAIN = 0.4  # real seconds after which a worker that ended is started again
 
 
 @dataclass(kw_only=True)
 class Hand:
-    """One worker process. `ended_by` is what we did to end it."""
+    """One worker process. `ended_by` is what we did to end it, `signalled` the first signal that was to."""
 
     spec: WorkerSpec
     id: str
     process: ForkServerProcess
     started_at: float
     ended_by: str = ""
+    signalled: signal.Signals | None = None
+    skewed: bool = False
+    hung: bool = False  # it did not end in time after SIGTERM
     frozen: list[tuple[float, float]] = field(default_factory=list)  # CLOCK_BOOTTIME, from and until
 
     @property
@@ -48,6 +54,17 @@ class Hand:
         """Its log."""
         return self.spec.log.read_text() if self.spec.log.exists() else ""
 
+    def end(self, by: str, how: signal.Signals) -> None:
+        """Once: a second SIGTERM would hide that the first one was not followed."""
+        self.ended_by = self.ended_by or by
+        if self.signalled is None:
+            self.signalled = how
+            self.signal(how)
+
+    @property
+    def started(self) -> bool:
+        return "worker.started" in self.said
+
     def signal(self, number: signal.Signals) -> None:
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
@@ -55,7 +72,10 @@ class Hand:
 
 @dataclass(frozen=True, kw_only=True)
 class Takeover:
-    """How long the slots of a worker that was killed or stopped were without a living owner. `seconds` of real time."""
+    """How long the slots of a worker that was killed or stopped were without a living owner.
+
+    `seconds` of real time, infinite when it was longer than watched.
+    """
 
     kind: str
     seconds: float
@@ -69,12 +89,16 @@ class Killer:
         self.hands: list[Hand] = []
         self.takeovers: list[Takeover] = []
         self.diary: list[str] = []
+        self.done: Counter[str] = Counter()  # faults, as they were done
         self.resized = False
         self._world = world
         self._context = context
         self._began = time.monotonic()
         self._deeds: set[asyncio.Task[None]] = set()
-        self._done = 0  # faults so far
+        self._errors: list[BaseException] = []  # of deeds
+        self._begun = 0  # faults so far
+        self._busy = 0  # of them that are being done
+        self._ending = False
         self._down = False  # whether Postgres is, by us
 
     async def storm(self) -> None:
@@ -89,30 +113,51 @@ class Killer:
         for fault in scenario.faults:
             await self._until(fault.at)
             self._begin(fault)
+        await self._settle()
+        await self._kill_in_quiet()
         await self._until(scenario.seconds)
-        while self._deeds:
-            await asyncio.gather(*self._deeds)
+        self._ending = True
         keeping.cancel()
+        with suppress(asyncio.CancelledError):
+            await keeping
+        await self._settle()
 
-    async def end(self) -> list[str]:
-        """End all workers, in order or not; which of them did not want to."""
+    async def _settle(self) -> None:
+        while self._deeds:
+            await asyncio.wait(self._deeds)
+        if self._errors:
+            raise BaseExceptionGroup("the killer failed", self._errors)
+
+    async def end(self) -> None:
+        """End all workers, in order or not."""
         for hand in self.hands:
             hand.signal(signal.SIGCONT)
             if hand.alive:
-                hand.ended_by = hand.ended_by or "end"
-                hand.signal(signal.SIGKILL if self._world.scenario.killed_at_last else signal.SIGTERM)
-        await _until(lambda: not any(hand.alive for hand in self.hands), within=STOP_WITHIN)
-        late = [f"worker {hand.pid} did not stop" for hand in self.hands if hand.alive]
+                hand.end("end", signal.SIGKILL if self._world.scenario.killed_at_last else signal.SIGTERM)
+        await asyncio.gather(*(self._see_end(hand) for hand in self.hands))
         self.kill_all()
-        return late
 
     def deaths(self) -> list[str]:
-        """The workers that had started and then ended by themselves."""
-        return [
-            f"worker {hand.spec.log.stem} ended by itself"
-            for hand in self.hands
-            if not hand.ended_by and hand.process.exitcode is not None and "worker.started" in hand.said
-        ]
+        """The workers that had started and then ended by themselves, or did not end well when they were asked to."""
+        told = []
+        for hand in self.hands:
+            code, name = hand.process.exitcode, hand.spec.log.stem
+            if not hand.started:
+                continue
+            if hand.hung:
+                told.append(f"{name} did not stop within {STOP_WITHIN:.0f} s of SIGTERM")
+            elif hand.signalled is signal.SIGTERM and code != 0:
+                told.append(f"{name} ended with {code} after SIGTERM")
+            elif hand.signalled is None and code is not None and not hand.alive:
+                told.append(f"{name} ended by itself with {code}")
+        return told
+
+    async def _see_end(self, hand: Hand) -> None:
+        """See it end in the time that it has for it."""
+        await _until(lambda: not hand.alive, within=STOP_WITHIN * self._world.scenario.pace)
+        if hand.alive:
+            hand.hung = hand.signalled is signal.SIGTERM
+            hand.signal(signal.SIGKILL)
 
     def kill_all(self) -> None:
         for deed in self._deeds:
@@ -132,7 +177,9 @@ class Killer:
         return hand
 
     async def _all_started(self) -> None:
-        await _until(lambda: all("worker.started" in hand.said for hand in self.hands), within=START_WITHIN)
+        within = START_WITHIN * self._world.scenario.pace
+        if not await _until(lambda: all(hand.started for hand in self.hands if hand.alive), within=within):
+            raise TimeoutError(f"workers did not start within {within:.0f} s")
 
     async def _keep_up(self) -> None:
         """Start again what ended, as a service manager does."""
@@ -146,17 +193,24 @@ class Killer:
 
     async def _start_later(self, worker_id: str) -> None:
         await asyncio.sleep(AGAIN)
-        if not self._is_over:
+        if not self._ending:
             self._start(worker_id)
 
-    def _pick(self, fault: Fault) -> Hand | None:
-        alive = [hand for hand in self.hands if hand.alive and not hand.ended_by and not _is_frozen(hand)]
-        return alive[int(fault.whom * len(alive))] if alive else None
+    async def _pick(self, fault: Fault) -> Hand | None:
+        """Somebody to whom this can be done, as soon as there is one."""
+
+        def able() -> list[Hand]:
+            fit = [hand for hand in self.hands if hand.alive and not hand.ended_by and not _is_frozen(hand)]
+            return [hand for hand in fit if hand.started and not (fault.kind == "skew" and hand.skewed)]
+
+        await _until(lambda: bool(able()), within=PICK_WITHIN * self._world.scenario.pace)
+        hands = able()
+        return hands[int(fault.whom * len(hands))] if hands else None
 
     # -- faults ---------------------------------------------------------------------------------------------------
 
     def _begin(self, fault: Fault) -> None:
-        deeds: dict[str, Callable[[Fault], Coroutine[Any, Any, None]]] = {
+        deeds: dict[str, Callable[[Fault], Coroutine[Any, Any, bool]]] = {
             "kill": self._kill,
             "freeze": self._freeze,
             "nap": self._freeze,
@@ -164,32 +218,50 @@ class Killer:
             "backends": self._cut_backends,
             "restart": self._restart,
             "double": self._double,
+            "join": self._double,
             "resize": self._resize,
             "skew": self._skew,
             "lost": self._lose_answers,
             "failover": self._fail_over,
         }
-        self._done += 1
-        self.diary.append(f"{fault.at:.2f} {fault.kind}")
-        self._do(deeds[fault.kind](fault))
+        self._begun += 1
+        self._do(self._note(fault, deeds[fault.kind](fault)))
+
+    async def _note(self, fault: Fault, deed: Coroutine[Any, Any, bool]) -> None:
+        """Do it. A fault counts when it was done, which is told by what it returns."""
+        lasts = fault.kind not in LASTING
+        self._busy += lasts
+        try:
+            done = await deed
+        finally:
+            self._busy -= lasts
+        self.done[fault.kind] += done
+        self.diary.append(f"{fault.at:.2f} {fault.kind}{'' if done else ': not done'}")
 
     def _do(self, deed: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(deed)
         self._deeds.add(task)
-        task.add_done_callback(self._deeds.discard)
+        task.add_done_callback(self._ended)
 
-    async def _kill(self, fault: Fault) -> None:
-        if hand := self._pick(fault):
+    def _ended(self, deed: asyncio.Task[None]) -> None:
+        self._deeds.discard(deed)
+        if not deed.cancelled() and (error := deed.exception()):
+            self._errors.append(error)
+
+    async def _kill(self, fault: Fault) -> bool:
+        if hand := await self._pick(fault):
             hand.ended_by = "kill"
             await self._take_over(hand, signal.SIGKILL)
+        return hand is not None
 
-    async def _stop(self, fault: Fault) -> None:
-        if hand := self._pick(fault):
+    async def _stop(self, fault: Fault) -> bool:
+        if hand := await self._pick(fault):
             hand.ended_by = "stop"
-            await self._take_over(hand, signal.SIGTERM)
+            await asyncio.gather(self._take_over(hand, signal.SIGTERM), self._see_end(hand))
+        return hand is not None
 
-    async def _freeze(self, fault: Fault) -> None:
-        if hand := self._pick(fault):
+    async def _freeze(self, fault: Fault) -> bool:
+        if hand := await self._pick(fault):
             lease = hand.spec.lease
             long = lease * (1.3 + fault.amount) if fault.kind == "freeze" else lease * fault.amount * 0.8
             hand.frozen.append((_boottime(), float("inf")))
@@ -198,29 +270,39 @@ class Killer:
             await asyncio.sleep(long)
             hand.frozen[-1] = (since, _boottime())
             hand.signal(signal.SIGCONT)
+        return hand is not None
 
-    async def _skew(self, fault: Fault) -> None:
-        if hand := self._pick(fault):
+    async def _skew(self, fault: Fault) -> bool:
+        if hand := await self._pick(fault):
+            hand.skewed = True
             hand.signal(signal.SIGUSR1)
+        return hand is not None
 
-    async def _lose_answers(self, fault: Fault) -> None:
-        if hand := self._pick(fault):
+    async def _lose_answers(self, fault: Fault) -> bool:
+        if hand := await self._pick(fault):
             hand.signal(signal.SIGUSR2)
+        return hand is not None
 
-    async def _double(self, fault: Fault) -> None:
+    async def _double(self, fault: Fault) -> bool:
+        """Start one of a number that is taken; or one more ("join") where there are no numbers."""
         alive = [hand for hand in self.hands if hand.alive]
-        if alive and len(alive) < MOST_WORKERS:
-            double = self._start(alive[int(fault.whom * len(alive))].id)
+        able = [hand for hand in alive if (hand.id == "auto") is (fault.kind == "join")]
+        if able and len(alive) < MOST_WORKERS:
+            double = self._start(able[int(fault.whom * len(able))].id)
+            await _until(lambda: double.started, within=PICK_WITHIN * self._world.scenario.pace)
             await self._wait(fault.amount * 3)
-            double.ended_by = "spare"
-            double.signal(signal.SIGKILL if fault.amount > 0.5 else signal.SIGTERM)
+            double.end("spare", signal.SIGKILL if fault.amount > 0.5 else signal.SIGTERM)
+            await self._see_end(double)
+            return double.started
+        return False
 
-    async def _resize(self, fault: Fault) -> None:
+    async def _resize(self, fault: Fault) -> bool:
         count = (5, 16, 32, 48)[int(fault.amount * 4)]
         self.resized = True
         await self._patiently(lambda: fleet.resize(self._world.db, count, actor="chaos", at=self._world.time.now()))
+        return True
 
-    async def _cut_backends(self, fault: Fault) -> None:
+    async def _cut_backends(self, fault: Fault) -> bool:
         for _ in range(2 + int(fault.amount * 8)):
             await self._patiently(
                 lambda: self._world.db.execute(
@@ -229,18 +311,20 @@ class Killer:
                 )
             )
             await self._wait(0.1)
+        return True
 
-    async def _restart(self, fault: Fault) -> None:
+    async def _restart(self, fault: Fault) -> bool:
         server = self._world.server
         if isinstance(server, Pair) or self._down:
-            return
+            return False
         self._down = True
         await asyncio.to_thread(server.kill if fault.amount > 0.7 else server.stop)
         await self._wait(fault.amount * 0.8)
         await server.start()
-        self._down = False
+        self._down = False  # if that failed, so does the run
+        return True
 
-    async def _fail_over(self, fault: Fault) -> None:
+    async def _fail_over(self, fault: Fault) -> bool:
         pair = self._world.server
         assert isinstance(pair, Pair)
         if fault.amount > 0.5:
@@ -249,32 +333,75 @@ class Killer:
             await asyncio.to_thread(pair.primary.kill)
         await self._wait(fault.amount)
         await pair.promote()
+        return True
 
     # -- what comes of it -----------------------------------------------------------------------------------------
 
     async def _take_over(self, hand: Hand, how: signal.Signals) -> None:
         """End the worker so, and see how long its slots are without another owner."""
-        owned = "SELECT count(*) FROM slots s JOIN workers w ON w.id = s.owner WHERE w.name LIKE $1"
-        name = f"%:{hand.pid}"
-        begun, since = self._done, time.monotonic()
-        had = None if self._down else await self._ask(f"{owned} AND s.lease_until > fleet_clock()", name)
-        hand.signal(how)
-        if not had:
-            return
-        while time.monotonic() - since < 15:
+        begun, calm, since = self._begun, self._busy == 0, time.monotonic()
+        slots = [] if self._down else await self._slots(hand)
+        hand.end(hand.ended_by, how)
+        if slots:
+            seconds = await self._watch(slots, hand)
+            alone = calm and self._begun == begun and not self._others_were_disturbed(hand, since)
+            self.takeovers.append(Takeover(kind=hand.ended_by, seconds=seconds, disturbed=not alone))
+
+    async def _kill_in_quiet(self) -> None:
+        """One more, after which nothing else happens until every slot of the fleet is owned again, or should be."""
+        await self._all_started()
+        owned: dict[int, Hand] = {}
+        for _ in range(int(self._patience / POLL)):
+            alive = [hand for hand in self.hands if hand.alive and not hand.ended_by]
+            owned = {len(await self._slots(hand)): hand for hand in alive}
+            if any(owned):
+                break
             await asyncio.sleep(POLL)
-            if await self._ask(owned, name) == 0:
-                disturbed = self._done != begun or self._others_were_disturbed(since)
-                took = Takeover(kind=hand.ended_by, seconds=time.monotonic() - since, disturbed=disturbed)
-                self.takeovers.append(took)
-                return
-            if self._is_over:
-                return
+        if not any(owned):
+            self.takeovers.append(Takeover(kind="kill", seconds=float("inf"), disturbed=False))
+            return
+        hand = owned[max(owned)]
+        self.diary.append(f"{time.monotonic() - self._began:.2f} kill in quiet")
+        self.done["kill"] += 1
+        hand.end("kill", signal.SIGKILL)
+        seconds = await self._watch(
+            await self._ask(
+                "SELECT array_agg(slot) FROM slots WHERE worker_count = (SELECT worker_count FROM settings)"
+            ),
+            hand,
+        )
+        self.takeovers.append(Takeover(kind="kill", seconds=seconds, disturbed=False))
+
+    async def _watch(self, slots: Sequence[int], hand: Hand) -> float:
+        """Seconds until each of these slots has had a living owner that is not this one, or is no more."""
+        since, without = time.monotonic(), list(slots)
+        while time.monotonic() - since < self._patience:
+            await asyncio.sleep(POLL)
+            owned = await self._ask(
+                "SELECT array_agg(n) FROM settings c, unnest($1::int[]) AS n WHERE n >= c.worker_count"
+                " OR EXISTS (SELECT FROM slots s JOIN workers w ON w.id = s.owner WHERE s.worker_count = c.worker_count"
+                " AND s.slot = n AND s.lease_until > fleet_clock() AND w.name NOT LIKE $2)",
+                without,
+                f"%:{hand.pid}",
+            )
+            without = [slot for slot in without if slot not in (owned or ())]
+            if not without:
+                return time.monotonic() - since
+        return float("inf")
+
+    async def _slots(self, hand: Hand) -> list[int]:
+        """What it owns."""
+        found = await self._ask(
+            "SELECT array_agg(s.slot) FROM slots s JOIN workers w ON w.id = s.owner JOIN settings USING (worker_count)"
+            " WHERE w.name LIKE $1 AND s.lease_until > fleet_clock()",
+            f"%:{hand.pid}",
+        )
+        return found or []
 
     @property
-    def _is_over(self) -> bool:
-        scenario = self._world.scenario
-        return time.monotonic() > self._began + scenario.seconds * scenario.pace
+    def _patience(self) -> float:
+        """Real seconds within which slots must have been taken over, and a little."""
+        return (self._world.scenario.lease + AFTER_KILL) * self._world.scenario.pace + 0.5
 
     async def _until(self, second: float) -> None:
         """Until so many of the scenario's seconds have passed."""
@@ -283,9 +410,12 @@ class Killer:
     async def _wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds * self._world.scenario.pace)
 
-    def _others_were_disturbed(self, since: float) -> bool:
-        return any(_is_frozen(hand) for hand in self.hands) or any(
-            hand.started_at > since - 1.0 for hand in self.hands if hand.id != "auto"
+    def _others_were_disturbed(self, ended: Hand, since: float) -> bool:
+        """Or a worker of a number began: one that was stopped is only followed when it has ended."""
+        return self._busy > 0 or any(
+            hand.started_at > since - 1.0
+            for hand in self.hands
+            if hand.id != "auto" and (hand.id != ended.id or ended.ended_by == "stop")
         )
 
     async def _ask(self, query: str, *args: object) -> Any:
@@ -302,13 +432,16 @@ class Killer:
                 await asyncio.sleep(0.1)
             else:
                 return
+        raise TimeoutError("the database did not come back")
 
 
-async def _until(condition: Callable[[], bool], *, within: float) -> None:
+async def _until(condition: Callable[[], bool], *, within: float) -> bool:
+    """Whether it came about."""
     for _ in range(int(within / POLL)):
         if condition():
-            return
+            return True
         await asyncio.sleep(POLL)
+    return condition()
 
 
 def _is_frozen(hand: Hand) -> bool:

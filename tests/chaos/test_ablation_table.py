@@ -1,7 +1,8 @@
 """The ablation table: each safeguard of the coordination core, what is taken out for it, and what misses it.
 
-`TABLE` names the removals; each has a directed test, here or in the ablations of store and daemon, and some are missed
-by the campaign, too (`make chaos ARGS="--without NAME"`), by one of the seeds named.
+`TABLE` names the removals; each has a directed test, here or in the ablations of store and daemon. A few are missed by
+the campaign, too (`make chaos ARGS="--without NAME"`): those whose violation came in several runs in a row. The others
+need an interleaving that a storm brings now and then, and are left to the directed tests.
 """
 
 from collections.abc import Callable
@@ -36,7 +37,8 @@ class Row:
 
     safeguard: str
     directed: tuple[tuple[str | Callable[..., Any], str], ...]
-    seeds: tuple[int, ...] = ()  # of runs of the campaign, one of which misses it
+    seeds: tuple[int, ...] = ()  # of runs of the campaign that miss it, the further ones for a busy machine
+    expected: tuple[str, ...] = ()  # beginnings of what such a run calls broken: anything else proves nothing
 
 
 TABLE = {
@@ -51,12 +53,10 @@ TABLE = {
     "stored-answer": Row(
         safeguard="a batch asked again after a lost COMMIT gets its answer",
         directed=(("reserve_sends", "worker.batch_id = p_batch"),),
-        seeds=(37, 23, 6),
     ),
     "spacing": Row(
         safeguard="reserve itself keeps the spacing",
         directed=(("reserve_sends", "WHEN p.next_ok_at > v_now"),),
-        seeds=(3, 2, 4),
     ),
     "trust": Row(
         safeguard="a worker asks itself before MAIL and before the body whether its lease can be trusted",
@@ -65,17 +65,18 @@ TABLE = {
     "cap-lock": Row(
         safeguard="the lock of the caps is a statement of its own, before the one that counts",
         directed=(("reserve_sends", "PERFORM pg_advisory_xact_lock(1463898733, 1);"),),
-        seeds=(24, 20, 31),
     ),
     "database-clock": Row(
         safeguard="windows are judged by the database's clock",
         directed=(),  # see below
-        seeds=(3, 9, 17),
+        seeds=(3, 2),
+        expected=("window", "unreserved"),
     ),
     "proof": Row(
         safeguard="who has not proven the address gets three messages",
         directed=(("reserve_sends", "> 3, false) AS too_unproven"),),
-        seeds=(5, 6, 9),
+        seeds=(2, 1),
+        expected=("I9 more than three messages",),
     ),
 }
 
@@ -89,6 +90,10 @@ def test_every_row_has_its_directed_test() -> None:
     cases |= {("settle_sends", case[0]) for case in SETTLE} | {("hold_slot", case[0]) for case in SLOT}
     cases |= {(deed[0], deed[1]) for deed in LEASES}
     assert [named for row in TABLE.values() for named in row.directed if named not in cases] == []
+
+
+def test_every_row_with_seeds_says_what_is_expected() -> None:
+    assert [name for name, row in TABLE.items() if bool(row.seeds) is not bool(row.expected)] == []
 
 
 @pytest.mark.ablation
@@ -120,6 +125,6 @@ async def test_campaign_misses_what_was_taken_out(tmp_path: Path, name: str) -> 
     async with campaign(tmp_path, without=name) as ground:
         for seed in TABLE[name].seeds:
             verdict = await ground.run(draw(seed, 5.0, pace=1.5))
-            if verdict.violations:
+            if any(kind.startswith(TABLE[name].expected) for kind in verdict.violations):
                 return
-    pytest.fail("no run has missed it")
+    pytest.fail(f"no run has missed it: {verdict.line}")
