@@ -9,6 +9,8 @@ from typing import Any
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store.database import Connection, Database
 
+MEETINGS = "array_agg(recipient_id)"
+
 
 class FlakyDatabase(Database):
     """The real one, with faults in between."""
@@ -51,7 +53,7 @@ class FlakyDatabase(Database):
         return await super().execute(query, *args, within=within)
 
     def _hear(self, query: str, args: tuple[object, ...]) -> None:
-        for name in ("reserve_sends", "settle_sends", "INSERT INTO mailbox_days", "ring_used"):
+        for name in ("reserve_sends", "settle_sends", "INSERT INTO mailbox_days", MEETINGS, "ring_used"):
             self.calls[name] += name in query
         if "reserve_sends" in query:
             self.batches.append(args[2])

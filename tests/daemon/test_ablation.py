@@ -90,7 +90,7 @@ DEEDS: list[Deed] = [
     (Schedule._resume, "if self.holds.by_order", "if False", of_caps.test_after_a_stop_of_hours_not_all_begin_at_once),
     (
         Schedule.rebuild,
-        "await self.book.recall_meetings(filter(self._leases.owns, self.book.mailboxes.values()), self._clock.now())",
+        "await self.book.recall_meetings(self._leases.held, self._leases.slot_of, self._clock.now())",
         "pass",
         partial(of_balance.test_no_pair_meets_again_within_three_days, restarts=True),
     ),

@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from tests.daemon.flaky import MEETINGS, FlakyDatabase
 from tests.daemon.model import OK, says
 from tests.daemon.rig import Rig, after
 from tests.daemon.test_day import plan_answer
+from warmupd.errors import DatabaseUnavailable
 from warmupd.store.fleet import adopt_slot_count
 
 WEEK = 7
@@ -130,6 +132,47 @@ async def test_no_pair_meets_again_within_three_days(rig: Rig, *, restarts: bool
         assert pair not in last or row["picked_at"] - last[pair] >= dt.timedelta(hours=72)
         last[pair] = row["picked_at"]
     assert len(rows) == WEEK * 4 * len(boxes)
+
+
+async def test_meetings_are_read_when_slots_are_new_and_at_no_other_time(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await enrol_users(rig, *[1] * 24, quota=4)
+    async with rig.running(db=flaky) as worker:
+        await rig.until(after(7))
+        asked = flaky.calls[MEETINGS]
+        await rig.world.change(boxes[:1], state="PAUSED")
+        worker.shard.knock(everything=True)
+        await rig.until(after(8))
+        await rig.world.change(boxes[:1], state="ACTIVE")
+        await enrol_users(rig, 1, quota=4)
+        worker.shard.knock(everything=True)
+        await rig.until(after(9))
+        assert flaky.calls[MEETINGS] == asked > 0
+
+
+async def test_worker_that_cannot_read_meetings_works_without(rig: Rig, flaky: FlakyDatabase) -> None:
+    boxes = await enrol_users(rig, *[1] * 24, quota=4)
+    async with rig.running(db=flaky):
+        flaky.deaf_to, flaky.times = MEETINGS, 1000
+        await rig.until(after(22.5))
+    assert await rig.world.sent(boxes) == [4] * 24
+
+
+async def test_order_to_plan_afresh_outlives_a_database_that_is_away(rig: Rig, flaky: FlakyDatabase) -> None:
+    await rig.world.enrol(3, quota=4)
+    async with rig.running(db=flaky) as worker:
+        planned: list[bool] = []
+        rebuild = worker.shard.schedule.rebuild
+
+        async def watched(*, afresh: bool = False) -> None:
+            planned.append(afresh)
+            if len(planned) == 1:
+                raise DatabaseUnavailable("Postgres is away")
+            await rebuild(afresh=afresh)
+
+        worker.shard.schedule.rebuild = watched  # type: ignore[method-assign]
+        worker.shard.knock(everything=True, afresh=True)
+        await rig.until(after(6.5))
+    assert planned[:2] == [True, True]
 
 
 async def test_two_workers_are_fair_together(rig: Rig) -> None:

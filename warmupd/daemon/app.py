@@ -124,7 +124,8 @@ class Worker:
             )
             self._timekeepers = [task for task in (*behind, *tasks) if task.get_name() in TIMEKEEPERS]
             stack.push_async_callback(_end, tasks)
-            stack.push_async_callback(self._cut)
+            stack.push_async_callback(self.engager.cut)  # what a drain has not ended, or nobody has drained
+            stack.push_async_callback(self.shard.cut)
             self.events.started(worker=self.leases.name, slots=len(self.leases.held))
             if started:
                 started.set()
@@ -149,10 +150,6 @@ class Worker:
     def _is_calm(self, clock: VirtualClock) -> bool:
         at_rest = self.shard.is_calm(clock) and self.engager.is_calm(clock) and self.leases.is_calm(clock)
         return at_rest and all(clock.asleep(task) for task in self._timekeepers)
-
-    async def _cut(self) -> None:
-        """Break off what a drain has not ended, or what nobody has drained: this worker was cancelled."""
-        await asyncio.gather(self.shard.cut(), self.engager.cut())
 
     async def _until_stopped(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> BaseException | None:
         """Return when `stop` is set, or a part has ended: its error."""
@@ -278,3 +275,4 @@ async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
         for task in under_way:
             task.cancel()
         await asyncio.wait(under_way, timeout=STOP_PATIENCE)
+    await asyncio.gather(*tasks, return_exceptions=True)  # what they met at their end was told by then, or is nothing

@@ -2,7 +2,8 @@
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 from warmupd.core.directory import DAYS_APART
@@ -14,6 +15,7 @@ from warmupd.core.outcome import OutcomeKind
 from warmupd.core.pairing import Fit, choose_recipient
 from warmupd.core.ramp import Budget, resolve_budget
 from warmupd.core.tally import Tally
+from warmupd.errors import DatabaseUnavailable
 from warmupd.store import days, directories, jobs, mailboxes, meetings, spares
 from warmupd.store.database import Database
 from warmupd.store.jobs import Settlement
@@ -37,7 +39,7 @@ class Book:
         self._variance = variance
         self._not_now: dict[int, float] = {}  # recipients that cannot take more for a while: until (epoch seconds)
         self._aside: dict[int, set[int]] = defaultdict(set)  # recipient -> mailboxes whose jobs for it were set aside
-        self._recalled: set[int] = set()  # senders whose meetings of the last days are known
+        self._recalled: set[tuple[int, int]] = set()  # slots and epochs whose meetings of the last days are known
         self._unproven: dict[int, float] = {}  # recipients that had all that they get without a proof: until
 
     async def load(self, now: dt.datetime) -> None:
@@ -91,20 +93,29 @@ class Book:
         known = tally.directory if tally is not None and tally.directory.day == day else ()
         return all(mailbox.id in known for mailbox in members)
 
-    async def recall_meetings(self, own: Iterable[Mailbox], now: dt.datetime) -> None:
-        """Know whom these senders have written to in the last days: all whom this worker looks after, and no others."""
-        senders, today = {one.id for one in own if one.state.sends}, now.astimezone(dt.UTC).date()
+    async def recall_meetings(
+        self, held: Mapping[int, int], slot_of: Callable[[Mailbox], int], now: dt.datetime
+    ) -> None:
+        """Know whom the mailboxes of these slots have written to in the last days: read once for each epoch of a slot.
+
+        Without a database it is done without, and read at the next occasion: who meets again too soon does no harm.
+        """
+        fresh = dict(held.items() - self._recalled)
         tallies = {
-            one: tally
-            for one in senders - self._recalled
-            if (tally := self.tallies.get(self.mailboxes[one].pool_id)) and tally.directory.days_to_remember
+            one.id: tally
+            for one in (self.mailboxes.values() if fresh else ())
+            if slot_of(one) in fresh
+            and (tally := self.tallies.get(one.pool_id)) is not None
+            and tally.directory.days_to_remember
         }
-        if tallies:
-            since = today - dt.timedelta(days=DAYS_APART)
-            for sender, day, recipients in await meetings.load_meetings(self._db, list(tallies), since=since):
-                tally = tallies[sender]
-                tally.recall_meetings(sender, recipients, days_ago=max(0, (tally.directory.day - day).days))
-        self._recalled = senders
+        today = now.astimezone(dt.UTC).date()
+        with suppress(DatabaseUnavailable):
+            for days_ago in range(DAYS_APART + 1 if tallies else 0):
+                day = today - dt.timedelta(days=days_ago)
+                for sender, recipients in (await meetings.load_meetings(self._db, list(tallies), day)).items():
+                    tally = tallies[sender]
+                    tally.recall_meetings(sender, recipients, days_ago=max(0, (tally.directory.day - day).days))
+            self._recalled = set(held.items())
 
     async def open_days(self, ids: Sequence[int], now: dt.datetime) -> int:
         """Open the day rows that these mailboxes need now; how many were asked for."""

@@ -77,7 +77,7 @@ class Schedule:
         would be put off each time. With `afresh` what is due when is thought over, too; gates stay shut.
         """
         await self.book.load(self._clock.now())
-        await self.book.recall_meetings(filter(self._leases.owns, self.book.mailboxes.values()), self._clock.now())
+        await self.book.recall_meetings(self._leases.held, self._leases.slot_of, self._clock.now())
         before = SendHeap(self._need) if afresh else self._heap
         if afresh:
             self.holds.empty_queues()

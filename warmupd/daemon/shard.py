@@ -149,16 +149,16 @@ class Shard:
     async def _read_changes(self) -> None:
         if self._leases.changed.is_set() or self._stale:
             self._leases.changed.clear()
-            self._stale = True  # until it has been read
-            afresh, self._afresh = self._afresh, False
-            await self.schedule.rebuild(afresh=afresh)
-            self._stale = False
-        if self._changed:
-            changed = list(self._changed)
+            afresh, self._stale, self._afresh = self._afresh, False, False  # who knocks meanwhile is heard next time
+            try:
+                await self.schedule.rebuild(afresh=afresh)
+            except BaseException:
+                self._stale, self._afresh = True, self._afresh or afresh  # it has not been read
+                raise
+        if changed := list(self._changed):
             await self.schedule.look_again(changed)
             self._changed.difference_update(changed)
-        if self._miscounted:
-            miscounted = list(self._miscounted)
+        if miscounted := list(self._miscounted):
             await self.schedule.count_again(miscounted)
             self._miscounted.difference_update(miscounted)
         while self._answered:

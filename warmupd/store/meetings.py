@@ -1,26 +1,24 @@
-"""Who has begun to write to whom of late, from the jobs of the last days."""
+"""Who has begun to write to whom of late, from the jobs of a day."""
 
 import datetime as dt
 from collections.abc import Sequence
 
 from warmupd.store.database import Database
 
-Meetings = Sequence[tuple[int, dt.date, Sequence[int]]]  # sender, UTC day, recipients
 
+async def load_meetings(db: Database, sender_ids: Sequence[int], day: dt.date) -> dict[int, Sequence[int]]:
+    """The recipients of these senders' first messages of that UTC day, by sender. Refused ones met nobody.
 
-async def load_meetings(db: Database, sender_ids: Sequence[int], *, since: dt.date) -> Meetings:
-    """The first messages of these senders since that UTC day, one entry a sender and day. Refused ones met nobody.
-
-    Reads the days' jobs once from end to end, whoever is asked for: for starts and take-overs, not for every round.
+    Reads the day's jobs once from end to end, whoever is asked for: for slots that are new, not for every round.
     """
     rows = await db.fetch(
         """
-        SELECT mailbox_id, day, array_agg(recipient_id) AS recipients FROM warmup_jobs
-        WHERE day >= $2 AND kind = 'WARMUP' AND status IN ('PROCESSING', 'SENT', 'REPLIED', 'UNKNOWN')
+        SELECT mailbox_id, array_agg(recipient_id) AS recipients FROM warmup_jobs
+        WHERE day = $2 AND kind = 'WARMUP' AND status IN ('PROCESSING', 'SENT', 'REPLIED', 'UNKNOWN')
           AND mailbox_id = ANY ($1)
-        GROUP BY 1, 2
+        GROUP BY 1
         """,
         sender_ids,
-        since,
+        day,
     )
-    return [(row["mailbox_id"], row["day"], row["recipients"]) for row in rows]
+    return {row["mailbox_id"]: row["recipients"] for row in rows}
