@@ -154,7 +154,7 @@ async def test_worker_that_cannot_read_meetings_works_without(rig: Rig, flaky: F
     flaky.deaf_to, flaky.times = MEETINGS, 1000
     async with rig.running(db=flaky):
         await rig.until(after(22.5))
-    assert flaky.times < 1000
+    assert 0 < 1000 - flaky.times <= 20  # it is not waited for
     assert await rig.world.sent(boxes) == [4] * 24
 
 
