@@ -14,7 +14,7 @@ from tests.store.test_coordination_machine import laid, named, play  # noqa: F40
 
 pytestmark = pytest.mark.ablation
 
-GAMES = 30
+GAMES = 120
 OWNER = "AND s.epoch = h.epoch\n                    AND s.owner = p_worker"
 SAFEGUARDS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "epoch check in reserve": ("reserve_sends", [(OWNER, "")]),
