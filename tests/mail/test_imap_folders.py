@@ -3,11 +3,12 @@
 import pytest
 
 from warmupd.core.placement import FolderRole, Placement, placement_of
+from warmupd.core.provider_match import provider_of
 from warmupd.mail.imap_folders import Folder, Folders, listed_folder
 from warmupd.mail.imap_syntax import to_modified_utf7, values
 
 
-def folders(*lines: str, junk_folder: str = "", warmup_folder: str = "Warmup") -> Folders:
+def folders(*lines: str, junk_folder: str = "", warmup_folder: str = "Warmup", provider: str = "other") -> Folders:
     """From `attributes|separator|name`."""
     listed = []
     for line in lines:
@@ -16,7 +17,7 @@ def folders(*lines: str, junk_folder: str = "", warmup_folder: str = "Warmup") -
         folder = listed_folder(values([f'LIST ({attributes}) "{separator}" "{wire}"'.encode()]))
         assert folder is not None
         listed.append(folder)
-    return Folders(listed, junk_folder=junk_folder, warmup_folder=warmup_folder)
+    return Folders(listed, junk_folder=junk_folder, warmup_folder=warmup_folder, provider=provider_of(provider))
 
 
 def roles(found: Folders) -> dict[str, FolderRole]:

@@ -43,7 +43,12 @@ def show(address: Address, config: ConfigPath = None, as_json: AsJson = False) -
             print_json({"mailbox": report, "settings": settings, "placement_7d": placement})
             return
         (mailbox,) = await load_mailboxes(session.db, defaults_of(session.config), [mailbox_id])
-        facts = [*_identity(report), *_servers(settings), *_sending(report, settings, mailbox, session.config)]
+        facts = [
+            *_identity(report),
+            *_servers(settings),
+            *_provider(settings),
+            *_sending(report, settings, mailbox, session.config),
+        ]
         print_facts([*facts, ("Placement", in_words(placement))])
 
     work(config, task, name="mailbox show")
@@ -76,6 +81,17 @@ def _servers(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _provider(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Whose servers they are, and what is known of them: what the mailbox says itself comes first."""
+    from warmupd.core.provider_match import provider_of
+
+    provider, own = provider_of(settings["provider"]), settings["provider_limit"]
+    limit = provider.daily_limit if own is None else own
+    told = "no limit is known" if limit is None else f"takes at most {limit} a day, own mail included"
+    visits = f"; visited every {provider.poll_minutes} minutes at most" if provider.poll_minutes else ""
+    return [("Provider", f"{provider.name}, {told}{' (default)' if limit is not None and own is None else ''}{visits}")]
+
+
 def _sending(
     report: "MailboxReport", settings: Mapping[str, Any], mailbox: "Mailbox", config: "Config"
 ) -> list[tuple[str, str]]:
@@ -87,7 +103,7 @@ def _sending(
     ramp, hours = mailbox.ramp, mailbox.hours
     first = f"{ramp.start} (already warm)" if settings["already_warm"] else told(ramp.start, "ramp_start")
     own_mail = config.quota.own_mail_per_day if settings["own_mail"] is None else settings["own_mail"]
-    limit, learnt = settings["provider_limit"], settings["learnt_limit"]
+    learnt = settings["learnt_limit"]
     return [
         ("Language", told(settings["language"] or config.content.language, "language")),
         ("Time zone", f"{mailbox.zone} (of the {report.zone_of})"),
@@ -99,7 +115,6 @@ def _sending(
         ("Ramp", f"first day {first}, {told(ramp.step, 'ramp_step')} more each day; {_days(mailbox.ramp_days)}"),
         ("Quota", f"target {told(ramp.target, 'target_daily')}, minimum {told(ramp.floor, 'min_daily')} once ramped"),
         ("Own mail", told(f"{own_mail} a day", "own_mail")),
-        ("Provider", "no limit is known" if limit is None else f"takes at most {limit} a day, own mail included"),
         ("Learnt", "" if learnt is None else f"the provider turned out to take {learnt} a day"),
     ]
 

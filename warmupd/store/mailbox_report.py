@@ -123,8 +123,8 @@ async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:
     """What the mailbox's own row says of servers, window and ramp; None where a default holds. No secrets."""
     row = await db.fetchrow(
         "SELECT smtp_host, smtp_port, smtp_security, smtp_username, imap_host, imap_port, imap_security, imap_username,"
-        " junk_folder, language, timezone, start_hour, end_hour, weekdays_only, ramp_start, ramp_step, target_daily,"
-        " min_daily, own_mail, provider_limit, learnt_limit, learnt_at, ramp_days, already_warm"
+        " provider, junk_folder, language, timezone, start_hour, end_hour, weekdays_only, ramp_start, ramp_step,"
+        " target_daily, min_daily, own_mail, provider_limit, learnt_limit, learnt_at, ramp_days, already_warm"
         " FROM mailboxes WHERE id = $1",
         mailbox_id,
     )
