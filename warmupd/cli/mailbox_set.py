@@ -58,6 +58,7 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     imap_port: options.ImapPort = None,
     imap_security: options.ImapSecurity = None,
     imap_username: options.ImapUsername = None,
+    provider: options.Provider = None,
     junk_folder: options.JunkFolder = None,
     name: options.Name = None,
     language: options.Language = None,

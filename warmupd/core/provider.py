@@ -36,5 +36,5 @@ class Provider:
     poll_minutes: int = 0  # between visits, at least
     needs_oauth: bool = False  # takes no password, not even one for applications
     selectors: tuple[str, ...] = ()  # of the DKIM keys that its customers publish
-    spf: str = ""  # what a customer's SPF record includes; {exchange} as above
+    spf: str = ""  # what a customer's SPF record includes
     hint: str = ""  # what an owner must do first

@@ -36,6 +36,15 @@ def match_provider(address: str, *, exchanges: Sequence[str] = (), hosts: Sequen
     return Match(provider=PROVIDERS[OTHER], smtp=None, imap=None)
 
 
+def match_word(word: str, address: str) -> Match:
+    """The provider of that word, with the servers of its first row that can be named for `address`."""
+    local, _, domain = address.lower().rpartition("@")
+    rows = [row for row in TABLE if row.word == word]
+    row = next((row for row in rows if domain in row.domains), rows[0] if rows else PROVIDERS[OTHER])
+    places = {"local": local, "domain": domain, "address": address, "exchange": (*row.exchanges, domain)[0]}
+    return Match(provider=row, smtp=_filled(row.smtp, places), imap=_filled(row.imap, places))
+
+
 def provider_of(word: str) -> Provider:
     """The provider of that word; "other" for one that the table does not know (any more)."""
     return PROVIDERS.get(word, PROVIDERS[OTHER])

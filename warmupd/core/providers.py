@@ -85,7 +85,8 @@ _YAHOO = Provider(
 )
 _ZOHO = Provider(
     # mail-facts section 2: copies in Sent, limits not published; servers: autoconfig zoho.com and zoho.eu, for domains
-    # of one's own imappro and smtppro of the region (Zoho's IMAP help). SPF by region, selector zmail: its DKIM help.
+    # of one's own imappro and smtppro of the region (Zoho's IMAP help). Selector zmail: its DKIM help. What SPF
+    # includes depends on the region, and sources differ.
     word="zoho",
     name="Zoho Mail",
     smtp=Server(host="smtp.zoho.com", port=465, security="TLS"),
@@ -96,7 +97,6 @@ _ZOHO = Provider(
     sent=("Sent",),
     keeps_sent=True,
     selectors=("zmail", "zoho"),
-    spf="{exchange}",
     hint="turn IMAP access on in its settings; with two factors it takes an app password only",
 )
 _GMX = Provider(

@@ -49,6 +49,7 @@ class MailboxReport:
     pool: str
     shared_pool: bool
     labels: tuple[str, ...]
+    provider: str  # a word of core/providers.py
     state: str
     state_reason: str
     state_until: dt.datetime | None
@@ -87,7 +88,7 @@ class MailboxReport:
 
 _REPORT = """
     SELECT m.id, m.address, m.display_name, m.user_id, u.email AS user, p.name AS plan, o.name AS pool,
-           o.owner_id IS NULL AS shared_pool, m.labels, m.state, m.state_reason, m.state_until, m.health,
+           o.owner_id IS NULL AS shared_pool, m.labels, m.provider, m.state, m.state_reason, m.state_until, m.health,
            CASE WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') THEN m.state ELSE took_part_as(m.id) END AS took_part_as,
            CASE WHEN m.timezone IS NOT NULL THEN 'mailbox' WHEN u.timezone IS NOT NULL THEN 'user'
                 ELSE 'configuration' END AS zone_of,
