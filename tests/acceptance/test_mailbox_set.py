@@ -21,6 +21,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], object, dict[tuple[str, ...], str]]] = 
         ["vip"],
         {("--add-label", "two words"): "'two words' is not a label", ("--remove-label", "a,b"): "'a,b' is not a label"},
     ),
+    "provider": (("--provider", "FASTMAIL"), "fastmail", {("--provider", "nobody"): "there is no provider nobody"}),
     "smtp_host": (
         ("--smtp-host", "mx.example.org"),
         "mx.example.org",

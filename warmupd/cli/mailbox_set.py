@@ -104,6 +104,7 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
         session.db, given["addresses"], user=given["user"], label=given["label"], domain=given["domain"]
     )
     _secure_ports(changes)
+    _follow_servers(changes, chosen)
     await check_rules(session, [mailbox.id for mailbox in chosen], changes)
     pool = await pool_id(session.db, given["pool"], create=given["create_pool"])
     passwords = _passwords(given, chosen)
@@ -123,6 +124,19 @@ def _secure_ports(changes: dict[str, Any]) -> None:
     for kind in ("smtp", "imap"):
         if secured := options.USUAL.get(changes.get(f"{kind}_port", 0)):
             changes.setdefault(f"{kind}_security", secured)
+
+
+def _follow_servers(changes: dict[str, Any], chosen: "Sequence[MailboxReport]") -> None:
+    """Who moves mailboxes to the servers of a known provider need not name it."""
+    from warmupd.core.provider import OTHER
+    from warmupd.core.provider_match import lane, match_provider
+
+    hosts = [changes[f"{kind}_host"] for kind in ("imap", "smtp") if f"{kind}_host" in changes]
+    if "provider" in changes or all(lane(host) == host.lower().rstrip(".") for host in hosts):
+        return
+    words = {match_provider(mailbox.address, hosts=hosts).provider.word for mailbox in chosen}
+    if len(words) == 1 and OTHER not in words:
+        changes["provider"] = words.pop()
 
 
 def _passwords(given: Mapping[str, Any], chosen: "Sequence[MailboxReport]") -> tuple[str, str] | None:

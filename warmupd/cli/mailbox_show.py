@@ -32,15 +32,17 @@ def show(address: Address, config: ConfigPath = None, as_json: AsJson = False) -
     from warmupd.store.accounts import find_mailbox
     from warmupd.store.mailbox_report import mailbox_reports, own_settings
     from warmupd.store.mailboxes import load_mailboxes
-    from warmupd.store.reports import placements
+    from warmupd.store.reports import placements, placements_by_provider
 
     async def task(session: "Session") -> None:
         mailbox_id = await find_mailbox(session.db, address)
         (report,) = await mailbox_reports(session.db, [mailbox_id])
         settings = await own_settings(session.db, mailbox_id)
         placement = await placements(session.db, at=session.clock.now(), sender_id=mailbox_id)
+        by_provider = await placements_by_provider(session.db, at=session.clock.now(), sender_id=mailbox_id)
         if as_json:
-            print_json({"mailbox": report, "settings": settings, "placement_7d": placement})
+            told = {"placement_7d": placement, "placement_by_provider": by_provider}
+            print_json({"mailbox": report, "settings": settings, **told})
             return
         (mailbox,) = await load_mailboxes(session.db, defaults_of(session.config), [mailbox_id])
         facts = [
@@ -49,7 +51,7 @@ def show(address: Address, config: ConfigPath = None, as_json: AsJson = False) -
             *_provider(settings),
             *_sending(report, settings, mailbox, session.config),
         ]
-        print_facts([*facts, ("Placement", in_words(placement))])
+        print_facts([*facts, ("Placement", in_words(placement)), *_landings(by_provider)])
 
     work(config, task, name="mailbox show")
 
@@ -79,6 +81,16 @@ def _servers(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("IMAP", server("imap")),
         ("Junk", settings["junk_folder"] or "found by itself"),
     ]
+
+
+def _landings(by_provider: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
+    """Where its messages landed, provider by provider, once it has written to several."""
+    from warmupd.cli.explain import placement as in_words
+    from warmupd.core.provider_match import provider_of
+
+    if len(by_provider) < 2:
+        return []
+    return [("", f"at {provider_of(word).name}: {in_words(found)}") for word, found in by_provider.items()]
 
 
 def _provider(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

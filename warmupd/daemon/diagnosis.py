@@ -225,8 +225,9 @@ async def _domains(db: Database, config: Config, address: str | None) -> AsyncIt
     troubles = [finding for findings in found for finding in findings if finding.grade is not Grade.OK]
     for finding in troubles:
         yield replace(finding, check="domain", text=f"{finding.check}: {finding.text}")
-    if domains and not troubles:
-        yield _ok("domain", f"the DNS records of {', '.join(one.domain for one in domains)}")
+    looked = [one.domain for one, findings in zip(domains, found, strict=True) if findings[0].check != "domain"]
+    if looked and not troubles:
+        yield _ok("domain", f"the DNS records of {', '.join(looked)} are as they should be")
 
 
 def _differing(wanted: Mapping[str, float], in_force: Mapping[str, float]) -> list[str]:
