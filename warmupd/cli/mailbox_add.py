@@ -12,6 +12,7 @@ from warmupd.errors import UsageError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
+    from warmupd.config import Config
     from warmupd.core.provider import Provider
     from warmupd.core.provider_match import Match
     from warmupd.mail.account import Account
@@ -23,6 +24,7 @@ EXAMPLE = (
 )
 PORTS = {("smtp", "TLS"): 465, ("smtp", "STARTTLS"): 587, ("imap", "TLS"): 993, ("imap", "STARTTLS"): 143}
 SETTINGS = ("name", "timezone", "smtp_username", "imap_username", "already_warm")
+TOLD = {True: "both servers let us in", False: "without a check"}
 PREFERRED = {"smtp": "STARTTLS", "imap": "TLS"}
 
 Address = Annotated[str, typer.Argument(metavar="ADDRESS", help="The mailbox's address.", show_default=False)]
@@ -67,9 +69,8 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     """Enrol a mailbox. It begins to send within a minute, if a worker runs and its window is open.
 
     Asks for the password; --password-stdin takes one line for both servers, or two: SMTP's, then IMAP's. Nothing is
-    stored when a server refuses it. Servers are those of its provider, where its domain or MX records tell it; else
-    SMTP on port 587 with STARTTLS, IMAP on port 993 with TLS, and ADDRESS as user name of both. Ramp, quota, window
-    and language: `warmupd mailbox set`.
+    stored when a server refuses it. Servers are those of its provider, if its domain or MX records tell it; else SMTP
+    on port 587 with STARTTLS, IMAP on 993 with TLS, ADDRESS as user name. Ramp, quota, window: `warmupd mailbox set`.
     """
     address = options.email(address)
     label = [options.label(word) for word in label or []]
@@ -88,12 +89,16 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
         if check:
             await _check(session, account, match.provider)
         await _enrol(session, new, account, pool=pool)
-        quota = session.config.quota
-        return max(quota.ramp_start, quota.min_daily) if already_warm else quota.ramp_start
+        return _first_quota(session.config, already_warm=already_warm)
 
     first = work(config, task, name="mailbox add")
-    told = "both servers let us in" if check else "without a check"
-    print(f"enrolled {address} for {user}, {told}; its ramp starts at {first} sends a day")
+    print(f"enrolled {address} for {user}, {TOLD[check]}; its ramp starts at {first} sends a day")
+
+
+def _first_quota(config: "Config", *, already_warm: bool) -> int:
+    """What it owes on its first day."""
+    start, least = config.quota.ramp_start, config.quota.min_daily
+    return max(start, least) if already_warm else start
 
 
 def _find_provider(config: ConfigPath, address: str, given: Mapping[str, Any]) -> "Match":
