@@ -46,6 +46,11 @@ async def test_a_domain_that_is_set_up_well_is_told_so() -> None:
     ("zones", "check", "grade", "said"),
     [
         ({(DOMAIN, "MX"): ["0 ."]}, "mx", Grade.FAIL, "takes no mail"),
+        ({(DOMAIN, "MX"): ["1 mx.gone.test."]}, "mx", Grade.FAIL, "mx.gone.test, where mail for north"),
+        (
+            {(DOMAIN, "MX"): ["1 mx.gone.test.", "2 mx.here.test."], ("mx.here.test", "AAAA"): ["2001:db8::1"]},
+            "mx", Grade.WARN, "take it out",
+        ),
         ({(DOMAIN, "MX"): ["1 mx.zoho.eu."]}, "mx", Grade.WARN, "goes to Zoho Mail"),
         ({(DOMAIN, "TXT"): [text("nothing")]}, "spf", Grade.FAIL, '"v=spf1 include:_spf.google.com ~all"'),
         ({(DOMAIN, "TXT"): [text("v=spf1 -all"), text("v=spf1 mx -all")]}, "spf", Grade.FAIL, "2 SPF records"),

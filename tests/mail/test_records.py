@@ -27,6 +27,11 @@ async def test_the_parts_of_a_text_are_joined() -> None:
         assert set(await Records([server.address]).texts("alias.test")) == {"v=spf1 mx -all", "other"}
 
 
+async def test_what_a_stranger_wrote_can_be_shown() -> None:
+    async with name_server({("north.test", "TXT"): ['"v=spf1 \\027[31m\\010 -all"']}) as server:
+        assert await Records([server.address]).texts("north.test") == ("v=spf1 ?[31m? -all",)
+
+
 async def test_both_kinds_of_addresses_are_found() -> None:
     async with name_server(ZONES) as server:
         assert await Records([server.address]).addresses("mx1.north.test") == ("192.0.2.1", "2001:db8::1")

@@ -334,6 +334,15 @@ async def test_placements_are_told_apart_by_the_recipients_provider(db: Database
     assert {row["provider"]: row["samples"] for row in rows} == {"gmail": 2, "other": 1}
 
 
+async def test_all_servers_of_a_provider_share_the_sends_at_once(db: Database) -> None:
+    owner = await user(db)
+    boxes = [await mailbox(db, owner, f"{name}@example.com") for name in "abc"]
+    for box, host in zip(boxes, ("smtp.gmail.com", "smtp.googlemail.com", "Mail.North.test"), strict=True):
+        await db.execute("UPDATE mailboxes SET smtp_host = $2 WHERE id = $1", box, host)
+    lanes = {found.id: found.lane for found in await load_mailboxes(db, DEFAULTS)}
+    assert [lanes[box] for box in boxes] == ["gmail", "gmail", "mail.north.test"]
+
+
 async def test_a_providers_limit_holds_where_the_owner_names_none(db: Database) -> None:
     owner = await user(db)
     box = await mailbox(db, owner, "a@example.com")

@@ -9,12 +9,18 @@ from warmupd.core.finding import Finding, Grade
 from warmupd.core.provider import OTHER, OWN, Provider
 from warmupd.core.spf import MOST_LOOKUPS, Spf, parse_spf, spf_records
 
+MOST_SHOWN = 200  # characters of a record
 # Octets of a DER public key: RSA of 1024 bits has 162 (140 without its wrapping), of 2048 bits 294 (270).
 _SHORT_KEY, _GOOD_KEY = 136, 260
 
 
-def judge_mx(domain: str, exchanges: Sequence[str], provider: Provider, found: Provider) -> Finding:
-    """`exchanges` are the MX hosts; `provider` is who the mailbox is read at, `found` whose MX hosts they are."""
+def judge_mx(
+    domain: str, exchanges: Sequence[str], provider: Provider, found: Provider, *, lost: Sequence[str] = ()
+) -> Finding:
+    """`exchanges` are the MX hosts; `provider` is who the mailbox is read at, `found` whose MX hosts they are.
+
+    `lost` are those of the hosts that have no address.
+    """
     if not exchanges:
         return _bad(
             "mx", f"{domain} has no MX record: many servers refuse mail from where no answer can go", "publish one"
@@ -22,6 +28,9 @@ def judge_mx(domain: str, exchanges: Sequence[str], provider: Provider, found: P
     if "" in exchanges:
         return _bad("mx", f"{domain} says that it takes no mail (a null MX)", "publish the MX records of its provider")
     told = ", ".join(exchanges[:3])
+    if lost:
+        text = f"{lost[0]}, where mail for {domain} goes, has no address"
+        return (_bad if len(lost) == len(exchanges) else _odd)("mx", text, "correct that MX record, or take it out")
     if OTHER not in {provider.word, found.word} and provider.name != found.name:
         text = f"mail for {domain} goes to {found.name} ({told}), but the mailbox is read at {provider.name}"
         return _odd("mx", text, "enter the servers where its mail arrives, or correct the MX records")
@@ -41,7 +50,9 @@ def judge_spf(domain: str, texts: Sequence[str], *, include: str, lookups: int |
         text = f"{domain} has {len(records)} SPF records, so receivers take none of them"
         return _bad("spf", text, "join them into one: all their terms behind a single v=spf1")
     spf = parse_spf(records[0])
-    return _broken_spf(domain, spf, lookups) or _weak_spf(domain, spf, include, seen) or _ok("spf", spf.text)
+    return (
+        _broken_spf(domain, spf, lookups) or _weak_spf(domain, spf, include, seen) or _ok("spf", spf.text[:MOST_SHOWN])
+    )
 
 
 def judge_dkim(domain: str, keys: Mapping[str, Sequence[str]], *, given: bool, provider: Provider) -> Finding:

@@ -55,7 +55,12 @@ class DomainCheck:
     async def _mx(self, domain: str, provider: Provider) -> list[Finding]:
         exchanges = await self._records.exchanges(domain)
         found = match_provider(f"postmaster@{domain}", exchanges=exchanges).provider
-        return [rules.judge_mx(domain, exchanges, provider, found)]
+        if found.word not in {OTHER, OWN}:
+            return [rules.judge_mx(domain, exchanges, provider, found)]  # a provider minds its servers itself
+        hosts = [host for host in exchanges[:MOST_ADDRESSES] if host]
+        addresses = await asyncio.gather(*(self._records.addresses(host) for host in hosts))
+        lost = [host for host, known in zip(hosts, addresses, strict=True) if not known]
+        return [rules.judge_mx(domain, exchanges, provider, found, lost=lost)]
 
     async def _spf(self, domain: str, provider: Provider) -> list[Finding]:
         texts = await self._records.texts(domain)

@@ -87,7 +87,7 @@ class Records:
                 remedy="look whether the domain's name servers work, or name other resolvers in dns.servers",
             ) from None
         if kind == "TXT":
-            return tuple(b"".join(row.strings).decode("utf-8", "replace") for row in answer)
+            return tuple(_plain(b"".join(row.strings)) for row in answer)
         return tuple(row.to_text() for row in answer)
 
     def _get_resolver(self) -> dns.asyncresolver.Resolver:
@@ -97,6 +97,12 @@ class Records:
             if self._named:
                 self._resolver.nameservers = list(self._servers)
         return self._resolver
+
+
+def _plain(octets: bytes) -> str:
+    """Text that may be shown: whoever owns the domain writes what stands in it."""
+    text = octets.decode("utf-8", "replace")
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _nameserver(text: str) -> dns.nameserver.Nameserver:
