@@ -95,6 +95,10 @@ def test_rows_of_one_word_differ_in_places_alone() -> None:
         assert habits[0] == habits[1]
 
 
+def test_no_provider_allows_fewer_connections_than_a_mailbox_has() -> None:
+    assert all(row.connections is None or row.connections >= 2 for row in TABLE)  # one that sends, one that reads
+
+
 def test_no_domain_belongs_to_two_rows() -> None:
     domains = [domain for row in TABLE for domain in row.domains]
     assert len(domains) == len(set(domains))

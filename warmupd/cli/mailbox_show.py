@@ -100,8 +100,13 @@ def _provider(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     provider, own = provider_of(settings["provider"]), settings["provider_limit"]
     limit = provider.daily_limit if own is None else own
     told = "no limit is known" if limit is None else f"takes at most {limit} a day, own mail included"
-    visits = f"; visited every {provider.poll_minutes} minutes at most" if provider.poll_minutes else ""
-    return [("Provider", f"{provider.name}, {told}{' (default)' if limit is not None and own is None else ''}{visits}")]
+    facts = [
+        f"{provider.name}, {told}" + (" (default)" if limit is not None and own is None else ""),
+        f"visited every {provider.poll_minutes} minutes at most" if provider.poll_minutes else "",
+        "keeps a copy of what is sent" if provider.keeps_sent else "",
+        "takes no passwords, but OAuth" if provider.needs_oauth else "",
+    ]
+    return [("Provider", "; ".join(fact for fact in facts if fact))]
 
 
 def _sending(

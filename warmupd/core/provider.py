@@ -34,7 +34,7 @@ class Provider:
     daily_limit: int | None = None  # messages a mailbox and day
     connections: int | None = None  # at once, for one mailbox
     poll_minutes: int = 0  # between visits, at least
-    needs_oauth: bool = False  # takes no password, not even one for applications
+    needs_oauth: bool = False  # takes no password, unless its administrator allows it for the mailbox
     selectors: tuple[str, ...] = ()  # of the DKIM keys that its customers publish
     spf: str = ""  # what a customer's SPF record includes
     hint: str = ""  # what an owner must do first
