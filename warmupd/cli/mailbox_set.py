@@ -127,15 +127,13 @@ def _secure_ports(changes: dict[str, Any]) -> None:
 
 
 def _follow_servers(changes: dict[str, Any], chosen: "Sequence[MailboxReport]") -> None:
-    """Who moves mailboxes to the servers of a known provider need not name it."""
-    from warmupd.core.provider import OTHER
-    from warmupd.core.provider_match import lane, match_provider
+    """Who has mailboxes read elsewhere need not name the provider there, if it is one for all of them."""
+    from warmupd.core.provider_match import match_provider
 
-    hosts = [changes[f"{kind}_host"] for kind in ("imap", "smtp") if f"{kind}_host" in changes]
-    if "provider" in changes or all(lane(host) == host.lower().rstrip(".") for host in hosts):
+    if "imap_host" not in changes or "provider" in changes:
         return
-    words = {match_provider(mailbox.address, hosts=hosts).provider.word for mailbox in chosen}
-    if len(words) == 1 and OTHER not in words:
+    words = {match_provider(mailbox.address, hosts=[changes["imap_host"]]).provider.word for mailbox in chosen}
+    if len(words) == 1 and words != {mailbox.provider for mailbox in chosen}:
         changes["provider"] = words.pop()
 
 
