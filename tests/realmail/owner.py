@@ -17,7 +17,7 @@ class Owner:
     def __init__(self, port: int, context: ssl.SSLContext, box: Box) -> None:
         self._client = imaplib.IMAP4_SSL("localhost", port, ssl_context=context)
         password = box.password.replace("\\", "\\\\").replace('"', '\\"')
-        self._client._simple_command("LOGIN", box.address, f'"{password}"')  # type: ignore[attr-defined]  # `login` does not escape
+        self._client._simple_command("LOGIN", box.address, f'"{password}"')  # `login` does not escape
         self._client.state = "AUTH"
 
     def leave(self) -> None:
@@ -26,13 +26,11 @@ class Owner:
 
     def folders(self) -> list[str]:
         """As people read them."""
-        listed = self._client.list()[1]
-        return sorted(from_modified_utf7(_name(line)) for line in listed if isinstance(line, bytes))
+        return sorted(from_modified_utf7(name) for name in self._names())
 
     def contents(self) -> dict[str, tuple[int, list[Message]]]:
         """Each folder's UIDVALIDITY and messages."""
-        names = [_name(line) for line in self._client.list()[1] if isinstance(line, bytes)]
-        return {from_modified_utf7(name): self._folder(name) for name in names}
+        return {from_modified_utf7(name): self._folder(name) for name in self._names()}
 
     def messages(self, folder: str) -> list[Message]:
         return self.contents()[folder][1] if folder in self.folders() else []
@@ -52,10 +50,15 @@ class Owner:
     def rename(self, old: str, new: str) -> None:
         self._done(self._client.rename(f'"{old}"', f'"{new}"'))
 
+    def _names(self) -> list[bytes]:
+        lines = [line for line in self._client.list()[1] if isinstance(line, bytes)]
+        return [_name(line) for line in lines if b"\\Noselect" not in line]
+
     def _folder(self, name: bytes) -> tuple[int, list[Message]]:
         wire = b'"' + name + b'"'
         self._done(self._client.select(wire.decode(), readonly=True))
-        validity = self._client.untagged_responses["UIDVALIDITY"][0]
+        validity = self._client.response("UIDVALIDITY")[1][0]
+        assert isinstance(validity, bytes)
         found = []
         _, answer = self._client.uid("FETCH", "1:*", "(UID FLAGS BODY.PEEK[])")
         for part in answer:

@@ -19,8 +19,8 @@ OwnerOf = Callable[[Box], Owner]
 
 
 def mail(sender: Box, recipient: str, *, extra: str = "", number: int = 1) -> Mail:
-    head = f"Date: Sun, 1 Mar 2026 09:00:00 +0000\r\nFrom: <{sender.address}>\r\nTo: <{recipient}>\r\nMessage-ID: <warm-{number}@one.test>\r\n{extra}"
-    content = f"{head}Subject: Lunch\r\n\r\nSee you.\r\n.A dot.\r\n".encode()
+    head = f"From: <{sender.address}>\r\nTo: <{recipient}>\r\nMessage-ID: <warm-{number}@one.test>\r\n{extra}"
+    content = f"{head}Date: Sun, 1 Mar 2026 09:00:00 +0000\r\nSubject: Lunch\r\n\r\nSee you.\r\n.A dot.\r\n".encode()
     return Mail(sender=sender.address, recipient=recipient, content=content)
 
 
@@ -122,7 +122,9 @@ async def test_unlisted_recipient_is_unknown(
 
 async def test_refused_content_is_content(sender: SmtpSender, account_of: AccountOf, new_box: NewBox) -> None:
     ann, bob = new_box(), new_box()
-    reply = await sender.deliver(account_of(ann), mail(ann, bob.address, extra="X-Place: refuse\r\n"), may_proceed=always)
+    reply = await sender.deliver(
+        account_of(ann), mail(ann, bob.address, extra="X-Place: refuse\r\n"), may_proceed=always
+    )
     assert (reply.phase, reply.code, classify(reply).reason) == (Phase.BODY, 550, "content")
 
 

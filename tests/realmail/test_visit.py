@@ -65,9 +65,7 @@ async def test_junk_is_found_and_rescued_in_every_layout(
         assert await here.mark_read(rescued)
         filed = await here.file_away(rescued)
     assert filed is not None
-    assert flags(owner, filed.folder) == [{"\\Seen", "\\Flagged", "NotJunk"}] or [
-        {"\\Seen", "\\Flagged", "$NotJunk"}
-    ] == flags(owner, filed.folder)
+    assert flags(owner, filed.folder) == [{"\\Seen", "\\Flagged", "$NotJunk"}]
     assert len(owner.messages("INBOX")) == 1
     assert filed.folder == ("INBOX.Warmup" if "prefix" in layout else "Warmup")
 
@@ -149,9 +147,7 @@ async def test_expunged_message_is_no_trouble(
     assert flags(owner_of(box), "INBOX") == [frozenset()]
 
 
-async def test_renamed_folder_is_no_trouble(
-    new_box: NewBox, visit: Open, deliver: Deliver, owner_of: OwnerOf
-) -> None:
+async def test_renamed_folder_is_no_trouble(new_box: NewBox, visit: Open, deliver: Deliver, owner_of: OwnerOf) -> None:
     box = new_box()
     deliver(box, 1)
     async with visit(box) as here:
@@ -191,18 +187,16 @@ async def test_kicked_out_in_the_middle_ends_at_once(
 ) -> None:
     box = new_box()
     deliver(box, 1)
-    with pytest.raises(ImapBroken):
-        async with visit(box) as here:
-            found = await only(here)
-            stack.dovecot.doveadm("kick", box.address)
+    async with visit(box) as here:
+        found = await only(here)
+        stack.dovecot.doveadm("kick", box.address)
+        with pytest.raises(ImapBroken):
             await here.star(found)
     async with visit(box) as here:
         assert await here.star(await only(here))
 
 
-async def test_foreign_mail_stays_as_it_was(
-    new_box: NewBox, visit: Open, deliver: Deliver, owner_of: OwnerOf
-) -> None:
+async def test_foreign_mail_stays_as_it_was(new_box: NewBox, visit: Open, deliver: Deliver, owner_of: OwnerOf) -> None:
     box = new_box()
     owner = owner_of(box)
     fill_with_foreign_mail(owner)
@@ -231,9 +225,8 @@ FOREIGN = (
     "Subject: plain\r\nMessage-ID: <{number}@elsewhere.test>\r\n\r\nHello.\r\n",
     "Subject: no id\r\n\r\nHello {number}.\r\n",
     "Subject: near\r\nMessage-ID: <warm-{number}x@elsewhere.test>\r\nX-Warmupd: nonsense\r\n\r\nHello.\r\n",
-    "Subject: about us\r\nMessage-ID: <q{number}@elsewhere.test>\r\nReferences: <warm-1@two.test>\r\n"
-    "In-Reply-To: <warm-1@two.test>\r\n\r\nwarm-1@two.test\r\n",
-    "Subject: =?utf-8?q?\r\nMessage-ID: <<>\r\nFrom: @@\r\n\r\n{number}\0\r\n".replace("\0", "\x7f"),
+    "Subject: about us\r\nReferences: <warm-1@two.test>\r\nIn-Reply-To: <warm-1@two.test>\r\n\r\n{number}\r\n",
+    "Subject: =?utf-8?q?\r\nMessage-ID: <<>\r\nFrom: @@\r\n\r\n{number}\x7f\r\n",
     "\r\nno header at all {number}\r\n",
 )
 
@@ -246,4 +239,3 @@ def fill_with_foreign_mail(owner: Owner) -> None:
         for number in range(40):
             content = FOREIGN[number % len(FOREIGN)].format(number=number)
             owner.put(folder, content.encode(), FLAGS[number % len(FLAGS)])
-

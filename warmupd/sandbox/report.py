@@ -9,6 +9,7 @@ from warmupd.clock import ScaledClock
 from warmupd.mail.message_id import MessageKey
 from warmupd.sandbox.attempts import DayKey, count_in_vain
 from warmupd.sandbox.holdup import Holdup, busy_times
+from warmupd.sandbox.placements import count_misplaced
 from warmupd.sandbox.record import Record, Refused, Snapshot, Taken
 from warmupd.sandbox.reserved import JobKey
 from warmupd.sandbox.shortfall import Shortfall, explain_shortfalls
@@ -16,7 +17,7 @@ from warmupd.sandbox.violations import Promises, Violations, count_violations
 from warmupd.sandbox.weather import AWAY, Weather
 from warmupd.store.database import Database
 from warmupd.store.evidence import Reservation, load_reservations, load_rests
-from warmupd.store.ledger import DayEntry, load_day_entries, load_engagements, load_ledger
+from warmupd.store.ledger import DayEntry, load_day_entries, load_engagements, load_ledger, load_placements
 from warmupd.store.shortfall import count_unknowns, load_short_days
 
 
@@ -112,7 +113,11 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
         rescued=engaged.rescued,
         unseen=max(0, sent - sum(engaged.placement.values())),
         placement={word.value: count for word, count in engaged.placement.items()},
-        violations=replace(violations, unexplained=sum(short.unexplained > 0 for short in shortfalls)),
+        violations=replace(
+            violations,
+            misplaced=count_misplaced(await load_placements(db), run.record.taken, _job_of(run.message_key)),
+            unexplained=sum(short.unexplained > 0 for short in shortfalls),
+        ),
         busy_minutes=round(sum((time.end - time.begin).total_seconds() for time in busy) / 60),
         wall_seconds=round(wall_seconds, 1),
         server=_server(run),

@@ -18,7 +18,7 @@ class Box:
 
 
 PREFIXED = {"namespace/inbox/prefix": "INBOX.", "namespace/inbox/separator": "."}  # cPanel, old Courier
-NO_JUNK = {"namespace/inbox/mailbox/Junk/auto": "no", "namespace/inbox/mailbox/Junk/special_use": ""}
+NO_JUNK = {"namespace/inbox/mailbox/Junk/auto": "no"}
 
 
 def localised(**names: str) -> dict[str, str]:
@@ -27,8 +27,8 @@ def localised(**names: str) -> dict[str, str]:
 
 
 def unflagged(**names: str) -> dict[str, str]:
-    """Localised names without special-use flags, as Microsoft 365 has them."""
-    flags = {f"namespace/inbox/mailbox/{folder}/special_use": "" for folder in names}
+    """Localised names without the special-use flags that would tell (Dovecot takes no empty one), as Microsoft 365."""
+    flags = {f"namespace/inbox/mailbox/{folder}/special_use": "\\Archive" for folder in names}
     return localised(**names) | flags
 
 

@@ -33,6 +33,7 @@ auth_mechanisms = plain login
 auth_failure_delay = 0
 first_valid_uid = 1
 mail_location = maildir:~/mail
+mail_fsync = never
 mail_max_userip_connections = 200
 mail_plugins = quota
 postmaster_address = postmaster@stack.test
@@ -134,7 +135,7 @@ class Sorting:
 
 
 class Dovecot:
-    """A configuration in a folder of its own, the command that runs it, and questions that only the server can answer."""
+    """A configuration in a folder of its own, the command that runs it, and questions that it alone can answer."""
 
     def __init__(self, folder: Path, ports: DovecotPorts, tls: Certificates, sorting: Sorting) -> None:
         self.folder = folder

@@ -18,11 +18,15 @@ class Temper:
 
 def tempers(other_tls: Certificates | None = None) -> tuple[Temper, ...]:
     """All that there are; `other_tls` is what the one shows that clients must not trust."""
-    untrusted = {} if other_tls is None else {
-        "smtpd_tls_chain_files": f"{other_tls.key_file},{other_tls.chain_file}",
-        "smtpd_tls_cert_file": "",
-        "smtpd_tls_key_file": "",
-    }
+    untrusted = (
+        {}
+        if other_tls is None
+        else {
+            "smtpd_tls_chain_files": f"{other_tls.key_file},{other_tls.chain_file}",
+            "smtpd_tls_cert_file": "",
+            "smtpd_tls_key_file": "",
+        }
+    )
     return (
         Temper(name="submission"),
         Temper(name="smtps", settings={"smtpd_tls_wrappermode": "yes"}),
@@ -63,7 +67,7 @@ in_flow_delay = 0
 
 virtual_mailbox_domains = {domains}
 virtual_mailbox_maps =
-virtual_transport = lmtp:inet:127.0.0.1:{lmtp_port}
+virtual_transport = lmtp:inet:127.0.0.1:{near.lmtp_port}
 lmtp_destination_concurrency_limit = 20
 lmtp_destination_recipient_limit = 1
 default_transport = error:nothing leaves this machine
@@ -82,16 +86,16 @@ smtpd_tls_mandatory_protocols = >=TLSv1.2
 smtpd_tls_auth_only = yes
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
-smtpd_sasl_path = inet:127.0.0.1:{sasl_port}
+smtpd_sasl_path = inet:127.0.0.1:{near.sasl_port}
 smtpd_sender_login_maps = pcre:{folder}/config/owners
 smtpd_client_event_limit_exceptions =
 smtpd_client_connection_count_limit = 0
 smtpd_error_sleep_time = 0
 smtpd_delay_reject = no
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
-smtpd_sender_restrictions = check_policy_service {policy}, reject_sender_login_mismatch
-smtpd_recipient_restrictions = check_policy_service {policy}, reject_unauth_destination
-smtpd_end_of_data_restrictions = check_policy_service {policy}
+smtpd_sender_restrictions = check_policy_service inet:127.0.0.1:{near.policy_port}, reject_sender_login_mismatch
+smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:{near.policy_port}, reject_unauth_destination
+smtpd_end_of_data_restrictions = check_policy_service inet:127.0.0.1:{near.policy_port}
 smtpd_policy_service_default_action = DUNNO
 header_checks = pcre:{folder}/config/headers
 """
@@ -116,6 +120,15 @@ showq     unix n - n -   -   showq
 """
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Neighbours:
+    """Where on 127.0.0.1 those listen whom Postfix asks."""
+
+    lmtp_port: int
+    sasl_port: int
+    policy_port: int
+
+
 class Postfix:
     """A configuration in a folder of its own, and the command that runs it."""
 
@@ -127,9 +140,7 @@ class Postfix:
         *,
         tls: Certificates,
         addresses: Sequence[str],
-        lmtp_port: int,
-        sasl_port: int,
-        policy_port: int,
+        neighbours: Neighbours,
         refused: str = "",
     ) -> None:
         """`ports` by temper; `refused` is a regular expression: a Message-ID that matches is refused after the dot."""
@@ -140,10 +151,9 @@ class Postfix:
             (folder / name).chmod(0o755)
         shutil.chown(folder / "data", user="postfix")
         domains = sorted({address.rpartition("@")[2] for address in addresses})
-        policy = f"inet:127.0.0.1:{policy_port}"
         (self._config / "main.cf").write_text(
             _MAIN.format(
-                folder=folder, tls=tls, domains=", ".join(domains), lmtp_port=lmtp_port, sasl_port=sasl_port, policy=policy
+                folder=folder, tls=tls, domains=", ".join(domains), near=neighbours
             )
         )  # fmt: skip
         listeners = "".join(_listener(ports[temper.name], temper) for temper in minds)

@@ -20,7 +20,7 @@ from warmupd.sandbox.certificates import issue_certificates
 from warmupd.sandbox.real.box import Box, write_boxes
 from warmupd.sandbox.real.dovecot import Dovecot, DovecotPorts, Sorting
 from warmupd.sandbox.real.policy import Answer, PolicyService
-from warmupd.sandbox.real.postfix import Postfix, tempers
+from warmupd.sandbox.real.postfix import Neighbours, Postfix, tempers
 from warmupd.store.lifeline import Lifeline
 
 PACKAGES = "dovecot-imapd dovecot-lmtpd dovecot-sieve postfix postfix-pcre"
@@ -131,9 +131,7 @@ class RealStack:
             minds,
             tls=tls,
             addresses=list(self.boxes),
-            lmtp_port=dovecot.lmtp,
-            sasl_port=dovecot.sasl,
-            policy_port=self.policy.port,
+            neighbours=Neighbours(lmtp_port=dovecot.lmtp, sasl_port=dovecot.sasl, policy_port=self.policy.port),
             refused=self._refused,
         )
 
@@ -179,7 +177,8 @@ def _path() -> str:
 
 def _free_ports(count: int) -> list[int]:
     """Ports that nobody listens on; all are held until all are found."""
-    chance, held = random.SystemRandom(), []
+    chance = random.SystemRandom()
+    held: list[socket.socket] = []
     try:
         while len(held) < count:
             probe = socket.socket()
