@@ -43,6 +43,9 @@ def tempers(other_tls: Certificates | None = None) -> tuple[Temper, ...]:
     )  # fmt: skip
 
 
+MASTER = "/usr/lib/postfix/sbin/master"  # where Debian has it
+_QUEUES = ("active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "private", "saved", "trace")
+_DOORS = {"maildrop": 0o730, "public": 0o710}  # for postdrop's group
 _MAIN = """\
 compatibility_level = 3.6
 queue_directory = {folder}/queue
@@ -150,6 +153,7 @@ class Postfix:
             (folder / name).mkdir()
             (folder / name).chmod(0o755)
         shutil.chown(folder / "data", user="postfix")
+        _make_queue(folder / "queue")
         domains = sorted({address.rpartition("@")[2] for address in addresses})
         (self._config / "main.cf").write_text(
             _MAIN.format(
@@ -167,8 +171,23 @@ class Postfix:
 
     @property
     def command(self) -> list[str]:
-        """In the foreground; ends with SIGTERM, and takes its children along. The path must be absolute."""
-        return ["postfix", "-c", str(self._config), "start-fg"]
+        """In the foreground; ends with SIGTERM or SIGINT, and takes its process group along.
+
+        Not `postfix start-fg`: that is a shell between, which ends alone. The path must be absolute.
+        """
+        return [MASTER, "-c", str(self._config), "-s"]
+
+
+def _make_queue(folder: Path) -> None:
+    """As `postfix check` makes it: postfix(5) `postfix-files`."""
+    for name in _QUEUES:
+        (folder / name).mkdir(mode=0o700)
+        shutil.chown(folder / name, user="postfix")
+    for name, mode in _DOORS.items():
+        (folder / name).mkdir()
+        (folder / name).chmod(mode)
+        shutil.chown(folder / name, user="postfix", group="postdrop")
+    (folder / "pid").mkdir(mode=0o755)
 
 
 def _listener(port: int, temper: Temper) -> str:

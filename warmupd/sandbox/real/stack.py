@@ -20,11 +20,11 @@ from warmupd.sandbox.certificates import issue_certificates
 from warmupd.sandbox.real.box import Box, write_boxes
 from warmupd.sandbox.real.dovecot import Dovecot, DovecotPorts, Sorting
 from warmupd.sandbox.real.policy import Answer, PolicyService
-from warmupd.sandbox.real.postfix import Neighbours, Postfix, tempers
+from warmupd.sandbox.real.postfix import MASTER, Neighbours, Postfix, tempers
 from warmupd.store.lifeline import Lifeline
 
 PACKAGES = "dovecot-imapd dovecot-lmtpd dovecot-sieve postfix postfix-pcre"
-_PROGRAMS = ("dovecot", "doveadm", "sievec", "postfix")
+_PROGRAMS = ("dovecot", "doveadm", "sievec", MASTER)
 _NEEDED_FILES = ("/usr/lib/dovecot/lmtp", "/usr/lib/postfix/postfix-pcre.so")
 _PORTS = range(20_000, 32_000)  # below those that the kernel gives to connections
 _READY_SECONDS = 20.0  # real time; it takes less than one
@@ -88,6 +88,11 @@ class RealStack:
         self._processes.clear()
         self.policy.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @property
+    def processes(self) -> list[int]:
+        """Their numbers: Dovecot's and Postfix's masters, whose children end with them."""
+        return [process.pid for process, _ in self._processes]
 
     def change(self, address: str, look: Mapping[str, str], password: str = "") -> None:
         """When this returns the account looks otherwise, or has another password. Up to a second: Dovecot looks at its
