@@ -23,8 +23,8 @@ def test_every_mailbox_gets_its_quota_on_real_servers(tmp_path: Path) -> None:
     assert report["rescued"] > 0
 
 
-def test_nothing_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    done = run_demo("--mail", "dovecot", "--mailboxes", "2", "--speed", "5000", "--json", cwd=tmp_path)
+def test_nothing_is_left_behind(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TMPDIR", str(data_dir))
+    done = run_demo("--mail", "dovecot", "--mailboxes", "2", "--speed", "5000", "--json", cwd=data_dir)
     assert done.returncode == 0, done.stderr
-    assert list(tmp_path.iterdir()) == []
+    assert list(data_dir.iterdir()) == []

@@ -1,5 +1,6 @@
 """Deliveries to a real Postfix, in every temper that it can be in, with real replies to judge."""
 
+import socket
 import time
 from collections.abc import Callable
 
@@ -77,6 +78,17 @@ async def test_temper_is_read_rightly(
         reply = await sender.deliver(account_of(ann, port=stack.ports[temper]), written, may_proceed=always)
     outcome = classify(reply)
     assert (reply.phase, reply.code, outcome.reason, outcome.kind) == (phase, code, reason, kind), reply
+
+
+async def test_one_connection_too_many_is_about_the_host(
+    stack: RealStack, sender: SmtpSender, account_of: AccountOf, new_box: NewBox
+) -> None:
+    ann = new_box()
+    account = account_of(ann, port=stack.ports["one_connection"])
+    with socket.create_connection(("127.0.0.1", account.smtp.port)) as other:
+        assert other.recv(4) == b"220 "
+        reply = await sender.deliver(account, mail(ann, ann.address), may_proceed=always)
+    assert (reply.phase, reply.code, classify(reply).reason) == (Phase.CONNECT, 421, "host_busy")
 
 
 @pytest.mark.parametrize(

@@ -121,8 +121,9 @@ async def test_changed_uidvalidity_is_read_anew_and_touches_nothing_old(
     deliver(box, 1)
     async with visit(box) as here:
         before = await look(here)
-    for index in stack.folder_of(box.address).glob("dovecot*"):
-        index.unlink()
+    for index in stack.folder_of(box.address).glob("dovecot[.-]*"):
+        if "uidvalidity" not in index.name:  # by which Dovecot knows never to give the same one again
+            index.unlink()
     async with visit(box) as here:
         assert not await here.star(before.found[0])
         after = await here.look(before.marks, since=SINCE)
@@ -217,9 +218,10 @@ async def test_foreign_mail_stays_as_it_was(new_box: NewBox, visit: Open, delive
     after = owner.contents()
     assert after.pop("Warmup")[1] == []
     assert after == before
-    assert sum(len(messages) for _, messages in after.values()) == 240
+    assert sum(len(messages) for _, messages in after.values()) == 6 * EACH
 
 
+EACH = 24  # each kind with every second flag, at least once
 FLAGS = ("", "\\Seen", "\\Flagged", "\\Seen \\Answered", "\\Deleted", "$Forwarded Work", "$Junk", "\\Draft")
 FOREIGN = (
     "Subject: plain\r\nMessage-ID: <{number}@elsewhere.test>\r\n\r\nHello.\r\n",
@@ -232,10 +234,10 @@ FOREIGN = (
 
 
 def fill_with_foreign_mail(owner: Owner) -> None:
-    """Forty messages of every kind in each of six folders."""
+    """Messages of every kind, with all kinds of flags, in each of six folders."""
     for folder in ("INBOX", "Junk", "Sent", "Trash", "Drafts", "Mine"):
         if folder == "Mine":
             owner.create(folder)
-        for number in range(40):
+        for number in range(EACH):
             content = FOREIGN[number % len(FOREIGN)].format(number=number)
             owner.put(folder, content.encode(), FLAGS[number % len(FLAGS)])
