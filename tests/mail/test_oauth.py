@@ -125,7 +125,7 @@ async def test_nothing_is_sent_where_it_must_not_go(
     provider: TokenServer, client: TokenClient, registration: Registration, changed: dict[str, str]
 ) -> None:
     with pytest.raises(OAuthError):
-        await client.refresh(replace(registration, **changed), "x")  # type: ignore[arg-type]  # each is a text
+        await client.refresh(replace(registration, **changed), "x")
     assert provider.asked == []
 
 

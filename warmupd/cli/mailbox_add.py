@@ -1,6 +1,6 @@
 """`warmupd mailbox add`: checks the logins, then enrols."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +45,7 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     config: ConfigPath = None,
     password_stdin: PasswordStdin = False,
     label: Labels = None,
+    oauth: options.OAuth = None,
     guess: Guess = False,
     check: options.Check = True,
     smtp_host: options.SmtpHost = None,
@@ -64,25 +65,31 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     """Enrol a mailbox. It begins to send within a minute, if a worker runs and its window is open.
 
     Asks for the password; --password-stdin takes one line for both servers, or two: SMTP's, then IMAP's. Nothing is
-    stored when a server refuses it. Without other word it is SMTP on port 587 with STARTTLS, IMAP on port 993 with
+    stored when a server refuses it. --oauth asks for a refresh token instead (or reads it from standard input), which
+    needs a client of yours in [oauth.*]. Without other word it is SMTP on port 587 with STARTTLS, IMAP on port 993 with
     TLS, and ADDRESS as user name of both. Ramp, quota, window and language: `warmupd mailbox set`.
     """
     address = options.email(address)
     label = [options.label(word) for word in label or []]
     given = dict(locals())
+    from warmupd.cli.mailbox_oauth import pasted_token
     from warmupd.cli.prompt import known_passwords
     from warmupd.cli.session import work
 
     servers = _servers(address, given)
     settings = options.changes_of({word: given[word] for word in SETTINGS}, [])
-    passwords = known_passwords(f"Password of {address}", stdin=password_stdin)
+    token = pasted_token(address, oauth) if oauth else ""
+    passwords = ("", "") if oauth else known_passwords(f"Password of {address}", stdin=password_stdin)
 
     async def task(session: "Session") -> int:
         new = await _new_mailbox(session, given, servers, settings)
         account = _account(new, passwords)
-        if check:
-            await _check(session, account)
-        await _enrol(session, new, account, pool=pool)
+        if oauth:
+            await _enrol_by_oauth(session, new, account, (oauth, token), pool=pool, check=check)
+        else:
+            if check:
+                await _check(session, account)
+            await _enrol(session, new, account, pool=pool)
         quota = session.config.quota
         return max(quota.ramp_start, quota.min_daily) if already_warm else quota.ramp_start
 
@@ -161,18 +168,41 @@ async def _check(session: "Session", account: "Account") -> None:
         raise refused(account.address, refusals)
 
 
+async def _enrol_by_oauth(
+    session: "Session",
+    new: "NewMailbox",
+    account: "Account",
+    granted: tuple[str, str],
+    *,
+    pool: str | None,
+    check: bool,
+) -> None:
+    """As `_enrol`, with a grant (provider and refresh token) in place of passwords."""
+    from warmupd.cli.mailbox_oauth import check_login, first_tokens
+    from warmupd.daemon.keyring import keyring_of
+    from warmupd.store.grants import connect_mailbox
+
+    provider, refresh_token = granted
+    async with keyring_of(session.config, session.db, session.clock) as keyring:
+        tokens = await first_tokens(keyring, provider, refresh_token, check=check)
+        if check:
+            await check_login(session, account, tokens)
+
+        async def connect(mailbox_id: int) -> None:
+            grant = keyring.tokens.sealed(mailbox_id, provider, tokens)
+            await connect_mailbox(session.db, grant, activate=True)
+
+        await _add(session, new, connect, pool=pool)
+
+
 async def _enrol(session: "Session", new: "NewMailbox", account: "Account", *, pool: str | None) -> None:
-    """Row, then secrets bound to the row's id, then active; a failure between takes the row back."""
-    from warmupd.cli.mailbox_choice import make_pool
+    """Row, then secrets bound to the row's id, then active."""
     from warmupd.mail.vault import Vault
-    from warmupd.store.accounts import add_mailbox, seal_secrets
-    from warmupd.store.enrolment import undo_enrolment
+    from warmupd.store.accounts import seal_secrets
 
     vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
-    if pool is not None and new.pool_id is None:
-        new = replace(new, pool_id=await make_pool(session.db, pool))
-    mailbox_id = await add_mailbox(session.db, new, actor="cli", at=session.clock.now())
-    try:
+
+    async def seal(mailbox_id: int) -> None:
         await seal_secrets(
             session.db,
             mailbox_id,
@@ -180,6 +210,23 @@ async def _enrol(session: "Session", new: "NewMailbox", account: "Account", *, p
             imap_secret=vault.seal(account.imap.password, mailbox_id=mailbox_id, purpose="imap"),
             activate=True,
         )
+
+    await _add(session, new, seal, pool=pool)
+
+
+async def _add(
+    session: "Session", new: "NewMailbox", entrust: Callable[[int], Awaitable[None]], *, pool: str | None
+) -> None:
+    """The row, then its secrets by `entrust`; a failure between takes the row back."""
+    from warmupd.cli.mailbox_choice import make_pool
+    from warmupd.store.accounts import add_mailbox
+    from warmupd.store.enrolment import undo_enrolment
+
+    if pool is not None and new.pool_id is None:
+        new = replace(new, pool_id=await make_pool(session.db, pool))
+    mailbox_id = await add_mailbox(session.db, new, actor="cli", at=session.clock.now())
+    try:
+        await entrust(mailbox_id)
     except BaseException:
         await undo_enrolment(session.db, mailbox_id)
         raise

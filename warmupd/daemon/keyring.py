@@ -1,6 +1,7 @@
 """The keyring: opens a mailbox's account for one conversation, whether it logs in by passwords or by tokens."""
 
 from dataclasses import replace
+from typing import Self
 
 from warmupd.clock import Clock
 from warmupd.config import Config
@@ -35,6 +36,12 @@ class Keyring:
     async def close(self) -> None:
         """Nobody will be let in any more."""
         await self.tokens.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
 
     async def open_anew(self, sealed: SealedAccount, refused: Account) -> Account:
         """The account with another token than `refused` had, whose token a server did not take before its time."""
