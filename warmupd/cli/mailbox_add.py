@@ -72,30 +72,33 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     address = options.email(address)
     label = [options.label(word) for word in label or []]
     given = dict(locals())
-    from warmupd.cli.mailbox_oauth import pasted_token
-    from warmupd.cli.prompt import known_passwords
     from warmupd.cli.session import work
 
     servers = _servers(address, given)
     settings = options.changes_of({word: given[word] for word in SETTINGS}, [])
-    token = pasted_token(address, oauth) if oauth else ""
-    passwords = ("", "") if oauth else known_passwords(f"Password of {address}", stdin=password_stdin)
+    secrets = _secrets(given)
 
     async def task(session: "Session") -> int:
         new = await _new_mailbox(session, given, servers, settings)
-        account = _account(new, passwords)
-        if oauth:
-            await _enrol_by_oauth(session, new, account, (oauth, token), pool=pool, check=check)
-        else:
-            if check:
-                await _check(session, account)
-            await _enrol(session, new, account, pool=pool)
+        enrol = _enrol_by_oauth if oauth else _enrol
+        await enrol(session, new, given, secrets)
         quota = session.config.quota
         return max(quota.ramp_start, quota.min_daily) if already_warm else quota.ramp_start
 
     first = work(config, task, name="mailbox add")
     told = "both servers let us in" if check else "without a check"
     print(f"enrolled {address} for {user}, {told}; its ramp starts at {first} sends a day")
+
+
+def _secrets(given: Mapping[str, Any]) -> tuple[str, str]:
+    """The passwords of SMTP and IMAP, or one refresh token."""
+    from warmupd.cli.mailbox_oauth import pasted_token
+    from warmupd.cli.prompt import known_passwords
+
+    address = given["address"]
+    if given["oauth"]:
+        return pasted_token(address, given["oauth"]), ""
+    return known_passwords(f"Password of {address}", stdin=given["password_stdin"])
 
 
 def _servers(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -169,37 +172,34 @@ async def _check(session: "Session", account: "Account") -> None:
 
 
 async def _enrol_by_oauth(
-    session: "Session",
-    new: "NewMailbox",
-    account: "Account",
-    granted: tuple[str, str],
-    *,
-    pool: str | None,
-    check: bool,
+    session: "Session", new: "NewMailbox", given: Mapping[str, Any], secrets: tuple[str, str]
 ) -> None:
-    """As `_enrol`, with a grant (provider and refresh token) in place of passwords."""
+    """As `_enrol`, with a refresh token in place of passwords."""
     from warmupd.cli.mailbox_oauth import check_login, first_tokens
     from warmupd.daemon.keyring import keyring_of
     from warmupd.store.grants import connect_mailbox
 
-    provider, refresh_token = granted
+    provider, check = given["oauth"], given["check"]
     async with keyring_of(session.config, session.db, session.clock) as keyring:
-        tokens = await first_tokens(keyring, provider, refresh_token, check=check)
+        tokens = await first_tokens(keyring, provider, secrets[0], check=check)
         if check:
-            await check_login(session, account, tokens)
+            await check_login(session, _account(new, ("", "")), tokens)
 
         async def connect(mailbox_id: int) -> None:
             grant = keyring.tokens.sealed(mailbox_id, provider, tokens)
             await connect_mailbox(session.db, grant, activate=True)
 
-        await _add(session, new, connect, pool=pool)
+        await _add(session, new, connect, pool=given["pool"])
 
 
-async def _enrol(session: "Session", new: "NewMailbox", account: "Account", *, pool: str | None) -> None:
+async def _enrol(session: "Session", new: "NewMailbox", given: Mapping[str, Any], secrets: tuple[str, str]) -> None:
     """Row, then secrets bound to the row's id, then active."""
     from warmupd.mail.vault import Vault
     from warmupd.store.accounts import seal_secrets
 
+    account = _account(new, secrets)
+    if given["check"]:
+        await _check(session, account)
     vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
 
     async def seal(mailbox_id: int) -> None:
@@ -211,7 +211,7 @@ async def _enrol(session: "Session", new: "NewMailbox", account: "Account", *, p
             activate=True,
         )
 
-    await _add(session, new, seal, pool=pool)
+    await _add(session, new, seal, pool=given["pool"])
 
 
 async def _add(

@@ -204,7 +204,7 @@ async def _check_all(
 
 
 async def _check_one(checking: "LoginCheck", sealed: "SealedAccount", keyring: "Keyring") -> "list[Refusal]":
-    """A stored password that does not open, or a token that is not to be had, is this mailbox's refusal: the others are tried all the same."""
+    """What cannot be opened, or has no token to be had, is refused: the others are tried all the same."""
     from warmupd.daemon.login_check import Refusal
     from warmupd.errors import SecretsError
     from warmupd.mail.oauth import OAuthError
