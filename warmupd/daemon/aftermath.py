@@ -89,6 +89,14 @@ class Aftermath:
         await states.note_error(self._db, mailbox.id, message=message, remedy=remedy, at=self._clock.now())
         await self._change_state(mailbox, MailboxState.AUTH_FAILED, message)
 
+    async def check_recipient(self, mailbox: Mailbox, recipient_id: int, outcome: Outcome) -> None:
+        """A message of `mailbox` came back: its recipient is visited, and spared as for a refusal at RCPT."""
+        if outcome.action in {Action.SPARE_RECIPIENT, Action.CHECK_RECIPIENT}:
+            await self._spare(mailbox, recipient_id, outcome)
+        if outcome.action is not Action.CHECK_RECIPIENT:
+            soon = self._clock.now() + dt.timedelta(seconds=CHECKED_WITHIN)
+            await visits.hasten_visit(self._db, recipient_id, before=soon)
+
     def _tell(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.UNKNOWN:
             self._events.unknown(job=job.id, mailbox=mailbox.id, message=outcome.message)

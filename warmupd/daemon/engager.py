@@ -11,6 +11,7 @@ from warmupd.clock import VirtualClock
 from warmupd.core.mailbox import Mailbox
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
+from warmupd.daemon.bounces import Bounces
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.keyring import Keyring
 from warmupd.daemon.leases import Leases
@@ -57,6 +58,7 @@ class Engager:
         self._leases = leases
         self._book = book
         self._recorder = recorder
+        self._bounces = Bounces(ground, leases, aftermath)
         self._revisits = Revisits(ground, aftermath, per_day=visiting.per_day)
         self._keyring = keyring
         self._message_key = message_key
@@ -225,6 +227,7 @@ class Engager:
                 clock=self._clock,
                 events=self._events,
             )
+            await self._bounces.follow(mailbox, visit, look.bounces)
             if due.lost:
                 await self._look_for_lost(mailbox, visit, look, since)
         seconds = (self._clock.now() - began).total_seconds()
