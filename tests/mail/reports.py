@@ -1,18 +1,6 @@
 """Delivery reports as mail servers write them."""
 
-
-def delivery_report(
-    message_id: str,
-    *,
-    status: str = "5.1.1",
-    diagnostic: str = "smtp; 550 5.1.1 <bob@two.test> User unknown",
-    action: str = "failed",
-    returned: str = "text/rfc822-headers",
-    extra: str = "",
-) -> bytes:
-    """What Postfix sends; `returned` is what the third part is."""
-    header = f"From: Ann <ann@one.test>\nTo: bob@two.test\nSubject: Lunch\nMessage-ID: {message_id}\n{extra}"
-    text = f"""From: MAILER-DAEMON@mx.two.test (Mail Delivery System)
+POSTFIX = """From: MAILER-DAEMON@mx.two.test (Mail Delivery System)
 Subject: Undelivered Mail Returned to Sender
 To: ann@one.test
 Auto-Submitted: auto-replied
@@ -50,7 +38,24 @@ Content-Description: Undelivered Message
 Content-Type: {returned}
 
 {header}
-{"See you." if returned == "message/rfc822" else ""}
+{body}
 --8B2C/mx.two.test--
 """
+
+
+def delivery_report(
+    message_id: str,
+    *,
+    status: str = "5.1.1",
+    diagnostic: str = "smtp; 550 5.1.1 <bob@two.test> User unknown",
+    action: str = "failed",
+    returned: str = "text/rfc822-headers",
+    extra: str = "",
+) -> bytes:
+    """What Postfix sends; `returned` is what the third part is."""
+    header = f"From: Ann <ann@one.test>\nTo: bob@two.test\nSubject: Lunch\nMessage-ID: {message_id}\n{extra}"
+    body = "See you." if returned == "message/rfc822" else ""
+    text = POSTFIX.format(
+        action=action, status=status, diagnostic=diagnostic, returned=returned, header=header, body=body
+    )
     return text.replace("\n", "\r\n").encode()
