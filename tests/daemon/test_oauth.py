@@ -72,7 +72,7 @@ async def test_a_day_goes_by_on_tokens_that_are_renewed_before_they_end(rig: Rig
         await rig.until(after(12.5))
     assert await rig.world.sent(boxes) == [12, 12]
     assert {one.answer for one in rig.server.tries} == {OK}  # none was ever shown a token too late
-    assert 12 <= len(provider.asked) <= 16  # every 50 minutes or a little later, of 6 hours, for two
+    assert 10 <= len(provider.asked) <= 16  # of 6 hours and two mailboxes, each 50 to 80 minutes after the last one
 
 
 async def test_one_asks_for_all_who_need_a_token_at_once(rig: Rig, provider: TokenServer) -> None:

@@ -21,7 +21,7 @@ class TokenServer:
         self.headers: dict[str, str] = {}
         self.rotates = False  # a new refresh token each time, the old one is void
         self.lives = 3600
-        self.hangs = False
+        self.broken = False  # introspection fails
         self.arrived = asyncio.Event()
         self.go_on = asyncio.Event()
         self.go_on.set()  # cleared: answers wait for it
@@ -78,6 +78,8 @@ class TokenServer:
 
     def _introspect(self, form: dict[str, str]) -> tuple[int, dict[str, object]]:
         """RFC 7662."""
+        if self.broken:
+            return 500, {}
         user = self.tokens.get(form.get("token", ""))
         return 200, {"active": user is not None, "username": user or "", "email": user or "", "sub": user or ""}
 
