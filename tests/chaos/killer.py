@@ -1,4 +1,8 @@
-"""The killer: does to workers and to Postgres what the scenario says, when it says so, and keeps a diary."""
+"""The killer: does to workers and to Postgres what the scenario says, when it says so, and keeps a diary.
+
+Workers here are processes of their own, in real time: faults happen at a moment and last, which is what the sleeps are,
+and what becomes of a process or of its slots in the database can only be looked for again and again.
+"""
 
 import asyncio
 import os
@@ -19,7 +23,7 @@ from warmupd.errors import DatabaseUnavailable
 from warmupd.store import fleet
 
 MOST_WORKERS = 5
-POLL = 0.05
+POLL = 0.05  # real seconds between two looks at what other processes have done
 START_WITHIN, STOP_WITHIN, PICK_WITHIN = 20.0, 12.0, 3.0
 LASTING = {"kill", "stop"}  # done at once: what lasts is to see what comes of it
 AFTER_KILL = 5.0  # beyond the lease
@@ -267,7 +271,7 @@ class Killer:
             hand.frozen.append((_boottime(), float("inf")))
             hand.signal(signal.SIGSTOP)
             since = _boottime()
-            await asyncio.sleep(long)
+            await asyncio.sleep(long)  # the fault itself: it stays frozen
             hand.frozen[-1] = (since, _boottime())
             hand.signal(signal.SIGCONT)
         return hand is not None
@@ -429,7 +433,7 @@ class Killer:
             try:
                 await deed()
             except DatabaseUnavailable:
-                await asyncio.sleep(0.1)
+                await asyncio.sleep(0.1)  # Postgres is away: that may be the fault of the moment
             else:
                 return
         raise TimeoutError("the database did not come back")

@@ -109,7 +109,7 @@ class _Slow(smtpserver._Hooks):
     async def _ponder(self, step: str) -> None:
         about = f"{step} {self._client.user} {self._client.number}"
         if chance(self.seed, "slow", about) < SLOW_SHARE:
-            await asyncio.sleep(SLOWEST * chance(self.seed, "how slow", about))
+            await asyncio.sleep(SLOWEST * chance(self.seed, "how slow", about))  # a slow server is the fault
 
 
 class _SinkingStore(mailstore.MailStore):
@@ -142,7 +142,7 @@ async def _feel(file: Path) -> None:
     worst = 0.0
     while True:
         before = time.monotonic()
-        await asyncio.sleep(_BEAT)
+        await asyncio.sleep(_BEAT)  # how late it wakes tells how busy the machine is
         late = time.monotonic() - before - _BEAT
         if late > worst:
             worst = late

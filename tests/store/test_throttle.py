@@ -5,6 +5,7 @@ import datetime as dt
 
 import pytest
 
+from tests.core.test_throttling import RULES
 from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     NOON,
     TODAY,
@@ -15,18 +16,8 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     laid_ground,
     reasons,
 )
-from warmupd.core.throttling import ThrottleRules
 from warmupd.store import caps, fleet
 from warmupd.store.throttle import OF_ONE, OWN_FAULTS, Change, share_in_force, throttle
-
-RULES = ThrottleRules(
-    lower_above=0.1,
-    restore_below=0.05,
-    lower_step=0.5,
-    least_share=0.1,
-    smallest_sample=50,
-    watch=dt.timedelta(minutes=10),
-)
 
 
 async def ended(ground: Ground, number: int, status: str, outcome: str | None, at: dt.datetime = NOON) -> None:
