@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from warmupd.core.health import HealthRules
+from warmupd.core.health import IN_SPAM_REMEDY, HealthRules
 from warmupd.core.mailbox import Defaults, Hours, MailboxState, Ramp
 from warmupd.core.ramp import resolve_budget
 from warmupd.core.window import window_of
@@ -17,7 +17,7 @@ from warmupd.store.database import Database
 from warmupd.store.days import open_days
 from warmupd.store.mailboxes import load_mailboxes
 from warmupd.store.partitions import make_partitions
-from warmupd.store.states import change_state, rest_mailbox
+from warmupd.store.states import change_state, note_error, rest_mailbox
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
 DEFAULTS = Defaults(zone="UTC", hours=Hours(start=0, end=24), ramp=Ramp(start=40, step=1, target=40, floor=30))
@@ -114,6 +114,19 @@ async def test_worst_mailboxes_come_first(db: Database) -> None:
     found = await reports.attention(db, at=NOW, limit=10)
     assert [(one.address[0], one.what) for one in found] == [("f", "535 no"), ("s", "550 spam"), ("r", "450 slow")]
     assert well
+
+
+async def test_old_error_is_no_remedy_for_a_suspension_for_spam_nor_for_a_rest(db: Database) -> None:
+    owner = await user(db)
+    resting, sick = [await mailbox(db, owner, f"{name}@example.com") for name in "rs"]
+    until = NOW + dt.timedelta(hours=1)
+    await rest_mailbox(db, resting, until=until, reason="rate", message="450 slow", remedy="wait", at=NOW)
+    for box in (resting, sick):
+        await note_error(db, box, message="535 no", remedy="check the password", at=NOW)
+    await change_state(db, sick, MailboxState.SUSPENDED, actor="daemon", reason="95 % in spam", at=NOW)
+    await db.execute("UPDATE mailboxes SET health = 'SUSPENDED', health_at = $2 WHERE id = $1", sick, NOW)
+    found = await reports.attention(db, at=NOW, limit=10)
+    assert [(one.what, one.remedy) for one in found] == [("95 % in spam", IN_SPAM_REMEDY), ("450 slow", "wait")]
 
 
 async def test_pool_with_one_mailbox_is_narrow_and_one_with_two_is_not(db: Database) -> None:

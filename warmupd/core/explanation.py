@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from warmupd.core.forecast import Due, Outlook, foreseen, next_due
-from warmupd.core.health import Band
+from warmupd.core.health import IN_SPAM_REMEDY, Band
 from warmupd.core.mailbox import DayRow, MailboxState
 from warmupd.core.obstacle import Obstacle, Why, nobody, obstacles_of
 from warmupd.core.situation import Hold, Situation
@@ -64,7 +64,7 @@ def _back(situation: Situation) -> Outlook:
 def _suspension_remedy(situation: Situation) -> str:
     """What was last shown may have another cause than the suspension."""
     if situation.outlook.mailbox.health is Band.SUSPENDED:
-        return "it comes back by itself at half its volume; see to the domain's SPF, DKIM and DMARC meanwhile"
+        return IN_SPAM_REMEDY
     return situation.last_remedy or "mend what is shown, then `warmupd mailbox resume`"
 
 

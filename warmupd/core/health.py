@@ -4,6 +4,8 @@ import datetime as dt
 from dataclasses import dataclass
 from enum import StrEnum
 
+IN_SPAM_REMEDY = "it comes back by itself at half its volume; see to the domain's SPF, DKIM and DMARC meanwhile"
+
 
 class Band(StrEnum):
     """The Postgres ENUM `health_band`, from the best to the worst."""

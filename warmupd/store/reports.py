@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import asyncpg
 
+from warmupd.core.health import IN_SPAM_REMEDY, Band
 from warmupd.core.mailbox import DayRow
 from warmupd.core.placement import Placement
 from warmupd.store.database import Database
 
-_REFUSED, _SUSPENDED, _UNPROVEN = 1, 2, 5  # ranks of mailboxes that need somebody
+_REFUSED, _SUSPENDED, _RESTING, _UNPROVEN = 1, 2, 4, 5  # ranks of mailboxes that need somebody
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,14 +134,15 @@ async def attention(db: Database, *, at: dt.datetime, limit: int) -> list[Attent
     """Mailboxes that need somebody, the worst first: refused logins, suspensions, unread mailboxes, long rests."""
     rows = await db.fetch(
         """
-        SELECT m.address, m.state, m.state_reason, m.last_error, m.last_remedy, m.last_error_at, w.rank
+        SELECT m.address, m.state, m.state_reason, m.last_error, m.last_remedy, m.last_error_at, w.rank,
+               m.health, m.health_at, m.rest_message, m.rest_remedy, m.rest_since
         FROM mailboxes m JOIN mailbox_pace p ON p.mailbox_id = m.id JOIN mailbox_visits v ON v.mailbox_id = m.id
              JOIN proofs f ON f.mailbox_id = m.id,
         LATERAL (SELECT CASE
             WHEN m.state = 'AUTH_FAILED' THEN 1
             WHEN m.state = 'SUSPENDED' THEN 2
             WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND v.failures >= 3 THEN 3
-            WHEN m.state = 'ACTIVE' AND p.resting_until > $1 AND m.last_remedy <> '' THEN 4
+            WHEN m.state = 'ACTIVE' AND p.resting_until > $1 AND m.rest_remedy <> '' THEN 4
             WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND f.proven_at IS NULL AND f.unproven_sends >= 3
                  AND v.last_visit_at IS NOT NULL THEN 5
         END AS rank) AS w
@@ -154,15 +156,19 @@ async def attention(db: Database, *, at: dt.datetime, limit: int) -> list[Attent
 
 
 def _attention(row: asyncpg.Record) -> Attention:
-    what, remedy = row["last_error"], row["last_remedy"]
-    if row["rank"] in {_REFUSED, _SUSPENDED}:
+    what, remedy, since = row["last_error"], row["last_remedy"], row["last_error_at"]
+    if row["rank"] == _SUSPENDED and row["health"] == Band.SUSPENDED:  # its last error may have another cause
+        what, remedy, since = row["state_reason"], IN_SPAM_REMEDY, row["health_at"]
+    elif row["rank"] in {_REFUSED, _SUSPENDED}:
         what = row["state_reason"] or what
+    elif row["rank"] == _RESTING:
+        what, remedy, since = row["rest_message"], row["rest_remedy"], row["rest_since"]
     elif row["rank"] == _UNPROVEN:
         what, remedy = (
             "three messages were sent to it and none was found in it",
             "`warmupd mailbox check` tells whether it can be read",
         )
-    return Attention(address=row["address"], state=row["state"], what=what, remedy=remedy, since=row["last_error_at"])
+    return Attention(address=row["address"], state=row["state"], what=what, remedy=remedy, since=since)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
