@@ -67,6 +67,7 @@ CREATE TABLE mailboxes (
     address        text NOT NULL CHECK (address ~ '^[^@[:space:]]+@[^@[:space:]]+$'),
     display_name   text NOT NULL DEFAULT '',
     labels         text[] NOT NULL DEFAULT '{}',
+    provider       text NOT NULL DEFAULT 'other' CHECK (provider ~ '^[a-z0-9_]{1,20}$'),  -- a word of core/providers.py
     state          mailbox_state NOT NULL DEFAULT 'ACTIVE',
     state_reason   text NOT NULL DEFAULT '',
     state_until    timestamptz,                            -- SUSPENDED: when it ends by itself; NULL: the owner must act
@@ -91,7 +92,7 @@ CREATE TABLE mailboxes (
     target_daily   integer CHECK (target_daily >= 0),
     min_daily      integer CHECK (min_daily >= 0),
     own_mail       integer CHECK (own_mail >= 0),
-    provider_limit integer CHECK (provider_limit >= 0),    -- most messages a day that the provider takes
+    provider_limit integer CHECK (provider_limit >= 0),    -- most messages a day that the provider takes; NULL: as known
     learnt_limit   integer CHECK (learnt_limit >= 0),      -- what the provider turned out to take a day
     learnt_at      timestamptz,
     health         health_band NOT NULL DEFAULT 'HEALTHY', -- judged when a day opens; see core/health.py

@@ -113,10 +113,31 @@ Pool = Annotated[
 ]
 CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
 
+
+def _provider(word: str) -> str:
+    from warmupd.core.providers import PROVIDERS
+
+    if word.lower() in PROVIDERS:
+        return word.lower()
+    raise UsageError(f"there is no provider {word or repr(word)}", remedy=f"one of: {', '.join(sorted(PROVIDERS))}")
+
+
+Provider = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        metavar="WORD",
+        parser=_provider,
+        help="Who runs its servers, such as gmail or own. (default: as address, servers or MX tell)",
+        show_default=False,
+    ),
+]
+
 SERVER_OPTIONS = tuple(
     f"{kind}_{part}" for kind in ("smtp", "imap") for part in ("host", "port", "security", "username")
 )
 SENDING_OPTIONS = (
+    "provider",
     "junk_folder",
     "name",
     "language",

@@ -58,6 +58,7 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     imap_port: options.ImapPort = None,
     imap_security: options.ImapSecurity = None,
     imap_username: options.ImapUsername = None,
+    provider: options.Provider = None,
     junk_folder: options.JunkFolder = None,
     name: options.Name = None,
     language: options.Language = None,
@@ -103,6 +104,7 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
         session.db, given["addresses"], user=given["user"], label=given["label"], domain=given["domain"]
     )
     _secure_ports(changes)
+    _follow_servers(changes, chosen)
     await check_rules(session, [mailbox.id for mailbox in chosen], changes)
     pool = await pool_id(session.db, given["pool"], create=given["create_pool"])
     passwords = _passwords(given, chosen)
@@ -122,6 +124,17 @@ def _secure_ports(changes: dict[str, Any]) -> None:
     for kind in ("smtp", "imap"):
         if secured := options.USUAL.get(changes.get(f"{kind}_port", 0)):
             changes.setdefault(f"{kind}_security", secured)
+
+
+def _follow_servers(changes: dict[str, Any], chosen: "Sequence[MailboxReport]") -> None:
+    """Who has mailboxes read elsewhere need not name the provider there, if it is one for all of them."""
+    from warmupd.core.provider_match import match_provider
+
+    if "imap_host" not in changes or "provider" in changes:
+        return
+    words = {match_provider(mailbox.address, hosts=[changes["imap_host"]]).provider.word for mailbox in chosen}
+    if len(words) == 1 and words != {mailbox.provider for mailbox in chosen}:
+        changes["provider"] = words.pop()
 
 
 def _passwords(given: Mapping[str, Any], chosen: "Sequence[MailboxReport]") -> tuple[str, str] | None:

@@ -11,6 +11,7 @@ from typing import Any
 
 from warmupd.clock import VirtualClock
 from warmupd.core.mailbox import Mailbox
+from warmupd.core.provider_match import lane
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
@@ -79,7 +80,7 @@ class Engager:
         self._message_key = message_key
         self._under_way: dict[int, asyncio.Task[bool]] = {}
         self._breaking_off: set[asyncio.Task[None]] = set()
-        self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(
+        self._lanes: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(visiting.per_host_concurrent)
         )
         self._room = asyncio.Event()  # half of the visits at once have ended
@@ -226,7 +227,7 @@ class Engager:
         account = open_account(sealed, self._vault, warmup_folder=self.visiting.warmup_folder)
         known = await visits.folder_marks(self._db, mailbox.id)
         async with (
-            self._hosts[account.imap.host],
+            self._lanes[lane(account.imap.host)],
             open_visit(
                 account,
                 policy=self.visiting.hosts,

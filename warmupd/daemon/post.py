@@ -16,6 +16,7 @@ def open_account(sealed: SealedAccount, vault: Vault, *, warmup_folder: str = "W
         display_name=sealed.display_name,
         language=sealed.language,
         junk_folder=sealed.junk_folder,
+        provider=sealed.provider,
         warmup_folder=warmup_folder,
         smtp=Endpoint(
             host=sealed.smtp_host,

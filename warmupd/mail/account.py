@@ -32,5 +32,6 @@ class Account:
     smtp: Endpoint
     imap: Endpoint
     language: str = "en"
+    provider: str = "other"  # a word of core/providers.py
     junk_folder: str = ""  # the owner's word for it; "" means: find it
     warmup_folder: str = "Warmup"

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from warmupd.core.provider import OTHER
 from warmupd.errors import NotFound, UsageError
 from warmupd.store.changes import checked, refusal
 from warmupd.store.database import Database
@@ -22,6 +23,7 @@ class SealedAccount:
     display_name: str
     language: str
     junk_folder: str
+    provider: str
     smtp_host: str
     smtp_port: int
     smtp_security: str
@@ -49,13 +51,14 @@ class NewMailbox:
     imap_port: int
     imap_security: str
     imap_username: str
+    provider: str = OTHER  # a word of core/providers.py
     pool_id: int | None = None  # None: the user's private pool
     labels: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # of CHANGEABLE
 
 
 _COLUMNS = (
-    "id AS mailbox_id, address, display_name, language, junk_folder, smtp_host, smtp_port, smtp_security,"
+    "id AS mailbox_id, address, display_name, language, junk_folder, provider, smtp_host, smtp_port, smtp_security,"
     " smtp_username, smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret"
 )
 
@@ -80,6 +83,7 @@ async def add_mailbox(db: Database, new: NewMailbox, *, actor: str, at: dt.datet
             "address": new.address,
             "display_name": new.display_name,
             "labels": list(new.labels),
+            "provider": new.provider,
             "state": "PAUSED",  # until its secrets are sealed
             "state_reason": "being enrolled",
             "smtp_host": new.smtp_host,

@@ -12,6 +12,7 @@ from warmupd.store.database import Database
 CHANGEABLE: Mapping[str, str] = {
     "display_name": "name",
     "labels": "labels",
+    "provider": "provider",
     "smtp_host": "SMTP host",
     "smtp_port": "SMTP port",
     "smtp_security": "SMTP security",
