@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Stage = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "body", "dot", "quit"]
-Action = Literal["reply", "hang", "drop", "rst", "half", "drip", "garbage", "longline", "endless"]
+Action = Literal["reply", "hang", "drop", "rst", "half", "drip", "garbage", "longline", "huge", "endless"]
 
 PASSWORD = "correct horse"
 
@@ -222,9 +222,17 @@ class _Session:
             case "longline":
                 await self.say_bytes(b"250 " + b"x" * 200_000 + b"\r\n")
                 await self.reader.read(-1)
+            case "huge":
+                await self.say_huge()
             case "endless":
                 await self.repeat(b"250-and more\r\n" * 100, pause=0.0)
         raise _Over
+
+    async def say_huge(self) -> None:
+        await self.say_bytes(b"250 ")
+        for _ in range(1600):  # 100 MB
+            await self.say_bytes(b"x" * 65536)
+            await asyncio.sleep(0)  # draining does not always let others run
 
     async def say_bytes(self, data: bytes) -> None:
         self.writer.write(data)
