@@ -12,6 +12,7 @@ CREATE TYPE job_kind AS ENUM ('WARMUP', 'REPLY');
 CREATE TYPE mailbox_state AS ENUM ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED', 'SUSPENDED', 'AUTH_FAILED', 'REMOVED');
 CREATE TYPE user_role AS ENUM ('ADMIN', 'USER');
 CREATE TYPE mail_security AS ENUM ('TLS', 'STARTTLS');
+CREATE TYPE oauth_provider AS ENUM ('GOOGLE', 'MICROSOFT');
 CREATE TYPE health_band AS ENUM ('HEALTHY', 'WATCH', 'THROTTLED', 'SUSPENDED');
 CREATE TYPE placement AS ENUM ('INBOX', 'SPAM', 'OTHER', 'MISSING');
 CREATE TYPE cap_scope AS ENUM ('GLOBAL', 'USER', 'WORKER');
@@ -116,6 +117,21 @@ CREATE TABLE mailboxes (
 CREATE UNIQUE INDEX mailboxes_address ON mailboxes (lower(address)) WHERE state <> 'REMOVED';
 CREATE INDEX mailboxes_user ON mailboxes (user_id);
 CREATE INDEX mailboxes_changed ON mailboxes (changed_at);
+
+-- The mailboxes that log in by OAuth, and the tokens they have; all secrets are sealed, bound to the row. Who refreshes
+-- holds the row by `claim` meanwhile: no lock and no connection waits for the provider's answer.
+CREATE TABLE oauth_grants (
+    mailbox_id     bigint PRIMARY KEY REFERENCES mailboxes (id) ON DELETE CASCADE,
+    provider       oauth_provider NOT NULL,
+    refresh_secret bytea NOT NULL,
+    access_secret  bytea,                                  -- NULL: none had yet
+    renew_at       timestamptz,                            -- from when on it is replaced: well before it ends
+    expires_at     timestamptz,
+    claim          uuid,
+    claimed_until  timestamptz NOT NULL DEFAULT '-infinity',   -- who claimed it and died does not hold it for ever
+    CHECK ((access_secret IS NULL) = (expires_at IS NULL) AND (renew_at IS NULL) = (expires_at IS NULL)),
+    CHECK (renew_at <= expires_at)
+) WITH (fillfactor = 50);
 
 -- A mail server as it can be away, or be named wrongly, apart from others on its host.
 CREATE FUNCTION smtp_server(m mailboxes) RETURNS text

@@ -160,6 +160,12 @@ class _Session:
         self.server.auth_attempts += 1
         if words[1] == "PLAIN":
             _, name, password = b64decode(words[2]).decode().split("\0")
+        elif words[1] == "XOAUTH2":
+            user, bearer, *_ = b64decode(words[2]).decode().split("\x01")
+            name, password = user.removeprefix("user="), bearer.removeprefix("auth=Bearer ")
+            if self.server.users.get(name) != password:
+                await self.say("334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIn0=")
+                self.server.commands.append(await self.line())
         else:
             await self.say("334 VXNlcm5hbWU6")
             name = b64decode(await self.line()).decode()

@@ -1,6 +1,6 @@
 """`warmupd mailbox add`: checks the logins, then enrols."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -49,6 +49,7 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     config: ConfigPath = None,
     password_stdin: PasswordStdin = False,
     label: Labels = None,
+    oauth: options.OAuth = None,
     guess: Guess = False,
     provider: options.Provider = None,
     check: options.Check = True,
@@ -69,26 +70,24 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     """Enrol a mailbox. It begins to send within a minute, if a worker runs and its window is open.
 
     Asks for the password; --password-stdin takes one line for both servers, or two: SMTP's, then IMAP's. Nothing is
-    stored when a server refuses it. Servers are those of its provider, if its domain or MX records tell it; else SMTP
-    on port 587 with STARTTLS, IMAP on 993 with TLS, ADDRESS as user name. Ramp, quota, window: `warmupd mailbox set`.
+    stored when a server refuses it. --oauth asks for a refresh token instead (or reads it from standard input), which
+    needs a client of yours in [oauth.*]. Servers are those of its provider, if its domain or MX records tell it; else
+    SMTP on port 587 with STARTTLS, IMAP on 993 with TLS, ADDRESS as user name. Ramp, quota, window: `mailbox set`.
     """
     address = options.email(address)
     label = [options.label(word) for word in label or []]
     given = dict(locals())
-    from warmupd.cli.prompt import known_passwords
     from warmupd.cli.session import work
 
     match = _find_provider(config, address, given)
     servers = _servers(address, given, match)
     settings = options.changes_of({word: given[word] for word in SETTINGS}, [])
-    passwords = known_passwords(f"Password of {address}", stdin=password_stdin)
+    secrets = _secrets(given)
 
     async def task(session: "Session") -> int:
         new = await _new_mailbox(session, given, servers, settings)
-        account = _account(new, passwords)
-        if check:
-            await _check(session, account, match.provider)
-        await _enrol(session, new, account, pool=pool)
+        enrol = _enrol_by_oauth if oauth else _enrol
+        await enrol(session, new, given, secrets, match.provider)
         return _first_quota(session.config, already_warm=already_warm)
 
     first = work(config, task, name="mailbox add")
@@ -113,6 +112,17 @@ def _find_provider(config: ConfigPath, address: str, given: Mapping[str, Any]) -
         return match_word(given["provider"], address)
     hosts = [given[f"{kind}_host"] for kind in ("imap", "smtp") if given[f"{kind}_host"]]
     return asyncio.run(ProviderSearch(records_of(configuration(config))).find(address, hosts))
+
+
+def _secrets(given: Mapping[str, Any]) -> tuple[str, str]:
+    """The passwords of SMTP and IMAP, or one refresh token."""
+    from warmupd.cli.mailbox_oauth import pasted_token
+    from warmupd.cli.prompt import known_passwords
+
+    address = given["address"]
+    if given["oauth"]:
+        return pasted_token(address, given["oauth"]), ""
+    return known_passwords(f"Password of {address}", stdin=given["password_stdin"])
 
 
 def _servers(address: str, given: Mapping[str, Any], match: "Match") -> dict[str, Any]:
@@ -193,18 +203,40 @@ async def _check(session: "Session", account: "Account", provider: "Provider") -
         raise refused(account.address, refusals, hint=provider.hint)
 
 
-async def _enrol(session: "Session", new: "NewMailbox", account: "Account", *, pool: str | None) -> None:
-    """Row, then secrets bound to the row's id, then active; a failure between takes the row back."""
-    from warmupd.cli.mailbox_choice import make_pool
-    from warmupd.mail.vault import Vault
-    from warmupd.store.accounts import add_mailbox, seal_secrets
-    from warmupd.store.enrolment import undo_enrolment
+async def _enrol_by_oauth(
+    session: "Session", new: "NewMailbox", given: Mapping[str, Any], secrets: tuple[str, str], provider: "Provider"
+) -> None:
+    """As `_enrol`, with a refresh token in place of passwords."""
+    from warmupd.cli.mailbox_oauth import check_login, first_tokens
+    from warmupd.daemon.keyring import keyring_of
+    from warmupd.store.grants import connect_mailbox
 
+    issuer, check = given["oauth"], given["check"]
+    async with keyring_of(session.config, session.db, session.clock) as keyring:
+        tokens = await first_tokens(keyring, issuer, secrets[0], check=check)
+        if check:
+            await check_login(session, _account(new, ("", "")), tokens, hint=provider.hint)
+
+        async def connect(mailbox_id: int) -> None:
+            grant = keyring.tokens.sealed(mailbox_id, issuer, tokens)
+            await connect_mailbox(session.db, grant, activate=True)
+
+        await _add(session, new, connect, pool=given["pool"])
+
+
+async def _enrol(
+    session: "Session", new: "NewMailbox", given: Mapping[str, Any], secrets: tuple[str, str], provider: "Provider"
+) -> None:
+    """Row, then secrets bound to the row's id, then active."""
+    from warmupd.mail.vault import Vault
+    from warmupd.store.accounts import seal_secrets
+
+    account = _account(new, secrets)
+    if given["check"]:
+        await _check(session, account, provider)
     vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
-    if pool is not None and new.pool_id is None:
-        new = replace(new, pool_id=await make_pool(session.db, pool))
-    mailbox_id = await add_mailbox(session.db, new, actor="cli", at=session.clock.now())
-    try:
+
+    async def seal(mailbox_id: int) -> None:
         await seal_secrets(
             session.db,
             mailbox_id,
@@ -212,6 +244,23 @@ async def _enrol(session: "Session", new: "NewMailbox", account: "Account", *, p
             imap_secret=vault.seal(account.imap.password, mailbox_id=mailbox_id, purpose="imap"),
             activate=True,
         )
+
+    await _add(session, new, seal, pool=given["pool"])
+
+
+async def _add(
+    session: "Session", new: "NewMailbox", entrust: Callable[[int], Awaitable[None]], *, pool: str | None
+) -> None:
+    """The row, then its secrets by `entrust`; a failure between takes the row back."""
+    from warmupd.cli.mailbox_choice import make_pool
+    from warmupd.store.accounts import add_mailbox
+    from warmupd.store.enrolment import undo_enrolment
+
+    if pool is not None and new.pool_id is None:
+        new = replace(new, pool_id=await make_pool(session.db, pool))
+    mailbox_id = await add_mailbox(session.db, new, actor="cli", at=session.clock.now())
+    try:
+        await entrust(mailbox_id)
     except BaseException:
         await undo_enrolment(session.db, mailbox_id)
         raise

@@ -10,8 +10,8 @@ from warmupd.cli.options import Addresses, AsJson, ConfigPath, OfDomain, OfLabel
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
     from warmupd.core.finding import Finding
+    from warmupd.daemon.keyring import Keyring
     from warmupd.daemon.login_check import LoginCheck, Refusal
-    from warmupd.mail.vault import Vault
     from warmupd.store.accounts import SealedAccount
     from warmupd.store.mailbox_report import MailboxReport
 
@@ -110,26 +110,26 @@ async def _check_logins(
 ) -> "list[tuple[MailboxReport, list[Refusal]]]":
     import asyncio
 
+    from warmupd.daemon.keyring import keyring_of
     from warmupd.daemon.login_check import LoginCheck
-    from warmupd.mail.vault import Vault
     from warmupd.store.accounts import load_accounts
 
-    vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
     checking = LoginCheck(session.config)
     sealed = await load_accounts(session.db, [mailbox.id for mailbox in chosen])
-    answers = await asyncio.gather(*(_check_one(checking, sealed[mailbox.id], vault) for mailbox in chosen))
+    async with keyring_of(session.config, session.db, session.clock) as keyring:
+        answers = await asyncio.gather(*(_check_one(checking, sealed[mailbox.id], keyring) for mailbox in chosen))
     return list(zip(chosen, answers, strict=True))
 
 
-async def _check_one(checking: "LoginCheck", sealed: "SealedAccount", vault: "Vault") -> "list[Refusal]":
-    """A stored password that does not open is this mailbox's refusal: the others are tried all the same."""
+async def _check_one(checking: "LoginCheck", sealed: "SealedAccount", keyring: "Keyring") -> "list[Refusal]":
+    """What cannot be opened, or has no token to be had, is refused: the others are tried all the same."""
     from warmupd.daemon.login_check import Refusal
-    from warmupd.daemon.post import open_account
     from warmupd.errors import SecretsError
+    from warmupd.mail.oauth import OAuthError
 
     try:
-        account = open_account(sealed, vault)
-    except SecretsError as error:
+        account = await keyring.open(sealed)
+    except (SecretsError, OAuthError) as error:
         told, remedy = Exception.__str__(error), error.remedy
         return [Refusal(protocol="SMTP", host=sealed.smtp_host, port=sealed.smtp_port, message=told, remedy=remedy)]
     return await checking.check(account)

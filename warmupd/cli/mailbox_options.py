@@ -38,6 +38,21 @@ def _security(flag: str) -> Any:
     return _option(flag, "How that port is secured.", "tls|starttls", parser=security)
 
 
+def _provider(text: str) -> str:
+    if text.lower() in {"google", "microsoft"}:
+        return text.upper()
+    raise UsageError(f"--oauth {text} is not known", remedy="give google or microsoft")
+
+
+OAuth = Annotated[
+    str | None,
+    _option(
+        "--oauth",
+        "Log in by OAuth instead of a password: asks for a refresh token, or reads it from standard input.",
+        "google|microsoft",
+        parser=_provider,
+    ),
+]
 SmtpHost = Annotated[str | None, _option("--smtp-host", "Server that mail is handed to.", "HOST")]
 SmtpPort = Annotated[int | None, _number("--smtp-port", "Its port,", 1, 65535, "PORT")]
 SmtpSecurity = Annotated[str | None, _security("--smtp-security")]

@@ -12,9 +12,9 @@ from warmupd.core.condition import LONG_UNKNOWN
 from warmupd.core.finding import Finding, Grade
 from warmupd.core.provider_match import provider_of
 from warmupd.daemon.domain_check import domain_check_of
+from warmupd.daemon.keyring import keyring_of
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.options import limits_of
-from warmupd.daemon.post import open_account
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
 from warmupd.errors import WarmupdError
 from warmupd.mail.content import Library
@@ -74,7 +74,7 @@ async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: 
     for finding in _capacity(snapshot, config):
         yield finding
     yield await _credentials(db, config)
-    yield await _login(db, config, mailbox)
+    yield await _login(db, config, clock, mailbox)
     async for finding in _domains(db, config, mailbox):
         yield finding
 
@@ -195,7 +195,7 @@ async def _credentials(db: Database, config: Config) -> Finding:
     return _ok("credentials", f"{len(sample)} tried, all open" if sample else "none is stored yet")
 
 
-async def _login(db: Database, config: Config, address: str | None) -> Finding:
+async def _login(db: Database, config: Config, clock: Clock, address: str | None) -> Finding:
     try:
         mailbox_id = await find_mailbox(db, address) if address else await diagnosis.mailbox_to_try(db)
         if mailbox_id is None:
@@ -205,8 +205,8 @@ async def _login(db: Database, config: Config, address: str | None) -> Finding:
                 text="no mailbox is enrolled",
                 remedy="enrol at least two with `warmupd mailbox add`",
             )
-        vault = Vault([key.get_secret_value() for key in config.secrets.keys])
-        account = open_account((await load_accounts(db, [mailbox_id]))[mailbox_id], vault)
+        async with keyring_of(config, db, clock) as keyring:
+            account = await keyring.open((await load_accounts(db, [mailbox_id]))[mailbox_id])
         refusals = await LoginCheck(config).check(account)
     except WarmupdError as error:
         return _failed("login", error)

@@ -34,6 +34,10 @@ class SealedAccount:
     imap_security: str
     imap_username: str
     imap_secret: bytes | None = field(repr=False)
+    oauth_provider: str | None = None  # GOOGLE or MICROSOFT: it has no passwords then, but tokens
+    access_secret: bytes | None = field(default=None, repr=False)
+    renew_at: dt.datetime | None = None
+    expires_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,14 +62,19 @@ class NewMailbox:
 
 
 _COLUMNS = (
-    "id AS mailbox_id, address, display_name, language, junk_folder, provider, smtp_host, smtp_port, smtp_security,"
-    " smtp_username, smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret"
+    "id AS mailbox_id, address, display_name, language, junk_folder, mailboxes.provider, smtp_host, smtp_port,"
+    " smtp_security, smtp_username, smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret,"
+    " g.provider AS oauth_provider, g.access_secret, g.renew_at, g.expires_at"
 )
 
 
 async def load_accounts(db: Database, ids: Sequence[int]) -> dict[int, SealedAccount]:
     """The accounts of these mailboxes, by id; removed ones are not there."""
-    rows = await db.fetch(f"SELECT {_COLUMNS} FROM mailboxes WHERE id = ANY ($1) AND state <> 'REMOVED'", ids)  # noqa: S608  constant columns
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} FROM mailboxes LEFT JOIN oauth_grants g ON g.mailbox_id = id"  # noqa: S608  constant columns
+        " WHERE id = ANY ($1) AND state <> 'REMOVED'",
+        ids,
+    )
     return {row["mailbox_id"]: SealedAccount(**dict(row)) for row in rows}
 
 
