@@ -58,7 +58,7 @@ def account_of(stack: RealStack) -> AccountOf:
     """The account as the daemon has it; `port` is that of a listener."""
 
     def make(box: Box, *, port: int = 0, password: str = "", **own: Any) -> Account:
-        login = {"host": "localhost", "username": box.address, "password": password or box.password}
+        login: dict[str, Any] = {"host": "localhost", "username": box.address, "password": password or box.password}
         security = Security.TLS if port == stack.smtps_port else Security.STARTTLS
         return Account(
             mailbox_id=1,

@@ -38,7 +38,7 @@ def _security(flag: str) -> Any:
     return _option(flag, "How that port is secured.", "tls|starttls", parser=security)
 
 
-def _provider(text: str) -> str:
+def _issuer(text: str) -> str:
     if text.lower() in {"google", "microsoft"}:
         return text.upper()
     raise UsageError(f"--oauth {text} is not known", remedy="give google or microsoft")
@@ -50,7 +50,7 @@ OAuth = Annotated[
         "--oauth",
         "Log in by OAuth instead of a password: asks for a refresh token, or reads it from standard input.",
         "google|microsoft",
-        parser=_provider,
+        parser=_issuer,
     ),
 ]
 SmtpHost = Annotated[str | None, _option("--smtp-host", "Server that mail is handed to.", "HOST")]

@@ -126,7 +126,8 @@ class Worker:
             )
             self._timekeepers = [task for task in (*behind, *tasks) if task.get_name() in TIMEKEEPERS]
             stack.push_async_callback(parts.end, tasks)
-            stack.push_async_callback(self._cut)
+            stack.push_async_callback(self.engager.cut)  # what a drain has not ended, or nobody has drained
+            stack.push_async_callback(self.shard.cut)
             self.events.started(worker=self.leases.name, slots=len(self.leases.held))
             if started:
                 started.set()
