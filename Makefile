@@ -16,7 +16,7 @@ export RUFF_CACHE_DIR := $(CACHES)/ruff
 export MYPY_CACHE_DIR := $(CACHES)/mypy
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 
-.PHONY: help demo test ablation chaos lint types format wheel ci clean
+.PHONY: help demo test test-realmail ablation chaos lint types format wheel ci clean
 
 help: ## this list
 	@echo "make TARGET [ARGS=\"...\"], where TARGET is one of"
@@ -27,6 +27,9 @@ demo: $(READY) ## the main job on an embedded Postgres and a sandbox mail server
 
 test: $(READY) ## the whole test suite
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider $(ARGS)
+
+test-realmail: $(READY) ## sending and visiting on real servers: Dovecot and Postfix, as root
+	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m realmail $(ARGS)
 
 ablation: $(READY) ## each safeguard is taken out once, and a test must miss it
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m ablation $(ARGS)

@@ -12,6 +12,7 @@ CREATE TYPE job_kind AS ENUM ('WARMUP', 'REPLY');
 CREATE TYPE mailbox_state AS ENUM ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED', 'SUSPENDED', 'AUTH_FAILED', 'REMOVED');
 CREATE TYPE user_role AS ENUM ('ADMIN', 'USER');
 CREATE TYPE mail_security AS ENUM ('TLS', 'STARTTLS');
+CREATE TYPE oauth_provider AS ENUM ('GOOGLE', 'MICROSOFT');
 CREATE TYPE health_band AS ENUM ('HEALTHY', 'WATCH', 'THROTTLED', 'SUSPENDED');
 CREATE TYPE placement AS ENUM ('INBOX', 'SPAM', 'OTHER', 'MISSING');
 CREATE TYPE cap_scope AS ENUM ('GLOBAL', 'USER', 'WORKER');
@@ -67,6 +68,7 @@ CREATE TABLE mailboxes (
     address        text NOT NULL CHECK (address ~ '^[^@[:space:]]+@[^@[:space:]]+$'),
     display_name   text NOT NULL DEFAULT '',
     labels         text[] NOT NULL DEFAULT '{}',
+    provider       text NOT NULL DEFAULT 'other' CHECK (provider ~ '^[a-z0-9_]{1,20}$'),  -- a word of core/providers.py
     state          mailbox_state NOT NULL DEFAULT 'ACTIVE',
     state_reason   text NOT NULL DEFAULT '',
     state_until    timestamptz,                            -- SUSPENDED: when it ends by itself; NULL: the owner must act
@@ -91,7 +93,7 @@ CREATE TABLE mailboxes (
     target_daily   integer CHECK (target_daily >= 0),
     min_daily      integer CHECK (min_daily >= 0),
     own_mail       integer CHECK (own_mail >= 0),
-    provider_limit integer CHECK (provider_limit >= 0),    -- most messages a day that the provider takes
+    provider_limit integer CHECK (provider_limit >= 0),    -- most messages a day that the provider takes; NULL: as known
     learnt_limit   integer CHECK (learnt_limit >= 0),      -- what the provider turned out to take a day
     learnt_at      timestamptz,
     health         health_band NOT NULL DEFAULT 'HEALTHY', -- judged when a day opens; see core/health.py
@@ -115,6 +117,21 @@ CREATE TABLE mailboxes (
 CREATE UNIQUE INDEX mailboxes_address ON mailboxes (lower(address)) WHERE state <> 'REMOVED';
 CREATE INDEX mailboxes_user ON mailboxes (user_id);
 CREATE INDEX mailboxes_changed ON mailboxes (changed_at);
+
+-- The mailboxes that log in by OAuth, and the tokens they have; all secrets are sealed, bound to the row. Who refreshes
+-- holds the row by `claim` meanwhile: no lock and no connection waits for the provider's answer.
+CREATE TABLE oauth_grants (
+    mailbox_id     bigint PRIMARY KEY REFERENCES mailboxes (id) ON DELETE CASCADE,
+    provider       oauth_provider NOT NULL,
+    refresh_secret bytea NOT NULL,
+    access_secret  bytea,                                  -- NULL: none had yet
+    renew_at       timestamptz,                            -- from when on it is replaced: well before it ends
+    expires_at     timestamptz,
+    claim          uuid,
+    claimed_until  timestamptz NOT NULL DEFAULT '-infinity',   -- who claimed it and died does not hold it for ever
+    CHECK ((access_secret IS NULL) = (expires_at IS NULL) AND (renew_at IS NULL) = (expires_at IS NULL)),
+    CHECK (renew_at <= expires_at)
+) WITH (fillfactor = 50);
 
 -- A mail server as it can be away, or be named wrongly, apart from others on its host.
 CREATE FUNCTION smtp_server(m mailboxes) RETURNS text

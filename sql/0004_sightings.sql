@@ -70,6 +70,11 @@ BEGIN
     ), corrected AS (
         UPDATE warmup_jobs j SET status = 'SENT', completed_at = v_now, outcome = 'sighted'
         FROM truth t WHERE j.day = t.job_day AND j.id = t.job_id
+    ), unbounced AS (
+        -- A report said that it could not be delivered, and here it is: the day's count never changed.
+        UPDATE warmup_jobs j SET status = 'SENT', outcome = 'sighted', error_message = NULL
+        FROM found f JOIN fresh USING (job_day, job_id)
+        WHERE f.status = 'FAILED' AND f.outcome = 'bounced' AND j.day = f.job_day AND j.id = f.job_id
     ), parents AS (
         UPDATE warmup_jobs j SET status = 'REPLIED'
         FROM truth t WHERE t.kind = 'REPLY' AND j.day = t.parent_day AND j.id = t.parent_id AND j.status = 'SENT'
@@ -180,4 +185,58 @@ BEGIN
     ON CONFLICT DO NOTHING;
     GET DIAGNOSTICS missed = ROW_COUNT;
     RETURN missed;
+END $$;
+
+-- A delivery report in the sender's mailbox: a server had taken the message, and could not hand it on. The job is FAILED;
+-- its place in the day stays taken and counted. Reports are not signed, so one counts only for a job of this very mailbox
+-- that is SENT or UNKNOWN, and not against a message that was found with its recipient. Who was MISSING is explained by it.
+-- Returns for each report: the recipient's id when the job is FAILED by it now, 0 when the job is this mailbox's but is
+-- not changed (answered, seen, bounced before), NULL when it is none of this mailbox's.
+CREATE FUNCTION record_bounces(
+    p_sender bigint, p_slot integer, p_epoch bigint, p_job_days date[], p_job_ids bigint[], p_messages text[],
+    p_now timestamptz DEFAULT NULL
+) RETURNS bigint[]
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+    SET enable_seqscan = off  -- see settle_sends
+AS $$
+DECLARE
+    v_now timestamptz;
+    result bigint[];
+BEGIN
+    PERFORM hold_slot(p_sender, p_slot, p_epoch);
+    PERFORM 1 FROM mailbox_days d
+        WHERE d.mailbox_id = p_sender AND d.day IN (
+            SELECT j.local_day FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id))
+        ORDER BY d.day FOR UPDATE;
+    PERFORM 1 FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
+        ORDER BY j.day, j.id FOR UPDATE OF j;
+    v_now := coalesce(p_now, clock_timestamp());
+
+    WITH told AS (
+        SELECT * FROM unnest(p_job_days, p_job_ids, p_messages) WITH ORDINALITY AS a(day, id, message, ord)
+    ), ours AS MATERIALIZED (
+        SELECT j.day, j.id, j.status, j.local_day, j.recipient_id,
+               j.status IN ('SENT', 'UNKNOWN') AND NOT EXISTS (
+                   SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id AND s.placement <> 'MISSING') AS fails
+        FROM warmup_jobs j
+        WHERE (j.day, j.id) IN (SELECT day, id FROM told) AND j.mailbox_id = p_sender
+    ), failed AS (
+        UPDATE warmup_jobs j SET status = 'FAILED', outcome = 'bounced', error_message = t.message,
+               completed_at = coalesce(j.completed_at, v_now)
+        FROM ours o JOIN (SELECT DISTINCT ON (day, id) * FROM told ORDER BY day, id, ord) AS t USING (day, id)
+        WHERE o.fails AND j.day = o.day AND j.id = o.id
+    ), explained AS (
+        DELETE FROM sightings s USING ours o
+        WHERE o.fails AND s.job_day = o.day AND s.job_id = o.id AND s.placement = 'MISSING'
+    ), counted AS (
+        UPDATE mailbox_days d SET sent = d.sent + u.n  -- a server took them after all: they kept their places
+        FROM (SELECT local_day, count(*) AS n FROM ours WHERE fails AND status = 'UNKNOWN' GROUP BY 1) AS u
+        WHERE d.mailbox_id = p_sender AND d.day = u.local_day
+    )
+    SELECT array_agg(CASE WHEN o.fails AND t.ord = (SELECT min(f.ord) FROM told f WHERE (f.day, f.id) = (t.day, t.id))
+                          THEN o.recipient_id WHEN o.id IS NOT NULL THEN 0 END ORDER BY t.ord)
+    INTO result
+    FROM told t LEFT JOIN ours o ON o.day = t.day AND o.id = t.id;
+    RETURN coalesce(result, '{}');
 END $$;

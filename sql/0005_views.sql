@@ -28,3 +28,12 @@ SELECT s.sender_id AS mailbox_id, m.address AS email, m.user_id, count(*) AS sam
 FROM sightings s JOIN mailboxes m ON m.id = s.sender_id
 WHERE s.job_day >= (now() AT TIME ZONE 'UTC')::date - 8 AND s.seen_at > now() - interval '7 days'
 GROUP BY 1, 2, 3;
+
+-- The same by whose servers the messages landed at: a mailbox may be trusted by one provider and not by another.
+CREATE VIEW placement_by_provider_7d AS
+SELECT s.sender_id AS mailbox_id, m.address AS email, m.user_id, r.provider, count(*) AS samples,
+       count(*) FILTER (WHERE s.placement = 'INBOX') AS inbox, count(*) FILTER (WHERE s.placement = 'SPAM') AS spam,
+       count(*) FILTER (WHERE s.placement = 'OTHER') AS other, count(*) FILTER (WHERE s.placement = 'MISSING') AS missing
+FROM sightings s JOIN mailboxes m ON m.id = s.sender_id JOIN mailboxes r ON r.id = s.recipient_id
+WHERE s.job_day >= (now() AT TIME ZONE 'UTC')::date - 8 AND s.seen_at > now() - interval '7 days'
+GROUP BY 1, 2, 3, 4;

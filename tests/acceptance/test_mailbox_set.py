@@ -21,6 +21,7 @@ FIELDS: dict[str, tuple[tuple[str, ...], object, dict[tuple[str, ...], str]]] = 
         ["vip"],
         {("--add-label", "two words"): "'two words' is not a label", ("--remove-label", "a,b"): "'a,b' is not a label"},
     ),
+    "provider": (("--provider", "FASTMAIL"), "fastmail", {("--provider", "nobody"): "there is no provider nobody"}),
     "smtp_host": (
         ("--smtp-host", "mx.example.org"),
         "mx.example.org",
@@ -183,3 +184,17 @@ def test_labels_keep_their_order_and_stand_once(console: Console, database_url: 
     console.add(ANNA, "--label", "b", "--label", "a")
     console.did("mailbox", "set", ANNA, "--add-label", "c", "--add-label", "b", "--remove-label", "a")
     assert stored(database_url)["labels"] == ["b", "c"]
+
+
+def test_the_provider_is_whose_servers_a_mailbox_is_read_at(console: Console, database_url: str) -> None:
+    console.add(ANNA)
+    words = []
+    for options in (
+        ("--imap-host", "imap.fastmail.com"),
+        ("--imap-host", "mail.north.test"),
+        ("--smtp-host", "smtp.gmail.com", "--provider", "own"),
+        ("--imap-host", "imap.gmail.com", "--smtp-host", "smtp.gmail.com"),
+    ):
+        console.did("mailbox", "set", ANNA, "--no-check", *options)
+        words.append(stored(database_url)["provider"])
+    assert words == ["fastmail", "other", "own", "google"]

@@ -102,7 +102,7 @@ async def conduct(worker: Worker) -> list[object]:
         worker.housekeeping.throttling,
         engager._recorder.policy,
         engager._revisits._per_day,
-        engager._hosts["a.test"]._value,
+        engager._lanes["a.test"]._value,
         [getattr(engager.visiting, name) for name in VISITING],
     ]
 

@@ -50,6 +50,8 @@ def test_other_peoples_variables_are_left_alone(loaded: Loading) -> None:
         ("[window]\nstart_hour = 22", "window.end_hour ({d}; window.start_hour: {f}): must be later than"),
         ("[window]\nend_hour = 25", "window.end_hour = 25 ({f}): expected at most 24"),
         ("[window]\ntimezone = 'Mars/Base'", "window.timezone = 'Mars/Base' ({f}): expected an IANA time zone"),
+        ("[dns]\nservers = ['ns.test']", "dns.servers = ['ns.test'] ({f}): expected an address such as 192.0.2.53"),
+        ("[dns]\nservers = ['[::1]:0']", "dns.servers = ['[::1]:0'] ({f}): expected an address such as 192.0.2.53"),
         ("[quota]\nramp_start = 50", "quota.ramp_start = 50 ({f}; quota.target_daily: {d}): must be at most"),
         ("[quota]\nmin_daily = 50", "quota.min_daily = 50 ({f}; quota.target_daily: {d}): must be at most"),
         ("[quota]\nvariance = true", "quota.variance = True ({f}): expected a number"),

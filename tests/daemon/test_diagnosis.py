@@ -2,8 +2,9 @@
 
 from tests.daemon.fleet import Fleet
 from tests.daemon.rig import Rig
+from warmupd.core.finding import Finding, Grade
 from warmupd.daemon.app import Worker
-from warmupd.daemon.diagnosis import Finding, Grade, look_at_fleet
+from warmupd.daemon.diagnosis import look_at_fleet
 
 
 async def found(rig: Rig, worker: Worker, check: str) -> Finding:

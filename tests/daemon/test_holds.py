@@ -23,6 +23,7 @@ def box(number: int) -> Mailbox:
         ramp=Ramp(start=5, step=3, target=40, floor=30),
         ramp_days=0,
         smtp_host=HOST,
+        lane=HOST,
     )
 
 

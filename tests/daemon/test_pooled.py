@@ -5,7 +5,8 @@ from typing import Any
 from warmupd.cli.run import _listener
 from warmupd.clock import SystemClock
 from warmupd.config import Config
-from warmupd.daemon.diagnosis import Grade, look_at_fleet
+from warmupd.core.finding import Grade
+from warmupd.daemon.diagnosis import look_at_fleet
 from warmupd.store.database import Database
 
 CLOCK = SystemClock()

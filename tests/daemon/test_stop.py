@@ -8,7 +8,7 @@ import pytest
 from tests.daemon.flaky import FlakyDatabase
 from tests.daemon.model import OK, Answer, Gate
 from tests.daemon.rig import PATIENCE, Rig, after
-from warmupd.daemon import app
+from warmupd.daemon import parts
 
 
 async def test_drain_ends_and_settles_what_is_in_flight(rig: Rig) -> None:
@@ -108,7 +108,7 @@ async def test_cancelled_worker_leaves_nothing_running(rig: Rig) -> None:
 
 
 async def test_part_that_loses_a_cancellation_is_cancelled_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app, "STOP_PATIENCE", 0.01)
+    monkeypatch.setattr(parts, "LOOK_AGAIN", 0.01)
     cancelled: list[str] = []
 
     async def stubborn() -> None:
@@ -120,7 +120,7 @@ async def test_part_that_loses_a_cancellation_is_cancelled_again(monkeypatch: py
 
     part = asyncio.create_task(stubborn())
     await asyncio.wait([part], timeout=0)
-    await asyncio.wait_for(app._end([part]), PATIENCE)
+    await asyncio.wait_for(parts.end([part]), PATIENCE)
     assert len(cancelled) == 2
 
 

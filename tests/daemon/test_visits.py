@@ -61,6 +61,19 @@ async def test_placements_are_recorded_and_spam_is_rescued_and_read(rig: Rig) ->
     assert all(inbox.seen == inbox.messages for inbox in unread)
 
 
+async def test_placements_are_counted_by_the_provider_they_landed_at(rig: Rig) -> None:
+    words = ("gmail", "own")
+    boxes = [box for word in words for box in await rig.world.enrol(1, quota=3, end_hour=9, provider=word)]
+    async with served(rig, boxes) as post, rig.running(post.config, visits=True, real=True) as worker:
+        await rig.until(after(12))
+        count = worker.metrics.registry.get_sample_value
+        counted = {w: count("warmup_placement_total", {"placement": "INBOX", "provider": w}) for w in words}
+    rows = await rig.db.fetch(
+        "SELECT m.provider, count(*) AS n FROM sightings s JOIN mailboxes m ON m.id = s.recipient_id GROUP BY 1"
+    )
+    assert counted == {row["provider"]: row["n"] for row in rows}
+
+
 async def test_answers_stay_in_their_thread(rig: Rig) -> None:
     boxes = await rig.world.enrol(2, quota=4, end_hour=14)
     config = {

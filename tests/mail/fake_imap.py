@@ -2,11 +2,16 @@
 
 import asyncio
 import re
+import socket
 import ssl
+import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
+
+HUGE = 100 << 20
+_CHUNK = b"x" * 65536
 
 
 class Fault(Enum):
@@ -14,6 +19,13 @@ class Fault(Enum):
 
     HANG = "nothing more is said"
     DROP = "the connection is closed"
+    RESET = "the connection is reset"
+    HALF = "an answer that is cut off, and the connection closed"
+    DRIP = "an answer that comes an octet at a time"
+    GARBAGE = "what is not IMAP"
+    HUGE_LINE = "a line of 100 MB, and then the right answer"
+    HUGE_LITERAL = "a literal of 100 MB, and then the right answer"
+    SPARE = "an answer to a command that nobody gave"
     ENDLESS_LINE = "a line that does not end"
     ENDLESS_LINES = "lines that do not end"
 
@@ -25,6 +37,14 @@ class Challenge:
     text: str
     answer: str
 
+
+_SAID = {
+    Fault.HALF: b"* 5 FETCH (UID 5 FL",
+    Fault.GARBAGE: b"\xff\xfe not mail at all\r\n",
+    Fault.SPARE: b"W999 OK done\r\n",
+    Fault.HUGE_LINE: b"* X ",
+    Fault.HUGE_LITERAL: b"* X {%d}\r\n" % HUGE,
+}
 
 Answer = str | bytes | Fault | Challenge | Sequence["str | bytes | Fault | Challenge"]  # a sequence: one after another
 
@@ -167,24 +187,45 @@ class _Line:
         return data[:-2].decode()
 
     async def say(self, answer: str | bytes | Fault, tag: str) -> None:
-        match answer:
-            case str():
-                text = re.sub(r"(?<!\r)\n", "\r\n", answer.replace("{tag}", tag))
-                self._writer.write(text.encode() + b"\r\n")
-            case bytes():
-                self._writer.write(answer)
-            case Fault.HANG:
+        if isinstance(answer, Fault):
+            await self._misbehave(answer, tag)
+            return
+        if isinstance(answer, str):
+            text = re.sub(r"(?<!\r)\n", "\r\n", answer.replace("{tag}", tag))
+            answer = text.encode() + b"\r\n"
+        self._writer.write(answer)
+        await self._writer.drain()
+
+    async def _misbehave(self, fault: Fault, tag: str) -> None:  # noqa: C901 - one case a fault
+        """As the fault says; only what is huge comes to an end."""
+        if fault in _SAID:
+            await self._flood(_SAID[fault])
+        match fault:
+            case Fault.HANG | Fault.GARBAGE | Fault.SPARE:
                 await self._reader.read()  # until the client goes
-                raise ConnectionResetError
-            case Fault.DROP:
-                raise ConnectionResetError
+            case Fault.RESET:
+                linger = struct.pack("ii", 1, 0)
+                self._writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            case Fault.HALF:
+                self._writer.close()
+            case Fault.HUGE_LINE | Fault.HUGE_LITERAL:
+                for _ in range(HUGE // len(_CHUNK)):
+                    await self._flood(_CHUNK)
+                await self._flood(f"\r\n{tag} OK done\r\n".encode())
+                return
+            case Fault.DRIP:
+                while not self._writer.is_closing():
+                    await self._flood(b"*")
+                    await asyncio.sleep(0.01)  # the fault itself is slowness
             case Fault.ENDLESS_LINE | Fault.ENDLESS_LINES:
                 while not self._writer.is_closing():
-                    self._writer.write(b"* " + b"x" * 65536 + (b"\r\n" if answer is Fault.ENDLESS_LINES else b""))
-                    await self._writer.drain()
-                    await asyncio.sleep(0)  # draining does not always let others run
-                raise ConnectionResetError
+                    await self._flood(b"* " + _CHUNK + (b"\r\n" if fault is Fault.ENDLESS_LINES else b""))
+        raise ConnectionResetError
+
+    async def _flood(self, data: bytes) -> None:
+        self._writer.write(data)
         await self._writer.drain()
+        await asyncio.sleep(0)  # draining does not always let others run
 
     async def secure(self, context: ssl.SSLContext) -> None:
         await self._writer.start_tls(context)

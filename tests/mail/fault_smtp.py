@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 Stage = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "body", "dot", "quit"]
-Action = Literal["reply", "hang", "drop", "rst", "half", "drip", "garbage", "longline", "endless"]
+Action = Literal["reply", "hang", "drop", "rst", "half", "drip", "garbage", "longline", "huge", "endless"]
 
 PASSWORD = "correct horse"
 
@@ -160,6 +160,12 @@ class _Session:
         self.server.auth_attempts += 1
         if words[1] == "PLAIN":
             _, name, password = b64decode(words[2]).decode().split("\0")
+        elif words[1] == "XOAUTH2":
+            user, bearer, *_ = b64decode(words[2]).decode().split("\x01")
+            name, password = user.removeprefix("user="), bearer.removeprefix("auth=Bearer ")
+            if self.server.users.get(name) != password:
+                await self.say("334 eyJzdGF0dXMiOiI0MDAiLCJzY2hlbWVzIjoiQmVhcmVyIn0=")
+                self.server.commands.append(await self.line())
         else:
             await self.say("334 VXNlcm5hbWU6")
             name = b64decode(await self.line()).decode()
@@ -222,9 +228,17 @@ class _Session:
             case "longline":
                 await self.say_bytes(b"250 " + b"x" * 200_000 + b"\r\n")
                 await self.reader.read(-1)
+            case "huge":
+                await self.say_huge()
             case "endless":
                 await self.repeat(b"250-and more\r\n" * 100, pause=0.0)
         raise _Over
+
+    async def say_huge(self) -> None:
+        await self.say_bytes(b"250 ")
+        for _ in range(1600):  # 100 MB
+            await self.say_bytes(b"x" * 65536)
+            await asyncio.sleep(0)  # draining does not always let others run
 
     async def say_bytes(self, data: bytes) -> None:
         self.writer.write(data)

@@ -3,11 +3,13 @@
 import pytest
 
 from warmupd.core.placement import FolderRole, Placement, placement_of
+from warmupd.core.provider_match import provider_of
+from warmupd.core.providers import PROVIDERS
 from warmupd.mail.imap_folders import Folder, Folders, listed_folder
 from warmupd.mail.imap_syntax import to_modified_utf7, values
 
 
-def folders(*lines: str, junk_folder: str = "", warmup_folder: str = "Warmup") -> Folders:
+def folders(*lines: str, junk_folder: str = "", warmup_folder: str = "Warmup", provider: str = "other") -> Folders:
     """From `attributes|separator|name`."""
     listed = []
     for line in lines:
@@ -16,7 +18,7 @@ def folders(*lines: str, junk_folder: str = "", warmup_folder: str = "Warmup") -
         folder = listed_folder(values([f'LIST ({attributes}) "{separator}" "{wire}"'.encode()]))
         assert folder is not None
         listed.append(folder)
-    return Folders(listed, junk_folder=junk_folder, warmup_folder=warmup_folder)
+    return Folders(listed, junk_folder=junk_folder, warmup_folder=warmup_folder, provider=provider_of(provider))
 
 
 def roles(found: Folders) -> dict[str, FolderRole]:
@@ -48,6 +50,40 @@ def test_the_owners_word_comes_before_flags_and_flags_before_names() -> None:
     assert found.first(FolderRole.JUNK) == found.named("INBOX.Reklama")
     assert by_flag.first(FolderRole.JUNK) == by_flag.named("INBOX.Unwanted")
     assert sum(folder.role is FolderRole.JUNK for folder in found) == 3
+
+
+@pytest.mark.parametrize(
+    ("provider", "lines", "name"),
+    [
+        ("yahoo", ["|/|Spam", "|/|Bulk"], "Bulk"),
+        ("other", ["|/|Spam", "|/|Bulk"], "Spam"),
+        ("gmx", ["|/|Junk", "|/|Spamverdacht"], "Spamverdacht"),
+        ("own", ["|.|INBOX.Spam", "|.|INBOX.Junk"], "INBOX.Junk"),
+        ("yahoo", ["\\Junk|/|Spam", "|/|Bulk"], "Spam"),
+        ("microsoft", ["|/|Junk-E-Mail"], "Junk-E-Mail"),
+        ("gmail", ["|/|[Gmail]/Spam", "|/|Junk"], "[Gmail]/Spam"),
+    ],
+)
+def test_a_providers_own_name_comes_after_flags_and_before_all_other_names(
+    provider: str, lines: list[str], name: str
+) -> None:
+    found = folders(*lines, provider=provider)
+    assert found.first(FolderRole.JUNK) == found.named(name)
+
+
+def test_the_folder_of_sent_mail_is_the_one_that_the_provider_fills() -> None:
+    lines = ("|/|Sent", "|/|Sent Messages", "|/|Sent Items")
+    names = {word: folders(*lines, provider=word).first(FolderRole.SENT) for word in ("other", "icloud", "microsoft")}
+    assert {word: folder.name for word, folder in names.items() if folder} == {
+        "other": "Sent",
+        "icloud": "Sent Messages",
+        "microsoft": "Sent Items",
+    }
+
+
+@pytest.mark.parametrize("provider", sorted(PROVIDERS))
+def test_a_mailbox_without_any_junk_folder_has_none(provider: str) -> None:
+    assert folders("|/|Clients", "|/|Sent", provider=provider).first(FolderRole.JUNK) is None
 
 
 def test_gmail_views_have_their_roles() -> None:

@@ -324,3 +324,44 @@ async def test_placement_of_one_mailbox_is_told_apart(db: Database) -> None:
     told = await reports.placements(db, at=NOW, sender_id=anna)
     assert told == {"INBOX": 1, "SPAM": 1, "OTHER": 0, "MISSING": 0}
     assert (await reports.placements(db, at=NOW))["INBOX"] == 2
+
+
+async def test_placements_are_told_apart_by_the_recipients_provider(db: Database) -> None:
+    owner = await user(db)
+    anna, bert, carl = [await mailbox(db, owner, f"{name}@example.com") for name in "abc"]
+    await db.execute("UPDATE mailboxes SET provider = 'gmail' WHERE id = $1", bert)
+    await make_partitions(db, NOW.date())
+    for number, (sender, recipient, place) in enumerate(
+        [(anna, bert, "INBOX"), (anna, bert, "SPAM"), (anna, carl, "INBOX"), (carl, bert, "INBOX")], start=1
+    ):
+        await db.execute(
+            "INSERT INTO sightings (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder,"
+            " uidvalidity, uid, message_id, thread_depth, star, rescue, file_at, delete_at)"
+            " VALUES ($1, $2, $3, $4, $5, $6, 1, '', 1, 1, '', 1, false, false, $6, $6)",
+            *(NOW.date(), number, recipient, sender, place, NOW),
+        )
+    told = await reports.placements_by_provider(db, at=NOW, sender_id=anna)
+    assert {word: (found["INBOX"], found["SPAM"]) for word, found in told.items()} == {"gmail": (1, 1), "other": (1, 0)}
+    assert (await reports.placements_by_provider(db, at=NOW))["gmail"]["INBOX"] == 2
+    rows = await db.fetch("SELECT provider, samples FROM placement_by_provider_7d WHERE mailbox_id = $1", anna)
+    assert {row["provider"]: row["samples"] for row in rows} == {"gmail": 2, "other": 1}
+
+
+async def test_all_servers_of_a_provider_share_the_sends_at_once(db: Database) -> None:
+    owner = await user(db)
+    boxes = [await mailbox(db, owner, f"{name}@example.com") for name in "abc"]
+    for box, host in zip(boxes, ("smtp.gmail.com", "smtp.googlemail.com", "Mail.North.test"), strict=True):
+        await db.execute("UPDATE mailboxes SET smtp_host = $2 WHERE id = $1", box, host)
+    lanes = {found.id: found.lane for found in await load_mailboxes(db, DEFAULTS)}
+    assert [lanes[box] for box in boxes] == ["gmail", "gmail", "mail.north.test"]
+
+
+async def test_a_providers_limit_holds_where_the_owner_names_none(db: Database) -> None:
+    owner = await user(db)
+    box = await mailbox(db, owner, "a@example.com")
+    limits = []
+    for change in ("provider = 'other'", "provider = 'gmail'", "provider_limit = 90", "provider = 'unheard_of'"):
+        await db.execute(f"UPDATE mailboxes SET {change}")
+        (found,) = await load_mailboxes(db, DEFAULTS, [box])
+        limits.append([(limit.word, limit.sends) for limit in found.day_limits])
+    assert limits == [[], [("provider", 500)], [("provider", 90)], [("provider", 90)]]

@@ -261,6 +261,14 @@ async def test_visits_are_due_in_their_slots_and_states(ground: Ground) -> None:
     assert await visits.due_visits(ground.db, slots=[(slot + 1) % 64], skip=boxes[:3], limit=9, at=after(9)) == []
 
 
+async def test_a_mailbox_is_not_due_sooner_than_its_provider_wants(ground: Ground) -> None:
+    worker, (gmail, own) = await ground.worker(), await ground.mailboxes(2)
+    await ground.db.execute("UPDATE mailboxes SET provider = 'gmail' WHERE id = $1", gmail)
+    await ground.db.execute("UPDATE mailbox_visits SET last_visit_at = $1, next_visit_at = $1", NOON)
+    assert [one.mailbox_id for one in await _due(ground, worker, after(14 * 60))] == [own]
+    assert [one.mailbox_id for one in await _due(ground, worker, after(15 * 60))] == [gmail, own]
+
+
 async def test_visit_of_a_worker_whose_epoch_is_over_ends_and_plans_nothing(ground: Ground) -> None:
     (mailbox,), mark = await ground.mailboxes(1), FolderMark(folder="INBOX", uidvalidity=7, last_uid=40)
     worker = await ground.worker()

@@ -6,11 +6,11 @@ import pytest
 
 from tests.store.rows import Ground, after, ask, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.clock import VirtualClock
+from warmupd.core.finding import Grade
 from warmupd.core.job import Job
 from warmupd.core.mailbox import slot_hash
 from warmupd.core.outcome import OutcomeKind
 from warmupd.daemon import diagnosis
-from warmupd.daemon.diagnosis import Grade
 from warmupd.errors import LeaseLost
 from warmupd.store import jobs
 from warmupd.store.unknowns import Unknowns, confirm_sent, holders, open_unknowns

@@ -18,6 +18,7 @@ VIOLATIONS = {
     "twice": "messages sent twice",
     "unreserved": "messages offered to the mail server without a reservation for that moment",
     "lost": "messages called sent that the mail server never took",
+    "misplaced": "messages seen in another place than the mail server put them",
     "unexplained": "mailboxes short of their quota by more than their reasons account for",
 }
 AWAY = "away"  # the kind of weather in which the mail server is not there at all

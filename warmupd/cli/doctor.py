@@ -10,7 +10,7 @@ from warmupd.cli.options import AsJson, ConfigPath
 from warmupd.errors import ConfigError, WarmupdError
 
 if TYPE_CHECKING:
-    from warmupd.daemon.diagnosis import Finding
+    from warmupd.core.finding import Finding
 
 EXAMPLE = "Example: warmupd doctor --mailbox anna@example.com"
 
@@ -28,8 +28,9 @@ Mailbox = Annotated[
 def doctor(config: ConfigPath = None, mailbox: Mailbox = None, as_json: AsJson = False) -> None:
     """Check everything that must be right, a mail login too.
 
-    Configuration, keys, database, schema, clocks, workers, limits, capacity: one line each with ok, warn or fail, and
-    what to do. Ends 1 if one fails; 2 if it is the configuration, 3 if the database cannot be reached.
+    Configuration, keys, database, schema, clocks, workers, limits, capacity, the domains' DNS records: one line each
+    with ok, warn or fail, and what to do. Ends 1 if one fails; 2 if it is the configuration, 3 if the database cannot
+    be reached.
     """
     from warmupd.cli.output import print_json
 
@@ -42,7 +43,7 @@ def doctor(config: ConfigPath = None, mailbox: Mailbox = None, as_json: AsJson =
 
 async def _examine(path: ConfigPath, mailbox: str | None, findings: "list[Finding]", *, quiet: bool) -> int:
     """Fills `findings`, each shown as soon as it is there; the exit code."""
-    from warmupd.daemon.diagnosis import Finding, Grade
+    from warmupd.core.finding import Finding, Grade
 
     def tell(finding: Finding) -> None:
         findings.append(finding)

@@ -32,7 +32,14 @@ class WeatherName(StrEnum):
     STORM = "storm"
 
 
-def demo(  # noqa: PLR0917 - typer calls it by name
+class MailServers(StrEnum):
+    """Who the mailboxes live with."""
+
+    SANDBOX = "sandbox"
+    DOVECOT = "dovecot"
+
+
+def demo(  # noqa: PLR0913, PLR0917 - typer calls it by name
     mailboxes: Annotated[int, typer.Option(min=2, max=2000, help="How many mailboxes take part.")] = 48,
     days: Annotated[int, typer.Option(min=1, max=30, help="How many days they live through.")] = 1,
     speed: Annotated[float, typer.Option(min=1, max=5000, help="Seconds that pass in one real second.")] = 600,
@@ -44,6 +51,13 @@ def demo(  # noqa: PLR0917 - typer calls it by name
             " storm: a tenth of the sends is refused or cut off, and it is away for an hour."
         ),
     ] = WeatherName.FAIR,
+    mail: Annotated[
+        MailServers,
+        typer.Option(
+            help="Whose mail servers. sandbox: warmupd's own; dovecot: this machine's Dovecot and Postfix, started by"
+            " the demo beside any others, as root only, in calm or fair weather."
+        ),
+    ] = MailServers.SANDBOX,
     keep_open: Annotated[bool, typer.Option("--keep-open", help="Leave everything running until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show the daemon's log on stderr.")] = False,
@@ -57,6 +71,7 @@ def demo(  # noqa: PLR0917 - typer calls it by name
     _quiet(verbose)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         options = {"mailboxes": mailboxes, "days": days, "speed": speed, "seed": seed, "weather": weather.value}
+        options["mail"] = mail.value
         try:
             report = runner.run(_demo(options, keep_open=keep_open, as_json=as_json))
         except asyncio.CancelledError:

@@ -38,6 +38,21 @@ def _security(flag: str) -> Any:
     return _option(flag, "How that port is secured.", "tls|starttls", parser=security)
 
 
+def _issuer(text: str) -> str:
+    if text.lower() in {"google", "microsoft"}:
+        return text.upper()
+    raise UsageError(f"--oauth {text} is not known", remedy="give google or microsoft")
+
+
+OAuth = Annotated[
+    str | None,
+    _option(
+        "--oauth",
+        "Log in by OAuth instead of a password: asks for a refresh token, or reads it from standard input.",
+        "google|microsoft",
+        parser=_issuer,
+    ),
+]
 SmtpHost = Annotated[str | None, _option("--smtp-host", "Server that mail is handed to.", "HOST")]
 SmtpPort = Annotated[int | None, _number("--smtp-port", "Its port,", 1, 65535, "PORT")]
 SmtpSecurity = Annotated[str | None, _security("--smtp-security")]
@@ -113,10 +128,31 @@ Pool = Annotated[
 ]
 CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
 
+
+def _provider(word: str) -> str:
+    from warmupd.core.providers import PROVIDERS
+
+    if word.lower() in PROVIDERS:
+        return word.lower()
+    raise UsageError(f"there is no provider {word or repr(word)}", remedy=f"one of: {', '.join(sorted(PROVIDERS))}")
+
+
+Provider = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        metavar="WORD",
+        parser=_provider,
+        help="Who runs its servers, such as gmail or own. (default: as address, servers or MX tell)",
+        show_default=False,
+    ),
+]
+
 SERVER_OPTIONS = tuple(
     f"{kind}_{part}" for kind in ("smtp", "imap") for part in ("host", "port", "security", "username")
 )
 SENDING_OPTIONS = (
+    "provider",
     "junk_folder",
     "name",
     "language",

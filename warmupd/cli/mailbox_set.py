@@ -13,9 +13,13 @@ from warmupd.errors import UsageError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
+    from warmupd.daemon.keyring import Keyring
     from warmupd.mail.vault import Vault
     from warmupd.store.accounts import SealedAccount
+    from warmupd.store.grants import Grant
     from warmupd.store.mailbox_report import MailboxReport
+
+    Plan = tuple[MailboxReport, Mapping[str, Any], tuple[str, str] | None, Grant | None]  # what one is to become
 
 EXAMPLE = "Example: warmupd mailbox set --label client-a --target 30 --timezone Europe/Berlin"
 Password = Annotated[bool, typer.Option("--password", help="Ask for a new password.")]
@@ -46,6 +50,7 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     domain: OfDomain = None,
     password: Password = False,
     password_stdin: PasswordStdin = False,
+    oauth: options.OAuth = None,
     add_label: AddLabel = None,
     remove_label: RemoveLabel = None,
     reset: Reset = None,
@@ -58,6 +63,7 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     imap_port: options.ImapPort = None,
     imap_security: options.ImapSecurity = None,
     imap_username: options.ImapUsername = None,
+    provider: options.Provider = None,
     junk_folder: options.JunkFolder = None,
     name: options.Name = None,
     language: options.Language = None,
@@ -90,27 +96,37 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
 async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     """Everything is looked at before anything is written, and written in one statement."""
     from warmupd.cli.mailbox_choice import choose, make_pool, pool_id
+    from warmupd.cli.mailbox_oauth import new_grant
     from warmupd.cli.mailbox_rules import check_rules
+    from warmupd.daemon.keyring import keyring_of
+    from warmupd.store.grants import connect_mailbox
 
     add, remove = ([options.label(word) for word in given[name] or []] for name in ("add_label", "remove_label"))
     wanted = {name: given[name] for name in (*SERVER_OPTIONS, *SENDING_OPTIONS)}
     changes = options.changes_of(wanted, given["reset"] or [])
     if given["pool"] is not None and "pool_id" in changes:
         raise UsageError("pool cannot be set and reset at once", remedy="give one of the two")
-    if not (changes or add or remove or given["pool"] or given["password"] or given["password_stdin"]):
+    if not (
+        changes or add or remove or given["pool"] or given["password"] or given["password_stdin"] or given["oauth"]
+    ):
         raise UsageError("nothing to change was given", remedy="see `warmupd mailbox set --help`")
     chosen = await choose(
         session.db, given["addresses"], user=given["user"], label=given["label"], domain=given["domain"]
     )
     _secure_ports(changes)
+    _follow_servers(changes, chosen)
     await check_rules(session, [mailbox.id for mailbox in chosen], changes)
     pool = await pool_id(session.db, given["pool"], create=given["create_pool"])
     passwords = _passwords(given, chosen)
-    logins = bool(passwords or changes.keys() & set(SERVER_OPTIONS))
-    if given["check"] and logins:
-        await _check(session, chosen, changes, passwords)
+    logins = bool(given["oauth"] or passwords or changes.keys() & set(SERVER_OPTIONS))
+    async with keyring_of(session.config, session.db, session.clock) as keyring:
+        grant = await new_grant(keyring, _one(chosen), given) if given["oauth"] else None
+        if given["check"] and logins:
+            await _check(session, keyring, [(mailbox, changes, passwords, grant) for mailbox in chosen])
     if given["pool"] is not None:
         changes["pool_id"] = pool or await make_pool(session.db, given["pool"])
+    if grant is not None:
+        await connect_mailbox(session.db, grant)
     await _write(session, chosen, changes, passwords, labels=(add, remove))
     if logins:
         await _wake(session, chosen)
@@ -124,46 +140,59 @@ def _secure_ports(changes: dict[str, Any]) -> None:
             changes.setdefault(f"{kind}_security", secured)
 
 
+def _follow_servers(changes: dict[str, Any], chosen: "Sequence[MailboxReport]") -> None:
+    """Who has mailboxes read elsewhere need not name the provider there, if it is one for all of them."""
+    from warmupd.core.provider_match import match_provider
+
+    if "imap_host" not in changes or "provider" in changes:
+        return
+    words = {match_provider(mailbox.address, hosts=[changes["imap_host"]]).provider.word for mailbox in chosen}
+    if len(words) == 1 and words != {mailbox.provider for mailbox in chosen}:
+        changes["provider"] = words.pop()
+
+
 def _passwords(given: Mapping[str, Any], chosen: "Sequence[MailboxReport]") -> tuple[str, str] | None:
     from warmupd.cli.prompt import known_passwords
 
     if not (given["password"] or given["password_stdin"]):
         return None
+    if given["oauth"]:
+        raise UsageError("a mailbox logs in by a password or by OAuth", remedy="give one of the two")
+    return known_passwords(f"New password of {_one(chosen).address}", stdin=given["password_stdin"])
+
+
+def _one(chosen: "Sequence[MailboxReport]") -> "MailboxReport":
     if len(chosen) > 1:
-        raise UsageError(f"a password belongs to one mailbox, and {len(chosen)} were chosen", remedy="name one")
-    return known_passwords(f"New password of {chosen[0].address}", stdin=given["password_stdin"])
+        raise UsageError(f"a login belongs to one mailbox, and {len(chosen)} were chosen", remedy="name one")
+    return chosen[0]
 
 
-async def _check(
-    session: "Session",
-    chosen: "Sequence[MailboxReport]",
-    changes: Mapping[str, Any],
-    passwords: tuple[str, str] | None,
-) -> None:
+async def _check(session: "Session", keyring: "Keyring", plans: "Sequence[Plan]") -> None:
     """Log in with what is to be written; raises when one mailbox is refused."""
     import asyncio
 
     from warmupd.cli.mailbox_state import refused
     from warmupd.daemon.login_check import LoginCheck
-    from warmupd.daemon.post import open_account
     from warmupd.store.accounts import load_accounts
 
-    vault = _vault(session)
     checking = LoginCheck(session.config)
-    sealed = await load_accounts(session.db, [mailbox.id for mailbox in chosen])
-    accounts = [open_account(_planned(sealed[m.id], changes, passwords, vault), vault) for m in chosen]
+    sealed = await load_accounts(session.db, [mailbox.id for mailbox, *_ in plans])
+    accounts = [await keyring.open(_planned(sealed[plan[0].id], plan, _vault(session))) for plan in plans]
     for account, refusals in zip(accounts, await asyncio.gather(*map(checking.check, accounts)), strict=True):
         if refusals:
             raise refused(account.address, refusals)
 
 
-def _planned(
-    sealed: "SealedAccount", changes: Mapping[str, Any], passwords: tuple[str, str] | None, vault: "Vault"
-) -> "SealedAccount":
+def _planned(sealed: "SealedAccount", plan: "Plan", vault: "Vault") -> "SealedAccount":
     """The account as it will be."""
+    _, changes, passwords, grant = plan
     servers = {column: value for column, value in changes.items() if column in SERVER_OPTIONS}
     if passwords:
         servers["smtp_secret"], servers["imap_secret"] = _sealed(passwords, sealed.mailbox_id, vault)
+        servers["oauth_provider"] = None
+    if grant:
+        servers |= {"oauth_provider": grant.provider, "access_secret": grant.access_secret}
+        servers |= {"renew_at": grant.renew_at, "expires_at": grant.expires_at}
     return replace(sealed, **servers)
 
 
@@ -224,6 +253,7 @@ def _tell(
     from warmupd.cli.mailbox_rules import FROM_NEXT_DAY, in_words
 
     told = [in_words(column, value, pool=given["pool"]) for column, value in changes.items()]
+    told += [f"it logs in by OAuth of {given['oauth'].lower()}"] if given["oauth"] else []
     told += ["a new password"] if given["password"] or given["password_stdin"] else []
     told += [f"label {word} added" for word in add] + [f"label {word} removed" for word in remove]
     for mailbox in chosen:

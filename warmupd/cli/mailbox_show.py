@@ -32,19 +32,26 @@ def show(address: Address, config: ConfigPath = None, as_json: AsJson = False) -
     from warmupd.store.accounts import find_mailbox
     from warmupd.store.mailbox_report import mailbox_reports, own_settings
     from warmupd.store.mailboxes import load_mailboxes
-    from warmupd.store.reports import placements
+    from warmupd.store.reports import placements, placements_by_provider
 
     async def task(session: "Session") -> None:
         mailbox_id = await find_mailbox(session.db, address)
         (report,) = await mailbox_reports(session.db, [mailbox_id])
         settings = await own_settings(session.db, mailbox_id)
         placement = await placements(session.db, at=session.clock.now(), sender_id=mailbox_id)
+        by_provider = await placements_by_provider(session.db, at=session.clock.now(), sender_id=mailbox_id)
         if as_json:
-            print_json({"mailbox": report, "settings": settings, "placement_7d": placement})
+            told = {"placement_7d": placement, "placement_by_provider": by_provider}
+            print_json({"mailbox": report, "settings": settings, **told})
             return
         (mailbox,) = await load_mailboxes(session.db, defaults_of(session.config), [mailbox_id])
-        facts = [*_identity(report), *_servers(settings), *_sending(report, settings, mailbox, session.config)]
-        print_facts([*facts, ("Placement", in_words(placement))])
+        facts = [
+            *_identity(report),
+            *_servers(settings),
+            *_provider(settings),
+            *_sending(report, settings, mailbox, session.config),
+        ]
+        print_facts([*facts, ("Placement", in_words(placement)), *_landings(by_provider)])
 
     work(config, task, name="mailbox show")
 
@@ -76,6 +83,32 @@ def _servers(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
+def _landings(by_provider: Mapping[str, Mapping[str, int]]) -> list[tuple[str, str]]:
+    """Where its messages landed, provider by provider, once it has written to several."""
+    from warmupd.cli.explain import placement as in_words
+    from warmupd.core.provider_match import provider_of
+
+    if len(by_provider) < 2:
+        return []
+    return [("", f"at {provider_of(word).name}: {in_words(found)}") for word, found in by_provider.items()]
+
+
+def _provider(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Whose servers they are, and what is known of them: what the mailbox says itself comes first."""
+    from warmupd.core.provider_match import provider_of
+
+    provider, own = provider_of(settings["provider"]), settings["provider_limit"]
+    limit = provider.daily_limit if own is None else own
+    told = "no limit is known" if limit is None else f"takes at most {limit} a day, own mail included"
+    facts = [
+        f"{provider.name}, {told}" + (" (default)" if limit is not None and own is None else ""),
+        f"visited every {provider.poll_minutes} minutes at most" if provider.poll_minutes else "",
+        "keeps a copy of what is sent" if provider.keeps_sent else "",
+        "takes no passwords, but OAuth" if provider.needs_oauth else "",
+    ]
+    return [("Provider", "; ".join(fact for fact in facts if fact))]
+
+
 def _sending(
     report: "MailboxReport", settings: Mapping[str, Any], mailbox: "Mailbox", config: "Config"
 ) -> list[tuple[str, str]]:
@@ -87,7 +120,7 @@ def _sending(
     ramp, hours = mailbox.ramp, mailbox.hours
     first = f"{ramp.start} (already warm)" if settings["already_warm"] else told(ramp.start, "ramp_start")
     own_mail = config.quota.own_mail_per_day if settings["own_mail"] is None else settings["own_mail"]
-    limit, learnt = settings["provider_limit"], settings["learnt_limit"]
+    learnt = settings["learnt_limit"]
     return [
         ("Language", told(settings["language"] or config.content.language, "language")),
         ("Time zone", f"{mailbox.zone} (of the {report.zone_of})"),
@@ -99,7 +132,6 @@ def _sending(
         ("Ramp", f"first day {first}, {told(ramp.step, 'ramp_step')} more each day; {_days(mailbox.ramp_days)}"),
         ("Quota", f"target {told(ramp.target, 'target_daily')}, minimum {told(ramp.floor, 'min_daily')} once ramped"),
         ("Own mail", told(f"{own_mail} a day", "own_mail")),
-        ("Provider", "no limit is known" if limit is None else f"takes at most {limit} a day, own mail included"),
         ("Learnt", "" if learnt is None else f"the provider turned out to take {learnt} a day"),
     ]
 

@@ -1,21 +1,18 @@
-"""`warmupd mailbox pause`, `stop`, `resume` and `check`."""
+"""`warmupd mailbox pause`, `stop` and `resume`."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from warmupd.cli.options import Addresses, AsJson, ConfigPath, OfDomain, OfLabel, OfUser
+from warmupd.cli.options import Addresses, ConfigPath, OfDomain, OfLabel, OfUser
 from warmupd.errors import WarmupdError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
-    from warmupd.daemon.login_check import LoginCheck, Refusal
-    from warmupd.mail.vault import Vault
-    from warmupd.store.accounts import SealedAccount
+    from warmupd.daemon.login_check import Refusal
     from warmupd.store.mailbox_report import MailboxReport
 
-CHECK_EXAMPLE = "Example: warmupd mailbox check anna@example.com bert@example.org"
 PAUSE_EXAMPLE = "Example: warmupd mailbox pause anna@example.com --reason holidays"
 STOP_EXAMPLE = "Example: warmupd mailbox stop --label client-a --reason 'contract ended'"
 RESUME_EXAMPLE = "Example: warmupd mailbox resume --label client-a"
@@ -129,40 +126,10 @@ def resume(
     work(config, task, name="mailbox resume")
 
 
-def check(
-    addresses: Addresses = None,
-    config: ConfigPath = None,
-    user: OfUser = None,
-    label: OfLabel = None,
-    domain: OfDomain = None,
-    as_json: AsJson = False,
-) -> None:
-    """Try the logins of mailboxes; ends 1 if one is refused.
-
-    SMTP and IMAP, each once. Changes nothing: a refusal is shown with what to do, and once that is done
-    `warmupd mailbox resume` brings the mailbox back.
-    """
-    from warmupd.cli.mailbox_choice import choose
-    from warmupd.cli.output import print_json
-    from warmupd.cli.session import work
-
-    async def task(session: "Session") -> int:
-        chosen = await choose(session.db, addresses, user=user, label=label, domain=domain)
-        results = await _check_all(session, chosen)
-        if as_json:
-            print_json([{"address": m.address, "ok": not bad, "refusals": bad} for m, bad in results])
-        else:
-            for mailbox, bad in results:
-                _tell(mailbox, bad)
-        return int(any(bad for _, bad in results))
-
-    raise typer.Exit(work(config, task, name="mailbox check"))
-
-
-def refused(address: str, refusals: "Sequence[Refusal]") -> WarmupdError:
-    """The error that says why and by whom; nothing in it is secret."""
+def refused(address: str, refusals: "Sequence[Refusal]", *, hint: str = "") -> WarmupdError:
+    """The error that says why and by whom; nothing in it is secret. `hint` is what its provider wants first."""
     told = "; ".join(f"{one.protocol} ({one.host}:{one.port}): {one.message}" for one in refusals)
-    remedies = dict.fromkeys(one.remedy for one in refusals if one.remedy)
+    remedies = dict.fromkeys(remedy for remedy in (*(one.remedy for one in refusals), hint) if remedy)
     return WarmupdError(f"{address} was not let in by {told}", remedy="; ".join(remedies))
 
 
@@ -185,46 +152,3 @@ def _reset(ramp_days: int) -> str:
     from warmupd.cli.output import count
 
     return "its ramp begins anew" + (f" (it had climbed {count(ramp_days, 'day')})" if ramp_days else "")
-
-
-async def _check_all(
-    session: "Session", chosen: "Sequence[MailboxReport]"
-) -> "list[tuple[MailboxReport, list[Refusal]]]":
-    import asyncio
-
-    from warmupd.daemon.login_check import LoginCheck
-    from warmupd.mail.vault import Vault
-    from warmupd.store.accounts import load_accounts
-
-    vault = Vault([key.get_secret_value() for key in session.config.secrets.keys])
-    checking = LoginCheck(session.config)
-    sealed = await load_accounts(session.db, [mailbox.id for mailbox in chosen])
-    answers = await asyncio.gather(*(_check_one(checking, sealed[mailbox.id], vault) for mailbox in chosen))
-    return list(zip(chosen, answers, strict=True))
-
-
-async def _check_one(checking: "LoginCheck", sealed: "SealedAccount", vault: "Vault") -> "list[Refusal]":
-    """A stored password that does not open is this mailbox's refusal: the others are tried all the same."""
-    from warmupd.daemon.login_check import Refusal
-    from warmupd.daemon.post import open_account
-    from warmupd.errors import SecretsError
-
-    try:
-        account = open_account(sealed, vault)
-    except SecretsError as error:
-        told, remedy = Exception.__str__(error), error.remedy
-        return [Refusal(protocol="SMTP", host=sealed.smtp_host, port=sealed.smtp_port, message=told, remedy=remedy)]
-    return await checking.check(account)
-
-
-def _tell(mailbox: "MailboxReport", refusals: "Sequence[Refusal]") -> None:
-    from warmupd.cli.output import print_wrapped
-
-    if not refusals:
-        print(f"ok    {mailbox.address}: SMTP and IMAP let us in")
-        if mailbox.state in {"AUTH_FAILED", "SUSPENDED", "PAUSED"}:
-            print_wrapped(f"it is {mailbox.state} still; `warmupd mailbox resume` ends that", first="      ")
-    for one in refusals:
-        print_wrapped(f"{mailbox.address}: {one.protocol} ({one.host}:{one.port}): {one.message}", first="fail  ")
-        if one.remedy:
-            print_wrapped(one.remedy, first="      ")

@@ -21,6 +21,7 @@ from warmupd.config.service import (
     AuthSection,
     ContentSection,
     DatabaseSection,
+    DnsSection,
     HousekeepingSection,
     HttpSection,
     LoggingSection,
@@ -51,6 +52,7 @@ class Config(Section):
     http: HttpSection = HttpSection()
     auth: AuthSection = AuthSection()
     security: SecuritySection = SecuritySection()
+    dns: DnsSection = DnsSection()
     notifications: NotificationsSection = NotificationsSection()
     secrets: SecretsSection = SecretsSection()
     oauth: OAuthSection = OAuthSection()

@@ -13,7 +13,8 @@ PENDING = (
     "auth.rate_limit",
     "auth.trusted_proxies",
     "notifications.",
-    "oauth.",
+    "oauth.google.authorize_url",
+    "oauth.microsoft.authorize_url",
     "housekeeping.job_retention_days",
 )  # a name that ends with a dot is a section
 

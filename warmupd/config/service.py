@@ -12,6 +12,7 @@ from warmupd.config.values import (
     Listen,
     MailAddress,
     MailAddresses,
+    NameServers,
     Networks,
     Number,
     OptionalDatabaseUrl,
@@ -106,6 +107,15 @@ class SecuritySection(Section):
 
     allow_hosts: Words = Field((), description="names, addresses, networks that may be private, on any port")
     ca_file: OptionalPath = Field(None, description="PEM file of private authorities, beside the system's")
+
+
+class DnsSection(Section):
+    """Where domains are looked up: providers by MX, and the check of a domain's records."""
+
+    servers: NameServers = Field((), description="address or address:port; empty: this machine's")
+    timeout_seconds: Number = Field(5, gt=0, le=60, description="seconds for one answer")
+    block_lists: Words = Field((), description="zones that list addresses of mail servers")
+    domain_block_lists: Words = Field((), description="zones that list domains")
 
 
 class NotificationsSection(Section):

@@ -5,7 +5,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable
-from ipaddress import ip_network
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -137,6 +137,19 @@ def _network(value: str) -> str:
         raise ValueError(f"expected addresses or networks, such as 10.0.0.0/8, got {value!r}") from None
 
 
+def _name_server(value: str) -> str:
+    """`192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1` or `[2001:db8::1]:53`."""
+    match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d{1,5}))?|([0-9.]+)(?::(\d{1,5}))?|([0-9A-Fa-f:.]+)", value)
+    try:
+        port = int(match[2] or match[4] or 53) if match else 0
+        if not match or not 0 < port <= MOST_PORT:
+            raise ValueError
+        ip_address(match[1] or match[3] or match[5])
+    except ValueError:
+        raise ValueError(f"expected an address such as 192.0.2.53 or 127.0.0.1:5353, got {value!r}") from None
+    return value
+
+
 def _mail_address(value: str) -> str:
     if not re.fullmatch(r"[^@\s<>,]+@[^@\s<>,]+", value):
         raise ValueError(f"expected an e-mail address, got {value!r}")
@@ -163,6 +176,7 @@ WorkerId = Annotated[Literal["auto"] | int, BeforeValidator(_worker_id)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_path)]  # "" is None: the built-in choice
 Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_listed)]
+NameServers = Annotated[tuple[Annotated[str, AfterValidator(_name_server)], ...], BeforeValidator(_listed)]
 MailAddresses = Annotated[tuple[Annotated[str, AfterValidator(_mail_address)], ...], BeforeValidator(_listed)]
 MailAddress = Annotated[str, AfterValidator(_filled(_mail_address))]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]

@@ -100,7 +100,9 @@ class Mailbox:
     user_gap: float = 1.0  # most seconds between sends of its user: half of what the user's quotas leave
     language: str = "en"
     smtp_host: str = ""
+    lane: str = ""  # what sends at once are counted by: its provider's servers together, or its mail server
     smtp_server: str = ""  # host, port and security: what can be away, or wrong, apart from others on the host
+    provider: str = "other"  # a word of core/providers.py
     auth_doubts: int = 0  # refused logins since the last accepted one
     shared_pool: bool = False  # whether its pool is open to several users; else it is private to its own
 

@@ -24,6 +24,7 @@ DOUBT_REST = 900.0  # seconds until the second try
 WRITTEN_WITHIN = 30.0  # real seconds that a rest may take to be written, while Postgres is away
 NOT_REACHED = frozenset(  # no server had a say
     {"returned", "removed", "secrets", "not_composed", "bad_address", "forbidden_host"}
+    | {"grant_revoked", "oauth_client", "token_unavailable"}
 )
 SPARED = 3600.0  # seconds that a recipient whose server asked for it is spared
 REFUSALS_WITHIN = 7 * DAY  # two senders, told so within this time, are believed
@@ -83,6 +84,19 @@ class Aftermath:
         if (visits or mailbox.auth_doubts) >= DOUBTS:
             await self._change_state(mailbox, MailboxState.AUTH_FAILED, message)
 
+    async def refuse_credentials(self, mailbox: Mailbox, message: str, remedy: str) -> None:
+        """Its access was taken back, and who took it says so: AUTH_FAILED at once."""
+        await states.note_error(self._db, mailbox.id, message=message, remedy=remedy, at=self._clock.now())
+        await self._change_state(mailbox, MailboxState.AUTH_FAILED, message)
+
+    async def check_recipient(self, mailbox: Mailbox, recipient_id: int, outcome: Outcome) -> None:
+        """A message of `mailbox` came back: its recipient is visited, and spared as for a refusal at RCPT."""
+        if outcome.action in {Action.SPARE_RECIPIENT, Action.CHECK_RECIPIENT}:
+            await self._spare(mailbox, recipient_id, outcome)
+        if outcome.action is not Action.CHECK_RECIPIENT:
+            soon = self._clock.now() + dt.timedelta(seconds=CHECKED_WITHIN)
+            await visits.hasten_visit(self._db, recipient_id, before=soon)
+
     def _tell(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.UNKNOWN:
             self._events.unknown(job=job.id, mailbox=mailbox.id, message=outcome.message)
@@ -131,6 +145,8 @@ class Aftermath:
                 await self._spare(mailbox, job.recipient_id, outcome)
             case Action.DOUBT_CREDENTIALS:
                 await self.doubt_credentials(mailbox, outcome.message, outcome.remedy)
+            case Action.REFUSE_CREDENTIALS:
+                await self.refuse_credentials(mailbox, outcome.message, outcome.remedy)
             case Action.SUSPEND:
                 await self._suspend(mailbox, outcome)
             case Action.BACK_OFF_MAILBOX | Action.REST_UNTIL_NEXT_DAY | Action.REST_A_DAY:

@@ -3,17 +3,16 @@
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from random import Random
-from typing import Any
 
 from warmupd import __version__
 from warmupd.clock import Clock, VirtualClock
 from warmupd.config import Config
 from warmupd.core.job import JobStatus
 from warmupd.core.reply import Phase
-from warmupd.daemon import options
+from warmupd.daemon import options, parts
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.backlog import Backlog
 from warmupd.daemon.book import Book
@@ -26,6 +25,7 @@ from warmupd.daemon.ground import Ground
 from warmupd.daemon.hints import Hints
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
+from warmupd.daemon.keyring import keyring_of
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.metrics import Metrics
 from warmupd.daemon.recorder import Recorder
@@ -80,6 +80,7 @@ class Worker:
         self.events = Events(self.metrics)
         self._ground = Ground(db=db, clock=clock, events=self.events, rng=rng or Random())
         self._vault = Vault([key.get_secret_value() for key in config.secrets.keys])
+        self._keyring = keyring_of(config, db, clock, self._vault)
         self._message_key = MessageKey(self._vault)
         self._library = Library.load(config.content.templates_dir, config.content.language)
         self._hosts = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
@@ -105,13 +106,14 @@ class Worker:
         await slots.post_limits(self._ground.db, options.limits_of(self.config, self.clock))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.smtp.close)
+            stack.push_async_callback(self._keyring.close)
             await self.leases.start()
             stack.push_async_callback(self.leases.release)
-            behind = _start({"settler": self.settler.run(), "leases": self.leases.run()})
-            stack.push_async_callback(_end, behind)
+            behind = parts.start({"settler": self.settler.run(), "leases": self.leases.run()})
+            stack.push_async_callback(parts.end, behind)
             await self.housekeeping.note_changes()
             await self.fleet_watch.look()
-            tasks = _start(
+            tasks = parts.start(
                 {
                     "shard": self.shard.run(),
                     "engager": self.engager.run(),
@@ -123,7 +125,7 @@ class Worker:
                 }
             )
             self._timekeepers = [task for task in (*behind, *tasks) if task.get_name() in TIMEKEEPERS]
-            stack.push_async_callback(_end, tasks)
+            stack.push_async_callback(parts.end, tasks)
             stack.push_async_callback(self.engager.cut)  # what a drain has not ended, or nobody has drained
             stack.push_async_callback(self.shard.cut)
             self.events.started(worker=self.leases.name, slots=len(self.leases.held))
@@ -200,7 +202,7 @@ class Worker:
         sender = Sender(
             self._ground,
             self.smtp,
-            vault=self._vault,
+            keyring=self._keyring,
             library=self._library,
             message_key=self._message_key,
             max_retries=self.config.sending.max_retries,
@@ -235,7 +237,7 @@ class Worker:
                 on_found=self.shard.hear_proof,
             ),
             aftermath=aftermath,
-            vault=self._vault,
+            keyring=self._keyring,
             message_key=self._message_key,
             visiting=options.visiting_of(self.config, self._hosts, self._context),
         )
@@ -263,16 +265,3 @@ class Worker:
 
     def _observe_phase(self, phase: Phase, seconds: float) -> None:
         self.metrics.send_duration.labels(phase=phase.lower()).observe(seconds)
-
-
-def _start(parts: dict[str, Coroutine[Any, Any, None]]) -> list[asyncio.Task[None]]:
-    return [asyncio.create_task(part, name=name) for name, part in parts.items()]
-
-
-async def _end(tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Cancel them until all have ended: what a task waits for may lose a cancellation on its way."""
-    while under_way := [task for task in tasks if not task.done()]:
-        for task in under_way:
-            task.cancel()
-        await asyncio.wait(under_way, timeout=STOP_PATIENCE)
-    await asyncio.gather(*tasks, return_exceptions=True)  # what they met at their end was told by then, or is nothing

@@ -1,17 +1,20 @@
 """Everything that must be right for the daemon to work, looked at once: what `doctor` tells."""
 
+import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
+from dataclasses import replace
 
 from warmupd.clock import Clock
 from warmupd.config import Config
 from warmupd.config.pending import set_in_vain
 from warmupd.core.condition import LONG_UNKNOWN
+from warmupd.core.finding import Finding, Grade
+from warmupd.core.provider_match import provider_of
+from warmupd.daemon.domain_check import domain_check_of
+from warmupd.daemon.keyring import keyring_of
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.options import limits_of
-from warmupd.daemon.post import open_account
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
 from warmupd.errors import WarmupdError
 from warmupd.mail.content import Library
@@ -23,26 +26,9 @@ from warmupd.store.listening import check_hearing
 
 MOST_SKEW = 1.0  # seconds between this machine's clock and the database's that are worth a word
 VISITED = frozenset({"ACTIVE", "RECEIVE_ONLY", "PAUSED"})  # states in which a mailbox is visited
+MOST_DOMAINS = 10  # whose records are looked at, those with the most mailboxes first
 MOST_HOLDERS = 5  # mailboxes named that hold lost outcomes open
 SAMPLE = 20  # mailboxes at each end whose credentials are opened
-
-
-class Grade(StrEnum):
-    """How a check ended."""
-
-    OK = "ok"
-    WARN = "warn"
-    FAIL = "fail"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """One line of the doctor's."""
-
-    grade: Grade
-    check: str
-    text: str
-    remedy: str = ""
 
 
 def look_at_config(config: Config) -> list[Finding]:
@@ -88,7 +74,9 @@ async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: 
     for finding in _capacity(snapshot, config):
         yield finding
     yield await _credentials(db, config)
-    yield await _login(db, config, mailbox)
+    yield await _login(db, config, clock, mailbox)
+    async for finding in _domains(db, config, mailbox):
+        yield finding
 
 
 async def _server(db: Database) -> Finding:
@@ -207,7 +195,7 @@ async def _credentials(db: Database, config: Config) -> Finding:
     return _ok("credentials", f"{len(sample)} tried, all open" if sample else "none is stored yet")
 
 
-async def _login(db: Database, config: Config, address: str | None) -> Finding:
+async def _login(db: Database, config: Config, clock: Clock, address: str | None) -> Finding:
     try:
         mailbox_id = await find_mailbox(db, address) if address else await diagnosis.mailbox_to_try(db)
         if mailbox_id is None:
@@ -217,8 +205,8 @@ async def _login(db: Database, config: Config, address: str | None) -> Finding:
                 text="no mailbox is enrolled",
                 remedy="enrol at least two with `warmupd mailbox add`",
             )
-        vault = Vault([key.get_secret_value() for key in config.secrets.keys])
-        account = open_account((await load_accounts(db, [mailbox_id]))[mailbox_id], vault)
+        async with keyring_of(config, db, clock) as keyring:
+            account = await keyring.open((await load_accounts(db, [mailbox_id]))[mailbox_id])
         refusals = await LoginCheck(config).check(account)
     except WarmupdError as error:
         return _failed("login", error)
@@ -227,6 +215,19 @@ async def _login(db: Database, config: Config, address: str | None) -> Finding:
     text = "; ".join(f"{one.protocol} of {account.address}: {one.message}" for one in refusals)
     remedy = "; ".join(dict.fromkeys(one.remedy for one in refusals if one.remedy))
     return Finding(grade=Grade.FAIL, check="login", text=text, remedy=remedy)
+
+
+async def _domains(db: Database, config: Config, address: str | None) -> AsyncIterator[Finding]:
+    """What is wrong with the DNS records of the fleet's greatest domains, or of that mailbox's."""
+    checking = domain_check_of(config)
+    domains = await diagnosis.domains_to_try(db, address=address, limit=MOST_DOMAINS)
+    found = await asyncio.gather(*(checking.check(one.domain, provider_of(one.provider)) for one in domains))
+    troubles = [finding for findings in found for finding in findings if finding.grade is not Grade.OK]
+    for finding in troubles:
+        yield replace(finding, check="domain", text=f"{finding.check}: {finding.text}")
+    looked = [one.domain for one, findings in zip(domains, found, strict=True) if findings[0].check != "domain"]
+    if looked and not troubles:
+        yield _ok("domain", f"the DNS records of {', '.join(looked)} are as they should be")
 
 
 def _differing(wanted: Mapping[str, float], in_force: Mapping[str, float]) -> list[str]:

@@ -2,30 +2,29 @@
 
 import asyncio
 import datetime as dt
-import ssl
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from warmupd.clock import VirtualClock
 from warmupd.core.mailbox import Mailbox
+from warmupd.core.provider_match import lane
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
+from warmupd.daemon.bounces import Bounces
 from warmupd.daemon.ground import Ground
+from warmupd.daemon.keyring import Keyring
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.patience import within
-from warmupd.daemon.post import open_account
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.revisits import Revisits
 from warmupd.daemon.treatment import treat
+from warmupd.daemon.visiting import Visiting, enter_mailbox
 from warmupd.errors import DatabaseUnavailable, LeaseLost, NotFound
-from warmupd.mail.hosts import HostPolicy
-from warmupd.mail.imap import ImapError, ImapTimeouts
+from warmupd.mail.imap import ImapError
 from warmupd.mail.message_id import MessageKey
-from warmupd.mail.vault import Vault
-from warmupd.mail.visit import Look, Visit, open_visit
+from warmupd.mail.visit import Look, Visit
 from warmupd.store import visits
 from warmupd.store.accounts import load_accounts
 from warmupd.store.visits import DueVisit
@@ -35,20 +34,6 @@ POLL_LEAST = 0.25  # real seconds between them, however fast the clock runs
 WAY_PATIENCE = 10.0  # real seconds that a visit goes on in a slot that somebody else waits for
 LOOK_BACK = dt.timedelta(days=14)  # how far a folder is read that has never been read
 MISSED_FOR = dt.timedelta(days=7)  # what was sent before is not missed any more: its row may be gone
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Visiting:
-    """How visits are made."""
-
-    per_day: int
-    concurrent: int
-    per_host_concurrent: int
-    warmup_folder: str
-    hosts: HostPolicy
-    context: ssl.SSLContext
-    timeouts: ImapTimeouts | None = None
-    source_address: str = ""
 
 
 class Engager:
@@ -62,7 +47,7 @@ class Engager:
         book: Book,
         recorder: Recorder,
         aftermath: Aftermath,
-        vault: Vault,
+        keyring: Keyring,
         message_key: MessageKey,
         visiting: Visiting,
     ) -> None:
@@ -74,12 +59,13 @@ class Engager:
         self._leases = leases
         self._book = book
         self._recorder = recorder
+        self._bounces = Bounces(ground, leases, aftermath)
         self._revisits = Revisits(ground, aftermath, per_day=visiting.per_day)
-        self._vault = vault
+        self._keyring = keyring
         self._message_key = message_key
         self._under_way: dict[int, asyncio.Task[bool]] = {}
         self._breaking_off: set[asyncio.Task[None]] = set()
-        self._hosts: defaultdict[str, asyncio.Semaphore] = defaultdict(
+        self._lanes: defaultdict[str, asyncio.Semaphore] = defaultdict(
             lambda: asyncio.Semaphore(visiting.per_host_concurrent)
         )
         self._room = asyncio.Event()  # half of the visits at once have ended
@@ -223,18 +209,11 @@ class Engager:
         sealed = (await load_accounts(self._db, [mailbox.id])).get(mailbox.id)
         if sealed is None:
             raise NotFound("the mailbox was removed meanwhile")
-        account = open_account(sealed, self._vault, warmup_folder=self.visiting.warmup_folder)
         known = await visits.folder_marks(self._db, mailbox.id)
+        recognise = self._message_key.recognise
         async with (
-            self._hosts[account.imap.host],
-            open_visit(
-                account,
-                policy=self.visiting.hosts,
-                context=self.visiting.context,
-                recognise=self._message_key.recognise,
-                timeouts=self.visiting.timeouts,
-                source_address=self.visiting.source_address,
-            ) as visit,
+            self._lanes[lane(sealed.imap_host)],
+            enter_mailbox(sealed, self._keyring, self.visiting, recognise) as visit,
         ):
             since = (began - LOOK_BACK).date()
             look = await visit.look(known, since=since, everywhere=due.everywhere)
@@ -249,6 +228,7 @@ class Engager:
                 clock=self._clock,
                 events=self._events,
             )
+            await self._bounces.follow(mailbox, visit, look.bounces)
             if due.lost:
                 await self._look_for_lost(mailbox, visit, look, since)
         seconds = (self._clock.now() - began).total_seconds()

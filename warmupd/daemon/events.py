@@ -85,6 +85,11 @@ class Events:
         self.metrics.errors.add()
         self._log.warning("send.unknown", job=job, mailbox=mailbox, message=message)
 
+    def bounced(self, *, job: int, mailbox: int, message: str) -> None:
+        self.metrics.sends_failed.labels(reason="bounced").inc()
+        self.metrics.errors.add()
+        self._log.warning("job.bounced", job=job, mailbox=mailbox, message=message)
+
     def stale_settlement(self, job: int) -> None:
         self.metrics.stale_settlements.inc()
         self._log.warning("settle.stale", job=job)

@@ -113,8 +113,8 @@ class Holds:
 
     def queue_for_host(self, mailbox: Mailbox) -> None:
         """The mailbox waits until its mail server is less busy."""
-        self._queues.setdefault(mailbox.smtp_host, deque()).append(mailbox.id)
-        self._behind[mailbox.id] = mailbox.smtp_host
+        self._queues.setdefault(mailbox.lane, deque()).append(mailbox.id)
+        self._behind[mailbox.id] = mailbox.lane
 
     def empty_queues(self) -> None:
         """Nobody queues for a mail server any more: all are planned anew."""

@@ -9,7 +9,15 @@ from typing import Any, TextIO
 
 import structlog
 
-QUIET = ("aioimaplib", "asyncio", "mail.log", "uvicorn", "uvicorn.error")  # libraries: what they warn of, no more
+QUIET = (
+    "aioimaplib",
+    "asyncio",
+    "httpcore",
+    "httpx",
+    "mail.log",
+    "uvicorn",
+    "uvicorn.error",
+)  # libraries: what they warn of, no more
 
 _ADDRESS = re.compile(r"[^\s<>\"'(),;:=\[\]]+@[^\s<>\"'(),;:=\[\]]+")
 

@@ -10,8 +10,8 @@ from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import Defaults, Hours, Ramp
 from warmupd.core.pacing import Spacing
 from warmupd.core.throttling import ThrottleRules
-from warmupd.daemon.engager import Visiting
 from warmupd.daemon.pace import Pace
+from warmupd.daemon.visiting import Visiting
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.smtp import Timeouts
 
@@ -118,7 +118,6 @@ def visiting_of(config: Config, hosts: HostPolicy, context: SSLContext) -> Visit
         per_day=config.engagement.visits_per_day,
         concurrent=config.sending.max_concurrent,
         per_host_concurrent=config.sending.per_host_concurrent,
-        warmup_folder=config.engagement.folder,
         hosts=hosts,
         context=context,
         source_address=config.sending.source_address,

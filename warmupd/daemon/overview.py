@@ -64,6 +64,7 @@ class Overview:
     jobs: Sequence[reports.OpenJobs]
     unknown: unknowns.Unknowns  # lost outcomes that are being looked for
     placement_7d: Mapping[str, int]
+    placement_by_provider: Mapping[str, Mapping[str, int]]  # by the word of the recipient's provider
     workers: Sequence[fleet.WorkerRow]
     queue_depth: int  # sends that are due at all workers, without those that a cap holds
     oldest_due_seconds: float  # for which the longest of them has waited
@@ -102,6 +103,7 @@ async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview
         jobs=jobs,
         unknown=lost,
         placement_7d=await reports.placements(db, at=at),
+        placement_by_provider=await reports.placements_by_provider(db, at=at),
         workers=snapshot.workers,
         queue_depth=sum(worker.queue_depth for worker in snapshot.workers),
         oldest_due_seconds=max((worker.oldest_due_seconds for worker in snapshot.workers), default=0.0),

@@ -6,16 +6,20 @@ from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount
 
 
-def open_account(sealed: SealedAccount, vault: Vault, *, warmup_folder: str = "Warmup") -> Account:
-    """The account with its credentials open; SecretsError when they are missing or cannot be opened."""
-    smtp = _unsealed(sealed.smtp_secret, vault, sealed.mailbox_id, "smtp")
-    imap = _unsealed(sealed.imap_secret, vault, sealed.mailbox_id, "imap")
+def open_account(sealed: SealedAccount, vault: Vault, *, token: str = "", warmup_folder: str = "Warmup") -> Account:
+    """The account with its credentials open, or to log in with this access `token`.
+
+    Raises SecretsError when its passwords are missing or cannot be opened.
+    """
+    smtp = token or _unsealed(sealed.smtp_secret, vault, sealed.mailbox_id, "smtp")
+    imap = token or _unsealed(sealed.imap_secret, vault, sealed.mailbox_id, "imap")
     return Account(
         mailbox_id=sealed.mailbox_id,
         address=sealed.address,
         display_name=sealed.display_name,
         language=sealed.language,
         junk_folder=sealed.junk_folder,
+        provider=sealed.provider,
         warmup_folder=warmup_folder,
         smtp=Endpoint(
             host=sealed.smtp_host,
@@ -23,6 +27,7 @@ def open_account(sealed: SealedAccount, vault: Vault, *, warmup_folder: str = "W
             security=Security(sealed.smtp_security),
             username=sealed.smtp_username,
             password=smtp,
+            by_token=bool(token),
         ),
         imap=Endpoint(
             host=sealed.imap_host,
@@ -30,6 +35,7 @@ def open_account(sealed: SealedAccount, vault: Vault, *, warmup_folder: str = "W
             security=Security(sealed.imap_security),
             username=sealed.imap_username,
             password=imap,
+            by_token=bool(token),
         ),
     )
 

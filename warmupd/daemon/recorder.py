@@ -88,7 +88,7 @@ class Recorder:
             ground.db, mailbox.id, began=began, since=since, slot=slot, epoch=epoch, at=ground.clock.stamp()
         )
         for _ in range(missed):
-            ground.events.sighted(placement=Placement.MISSING, provider="unknown")
+            ground.events.sighted(placement=Placement.MISSING, provider=mailbox.provider)
 
     def _sighting(self, mailbox: Mailbox, parent: Parent, copies: Sequence[Found], first: Found) -> Sighting | None:
         placement = placement_of(one.role for one in copies)
@@ -116,7 +116,7 @@ class Recorder:
         )
         for sighting, word in zip(sightings, known, strict=True):
             if word is Known.NEW:
-                ground.events.sighted(placement=sighting.placement, provider="unknown")
+                ground.events.sighted(placement=sighting.placement, provider=mailbox.provider)
         if Known.NEW in known:
             self._on_found(mailbox.id)
         if any(sighting.engagement.answer_at for sighting in sightings):

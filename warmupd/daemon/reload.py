@@ -107,7 +107,7 @@ def _change_visits(worker: Worker, new: Config) -> None:
     engager._recorder.policy = engagement_of(new)
     engager._revisits._per_day = after.per_day
     if after.per_host_concurrent != before.per_host_concurrent:
-        engager._hosts = defaultdict(lambda: asyncio.Semaphore(after.per_host_concurrent))
+        engager._lanes = defaultdict(lambda: asyncio.Semaphore(after.per_host_concurrent))
 
 
 def _changed_keys(old: Config, new: Config) -> list[str]:

@@ -10,6 +10,7 @@ from warmupd.daemon.aftermath import DOUBT_APART, Aftermath
 from warmupd.daemon.ground import Ground
 from warmupd.errors import DatabaseUnavailable, LeaseLost, WarmupdError
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
+from warmupd.mail.oauth import GrantRevoked
 from warmupd.mail.visit import Look
 from warmupd.store import visits
 from warmupd.store.states import note_error
@@ -81,6 +82,9 @@ class Revisits:
     async def _tell(self, mailbox: Mailbox, error: Exception) -> None:
         if isinstance(error, ImapRefusedLogin):
             await self._refused(mailbox, error)
+        elif isinstance(error, GrantRevoked):
+            self._events.visit_failed(mailbox=mailbox.id, why=f"{type(error).__name__}: {error}")
+            await self._aftermath.refuse_credentials(mailbox, Exception.__str__(error), error.remedy)
         elif isinstance(error, WarmupdError):
             await self._failed(mailbox, error)
         else:

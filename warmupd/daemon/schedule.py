@@ -194,7 +194,7 @@ class Schedule:
                 elif not self._held_back(mailbox, now, hosts):
                     asked = self._request(mailbox, day, now)
                     requests += asked
-                    hosts[mailbox.smtp_host] += len(asked)
+                    hosts[mailbox.lane] += len(asked)
         try:
             await self._open_days(unopened)
         except DatabaseUnavailable:
@@ -234,7 +234,7 @@ class Schedule:
         if (wait := self.holds.host_wait(mailbox.smtp_server)) is not None:
             self.push(mailbox.id, _after(now, wait * self._rng.uniform(1.0, 1.5)))
             return True
-        if self.holds.busy(mailbox.smtp_host) + hosts[mailbox.smtp_host] >= self.pace.per_host_concurrent:
+        if self.holds.busy(mailbox.lane) + hosts[mailbox.lane] >= self.pace.per_host_concurrent:
             self.holds.queue_for_host(mailbox)
             return True
         return False

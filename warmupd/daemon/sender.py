@@ -11,15 +11,15 @@ from warmupd.core.outcome import Action, Outcome, OutcomeKind, backoff, classify
 from warmupd.core.reply import SmtpReply, Trouble
 from warmupd.core.window import zone_info
 from warmupd.daemon.ground import Ground
-from warmupd.daemon.post import open_account
-from warmupd.errors import SecretsError, WarmupdError
+from warmupd.daemon.keyring import Keyring
+from warmupd.errors import DatabaseUnavailable, SecretsError, WarmupdError
 from warmupd.mail.account import Account
 from warmupd.mail.content import Library
 from warmupd.mail.message import Message, compose
 from warmupd.mail.message_id import MessageKey
+from warmupd.mail.oauth import RECONNECT, ClientRefused, GrantRevoked, TokensUnavailable
 from warmupd.mail.persona import Correspondent
 from warmupd.mail.smtp import MayProceed
-from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount
 from warmupd.store.jobs import Settlement
 
@@ -48,14 +48,14 @@ class Courier(Protocol):
 
 
 class Sender:
-    """Composes, delivers and judges; touches neither heap nor database."""
+    """Composes, delivers and judges; touches neither heap nor database, but for tokens that the keyring renews."""
 
     def __init__(
         self,
         ground: Ground,
         courier: Courier,
         *,
-        vault: Vault,
+        keyring: Keyring,
         library: Library,
         message_key: MessageKey,
         max_retries: int,
@@ -64,7 +64,7 @@ class Sender:
         self._events = ground.events
         self._rng = ground.rng
         self._courier = courier
-        self._vault = vault
+        self._keyring = keyring
         self._library = library
         self._message_key = message_key
         self._max_retries = max_retries
@@ -79,7 +79,11 @@ class Sender:
             outcome = await self._deliver(job, mailbox, accounts, trusted)
         except WarmupdError as error:
             outcome = _not_sendable(error)
-        if outcome.kind is OutcomeKind.RETURNED and self._clock.boottime() >= job.deadline:
+        if (
+            outcome.kind is OutcomeKind.RETURNED
+            and outcome.action is Action.NONE
+            and self._clock.boottime() >= job.deadline
+        ):
             outcome = self._late(outcome, allowed=job.deadline - began)
         if outcome.kind is OutcomeKind.SENT:
             self._events.sent(kind=job.kind, job=job.id, seconds=self._clock.boottime() - began)
@@ -91,7 +95,7 @@ class Sender:
         sender, recipient = accounts.get(job.mailbox_id), accounts.get(job.recipient_id)
         if sender is None or recipient is None:
             return Outcome(kind=OutcomeKind.FAILED, reason="removed", message="the mailbox was removed meanwhile")
-        account = open_account(sender, self._vault)
+        account = await self._keyring.open(sender)
         try:
             message = self._compose(job, mailbox, sender, recipient)
         except WarmupdError:
@@ -106,10 +110,15 @@ class Sender:
             return None if trusted() else Trouble.DOUBT
 
         try:
-            reply = await self._courier.deliver(account, message, may_proceed=may_proceed)
+            outcome = classify(await self._courier.deliver(account, message, may_proceed=may_proceed))
+            if account.by_token and outcome.action is Action.DOUBT_CREDENTIALS:  # perhaps the token alone is at fault
+                account = await self._keyring.open_anew(sender, account)
+                outcome = classify(await self._courier.deliver(account, message, may_proceed=may_proceed))
         except ValueError as error:  # an address that no command line can carry: said before anything is
             return Outcome(kind=OutcomeKind.FAILED, reason="bad_address", message=str(error))
-        return classify(reply)
+        if account.by_token and outcome.action is Action.DOUBT_CREDENTIALS:
+            return replace(outcome, remedy=RECONNECT)
+        return outcome
 
     def _compose(self, job: Job, mailbox: Mailbox, sender: SealedAccount, recipient: SealedAccount) -> Message:
         return compose(
@@ -148,7 +157,17 @@ def _correspondent(sealed: SealedAccount) -> Correspondent:
 
 
 def _not_sendable(error: WarmupdError) -> Outcome:
-    """The message could not even be made: nothing reached a server."""
+    """The message could not even be made, or nobody could log in with it: nothing reached a server."""
+    for kind, reason, action, wait in _NO_TOKEN:
+        if isinstance(error, kind):
+            return Outcome(
+                kind=OutcomeKind.RETURNED,
+                reason=reason,
+                action=action,
+                retry_after=getattr(error, "retry_after", wait),
+                message=Exception.__str__(error),
+                remedy=error.remedy,
+            )
     secrets = isinstance(error, SecretsError)
     return Outcome(
         kind=OutcomeKind.DEFERRED,
@@ -158,3 +177,11 @@ def _not_sendable(error: WarmupdError) -> Outcome:
         message=str(error),
         remedy=error.remedy,
     )
+
+
+_NO_TOKEN = (  # what speaks against the mailbox, and what only has it wait: with ever longer rests where none is named
+    (GrantRevoked, "grant_revoked", Action.REFUSE_CREDENTIALS, None),
+    (ClientRefused, "oauth_client", Action.BACK_OFF_MAILBOX, 3600.0),
+    (TokensUnavailable, "token_unavailable", Action.BACK_OFF_MAILBOX, None),
+    (DatabaseUnavailable, "token_unavailable", Action.NONE, None),
+)

@@ -43,13 +43,13 @@ class Sends:
         self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount], *, on_end: Callable[[], None]
     ) -> None:
         """Send the job; `on_end` is called when that has ended, whichever way."""
-        self._holds.enter_host(mailbox.smtp_host)
+        self._holds.enter_host(mailbox.lane)
         task = asyncio.create_task(self._send(job, mailbox, accounts), name=f"send {job.id}")
         self._under_way.add(task)
 
         def ended(task: asyncio.Task[None]) -> None:
             self._under_way.discard(task)
-            self._holds.leave_host(mailbox.smtp_host)
+            self._holds.leave_host(mailbox.lane)
             on_end()
 
         task.add_done_callback(ended)

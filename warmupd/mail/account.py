@@ -20,6 +20,7 @@ class Endpoint:
     security: Security
     username: str
     password: str = field(repr=False)
+    by_token: bool = False  # the password is an OAuth access token, and the way in is XOAUTH2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,5 +33,11 @@ class Account:
     smtp: Endpoint
     imap: Endpoint
     language: str = "en"
+    provider: str = "other"  # a word of core/providers.py
     junk_folder: str = ""  # the owner's word for it; "" means: find it
     warmup_folder: str = "Warmup"
+
+    @property
+    def by_token(self) -> bool:
+        """Whether its servers are shown an access token, which may have been revoked before its time."""
+        return self.smtp.by_token or self.imap.by_token

@@ -1,6 +1,6 @@
 """What a look into a mailbox brings back: messages of ours, and how far it was read."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from warmupd.core.placement import FolderMark, FolderRole
 from warmupd.mail.message_id import MessageToken
@@ -24,6 +24,17 @@ class Found:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Bounce:
+    """A delivery report on a message that this mailbox, perhaps, has sent. `place` is the report's."""
+
+    place: Found
+    failed: bool  # for good; else it was put off, or delivered
+    code: int | None  # of the SMTP reply that it quotes
+    status: str  # RFC 3463, such as "5.1.1"; "" when it gives none
+    text: str  # for people
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Look:
     """What a look has found. Copies of one message, in one folder or several, are each of them there."""
 
@@ -31,6 +42,7 @@ class Look:
     marks: list[FolderMark]  # to be stored in place of those given
     complete: bool  # False when anything was cut short: then absence proves nothing
     junk_folder: str | None  # None: this mailbox has none
+    bounces: list[Bounce] = field(default_factory=list)
 
     def plus(self, other: "Look") -> "Look":
         """This one with what was found in one more folder."""
@@ -39,4 +51,5 @@ class Look:
             found=self.found + other.found,
             marks=self.marks + other.marks,
             complete=self.complete and other.complete,
+            bounces=self.bounces + other.bounces,
         )

@@ -30,6 +30,7 @@ from warmupd.mail.imap_errors import (
 from warmupd.mail.imap_frames import WireLost
 from warmupd.mail.imap_syntax import Literal, Reply, astring
 from warmupd.mail.imap_wire import Exchange, Wire
+from warmupd.mail.oauth import RECONNECT, xoauth2
 
 __all__ = [
     "ImapBroken",
@@ -44,6 +45,7 @@ __all__ = [
     "Login",
     "check_login",
     "password_login",
+    "token_login",
 ]
 
 Login = Callable[["ImapSession"], Awaitable[None]]
@@ -93,6 +95,18 @@ async def password_login(session: "ImapSession") -> None:
         await session.log_in("LOGIN", astring(username), astring(password))
 
 
+async def token_login(session: "ImapSession") -> None:
+    """One attempt by XOAUTH2. A token is never shown as a password."""
+    if not session.offers("AUTH=XOAUTH2"):
+        raise ImapUnreachable(
+            f"{session.endpoint.host} does not offer a login by OAuth (XOAUTH2)", remedy="check the IMAP host name"
+        )
+    try:
+        await session.authenticate("XOAUTH2", xoauth2(session.endpoint.username, session.endpoint.password))
+    except ImapRefusedLogin as refused:
+        raise ImapRefusedLogin(Exception.__str__(refused), remedy=RECONNECT) from None
+
+
 class ImapSession:
     """One connection to one mailbox: `async with ImapSession(...) as session`.
 
@@ -115,7 +129,7 @@ class ImapSession:
         self._policy = policy
         self._context = context
         self._timeouts = timeouts or ImapTimeouts()
-        self._login = login or password_login
+        self._login = login or (token_login if endpoint.by_token else password_login)
         self._source_address = source_address
         self._loop = asyncio.get_running_loop()
         self._ends_at = self._loop.time() + self._timeouts.session

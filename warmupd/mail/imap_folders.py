@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from warmupd.core.placement import FolderRole
+from warmupd.core.provider import Provider
 from warmupd.mail.imap_syntax import Literal, Value, astring, from_modified_utf7, to_modified_utf7
 
 
@@ -38,8 +39,13 @@ class Folder:
 class Folders:
     """The folders of one mailbox, each with its role. There is always an INBOX (RFC 3501 section 5.1)."""
 
-    def __init__(self, listed: Iterable[Folder], *, junk_folder: str, warmup_folder: str) -> None:
+    def __init__(self, listed: Iterable[Folder], *, junk_folder: str, warmup_folder: str, provider: Provider) -> None:
         self._junk_folder = junk_folder
+        own = {FolderRole.JUNK: provider.junk, FolderRole.SENT: provider.sent}  # its names come before all others
+        self._names = {
+            role: tuple(dict.fromkeys((*map(_plain, own.get(role, ())), *names)))
+            for role, names in _KNOWN_NAMES.items()
+        }
         self._warmup_folder = warmup_folder
         by_name = {folder.name: self._with_role(folder) for folder in (INBOX, *listed)}
         order = list(FolderRole)
@@ -90,7 +96,7 @@ class Folders:
                 return role
         if folder.own_name == self._warmup_folder.replace("/", folder.separator or "-"):
             return FolderRole.WARMUP
-        return next((role for role, names in _KNOWN_NAMES.items() if _known_name(folder) in names), FolderRole.OTHER)
+        return next((role for role, names in self._names.items() if _known_name(folder) in names), FolderRole.OTHER)
 
     def _is_owners_junk(self, folder: Folder) -> bool:
         return self._junk_folder != "" and _plain(self._junk_folder) in (_plain(folder.name), _plain(folder.own_name))
@@ -100,7 +106,7 @@ class Folders:
             return -2
         if not folder.attributes.isdisjoint(_SPECIAL_USE):
             return -1
-        names = _KNOWN_NAMES.get(folder.role, ())
+        names = self._names.get(folder.role, ())
         return names.index(_known_name(folder)) if _known_name(folder) in names else len(names)
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from warmupd.core.placement import FolderMark
+from warmupd.core.provider_match import provider_of
 from warmupd.mail.account import Account
 from warmupd.mail.imap import ImapDenied, ImapSession
 from warmupd.mail.imap_folders import Folder, Folders, listed_folder
@@ -43,7 +44,10 @@ class Mailbox:
             reply = await self._list()
             listed = [folder for answer in reply.of("LIST") if (folder := listed_folder(answer)) is not None]
             self._folders = Folders(
-                listed, junk_folder=self._account.junk_folder, warmup_folder=self._account.warmup_folder
+                listed,
+                junk_folder=self._account.junk_folder,
+                warmup_folder=self._account.warmup_folder,
+                provider=provider_of(self._account.provider),
             )
             names = {folder.wire: folder.name for folder in self._folders}
             for answer in reply.of("STATUS"):

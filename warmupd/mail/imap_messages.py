@@ -10,7 +10,7 @@ from warmupd.mail.imap_syntax import Literal, Reply, Value, header_fields, kind,
 
 MOST_UIDS = 200  # a command: keeps what answers one command small
 
-_FIELDS = "MESSAGE-ID X-WARMUPD IN-REPLY-TO REFERENCES SUBJECT FROM"
+_FIELDS = "MESSAGE-ID X-WARMUPD IN-REPLY-TO REFERENCES SUBJECT FROM CONTENT-TYPE"
 _WANTED = f"(UID FLAGS BODY.PEEK[HEADER.FIELDS ({_FIELDS})])"
 
 

@@ -100,7 +100,7 @@ class Conversation:
     async def login(self) -> SMTPResponse:
         """Authenticate by one mechanism, once: a second try with the same password is a second failure."""
         self._enter(Phase.AUTH, self.manner.timeouts.auth)
-        mechanism = choose_mechanism(self.mechanisms)
+        mechanism = choose_mechanism(self.mechanisms, self.endpoint)
         if mechanism is None:
             raise Stopped(Trouble.NO_AUTH, f"the server offers: {' '.join(self.mechanisms).upper() or 'none'}")
         opening, *answers = mechanism.lines(self.endpoint)

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 from warmupd.core.placement import FolderMark, FolderRole
 from warmupd.mail.account import Account
-from warmupd.mail.found import Found, Look
+from warmupd.mail.delivery_report import DeliveryReport, read_reports
+from warmupd.mail.found import Bounce, Found, Look
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.imap import ImapDenied, ImapSession, ImapTimeouts, Login
 from warmupd.mail.imap_folders import Folder
@@ -17,7 +18,7 @@ from warmupd.mail.imap_messages import Head, Opened, change_flags, move, read_he
 from warmupd.mail.imap_syntax import address_of, astring, message_ids, plain_text
 from warmupd.mail.message_id import MessageToken
 
-__all__ = ["MOST_MESSAGES", "FolderMark", "Found", "Look", "Recognise", "Visit", "open_visit"]
+__all__ = ["MOST_MESSAGES", "Bounce", "FolderMark", "Found", "Look", "Recognise", "Visit", "open_visit"]
 
 MOST_MATCHES = 10  # copies of one Message-ID looked at by `find`
 
@@ -155,13 +156,25 @@ class Visit:
             forbidden = not _NOT_FOR_US.isdisjoint(denied.reply.codes)
             return Look(found=[], marks=[mark] if mark else [], complete=forbidden, junk_folder=None)
         found = [ours for head in news.heads if news.opened and (ours := self._ours(news.opened, head))]
-        return Look(found=found, marks=[news.mark], complete=news.whole, junk_folder=None)
+        bounces = []
+        if news.opened and folder.role in _FOR_REPORTS:
+            strange = [head for head in news.heads if self._token(head) is None]
+            reports = await read_reports(self._session, strange, self._recognise)
+            bounces = [self._bounce(news.opened, report) for report in reports]
+        return Look(found=found, marks=[news.mark], complete=news.whole, junk_folder=None, bounces=bounces)
+
+    def _bounce(self, opened: Opened, report: DeliveryReport) -> Bounce:
+        """From now on the report counts as ours in this visit: it may be marked as read and filed away."""
+        place = self._found(opened, report.head, report.token)
+        self._grasped[_place(place)] = report.head
+        return Bounce(place=place, failed=report.failed, code=report.code, status=report.status, text=report.text)
 
     def _ours(self, opened: Opened, head: Head) -> Found | None:
         """The message if its token is genuine. Nothing else of a message that is not ours is looked at or kept."""
         token = self._token(head)
-        if token is None:
-            return None
+        return self._found(opened, head, token) if token is not None else None
+
+    def _found(self, opened: Opened, head: Head, token: MessageToken) -> Found:
         sender = address_of(head.fields.get("from", ""))
         return Found(
             folder=opened.folder.name,
@@ -247,5 +260,6 @@ def _message_id(head: Head) -> str:
 
 
 _ALWAYS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.WARMUP})
+_FOR_REPORTS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.OTHER})
 _EVERYWHERE = _ALWAYS | {FolderRole.TRASH, FolderRole.ALL, FolderRole.OTHER}
 _NOT_FOR_US = frozenset({"NOPERM", "NONEXISTENT"})  # RFC 5530: somebody else's folder, or deleted this moment

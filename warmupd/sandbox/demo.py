@@ -19,6 +19,7 @@ from warmupd.daemon.options import SEND_WITHIN, defaults_of
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
 from warmupd.sandbox.process import SandboxProcess
+from warmupd.sandbox.real.world import RealMailWorld
 from warmupd.sandbox.report import DemoReport, Run, report_of
 from warmupd.sandbox.violations import Promises
 from warmupd.sandbox.weather import WEATHERS, Weather
@@ -47,6 +48,7 @@ class DemoOptions:
     speed: float = 600.0
     seed: int = 1
     weather: str = "fair"  # calm, fair or storm
+    mail: str = "sandbox"  # or dovecot: Dovecot and Postfix of this machine, for root only, in calm or fair weather
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +61,7 @@ class Progress:
     quota: int
 
 
+MailWorld = SandboxProcess | RealMailWorld
 Serve = Callable[[Worker, Database], AbstractAsyncContextManager[Any]]
 
 
@@ -83,9 +86,8 @@ async def run_demo(
         )
         await migrate(db)
         await keep_evidence(db)
-        server = await stack.enter_async_context(
-            SandboxProcess(accounts={p.address: p.password for p in people}, weather=weather, seed=options.seed)
-        )
+        server = _mail_world(options, accounts={p.address: p.password for p in people}, weather=weather)
+        await stack.enter_async_context(server)
         config = _config(server)
         vault = Vault([key.get_secret_value() for key in config.secrets.keys])
         ports = {"smtp_port": server.smtp_port, "imap_port": server.imap_port}
@@ -114,7 +116,13 @@ async def run_demo(
         return report
 
 
-def _config(server: SandboxProcess) -> Config:
+def _mail_world(options: DemoOptions, *, accounts: Mapping[str, str], weather: Weather) -> MailWorld:
+    if options.mail == "dovecot":
+        return RealMailWorld(accounts=accounts, weather=weather, seed=options.seed)
+    return SandboxProcess(accounts=accounts, weather=weather, seed=options.seed)
+
+
+def _config(server: MailWorld) -> Config:
     return Config.isolated(
         {
             "secrets.keys": [Vault.new_key()],
@@ -156,7 +164,7 @@ def _span(config: Config, days: int, after: dt.timedelta) -> _Span:
     )
 
 
-async def _begin_days(server: SandboxProcess, weather: Weather, span: _Span, speed: float) -> None:
+async def _begin_days(server: MailWorld, weather: Weather, span: _Span, speed: float) -> None:
     """The mail server's days begin with the run, and its hour of absence lies around noon."""
     away_after = (span.noon - span.begin).total_seconds() - weather.away_seconds / 2
     await server.begin(

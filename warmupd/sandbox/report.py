@@ -6,9 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from warmupd.clock import ScaledClock
+from warmupd.core.placement import Placement
 from warmupd.mail.message_id import MessageKey
 from warmupd.sandbox.attempts import DayKey, count_in_vain
 from warmupd.sandbox.holdup import Holdup, busy_times
+from warmupd.sandbox.placements import count_misplaced
 from warmupd.sandbox.record import Record, Refused, Snapshot, Taken
 from warmupd.sandbox.reserved import JobKey
 from warmupd.sandbox.shortfall import Shortfall, explain_shortfalls
@@ -16,7 +18,7 @@ from warmupd.sandbox.violations import Promises, Violations, count_violations
 from warmupd.sandbox.weather import AWAY, Weather
 from warmupd.store.database import Database
 from warmupd.store.evidence import Reservation, load_reservations, load_rests
-from warmupd.store.ledger import DayEntry, load_day_entries, load_engagements, load_ledger
+from warmupd.store.ledger import DayEntry, LedgerEntry, load_day_entries, load_engagements, load_ledger, load_placements
 from warmupd.store.shortfall import count_unknowns, load_short_days
 
 
@@ -85,16 +87,7 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
     owed = [*days, *unopened]
     met = {day.mailbox_id for day in owed} - {day.mailbox_id for day in owed if day.sent < day.quota}
     quota, sent = sum(day.quota for day in owed), sum(day.sent for day in owed)
-    violations = count_violations(
-        ledger,
-        days,
-        [*run.record.taken, *run.record.refused],
-        promises=run.promises,
-        clock_at=run.clock.at,
-        owners=run.owners,
-        job_of=_job_of(run.message_key),
-        reservations=reservations,
-    )
+    violations = _violations(run, ledger, days, reservations, said=await load_placements(db))
     return DemoReport(
         mailboxes=len(run.owners),
         days=run.days,
@@ -112,11 +105,36 @@ async def report_of(db: Database, run: Run, *, wall_seconds: float) -> DemoRepor
         rescued=engaged.rescued,
         unseen=max(0, sent - sum(engaged.placement.values())),
         placement={word.value: count for word, count in engaged.placement.items()},
-        violations=replace(violations, unexplained=sum(short.unexplained > 0 for short in shortfalls)),
+        violations=replace(
+            violations,
+            unexplained=sum(short.unexplained > 0 for short in shortfalls),
+        ),
         busy_minutes=round(sum((time.end - time.begin).total_seconds() for time in busy) / 60),
         wall_seconds=round(wall_seconds, 1),
         server=_server(run),
     )
+
+
+def _violations(
+    run: Run,
+    ledger: Sequence[LedgerEntry],
+    days: Sequence[DayEntry],
+    reservations: Sequence[Reservation],
+    *,
+    said: Mapping[JobKey, Placement],
+) -> Violations:
+    job_of = _job_of(run.message_key)
+    broken = count_violations(
+        ledger,
+        days,
+        [*run.record.taken, *run.record.refused],
+        promises=run.promises,
+        clock_at=run.clock.at,
+        owners=run.owners,
+        job_of=job_of,
+        reservations=reservations,
+    )
+    return replace(broken, misplaced=count_misplaced(said, run.record.taken, job_of))
 
 
 def _unopened(run: Run, days: Sequence[DayEntry]) -> list[DayEntry]:

@@ -48,6 +48,7 @@ class Violations:
     twice: int
     unreserved: int = 0  # MAIL FROM that no reservation allowed, or not at that moment
     lost: int = 0  # SENT by the ledger, and the mail server has not taken it
+    misplaced: int = 0  # seen in another place than the mail server put it
     unexplained: int = 0  # days that fell short by more than the rows account for
 
     @property
@@ -73,8 +74,8 @@ def count_violations(
     one of them, those of messages that were refused as well. So the server's record keeps the pace too, however fast
     the clock runs; beside that it is held to the promises less the slack, which says something at low speeds only.
     Without `reservations` the last one of each job, as the ledger has it, is judged, and `unreserved` is not counted.
-    `job_of` reads the job that a message names: without it `lost` is not counted. Nor is `unexplained`, about which
-    neither record nor ledger know anything.
+    `job_of` reads the job that a message names: without it `lost` is not counted. Nor are `misplaced` and
+    `unexplained`, which need more than these.
     """
     taken = [entry for entry in record if isinstance(entry, Taken)]
     accepted, mails = _in_time(taken, clock_at), _in_time(record, clock_at)

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from warmupd.core.provider import OTHER
 from warmupd.errors import NotFound, UsageError
 from warmupd.store.changes import checked, refusal
 from warmupd.store.database import Database
@@ -22,6 +23,7 @@ class SealedAccount:
     display_name: str
     language: str
     junk_folder: str
+    provider: str
     smtp_host: str
     smtp_port: int
     smtp_security: str
@@ -32,6 +34,10 @@ class SealedAccount:
     imap_security: str
     imap_username: str
     imap_secret: bytes | None = field(repr=False)
+    oauth_provider: str | None = None  # GOOGLE or MICROSOFT: it has no passwords then, but tokens
+    access_secret: bytes | None = field(default=None, repr=False)
+    renew_at: dt.datetime | None = None
+    expires_at: dt.datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,20 +55,26 @@ class NewMailbox:
     imap_port: int
     imap_security: str
     imap_username: str
+    provider: str = OTHER  # a word of core/providers.py
     pool_id: int | None = None  # None: the user's private pool
     labels: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # of CHANGEABLE
 
 
 _COLUMNS = (
-    "id AS mailbox_id, address, display_name, language, junk_folder, smtp_host, smtp_port, smtp_security,"
-    " smtp_username, smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret"
+    "id AS mailbox_id, address, display_name, language, junk_folder, mailboxes.provider, smtp_host, smtp_port,"
+    " smtp_security, smtp_username, smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret,"
+    " g.provider AS oauth_provider, g.access_secret, g.renew_at, g.expires_at"
 )
 
 
 async def load_accounts(db: Database, ids: Sequence[int]) -> dict[int, SealedAccount]:
     """The accounts of these mailboxes, by id; removed ones are not there."""
-    rows = await db.fetch(f"SELECT {_COLUMNS} FROM mailboxes WHERE id = ANY ($1) AND state <> 'REMOVED'", ids)  # noqa: S608  constant columns
+    rows = await db.fetch(
+        f"SELECT {_COLUMNS} FROM mailboxes LEFT JOIN oauth_grants g ON g.mailbox_id = id"  # noqa: S608  constant columns
+        " WHERE id = ANY ($1) AND state <> 'REMOVED'",
+        ids,
+    )
     return {row["mailbox_id"]: SealedAccount(**dict(row)) for row in rows}
 
 
@@ -80,6 +92,7 @@ async def add_mailbox(db: Database, new: NewMailbox, *, actor: str, at: dt.datet
             "address": new.address,
             "display_name": new.display_name,
             "labels": list(new.labels),
+            "provider": new.provider,
             "state": "PAUSED",  # until its secrets are sealed
             "state_reason": "being enrolled",
             "smtp_host": new.smtp_host,

@@ -12,6 +12,7 @@ from warmupd.store.database import Database
 CHANGEABLE: Mapping[str, str] = {
     "display_name": "name",
     "labels": "labels",
+    "provider": "provider",
     "smtp_host": "SMTP host",
     "smtp_port": "SMTP port",
     "smtp_security": "SMTP security",
@@ -60,8 +61,8 @@ async def change_mailboxes(
 ) -> None:
     """Set columns of CHANGEABLE on mailboxes, in one statement; a `pool_id` of None is each user's private pool.
 
-    `secrets` are new sealed ones, for SMTP and IMAP. Raises UsageError when the table refuses a value; nothing is
-    changed then.
+    `secrets` are new sealed ones, for SMTP and IMAP; they take the place of a grant by OAuth. Raises
+    UsageError when the table refuses a value; nothing is changed then.
     """
     values = checked(changes)
     own_pools = values.get("pool_id", 0) is None
@@ -78,9 +79,10 @@ async def change_mailboxes(
         arguments += [list(add_labels), list(remove_labels)]
     if not sets or not ids:
         return
+    forget = "WITH gone AS (DELETE FROM oauth_grants WHERE mailbox_id = ANY ($1))" if secrets is not None else ""
     try:
         await db.execute(
-            f"UPDATE mailboxes SET {', '.join(sets)}, changed_at = clock_timestamp() WHERE id = ANY ($1)",  # noqa: S608  the names are ours
+            f"{forget} UPDATE mailboxes SET {', '.join(sets)}, changed_at = clock_timestamp() WHERE id = ANY ($1)",  # noqa: S608  the names are ours
             ids,
             *arguments,
         )

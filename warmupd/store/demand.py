@@ -34,7 +34,8 @@ async def alike(db: Database, users: Collection[UUID], *, at: dt.datetime) -> Se
                  CASE WHEN d.closes_at > $2 THEN '' ELSE ROW(
                      coalesce(m.timezone, u.timezone), m.start_hour, m.end_hour, m.weekdays_only, m.ramp_start,
                      m.ramp_step, m.target_daily, m.min_daily, m.ramp_days, m.already_warm, p.sends_per_day,
-                     m.provider_limit, m.own_mail, m.learnt_limit, date_trunc('minute', m.learnt_at), m.health)::text
+                     m.provider, m.provider_limit, m.own_mail, m.learnt_limit, date_trunc('minute', m.learnt_at),
+                     m.health)::text
                  END
         """,
         list(users),

@@ -56,6 +56,26 @@ async def sample_sealed(db: Database, *, limit: int) -> list[Sealed]:
     return [Sealed(**dict(row)) for row in rows]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Domain:
+    """A domain that mailboxes send from, and the provider of most of them."""
+
+    domain: str
+    provider: str
+
+
+async def domains_to_try(db: Database, *, address: str | None = None, limit: int) -> list[Domain]:
+    """The domains of most mailboxes first; with `address` (or id) only that mailbox's."""
+    rows = await db.fetch(
+        "SELECT lower(split_part(address, '@', 2)) AS domain, mode() WITHIN GROUP (ORDER BY provider) AS provider"
+        " FROM mailboxes WHERE state <> 'REMOVED' AND ($1::text IS NULL OR lower(address) = lower($1) OR id::text = $1)"
+        " GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT $2",
+        address,
+        limit,
+    )
+    return [Domain(**dict(row)) for row in rows]
+
+
 async def mailbox_to_try(db: Database) -> int | None:
     """The mailbox whose login is most worth trying: that with the last error, else the longest unvisited."""
     found: int | None = await db.fetchval(

@@ -10,6 +10,9 @@ MENDABLE = (
     "bad_credentials",
     "auth_refused",
     "needs_oauth",
+    "token_unavailable",
+    "oauth_client",
+    "grant_revoked",
     "needs_app_password",
     "needs_browser",
     "sender_not_owned",
@@ -54,7 +57,8 @@ async def _undo(db: Database, which: str, value: object) -> bool:
         f"""
         WITH gone AS (
             DELETE FROM mailboxes m
-            WHERE {which} AND m.state = 'PAUSED' AND m.smtp_secret IS NULL AND m.imap_secret IS NULL RETURNING m.id
+            WHERE {which} AND m.state = 'PAUSED' AND m.smtp_secret IS NULL AND m.imap_secret IS NULL
+              AND NOT EXISTS (SELECT FROM oauth_grants g WHERE g.mailbox_id = m.id) RETURNING m.id
         ), untold AS (
             DELETE FROM state_changes c USING gone WHERE c.subject = 'mailbox' AND c.subject_id = gone.id::text
         )

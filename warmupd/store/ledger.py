@@ -93,6 +93,12 @@ async def load_day_entries(db: Database) -> list[DayEntry]:
     return [DayEntry(**dict(row)) for row in rows]
 
 
+async def load_placements(db: Database) -> dict[tuple[dt.date, int], Placement]:
+    """By day and number of the job, where its message was seen first."""
+    rows = await db.fetch("SELECT job_day, job_id, placement FROM sightings")
+    return {(row["job_day"], row["job_id"]): Placement(row["placement"]) for row in rows}
+
+
 async def load_engagements(db: Database) -> Engagements:
     """What the sightings say."""
     seen = await db.fetch("SELECT placement, count(*) AS n FROM sightings GROUP BY 1")

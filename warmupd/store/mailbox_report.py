@@ -49,6 +49,7 @@ class MailboxReport:
     pool: str
     shared_pool: bool
     labels: tuple[str, ...]
+    provider: str  # a word of core/providers.py
     state: str
     state_reason: str
     state_until: dt.datetime | None
@@ -87,7 +88,7 @@ class MailboxReport:
 
 _REPORT = """
     SELECT m.id, m.address, m.display_name, m.user_id, u.email AS user, p.name AS plan, o.name AS pool,
-           o.owner_id IS NULL AS shared_pool, m.labels, m.state, m.state_reason, m.state_until, m.health,
+           o.owner_id IS NULL AS shared_pool, m.labels, m.provider, m.state, m.state_reason, m.state_until, m.health,
            CASE WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') THEN m.state ELSE took_part_as(m.id) END AS took_part_as,
            CASE WHEN m.timezone IS NOT NULL THEN 'mailbox' WHEN u.timezone IS NOT NULL THEN 'user'
                 ELSE 'configuration' END AS zone_of,
@@ -123,8 +124,8 @@ async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:
     """What the mailbox's own row says of servers, window and ramp; None where a default holds. No secrets."""
     row = await db.fetchrow(
         "SELECT smtp_host, smtp_port, smtp_security, smtp_username, imap_host, imap_port, imap_security, imap_username,"
-        " junk_folder, language, timezone, start_hour, end_hour, weekdays_only, ramp_start, ramp_step, target_daily,"
-        " min_daily, own_mail, provider_limit, learnt_limit, learnt_at, ramp_days, already_warm"
+        " provider, junk_folder, language, timezone, start_hour, end_hour, weekdays_only, ramp_start, ramp_step,"
+        " target_daily, min_daily, own_mail, provider_limit, learnt_limit, learnt_at, ramp_days, already_warm"
         " FROM mailboxes WHERE id = $1",
         mailbox_id,
     )

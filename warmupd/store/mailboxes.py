@@ -8,6 +8,7 @@ import asyncpg
 
 from warmupd.core.health import Band
 from warmupd.core.mailbox import DayLimit, Defaults, Hours, Mailbox, MailboxState, Ramp
+from warmupd.core.provider_match import lane, provider_of
 from warmupd.core.window import is_zone, local_day
 from warmupd.store.database import Database
 
@@ -19,7 +20,7 @@ _LOAD = """
            coalesce(m.timezone, u.timezone) AS zone, m.start_hour, m.end_hour, m.weekdays_only,
            m.ramp_start, m.ramp_step, m.target_daily, m.min_daily, m.ramp_days, m.already_warm, m.own_mail,
            m.provider_limit, m.learnt_limit, m.learnt_at, m.health, m.smtp_host, smtp_server(m) AS smtp_server,
-           m.language, m.auth_doubts,
+           m.language, m.provider, m.auth_doubts,
            c.quota AS user_quota
     FROM mailboxes m
     JOIN users u ON u.id = m.user_id
@@ -81,7 +82,7 @@ def _mailbox(
     if span.start >= span.end:  # its own hour and the default's do not go together: one row must not stop the fleet
         span = defaults.hours
     zone = row["zone"] if row["zone"] and is_zone(row["zone"]) else defaults.zone
-    domain, host, server = row["domain"], row["smtp_host"], row["smtp_server"]
+    domain, host, server, provider = row["domain"], row["smtp_host"], row["smtp_server"], row["provider"]
     day_limits = _day_limits(row, defaults, zone)
     return Mailbox(
         id=row["id"],
@@ -99,7 +100,9 @@ def _mailbox(
         user_gap=(span.end - span.start) * 3600 / max(1, int(row["user_quota"] or 1)) / 2,
         language=words.setdefault(row["language"], row["language"]),
         smtp_host=words.setdefault(host, host),
+        lane=lane(host),
         smtp_server=words.setdefault(server, server),
+        provider=words.setdefault(provider, provider),
         auth_doubts=row["auth_doubts"],
         shared_pool=row["shared_pool"],
     )
@@ -119,7 +122,7 @@ def _day_limits(row: asyncpg.Record, defaults: Defaults, zone: str) -> tuple[Day
     found = []
     if (plan := row["sends_per_day"]) is not None:
         found.append(DayLimit("plan", plan))
-    if (provider := row["provider_limit"]) is not None:
+    if (provider := _first(row["provider_limit"], provider_of(row["provider"]).daily_limit)) is not None:
         found.append(DayLimit("provider", provider))
         if own_mail := _first(row["own_mail"], defaults.own_mail):
             found.append(DayLimit("own_mail", max(0, provider - own_mail)))

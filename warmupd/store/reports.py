@@ -116,6 +116,26 @@ async def placements(db: Database, *, at: dt.datetime, days: int = 7, sender_id:
     return dict.fromkeys((place.value for place in Placement), 0) | {row["placement"]: row["n"] for row in rows}
 
 
+async def placements_by_provider(
+    db: Database, *, at: dt.datetime, days: int = 7, sender_id: int | None = None
+) -> dict[str, dict[str, int]]:
+    """As `placements`, apart by the provider of the mailbox that was written to: word, then placement."""
+    rows = await db.fetch(
+        "SELECT m.provider, s.placement, count(*) AS n FROM sightings s JOIN mailboxes m ON m.id = s.recipient_id"
+        " WHERE s.job_day >= ($1::timestamptz AT TIME ZONE 'UTC')::date - $2::integer - 1"
+        " AND s.seen_at > $1 - make_interval(days => $2) AND s.seen_at <= $1"
+        " AND ($3::bigint IS NULL OR s.sender_id = $3) GROUP BY 1, 2 ORDER BY 1",
+        at,
+        days,
+        sender_id,
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        counts = found.setdefault(row["provider"], dict.fromkeys((place.value for place in Placement), 0))
+        counts[row["placement"]] = row["n"]
+    return found
+
+
 async def send_seconds(db: Database, *, at: dt.datetime) -> float | None:
     """How long a send took on average lately, from its start to its end; None when there are too few to say."""
     row = await db.fetchrow(

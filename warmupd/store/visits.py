@@ -5,10 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from warmupd.core.placement import FolderMark
+from warmupd.core.providers import PROVIDERS
 from warmupd.errors import LeaseLost
 from warmupd.store.database import Database
 
 EVERYWHERE_EVERY = dt.timedelta(hours=8)  # tabs and filters file mail into other folders than INBOX and Junk
+POLL_GAPS = {word: dt.timedelta(minutes=one.poll_minutes) for word, one in PROVIDERS.items() if one.poll_minutes}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +26,10 @@ class DueVisit:
 async def due_visits(
     db: Database, *, slots: Sequence[int], skip: Sequence[int], limit: int, at: dt.datetime
 ) -> list[DueVisit]:
-    """Visits that are due in these slots, the longest due first, without those in `skip` (under way)."""
+    """Visits that are due in these slots, the longest due first, without those in `skip` (under way).
+
+    A mailbox is not due before as long after its last visit as its provider wants.
+    """
     rows = await db.fetch(
         """
         SELECT v.mailbox_id, v.last_visit_at,
@@ -33,6 +38,8 @@ async def due_visits(
         FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c
         WHERE v.next_visit_at <= $1 AND m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')
           AND m.slot_hash % c.worker_count = ANY ($2::integer[]) AND v.mailbox_id <> ALL ($3::bigint[])
+          AND NOT EXISTS (SELECT FROM unnest($6::text[], $7::interval[]) AS p(word, gap)
+                          WHERE p.word = m.provider AND v.last_visit_at > $1::timestamptz - p.gap)
         ORDER BY v.next_visit_at LIMIT $4
         """,
         at,
@@ -40,6 +47,8 @@ async def due_visits(
         skip,
         limit,
         EVERYWHERE_EVERY,
+        list(POLL_GAPS.keys()),
+        list(POLL_GAPS.values()),
     )
     return [DueVisit(**dict(row)) for row in rows]
 

@@ -1,0 +1,158 @@
+"""Delivery reports: what was SENT and came back is FAILED, its recipient is checked, the report is filed away."""
+
+import datetime as dt
+from typing import Any
+
+import pytest
+
+from tests.daemon.rig import Rig, after
+from tests.daemon.sandbox import Post, served
+from tests.mail.reports import delivery_report
+from warmupd.core.engagement import Engagement
+from warmupd.core.placement import Placement
+from warmupd.daemon import engager as engager_module
+from warmupd.mail.message_id import MessageKey
+from warmupd.mail.vault import Vault
+
+
+@pytest.fixture(autouse=True)
+def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engager_module, "POLL", 150.0)
+    monkeypatch.setattr(engager_module, "LOOK_BACK", dt.timedelta(days=3650))  # the server dates by the machine's clock
+
+
+async def sent_jobs(rig: Rig, number: int = 4) -> list[Any]:
+    """Mailboxes whose messages were taken by a server, and lie nowhere; one's jobs."""
+    boxes = await rig.world.enrol(number, quota=2, end_hour=9)
+    async with rig.running():
+        await rig.until(after(9.5))
+    await rig.db.execute("UPDATE mailboxes SET target_daily = 0, ramp_start = 0, min_daily = 0")
+    jobs = await rig.world.jobs(boxes[0])
+    assert [job["status"] for job in jobs] == ["SENT", "SENT"]
+    return jobs
+
+
+def message_id(rig: Rig, job: Any, vault: Vault | None = None) -> str:
+    return MessageKey(vault or rig.world.vault).message_id(job["day"], job["id"], "domain1.test")
+
+
+async def visited_with(rig: Rig, job: Any, *reports: bytes, box: int | None = None) -> int:
+    """The mailbox (the sender's) is visited with these reports in it; how many it keeps in its INBOX."""
+    boxes = [row["id"] for row in await rig.db.fetch("SELECT id FROM mailboxes")]
+    address = await rig.world.address(box or job["mailbox_id"])
+    async with served(rig, boxes) as post:
+        for report in reports:
+            await post.server._store.append(address, "INBOX", report)
+        soon = rig.clock.now() + dt.timedelta(minutes=6)
+        await rig.db.execute("DELETE FROM folder_marks")  # a server of its own each time
+        await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", soon)
+        async with rig.running(post.config, visits=True, real=True):
+            await rig.until(rig.clock.now() + dt.timedelta(minutes=30))
+        return await _left(post, address)
+
+
+async def _left(post: Post, address: str) -> int:
+    return len(await post.messages(address, "INBOX"))
+
+
+async def job_now(rig: Rig, job: Any) -> Any:
+    return await rig.db.fetchrow("SELECT * FROM warmup_jobs WHERE day = $1 AND id = $2", job["day"], job["id"])
+
+
+async def test_message_that_came_back_has_failed_and_the_days_count_stays(rig: Rig) -> None:
+    job, other = await sent_jobs(rig)
+    before = await rig.world.days([job["mailbox_id"]])
+    left = await visited_with(rig, job, delivery_report(message_id(rig, job)))
+    now = await job_now(rig, job)
+    assert (now["status"], now["outcome"], now["completed_at"]) == ("FAILED", "bounced", job["completed_at"])
+    assert now["error_message"] == "550 5.1.1 <bob@two.test> User unknown"
+    assert (await job_now(rig, other))["status"] == "SENT"
+    assert await rig.world.days([job["mailbox_id"]], job["local_day"]) == before
+    assert left == 0
+
+
+async def test_recipient_of_what_came_back_is_checked_and_two_witnesses_are_believed(rig: Rig) -> None:
+    (job, _) = await sent_jobs(rig)
+    await visited_with(rig, job, delivery_report(message_id(rig, job)))
+    row = await rig.world.mailbox(job["recipient_id"])
+    assert (row["refused_to"], row["state"]) == (job["mailbox_id"], "ACTIVE")
+    assert row["spared_until"] > after(10)
+    witness = await rig.db.fetchrow(
+        "SELECT * FROM warmup_jobs WHERE mailbox_id NOT IN ($1, $2) AND status = 'SENT' LIMIT 1",
+        job["mailbox_id"], job["recipient_id"],
+    )  # fmt: skip
+    assert witness is not None
+    await rig.db.execute(
+        "UPDATE warmup_jobs SET recipient_id = $3 WHERE day = $1 AND id = $2",
+        witness["day"], witness["id"], job["recipient_id"],
+    )  # fmt: skip
+    await visited_with(rig, witness, delivery_report(message_id(rig, witness)))
+    row = await rig.world.mailbox(job["recipient_id"])
+    assert (row["state"], row["state_reason"]) == ("SUSPENDED", "its address was refused twice")
+
+
+async def test_full_recipient_is_spared_but_not_doubted(rig: Rig) -> None:
+    (job, _) = await sent_jobs(rig)
+    full = delivery_report(message_id(rig, job), status="5.2.2", diagnostic="smtp; 552 5.2.2 mailbox full")
+    await visited_with(rig, job, full)
+    row = await rig.world.mailbox(job["recipient_id"])
+    assert (row["refused_to"], row["spared_until"] > after(33)) == (None, True)
+
+
+async def test_forged_report_does_no_harm_and_stays_where_it_is(rig: Rig) -> None:
+    (job, _) = await sent_jobs(rig)
+    forger = Vault([Vault.new_key()])
+    assert await visited_with(rig, job, delivery_report(message_id(rig, job, forger))) == 1
+    assert (await job_now(rig, job))["status"] == "SENT"
+
+
+async def test_report_in_somebody_elses_mailbox_counts_for_nothing(rig: Rig) -> None:
+    (job, _) = await sent_jobs(rig)
+    left = await visited_with(rig, job, delivery_report(message_id(rig, job)), box=job["recipient_id"])
+    assert (left, (await job_now(rig, job))["status"]) == (1, "SENT")
+
+
+async def test_report_on_a_message_that_was_found_is_only_filed_away(rig: Rig) -> None:
+    (job, _) = await sent_jobs(rig)
+    await seen(rig, job)
+    assert await visited_with(rig, job, delivery_report(message_id(rig, job))) == 0
+    assert (await job_now(rig, job))["status"] == "SENT"
+    assert (await rig.world.mailbox(job["recipient_id"]))["refused_to"] is None
+
+
+async def test_message_that_is_found_after_its_report_was_sent_after_all(rig: Rig) -> None:
+    (job, _) = await sent_jobs(rig)
+    await visited_with(rig, job, delivery_report(message_id(rig, job)))
+    await seen(rig, job)
+    now = await job_now(rig, job)
+    assert (now["status"], now["outcome"], now["error_message"]) == ("SENT", "sighted", None)
+    assert await rig.world.sent([job["mailbox_id"]], job["local_day"]) == [2]
+
+
+async def test_delay_that_is_reported_is_no_failure(rig: Rig) -> None:
+    (job, _) = await sent_jobs(rig)
+    late = delivery_report(message_id(rig, job), action="delayed", status="4.4.1")
+    await visited_with(rig, job, late, late)
+    assert (await job_now(rig, job))["status"] == "SENT"
+
+
+async def seen(rig: Rig, job: Any) -> None:
+    """A visit to the recipient has found the message."""
+    from warmupd.store.sightings import Sighting, record_sightings
+
+    slot = await rig.db.fetchrow(
+        "SELECT s.slot, s.epoch FROM slots s JOIN settings c USING (worker_count)"
+        " WHERE s.slot = mailbox_hash($1) % c.worker_count",
+        job["recipient_id"],
+    )
+    assert slot is not None
+    now = rig.clock.now()
+    engagement = Engagement(open_at=now, star=False, rescue=False, answer_at=None, file_at=now, delete_at=now)
+    sighting = Sighting(
+        job_day=job["day"], job_id=job["id"], placement=Placement.INBOX, folder="INBOX", uidvalidity=1, uid=1,
+        message_id=message_id(rig, job), thread={}, engagement=engagement,
+    )  # fmt: skip
+    known = await record_sightings(
+        rig.db, job["recipient_id"], [sighting], slot=slot["slot"], epoch=slot["epoch"], at=now
+    )
+    assert known == ["new"]

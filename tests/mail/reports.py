@@ -1,0 +1,61 @@
+"""Delivery reports as mail servers write them."""
+
+POSTFIX = """From: MAILER-DAEMON@mx.two.test (Mail Delivery System)
+Subject: Undelivered Mail Returned to Sender
+To: ann@one.test
+Auto-Submitted: auto-replied
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type=delivery-status;
+\tboundary="8B2C/mx.two.test"
+Message-ID: <20270301.8B2C@mx.two.test>
+
+This is a MIME-encapsulated message.
+
+--8B2C/mx.two.test
+Content-Description: Notification
+Content-Type: text/plain; charset=us-ascii
+
+I'm sorry to have to inform you that your message could not
+be delivered to one or more recipients.
+
+--8B2C/mx.two.test
+Content-Description: Delivery report
+Content-Type: message/delivery-status
+
+Reporting-MTA: dns; mx.two.test
+X-Postfix-Queue-ID: 8B2C
+Arrival-Date: Mon,  1 Mar 2027 06:00:00 +0000 (UTC)
+
+Final-Recipient: rfc822; bob@two.test
+Original-Recipient: rfc822;bob@two.test
+Action: {action}
+Status: {status}
+Remote-MTA: dns; mx.two.test
+Diagnostic-Code: {diagnostic}
+
+--8B2C/mx.two.test
+Content-Description: Undelivered Message
+Content-Type: {returned}
+
+{header}
+{body}
+--8B2C/mx.two.test--
+"""
+
+
+def delivery_report(
+    message_id: str,
+    *,
+    status: str = "5.1.1",
+    diagnostic: str = "smtp; 550 5.1.1 <bob@two.test> User unknown",
+    action: str = "failed",
+    returned: str = "text/rfc822-headers",
+    extra: str = "",
+) -> bytes:
+    """What Postfix sends; `returned` is what the third part is."""
+    header = f"From: Ann <ann@one.test>\nTo: bob@two.test\nSubject: Lunch\nMessage-ID: {message_id}\n{extra}"
+    body = "See you." if returned == "message/rfc822" else ""
+    text = POSTFIX.format(
+        action=action, status=status, diagnostic=diagnostic, returned=returned, header=header, body=body
+    )
+    return text.replace("\n", "\r\n").encode()

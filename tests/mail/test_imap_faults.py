@@ -1,0 +1,118 @@
+"""Visits to a server that misbehaves at every stage in every way: they end in time, within bounds, rightly judged."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+
+import pytest
+
+from tests.mail.certificates import Authority
+from tests.mail.fake_imap import Answer, FakeImap, Fault, fetched, selected
+from tests.mail.imap_fixtures import IMPATIENT, SINCE, Open, ours
+from tests.mail.memory import BOUND, at_most
+from warmupd.core.placement import FolderRole
+from warmupd.mail.imap import ImapBroken, ImapError, ImapTimeouts, ImapUnreachable
+
+Serve = Callable[[str, "Fault | str"], Awaitable[FakeImap]]
+
+MODERN = "IMAP4rev1 MOVE UIDPLUS SPECIAL-USE LIST-EXTENDED"
+
+# Where a fault strikes, in the order of a visit that looks, marks as read, rescues and files away.
+STAGES = {
+    "greeting": ImapUnreachable,
+    "CAPABILITY": ImapBroken,
+    "AUTHENTICATE": ImapBroken,
+    "NAMESPACE": ImapBroken,
+    "LIST": ImapBroken,
+    "EXAMINE": ImapBroken,
+    "UID SEARCH": ImapBroken,
+    "UID FETCH": ImapBroken,
+    "SELECT": ImapBroken,
+    "UID STORE": ImapBroken,
+    "UID MOVE": ImapBroken,
+    "CREATE": ImapBroken,
+}
+
+# What each fault must be said to be.
+FAULTS: dict[Fault | str, str] = {
+    Fault.HANG: "did not answer|does not answer",
+    Fault.DROP: "connection was (lost|closed)|cannot be reached",
+    Fault.RESET: "connection was (lost|closed)|cannot be reached|reset",
+    Fault.HALF: "connection was (lost|closed)|cannot be reached",
+    Fault.DRIP: "did not answer|does not answer",
+    Fault.GARBAGE: "does not speak IMAP",
+    Fault.SPARE: "does not speak IMAP",
+    Fault.HUGE_LINE: "a line without end",
+    Fault.HUGE_LITERAL: "too much at once",
+    Fault.ENDLESS_LINE: "a line without end",
+    Fault.ENDLESS_LINES: "without end|does not speak IMAP",  # the latter of a greeting
+    "* BYE done for today": "ended the connection: done for today",
+}
+ANSWERS: dict[str, Answer] = {
+    "LIST": '* LIST () "/" INBOX\n* LIST () "/" Junk\n{tag} OK',
+    "EXAMINE": selected(exists=5, uidnext=9),
+    "SELECT": selected(exists=5, uidnext=9),
+    "UID SEARCH": "* SEARCH 5\n{tag} OK",
+    "UID FETCH": fetched(5, "<warm-5@two.test>") + "{tag} OK",
+    "UID MOVE": "* OK [COPYUID 77 5 31] moved\n{tag} OK",
+}
+WAITS = (Fault.HANG, Fault.DRIP)
+PATIENT = ImapTimeouts(connect=10, login=10, command=10, logout=10)
+FLOODS = (Fault.HUGE_LINE, Fault.HUGE_LITERAL, Fault.ENDLESS_LINE, Fault.ENDLESS_LINES, Fault.DRIP)
+
+
+async def visit_whole(visit: Open, server: FakeImap, fault: Fault | str = "") -> None:
+    """With patience, unless time is what must end it."""
+    async with visit(server, timeouts=IMPATIENT if fault in WAITS else PATIENT) as here:
+        await here.look([], since=SINCE)
+        await here.mark_read(ours())
+        await here.rescue(ours())
+        await here.file_away(ours(folder="INBOX", role=FolderRole.INBOX))
+
+
+@pytest.fixture
+async def serve(authority: Authority) -> AsyncIterator[Serve]:
+    """Starts a server that does well but at one stage."""
+    async with AsyncExitStack() as stack:
+
+        async def serve(stage: str, fault: Fault | str) -> FakeImap:
+            greeting = fault if stage == "greeting" else "* OK ready"
+            answers = ANSWERS if stage == "greeting" else {**ANSWERS, stage: fault}
+            capabilities = f"{MODERN} NAMESPACE AUTH=PLAIN"
+            fake = FakeImap(
+                context=authority.server_context(), greeting=greeting, capabilities=capabilities, answers=answers
+            )
+            return await stack.enter_async_context(fake.running())
+
+        yield serve
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+@pytest.mark.parametrize("stage", STAGES)
+async def test_fault_ends_the_visit_in_time(serve: Serve, visit: Open, stage: str, fault: Fault | str) -> None:
+    server = await serve(stage, fault)
+    async with asyncio.timeout(20):
+        with pytest.raises(ImapError, match=FAULTS[fault]) as error, at_most(BOUND):
+            await visit_whole(visit, server, fault)
+        await server.closed.wait()
+    assert error.value.temporary
+    assert isinstance(error.value, (STAGES[stage], ImapBroken))
+
+
+@pytest.mark.parametrize("fault", FAULTS, ids=str)
+async def test_farewell_changes_nothing(serve: Serve, visit: Open, fault: Fault | str) -> None:
+    server = await serve("LOGOUT", fault)
+    async with asyncio.timeout(20):
+        with at_most(BOUND):
+            await visit_whole(visit, server, fault)
+        await server.closed.wait()
+
+
+@pytest.mark.parametrize("fault", FLOODS, ids=str)
+async def test_no_other_visit_waits_for_a_flood(serve: Serve, visit: Open, fault: Fault) -> None:
+    flooding, good = await serve("UID FETCH", fault), await serve("NOOP", "{tag} OK")
+    bad_visits = [asyncio.create_task(visit_whole(visit, flooding, fault)) for _ in range(4)]
+    async with asyncio.timeout(9):
+        await visit_whole(visit, good)
+    ended = await asyncio.gather(*bad_visits, return_exceptions=True)
+    assert all(isinstance(error, ImapError) for error in ended)

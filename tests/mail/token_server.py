@@ -1,0 +1,102 @@
+"""An authorisation server: gives tokens for refresh tokens over HTTP, tells mail servers whom one belongs to."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+from urllib.parse import parse_qs, urlsplit
+
+CLIENT_ID, CLIENT_SECRET = "client-of-warmupd", "client-hush-8fd2a1"
+
+
+class TokenServer:
+    """Knows `grants`: refresh token to user name. `refusal` and `fault` take the place of a right answer."""
+
+    def __init__(self) -> None:
+        self.grants: dict[str, str] = {}
+        self.tokens: dict[str, str] = {}  # live access tokens, to user name
+        self.asked: list[dict[str, str]] = []  # the forms that came to /token
+        self.refusal: tuple[int, dict[str, object] | bytes] | None = None
+        self.headers: dict[str, str] = {}
+        self.rotates = False  # a new refresh token each time, the old one is void
+        self.lives = 3600
+        self.broken = False  # introspection fails
+        self.arrived = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.go_on.set()  # cleared: answers wait for it
+        self.port = 0
+        self._numbers = count(1)
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/token"
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator["TokenServer"]:
+        tasks: set[asyncio.Task[None]] = set()
+
+        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            tasks.add(task)
+            try:
+                while True:
+                    await self._serve(reader, writer)
+            except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
+                pass
+            finally:
+                writer.transport.abort()
+
+        server = await asyncio.start_server(accept, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        try:
+            yield self
+        finally:
+            server.close()
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def grant(self, username: str) -> str:
+        """Its owner consents: a refresh token."""
+        token = f"refresh-{next(self._numbers)}-{username.partition('@')[0]}-hush"
+        self.grants[token] = username
+        return token
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = next((int(line[15:]) for line in head.splitlines() if line.lower().startswith("content-length:")), 0)
+        form = {name: values[0] for name, values in parse_qs((await reader.readexactly(length)).decode()).items()}
+        path = urlsplit(head.split(" ")[1]).path
+        status, told = self._introspect(form) if path == "/introspect" else await self._token(form)
+        body = told if isinstance(told, bytes) else json.dumps(told).encode()
+        lines = [f"HTTP/1.1 {status} Said", f"Content-Length: {len(body)}", "Content-Type: application/json"]
+        lines += [f"{name}: {value}" for name, value in self.headers.items()]
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        await writer.drain()
+
+    def _introspect(self, form: dict[str, str]) -> tuple[int, dict[str, object]]:
+        """RFC 7662."""
+        if self.broken:
+            return 500, {}
+        user = self.tokens.get(form.get("token", ""))
+        return 200, {"active": user is not None, "username": user or "", "email": user or "", "sub": user or ""}
+
+    async def _token(self, form: dict[str, str]) -> tuple[int, dict[str, object] | bytes]:
+        self.asked.append(form)
+        self.arrived.set()
+        await self.go_on.wait()
+        if self.refusal is not None:
+            return self.refusal
+        if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
+            return 401, {"error": "invalid_client", "error_description": "who are you"}
+        shown = form.get("refresh_token", "")
+        if shown not in self.grants:
+            return 400, {"error": "invalid_grant", "error_description": f"Token {shown} has been expired or revoked."}
+        access = f"access-{next(self._numbers)}-{'hush' * 20}"
+        self.tokens[access] = self.grants[shown]
+        told: dict[str, object] = {"access_token": access, "expires_in": self.lives, "token_type": "Bearer"}
+        if self.rotates:
+            told["refresh_token"] = self.grant(self.grants.pop(shown))
+        return 200, told

@@ -1,0 +1,173 @@
+"""What a domain's DNS records mean for mail that is sent from it, a sentence each on what is wrong and what to do."""
+
+import base64
+import binascii
+import re
+from collections.abc import Mapping, Sequence
+
+from warmupd.core.finding import Finding, Grade
+from warmupd.core.provider import OTHER, OWN, Provider
+from warmupd.core.spf import MOST_LOOKUPS, Spf, parse_spf, spf_records
+
+MOST_SHOWN = 200  # characters of a record
+# Octets of a DER public key: RSA of 1024 bits has 162 (140 without its wrapping), of 2048 bits 294 (270).
+_SHORT_KEY, _GOOD_KEY = 136, 260
+
+
+def judge_mx(
+    domain: str, exchanges: Sequence[str], provider: Provider, found: Provider, *, lost: Sequence[str] = ()
+) -> Finding:
+    """`exchanges` are the MX hosts; `provider` is who the mailbox is read at, `found` whose MX hosts they are.
+
+    `lost` are those of the hosts that have no address.
+    """
+    if not exchanges:
+        return _bad(
+            "mx", f"{domain} has no MX record: many servers refuse mail from where no answer can go", "publish one"
+        )
+    if "" in exchanges:
+        return _bad("mx", f"{domain} says that it takes no mail (a null MX)", "publish the MX records of its provider")
+    told = ", ".join(exchanges[:3])
+    if lost:
+        text = f"{lost[0]}, where mail for {domain} goes, has no address"
+        return (_bad if len(lost) == len(exchanges) else _odd)("mx", text, "correct that MX record, or take it out")
+    if OTHER not in {provider.word, found.word} and provider.name != found.name:
+        text = f"mail for {domain} goes to {found.name} ({told}), but the mailbox is read at {provider.name}"
+        return _odd("mx", text, "enter the servers where its mail arrives, or correct the MX records")
+    return _ok("mx", told)
+
+
+def judge_spf(domain: str, texts: Sequence[str], *, include: str, lookups: int | None, seen: Sequence[str]) -> Finding:
+    """`include` is what the provider's customers name, "" when not known.
+
+    `lookups` are those of the record and all that it includes (None: not known), `seen` the domains that it leads to.
+    """
+    records = spf_records(texts)
+    wanted = f"include:{include} " if include else "mx "
+    if not records:
+        return _bad("spf", f"{domain} has no SPF record", f'publish a TXT record at {domain}: "v=spf1 {wanted}~all"')
+    if len(records) > 1:
+        text = f"{domain} has {len(records)} SPF records, so receivers take none of them"
+        return _bad("spf", text, "join them into one: all their terms behind a single v=spf1")
+    spf = parse_spf(records[0])
+    return (
+        _broken_spf(domain, spf, lookups) or _weak_spf(domain, spf, include, seen) or _ok("spf", spf.text[:MOST_SHOWN])
+    )
+
+
+def judge_dkim(domain: str, keys: Mapping[str, Sequence[str]], *, given: bool, provider: Provider) -> Finding:
+    """`keys` are the TXT records by selector; `given` when the owner named the selectors."""
+    if not keys:
+        text = f"the DKIM selector of {domain} is not known"
+        return _odd("dkim", text, "give it with --dkim-selector: it is s= in the DKIM-Signature of a message you sent")
+    found = {selector: [text for text in texts if _is_key(text)] for selector, texts in keys.items()}
+    present = {selector: texts for selector, texts in found.items() if texts}
+    names = " and ".join(f"{selector}._domainkey.{domain}" for selector in keys)
+    if not present:
+        whose = "its control panel" if provider.word in {OTHER, OWN} else provider.name
+        remedy = f"turn DKIM on at {whose} and publish the record that it shows"
+        if given:
+            return _bad("dkim", f"there is no DKIM key at {names}", remedy)
+        return _odd("dkim", f"there is no DKIM key at {names}", f"{remedy}; another selector: --dkim-selector")
+    sizes = {selector: max(map(_key_octets, texts)) for selector, texts in present.items()}
+    best = max(sizes.values())
+    if best == 0:
+        return _bad("dkim", f"the DKIM key at {names} is withdrawn (its p= is empty) or damaged", "publish the new key")
+    if best < _SHORT_KEY:
+        return _bad("dkim", f"the DKIM key of {domain} is shorter than 1024 bits", "make one of 2048 bits")
+    if best < _GOOD_KEY and not any(_is_ed25519(text) for texts in present.values() for text in texts):
+        return _odd("dkim", f"the DKIM key of {domain} has 1024 bits", "make one of 2048 bits")
+    return _ok("dkim", f"a key at {' and '.join(selector for selector, octets in sizes.items() if octets)}")
+
+
+def judge_dmarc(domain: str, texts: Sequence[str]) -> Finding:
+    """`texts` are the TXT records at _dmarc, of the domain or of the one above it that has any."""
+    records = [text for text in texts if re.match(r"v\s*=\s*DMARC1\s*(;|$)", text)]
+    record = f'"v=DMARC1; p=none; rua=mailto:postmaster@{domain}"'
+    if not records:
+        return _bad("dmarc", f"{domain} has no DMARC record", f"publish a TXT record at _dmarc.{domain}: {record}")
+    if len(records) > 1:
+        text = f"{domain} has {len(records)} DMARC records, so receivers take none of them"
+        return _bad("dmarc", text, "leave one")
+    policy = _tag(records[0], "p").lower()
+    if policy not in {"none", "quarantine", "reject"}:
+        return _bad("dmarc", f"the DMARC record of {domain} says no policy that there is", f"correct it: {record}")
+    return _ok("dmarc", f"p={policy}")
+
+
+def judge_listing(zone: str, what: str, answers: Sequence[str]) -> Finding | None:
+    """What a block list's `answers` for an address or domain mean; None: it is not listed (RFC 5782)."""
+    if not answers:
+        return None
+    if any(answer.startswith("127.255.255.") for answer in answers):  # Spamhaus' codes for those it does not serve
+        text = f"{zone} does not answer us: {', '.join(answers)}"
+        return _odd("block list", text, "ask it by a resolver of your own (dns.servers), or take it out")
+    if any(not answer.startswith("127.") for answer in answers):
+        text = f"{zone} answers what no block list would: {', '.join(answers)}"
+        return _odd("block list", text, "the zone is gone, or the resolver invents answers: take it out")
+    remedy = f"find out there why, mend that, and ask for removal; until then many servers refuse mail from {what}"
+    return _bad("block list", f"{what} is listed at {zone} ({', '.join(answers)})", remedy)
+
+
+def unanswered(check: str, text: str, remedy: str) -> Finding:
+    """The name servers did not tell."""
+    return _odd(check, text, remedy)
+
+
+def _broken_spf(domain: str, spf: Spf, lookups: int | None) -> Finding | None:
+    """What makes receivers answer permerror."""
+    if spf.unknown:
+        return _bad(
+            "spf", f"the SPF record of {domain} has a term that is none: {spf.unknown[0]}", "correct or remove it"
+        )
+    if lookups is not None and lookups > MOST_LOOKUPS:
+        text = (
+            f"the SPF record of {domain} needs {lookups} look-ups; with more than {MOST_LOOKUPS} it counts for nothing"
+        )
+        return _bad("spf", text, "take out includes that are not used any more")
+    return None
+
+
+def _weak_spf(domain: str, spf: Spf, include: str, seen: Sequence[str]) -> Finding | None:
+    if spf.end == "+all":
+        return _bad("spf", f"the SPF record of {domain} lets everybody send as it (+all)", "end it with ~all or -all")
+    if include and include.lower() not in {name.lower() for name in seen}:
+        return _bad("spf", f"the SPF record of {domain} does not name its provider", f"add include:{include} to it")
+    if not spf.end and not spf.includes:
+        return _odd("spf", f"the SPF record of {domain} does not say what of all others", "end it with ~all or -all")
+    return None
+
+
+def _is_key(text: str) -> bool:
+    return bool(re.search(r"(^|;)\s*p\s*=", text)) and "v=DMARC1" not in text
+
+
+def _is_ed25519(text: str) -> bool:
+    return _tag(text, "k").lower() == "ed25519"
+
+
+def _key_octets(text: str) -> int:
+    """How long the key is; an Ed25519 key is always long enough."""
+    value = re.sub(r"\s", "", _tag(text, "p"))
+    try:
+        octets = len(base64.b64decode(value + "=" * (-len(value) % 4), validate=True))
+    except (binascii.Error, ValueError):
+        return 0
+    return _SHORT_KEY if octets and _is_ed25519(text) else octets
+
+
+def _tag(text: str, name: str) -> str:
+    tags = (part.partition("=") for part in text.split(";"))
+    return next((value.strip() for tag, _, value in tags if tag.strip().lower() == name), "")
+
+
+def _ok(check: str, text: str) -> Finding:
+    return Finding(grade=Grade.OK, check=check, text=text)
+
+
+def _odd(check: str, text: str, remedy: str) -> Finding:
+    return Finding(grade=Grade.WARN, check=check, text=text, remedy=remedy)
+
+
+def _bad(check: str, text: str, remedy: str) -> Finding:
+    return Finding(grade=Grade.FAIL, check=check, text=text, remedy=remedy)

@@ -1,0 +1,180 @@
+"""OAuth: access tokens for refresh tokens (RFC 6749 section 6), and how one is shown to a mail server (XOAUTH2)."""
+
+import asyncio
+import json
+import ssl
+from dataclasses import dataclass, field
+from typing import Any, TypeGuard
+from urllib.parse import urlsplit
+
+import httpx
+
+from warmupd.core.outcome import presentable
+from warmupd.errors import WarmupdError
+from warmupd.mail.concealment import conceal
+
+RECONNECT = "check that this mailbox may be used by SMTP and IMAP, or connect it again: `warmupd mailbox set --oauth`"
+PATIENCE = 10.0  # real seconds for one question, from connecting to the last byte of the answer
+MOST_BYTES = 65_536  # of an answer
+USUAL_LIFE = 3600.0  # seconds of a token whose answer does not say
+LIFE = (60.0, 86_400.0)  # seconds that are believed
+LONGEST_WAIT = 3600.0  # seconds of a Retry-After that are heeded
+
+# The grant itself is gone: no waiting helps (RFC 6749 section 5.2; the others are Microsoft's and OpenID Connect's).
+_REVOKED = frozenset({"invalid_grant", "interaction_required", "login_required", "consent_required"})
+_PASSING = frozenset({"temporarily_unavailable", "server_error", "slow_down"})
+_LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class OAuthError(WarmupdError):
+    """No access token is to be had."""
+
+
+class TokensUnavailable(OAuthError):
+    """The token endpoint is away, busy or confused: says nothing of the mailbox. `retry_after` is in seconds."""
+
+    def __init__(self, message: str, *, remedy: str = "", retry_after: float | None = None) -> None:
+        super().__init__(message, remedy=remedy)
+        self.retry_after = retry_after
+
+
+class ClientRefused(OAuthError):
+    """This installation is not, or wrongly, registered with the provider: says nothing of the mailbox either."""
+
+
+class GrantRevoked(OAuthError):
+    """The refresh token is not valid any more: only the mailbox's owner can give another."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Registration:
+    """This installation as one provider knows it. Without a `client_id` it is not registered there."""
+
+    provider: str  # GOOGLE or MICROSOFT
+    client_id: str
+    client_secret: str = field(repr=False)
+    token_url: str
+    scope: str = ""  # "": what the owner has consented to
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tokens:
+    """What a token endpoint gave."""
+
+    access: str = field(repr=False)
+    refresh: str = field(repr=False)  # a new one, or the one that was shown
+    seconds: float  # that the access token lives from now on
+
+
+class TokenClient:
+    """Asks token endpoints. `close` it when no more will follow."""
+
+    def __init__(self, context: ssl.SSLContext, *, patience: float = PATIENCE) -> None:
+        # No proxy, no .netrc of the surroundings: a refresh token goes to the configured address and nowhere else.
+        self._http = httpx.AsyncClient(verify=context, trust_env=False, follow_redirects=False, timeout=patience)
+        self._patience = patience
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def refresh(self, registration: Registration, refresh_token: str) -> Tokens:
+        """A fresh access token. Raises TokensUnavailable, ClientRefused or GrantRevoked; no error shows a secret."""
+        host = _host_of(registration)
+        try:
+            async with asyncio.timeout(self._patience):
+                status, headers, body = await self._ask(registration, refresh_token)
+        except (TimeoutError, httpx.TimeoutException):
+            raise TokensUnavailable(f"{host} did not answer within {self._patience:g} s") from None
+        except httpx.InvalidURL:
+            raise ClientRefused(f"the token endpoint of {host} has no valid address", remedy=_CHECK) from None
+        except httpx.HTTPError as error:
+            raise TokensUnavailable(f"{host} cannot be asked for a token: {_why(error)}") from None
+        told = _document(body)
+        if status == httpx.codes.OK:
+            return _tokens(host, told, refresh_token)
+        raise _refusal(registration, status, headers, told, (refresh_token, registration.client_secret))
+
+    async def _ask(self, registration: Registration, refresh_token: str) -> tuple[int, httpx.Headers, bytes]:
+        form = {
+            "grant_type": "refresh_token",
+            "refresh_token": refresh_token,
+            "client_id": registration.client_id,
+            "client_secret": registration.client_secret,
+            "scope": registration.scope,
+        }
+        given = {name: value for name, value in form.items() if value}
+        async with self._http.stream("POST", registration.token_url, data=given) as response:
+            body = b""
+            async for part in response.aiter_bytes():
+                body += part
+                if len(body) > MOST_BYTES:
+                    raise httpx.DecodingError("an answer without end")
+            return response.status_code, response.headers, body
+
+
+def xoauth2(username: str, access_token: str) -> bytes:
+    """The one response of XOAUTH2, as Google and Microsoft document it; not yet in base64."""
+    return f"user={username}\x01auth=Bearer {access_token}\x01\x01".encode()
+
+
+_CHECK = "check client_id, client_secret and token_url of this provider in [oauth.*]"
+
+
+def _host_of(registration: Registration) -> str:
+    """The endpoint's host, for messages. Raises ClientRefused when it cannot or must not be asked."""
+    parts, name = urlsplit(registration.token_url), registration.provider.lower()
+    if not registration.client_id:
+        remedy = f"register one with the provider, and set oauth.{name}.client_id and client_secret"
+        raise ClientRefused(f"this installation has no client for {name}", remedy=remedy)
+    if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
+        raise ClientRefused(f"oauth.{name}.token_url is not https: a token would go there in clear", remedy=_CHECK)
+    return parts.hostname or name
+
+
+def _why(error: httpx.HTTPError) -> str:
+    return presentable(str(error)) or type(error).__name__
+
+
+def _document(body: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(body)
+    except ValueError:
+        return {}
+    return told if isinstance(told, dict) else {}
+
+
+def _tokens(host: str, told: dict[str, Any], shown: str) -> Tokens:
+    access, refresh, seconds = told.get("access_token"), told.get("refresh_token"), told.get("expires_in")
+    if not _is_token(access):
+        raise TokensUnavailable(f"{host} gave an answer without a token")
+    try:
+        life = float(seconds) if seconds is not None else USUAL_LIFE
+    except (TypeError, ValueError):
+        life = USUAL_LIFE
+    return Tokens(
+        access=access, refresh=refresh if _is_token(refresh) else shown, seconds=min(max(life, LIFE[0]), LIFE[1])
+    )
+
+
+def _is_token(value: object) -> TypeGuard[str]:
+    """Visible ASCII (RFC 6749 appendix A.12): anything else could break out of what it is put into."""
+    return isinstance(value, str) and 0 < len(value) < MOST_BYTES and all("!" <= char <= "~" for char in value)
+
+
+def _refusal(
+    registration: Registration, status: int, headers: httpx.Headers, told: dict[str, Any], secrets: tuple[str, ...]
+) -> OAuthError:
+    """What an answer other than 200 means. Only the words of RFC 6749 speak of the grant; a status never does."""
+    name = registration.provider.lower()
+    word, text = (told.get(key) if isinstance(told.get(key), str) else "" for key in ("error", "error_description"))
+    said = presentable(conceal(f"{status} {word} {text}", secrets))
+    if status == httpx.codes.TOO_MANY_REQUESTS or status >= 500 or word in _PASSING:
+        wait = headers.get("retry-after", "")
+        seconds = min(float(wait), LONGEST_WAIT) if wait.isdigit() and len(wait) < 9 else None
+        return TokensUnavailable(f"{name} gives no token at present: {said}", retry_after=seconds)
+    if word in _REVOKED:
+        remedy = f"have its owner consent again, then `warmupd mailbox set ADDRESS --oauth {name}`"
+        return GrantRevoked(f"{name} does not accept this mailbox's refresh token any more: {said}", remedy=remedy)
+    if word:
+        return ClientRefused(f"{name} refuses this installation: {said}", remedy=_CHECK)
+    return TokensUnavailable(f"{name} gave no answer of a token endpoint: {said}", remedy=_CHECK)
