@@ -214,9 +214,15 @@ def _visits(explained: "Explained") -> str:
 
 def _proof(explained: "Explained") -> str:
     row = explained.mailbox
-    if row.proven_at is not None:
+    if row.proven_at is not None and not row.own_only:
         return f"its owner reads it: a message was found in it {_clock(explained, row.proven_at)}"
-    return f"not proven yet; {row.unproven_sends} of at most 3 messages were sent to it"
+    if row.proven_at is not None:
+        told = f"to its owner's mailboxes alone: one of their own messages was found in it {_clock(explained, row.proven_at)}"
+        return told + (f"; {row.unproven_sends} of at most 3 others were sent to it" if row.shared_pool else "")
+    told = f"not proven yet; {row.unproven_sends} of at most 3 messages were sent to it"
+    if row.unproven_sends or explained.unproven_room:
+        return told
+    return told + "; it waits until others of its user's that were begun with today are proven, or a day is over"
 
 
 def placement(found: Mapping[str, int]) -> str:
