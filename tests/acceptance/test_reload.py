@@ -16,7 +16,7 @@ from warmupd.mail.vault import Vault
 from warmupd.store.database import Database
 from warmupd.store.fleet import fleet_settings
 
-VISITING = ("per_day", "concurrent", "per_host_concurrent", "warmup_folder", "source_address")
+VISITING = ("per_day", "concurrent", "per_host_concurrent", "warmup_folder", "source_address", "hosts", "context")
 KEY = Vault.new_key()
 CLOCK = SystemClock()
 OTHER = {  # a value for each key that is not its default
@@ -72,6 +72,7 @@ OTHER = {  # a value for each key that is not its default
     "health.watch_factor": 0.71,
     "health.throttle_factor": 0.51,
     "health.suspend_hours": 49,
+    "security.allow_hosts": ["10.1.0.0/16"],
 }
 
 
@@ -98,6 +99,8 @@ async def conduct(worker: Worker) -> list[object]:
         shard._sends._sender._max_retries,
         worker.smtp._manner.timeouts,
         worker.smtp._manner.source_address,
+        worker.smtp._manner.policy,
+        worker.smtp._manner.context,
         worker.housekeeping._grace,
         worker.housekeeping.throttling,
         engager._recorder.policy,

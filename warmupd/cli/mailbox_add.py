@@ -78,6 +78,7 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     label = [options.label(word) for word in label or []]
     given = dict(locals())
     from warmupd.cli.session import work
+    from warmupd.daemon.host_check import check_hosts
 
     match = _find_provider(config, address, given)
     servers = _servers(address, given, match)
@@ -86,6 +87,7 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
 
     async def task(session: "Session") -> int:
         new = await _new_mailbox(session, given, servers, settings)
+        await check_hosts(session.config, [(new.smtp_host, new.smtp_port), (new.imap_host, new.imap_port)])
         enrol = _enrol_by_oauth if oauth else _enrol
         await enrol(session, new, given, secrets, match.provider)
         return _first_quota(session.config, already_warm=already_warm)
