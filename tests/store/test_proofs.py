@@ -18,7 +18,9 @@ from warmupd.store.proofs import unproven_room
 class Enrolled:
     """A user with mailboxes of his own, one of which he has yet to prove, and others in the same pool."""
 
-    def __init__(self, ground: Ground, worker: Worker, owner: UUID, own: list[int], others: list[int], box: int) -> None:
+    def __init__(
+        self, ground: Ground, worker: Worker, owner: UUID, own: list[int], others: list[int], box: int
+    ) -> None:
         self.ground, self.worker, self.owner, self.own, self.others, self.box = ground, worker, owner, own, others, box
 
     async def sent(self, sender: int, kind: OutcomeKind = OutcomeKind.SENT) -> Job:
@@ -51,9 +53,9 @@ class Enrolled:
         if erased:
             await db.execute("DELETE FROM mailboxes WHERE id = $1", self.box)
         self.box = await db.fetchval(
-            "INSERT INTO mailboxes (user_id, pool_id, address, state, smtp_host, smtp_port, smtp_security, smtp_username,"
-            " imap_host, imap_port, imap_security, imap_username)"
-            " SELECT $1, (SELECT id FROM pools WHERE name = 'shared'), $2, 'ACTIVE', 'h', 1, 'TLS', 'u', 'h', 1, 'TLS', 'u'"
+            "INSERT INTO mailboxes (user_id, pool_id, address, state, smtp_host, smtp_port, smtp_security,"
+            " smtp_username, imap_host, imap_port, imap_security, imap_username)"
+            " SELECT $1, id, $2, 'ACTIVE', 'h', 1, 'TLS', 'u', 'h', 1, 'TLS', 'u' FROM pools WHERE name = 'shared'"
             " RETURNING id",
             owner or self.owner,
             address or was,
@@ -156,7 +158,9 @@ async def test_forged_proofs_and_new_enrolments_win_nothing_of_others(enrolled: 
                 row["id"],
                 after(3700),
             )
-        got += [await enrolled.why(enrolled.others[turn]), await enrolled.why(enrolled.others[turn - 1])].count("granted")
+        got += [await enrolled.why(enrolled.others[turn]), await enrolled.why(enrolled.others[turn - 1])].count(
+            "granted"
+        )
         await enrolled.ground.db.execute("UPDATE mailbox_pace SET next_ok_at = '-infinity'")
         await enrolled.again(erased=turn % 2 == 0)
     assert got <= 3

@@ -45,7 +45,7 @@ async def check_servers(session: "Session", ids: Sequence[int], changes: Mapping
 
     for columns in (("smtp_host", "smtp_port"), ("imap_host", "imap_port")):
         if changes.keys() & set(columns):
-            rows = [own | changes for _, own in await own_values(session.db, ids, columns)]
+            rows = [{**own, **changes} for _, own in await own_values(session.db, ids, columns)]
             await check_hosts(session.config, [(row[columns[0]], row[columns[1]]) for row in rows])
 
 

@@ -17,7 +17,6 @@ from enum import StrEnum
 from warmupd.core.provider import Provider
 from warmupd.core.providers import TABLE
 
-
 OWN_NAMES = ("imap", "mail", "mx")  # beneath a domain: vps17.example.net is a customer's of example.net
 
 

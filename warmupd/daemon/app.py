@@ -68,7 +68,8 @@ class Worker:
         stop_patience: float = STOP_PATIENCE,
         listener: Listener | None = None,
     ) -> None:
-        """Raises SecretsError, ContentError, ConfigError when keys, templates, addresses cannot be used. Nothing is started yet.
+        """Nothing is started yet. Raises SecretsError, ContentError or ConfigError when keys, templates or the address
+        that connections leave from cannot be used.
 
         `courier` takes the place of SMTP (simulation, tests). `stop_patience` is how many real seconds a stop waits
         for Postgres to take each of what is left to write. Without a `listener` changes are found by looking alone.

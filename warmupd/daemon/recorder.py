@@ -41,9 +41,7 @@ class Recorder:
         self._on_answers = on_answers
         self._on_found = on_found
 
-    async def record(
-        self, mailbox: Mailbox, found: Sequence[Found], own: OwnProof = OwnProof.OWN
-    ) -> dict[Key, Found]:
+    async def record(self, mailbox: Mailbox, found: Sequence[Found], own: OwnProof = OwnProof.OWN) -> dict[Key, Found]:
         """Write down what was found for the first time; all that was found, by job, each where its reader meets it.
 
         `own` is what a message of the same user's mailboxes proves there. Raises LeaseLost when the mailbox is another

@@ -122,6 +122,7 @@ def _change_visits(worker: Worker, new: Config) -> None:
     before, after = engager.visiting, visiting_of(new, policy_of(new), _context_of(new))
     engager.visiting = replace(after, timeouts=before.timeouts)
     engager._recorder.policy = engagement_of(new)
+    worker._keyring._warmup_folder = new.engagement.folder
     engager._revisits._per_day = after.per_day
     if after.per_host_concurrent != before.per_host_concurrent:
         engager._lanes = defaultdict(lambda: asyncio.Semaphore(after.per_host_concurrent))

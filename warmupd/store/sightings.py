@@ -120,7 +120,8 @@ async def record_sightings(
 ) -> list[Known]:
     """Write what was found: the sighting, the proof, the truth about its job and its answer, in one statement.
 
-    `own` is what a message proves there that another mailbox of the same user has sent. Raises LeaseLost when the slot is no longer held by `epoch`.
+    `own` is what a message proves there that another mailbox of the same user has sent. Raises LeaseLost when the slot
+    is no longer held by `epoch`.
     """
     with refusing_stale():
         words = await db.fetchval(
