@@ -22,6 +22,12 @@ CREATE FUNCTION mailbox_hash(id bigint) RETURNS bigint
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
     RETURN ('x' || left(md5(id::text), 8))::bit(32)::bigint;
 
+-- Who reads an address, as far as the address tells: what stands behind a plus sign is a name of the reader's own choice
+-- (RFC 5233). For counting what strangers get, not for telling mailboxes apart.
+CREATE FUNCTION reader_of(address text) RETURNS text
+    LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE
+    RETURN regexp_replace(lower(address), '^([^@+]+)[+][^@]*@', '\1@');
+
 -- The instant that counts: the one handed in (simulation, demo, tests), else the database's own clock.
 CREATE FUNCTION instant(given timestamptz) RETURNS timestamptz
     LANGUAGE sql VOLATILE
@@ -115,6 +121,7 @@ CREATE TABLE mailboxes (
     CHECK ((learnt_limit IS NULL) = (learnt_at IS NULL))
 );
 CREATE UNIQUE INDEX mailboxes_address ON mailboxes (lower(address)) WHERE state <> 'REMOVED';
+CREATE INDEX mailboxes_reader ON mailboxes (reader_of(address));
 CREATE INDEX mailboxes_user ON mailboxes (user_id);
 CREATE INDEX mailboxes_changed ON mailboxes (changed_at);
 
@@ -146,15 +153,27 @@ CREATE TABLE mailbox_pace (
     resting_reason text NOT NULL DEFAULT ''
 ) WITH (fillfactor = 70);
 
--- Whether the owner reads the address: a pool message was found there. Until then, three messages at most.
+-- Whether the owner reads the address: a pool message was found there. Until then, three messages at most; they count for
+-- the address, whoever enrols it anew. A message of the owner's own mailboxes is in the owner's hands before it is
+-- delivered, and could have been put where it was found: unless the server itself speaks for the address (core/proof.py)
+-- it opens the address to that owner's mailboxes alone.
 CREATE TABLE proofs (
     mailbox_id     bigint PRIMARY KEY REFERENCES mailboxes (id) ON DELETE CASCADE,
     proven_at      timestamptz,
+    own_only       boolean NOT NULL DEFAULT false,         -- proven to the mailboxes of its owner, and to nobody else
     unproven_sends smallint NOT NULL DEFAULT 0 CHECK (unproven_sends BETWEEN 0 AND 3),
+    first_at       timestamptz,                            -- when the first of these was reserved
     spared_until   timestamptz NOT NULL DEFAULT '-infinity',   -- full, or written to too often: nobody writes to it
     refused_to     bigint,                                 -- the sender that was last told that there is no such address
     refused_at     timestamptz
 ) WITH (fillfactor = 70);
+CREATE INDEX proofs_open ON proofs (first_at) WHERE proven_at IS NULL AND unproven_sends > 0;
+
+-- Messages that addresses had without a proof and whose rows are gone: a digest tells nobody who it was.
+CREATE TABLE unproven_marks (
+    digest         bytea PRIMARY KEY,                      -- SHA-256 of who reads it
+    unproven_sends smallint NOT NULL CHECK (unproven_sends BETWEEN 1 AND 3)
+);
 
 -- One row a mailbox and local day: the budget. Opened once, by Python; reserve reads only this.
 CREATE TABLE mailbox_days (
@@ -274,14 +293,39 @@ CREATE TABLE mailbox_visits (
 CREATE INDEX mailbox_visits_next ON mailbox_visits (next_visit_at);
 
 -- Each mailbox has its companion rows from the start, so that they can be locked and updated, never missed.
+-- What its address had without a proof, under whichever owner, was had: rows that are locked are being counted up.
 CREATE FUNCTION add_companions() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    who text := reader_of(NEW.address);
 BEGIN
+    PERFORM 1 FROM proofs f JOIN mailboxes m ON m.id = f.mailbox_id WHERE reader_of(m.address) = who
+        ORDER BY f.mailbox_id FOR UPDATE OF f;
     INSERT INTO mailbox_pace (mailbox_id) VALUES (NEW.id);
-    INSERT INTO proofs (mailbox_id) VALUES (NEW.id);
+    INSERT INTO proofs (mailbox_id, unproven_sends, first_at)
+    SELECT NEW.id, greatest(max(f.unproven_sends),
+                            (SELECT u.unproven_sends FROM unproven_marks u WHERE u.digest = sha256(convert_to(who, 'UTF8'))), 0),
+           max(f.first_at) FILTER (WHERE f.unproven_sends > 0)
+    FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id WHERE reader_of(m.address) = who;
     INSERT INTO mailbox_visits (mailbox_id) VALUES (NEW.id);
     RETURN NULL;
 END $$;
 CREATE TRIGGER mailboxes_companions AFTER INSERT ON mailboxes FOR EACH ROW EXECUTE FUNCTION add_companions();
+
+CREATE FUNCTION keep_unproven_mark() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO unproven_marks AS u (digest, unproven_sends)
+    SELECT sha256(convert_to(reader_of(OLD.address), 'UTF8')), f.unproven_sends
+    FROM proofs f WHERE f.mailbox_id = OLD.id AND f.unproven_sends > 0
+    ON CONFLICT (digest) DO UPDATE SET unproven_sends = greatest(u.unproven_sends, excluded.unproven_sends);
+    RETURN OLD;
+END $$;
+CREATE TRIGGER mailboxes_marks BEFORE DELETE ON mailboxes FOR EACH ROW EXECUTE FUNCTION keep_unproven_mark();
+
+-- Whether nobody else in its pool may write to a mailbox before its owner has proven the address.
+CREATE FUNCTION is_exhausted(f proofs, pool bigint) RETURNS boolean
+    LANGUAGE sql STABLE
+    RETURN f.unproven_sends >= 3
+           AND (f.proven_at IS NULL OR (f.own_only AND EXISTS (SELECT FROM pools p WHERE p.id = pool AND p.owner_id IS NULL)));
 
 -- Nobody gets into another user's private pool, whoever asks and by whatever way.
 CREATE FUNCTION keep_pools_private() RETURNS trigger LANGUAGE plpgsql AS $$

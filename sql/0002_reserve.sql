@@ -82,6 +82,23 @@ BEGIN
     RETURN greatest(free - owed, least(free - ones, mine), 0);
 END $$;
 
+-- How many addresses of this user that had nothing yet may be written to before they are proven. Who has nothing but
+-- addresses of others cannot prove them: of those that were begun with within a day no more may be open than the user has
+-- proven, but ten. A visit looks within minutes, so who reads what was enrolled hardly notices.
+CREATE FUNCTION unproven_room(owner uuid, at timestamptz) RETURNS integer
+    LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    begun integer;
+    proven integer;
+BEGIN
+    SELECT count(*) INTO begun FROM proofs f JOIN mailboxes m ON m.id = f.mailbox_id
+        WHERE f.proven_at IS NULL AND f.unproven_sends > 0 AND f.first_at > at - interval '1 day' AND m.user_id = owner;
+    SELECT count(*) INTO proven FROM (
+        SELECT FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id
+        WHERE m.user_id = owner AND m.state <> 'REMOVED' AND f.proven_at IS NOT NULL LIMIT begun + 1000) AS enough;
+    RETURN greatest(10, proven) - begun;
+END $$;
+
 -- Returns, for each request in the order of the batch, either
 --   {"day", "id", "token", "start", "by", "retries", "now"}  the job, reserved; instants as seconds of the epoch, or
 --   {"why", "at"}                                            the reason, and when to ask again (null: not of itself).
@@ -142,7 +159,7 @@ BEGIN
             ORDER BY j.day, j.id FOR UPDATE OF j);
     END IF;
     PERFORM pg_advisory_xact_lock(1463898733, 1);
-    PERFORM 1 FROM proofs f WHERE f.mailbox_id = ANY (p_recipients) AND f.proven_at IS NULL
+    PERFORM 1 FROM proofs f WHERE f.mailbox_id = ANY (p_recipients) AND (f.proven_at IS NULL OR f.own_only)
         ORDER BY f.mailbox_id FOR UPDATE;
 
     SELECT * INTO ring FROM cap_rings WHERE scope = 'GLOBAL' AND ref = nobody;
@@ -179,7 +196,9 @@ BEGIN
         SELECT a.ord, a.mailbox_id, a.day, a.job_day, a.job_id, a.gap, a.user_gap, a.topic, a.seed,
                m.user_id, m.slot_hash % fleet AS slot, a.recipient_id, d.opens_at, d.closes_at, p.next_ok_at,
                p.resting_until, f.spared_until, j.scheduled_for, coalesce(j.retry_count, 0) AS retries,
-               CASE WHEN f.proven_at IS NULL THEN coalesce(f.unproven_sends, 3) END AS unproven_sends,  -- NULL: proven
+               r.user_id AS owner_id,
+               CASE WHEN f.proven_at IS NULL OR (f.own_only AND r.user_id <> m.user_id)
+                   THEN coalesce(f.unproven_sends, 3) END AS unproven_sends,  -- NULL: proven, to this sender
                CASE
                    WHEN m.id IS NULL OR m.state = 'REMOVED' THEN 'mailbox_gone'
                    WHEN h.slot IS NULL THEN 'not_owner'
@@ -207,9 +226,14 @@ BEGIN
         LEFT JOIN unnest(waiting) AS j ON j.day = a.job_day AND j.id = a.job_id
         LEFT JOIN mailboxes r ON r.id = a.recipient_id
         LEFT JOIN proofs f ON f.mailbox_id = a.recipient_id
+    ), rooms AS MATERIALIZED (
+        SELECT owner_id, unproven_room(owner_id, v_now) AS room
+        FROM (SELECT DISTINCT owner_id FROM judged WHERE why IS NULL AND unproven_sends = 0) AS n
     ), sound AS (
-        SELECT *, coalesce(unproven_sends + row_number() OVER (PARTITION BY recipient_id ORDER BY ord) > 3, false) AS too_unproven
-        FROM judged WHERE why IS NULL
+        SELECT *, coalesce(unproven_sends + row_number() OVER (PARTITION BY recipient_id ORDER BY ord) > 3, false) AS too_unproven,
+               unproven_sends = 0 AND dense_rank() OVER (PARTITION BY owner_id, unproven_sends = 0 ORDER BY recipient_id) > room
+                   AS too_many
+        FROM judged LEFT JOIN rooms USING (owner_id) WHERE why IS NULL
     ), users_now AS MATERIALIZED (
         SELECT c.ref AS user_id, greatest(c.next_ok_at, v_now) AS free_at, c.seconds, c.halves, k.steps_s, k.steps_h,
                coalesce(n.per_minute, cfg.user_per_minute) AS per_minute, coalesce(n.per_hour, cfg.user_per_hour) AS per_hour,
@@ -222,7 +246,7 @@ BEGIN
         SELECT s.*, u.per_minute, u.per_hour, u.used_s, u.used_h,
                row_number() OVER w AS rank,
                u.free_at + make_interval(secs => sum(s.user_gap) OVER w - s.user_gap) AS start_at
-        FROM sound s JOIN users_now u USING (user_id) WHERE NOT s.too_unproven
+        FROM sound s JOIN users_now u USING (user_id) WHERE NOT s.too_unproven AND s.too_many IS NOT true
         WINDOW w AS (PARTITION BY s.user_id ORDER BY s.ord ROWS UNBOUNDED PRECEDING)
     ), user_judged AS (
         -- Sends of one user in a batch start one after the other, within two fifths of the time they have.
@@ -256,7 +280,7 @@ BEGIN
     ), pace AS (
         UPDATE mailbox_pace p SET next_ok_at = g.then_ok_at FROM granted g WHERE p.mailbox_id = g.mailbox_id
     ), unproven AS (
-        UPDATE proofs f SET unproven_sends = f.unproven_sends + g.n
+        UPDATE proofs f SET unproven_sends = f.unproven_sends + g.n, first_at = coalesce(f.first_at, v_now)
         FROM (SELECT recipient_id, count(*) AS n FROM granted WHERE unproven_sends IS NOT NULL GROUP BY 1) AS g
         WHERE f.mailbox_id = g.recipient_id
     ), spent AS MATERIALIZED (

@@ -40,6 +40,7 @@ DECLARE
     changed text[];  -- as `result`, but only what changed now
     recipients bigint[];
     senders bigint[];
+    users uuid[];  -- of the senders, as `recipients`
     parent_days date[];
     parent_ids bigint[];
     unseen bigint[];
@@ -61,7 +62,7 @@ BEGIN
             WITH ORDINALITY AS a(day, id, token, outcome, reason, message, retry_at, ord)
     ), known AS MATERIALIZED (
         -- Of several reports of one attempt the first counts, and a reply counts more than the lack of one.
-        SELECT t.*, j.mailbox_id, j.local_day, j.recipient_id, j.parent_day, j.parent_id,
+        SELECT t.*, j.mailbox_id, j.user_id, j.local_day, j.recipient_id, j.parent_day, j.parent_id,
                j.id IS NOT NULL AND row_number() OVER attempt = 1
                AND (j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) AS open,
                first_value(CASE
@@ -103,11 +104,12 @@ BEGIN
         WHERE d.mailbox_id = m.mailbox_id AND d.day = m.local_day
     )
     SELECT array_agg(k.becomes::text ORDER BY k.ord), array_agg(k.recipient_id ORDER BY k.ord),
+           array_agg(k.user_id ORDER BY k.ord),
            array_agg(DISTINCT k.mailbox_id) FILTER (WHERE k.open AND k.becomes = 'UNKNOWN'),
            array_agg(CASE WHEN k.open THEN k.becomes::text END ORDER BY k.ord),
            array_agg(k.parent_day) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL),
            array_agg(k.parent_id) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL)
-    INTO result, recipients, senders, changed, parent_days, parent_ids
+    INTO result, recipients, users, senders, changed, parent_days, parent_ids
     FROM known k;
 
     IF parent_ids IS NOT NULL THEN
@@ -119,21 +121,26 @@ BEGIN
     -- Who has yet to prove the address is visited within minutes of the first messages, and so is, in all folders, whose
     -- message has an unknown fate; its sender too, whose server may have kept a copy.
     SELECT array_agg(DISTINCT a.id) FILTER (WHERE a.became = 'UNKNOWN'),
-           array_agg(DISTINCT a.id) FILTER (WHERE a.became = 'SENT' AND f.proven_at IS NULL)
+           array_agg(DISTINCT a.id) FILTER (WHERE a.became = 'SENT'
+                                              AND (f.proven_at IS NULL OR (f.own_only AND a.user_id <> m.user_id)))
     INTO unseen, unproven
-    FROM unnest(recipients, changed) AS a(id, became) JOIN proofs f ON f.mailbox_id = a.id
+    FROM unnest(recipients, users, changed) AS a(id, user_id, became)
+    JOIN proofs f ON f.mailbox_id = a.id JOIN mailboxes m ON m.id = a.id
     WHERE a.became IN ('SENT', 'UNKNOWN');
     IF unseen IS NOT NULL OR unproven IS NOT NULL THEN
         PERFORM hasten_visits(unseen || unproven || senders, coalesce(unseen, '{}'), v_now + interval '3 minutes');
     END IF;
 
-    -- Messages that never arrived do not count against a recipient who has yet to prove the address.
+    -- Messages that never arrived do not count against a recipient who has yet to prove the address. Those that its owner's
+    -- own mailboxes send once it is proven to them were not counted.
     IF changed && ARRAY['FAILED', 'PENDING'] THEN
-        PERFORM 1 FROM proofs f WHERE f.proven_at IS NULL AND f.mailbox_id = ANY (recipients) ORDER BY f.mailbox_id FOR UPDATE;
-        UPDATE proofs f SET unproven_sends = greatest(f.unproven_sends - g.n, 0)
-        FROM (SELECT a.id, count(*) AS n FROM unnest(recipients, changed) AS a(id, became)
+        PERFORM 1 FROM proofs f WHERE (f.proven_at IS NULL OR f.own_only) AND f.mailbox_id = ANY (recipients)
+            ORDER BY f.mailbox_id FOR UPDATE;
+        UPDATE proofs f SET unproven_sends = greatest(f.unproven_sends - CASE WHEN f.own_only THEN g.of_others ELSE g.n END, 0)
+        FROM (SELECT a.id, count(*) AS n, count(*) FILTER (WHERE a.user_id <> m.user_id) AS of_others
+              FROM unnest(recipients, users, changed) AS a(id, user_id, became) JOIN mailboxes m ON m.id = a.id
               WHERE a.became IN ('FAILED', 'PENDING') GROUP BY 1) AS g
-        WHERE f.mailbox_id = g.id AND f.proven_at IS NULL;
+        WHERE f.mailbox_id = g.id AND (f.proven_at IS NULL OR f.own_only);
     END IF;
     RETURN result;
 END $$;

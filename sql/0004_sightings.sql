@@ -14,12 +14,13 @@ END $$;
 --
 -- A message counts only where its job says it belongs: a copy that turns up in another mailbox is ignored. The slot's
 -- epoch is checked, so that of two visitors of one mailbox only the owner's findings count; the primary key does the rest.
+-- `p_own` is what a message of the owner's own mailboxes proves here: 'full', 'own' or 'none' (core/proof.py).
 -- Returns for each message: 'new' (recorded now), 'known' (recorded before), 'foreign' (no such job for this recipient).
 CREATE FUNCTION record_sightings(
     p_recipient bigint, p_slot integer, p_epoch bigint,
     p_job_days date[], p_job_ids bigint[], p_placements placement[], p_folders text[], p_uidvalidities bigint[],
     p_uids bigint[], p_message_ids text[], p_threads jsonb[], p_stars boolean[], p_rescues boolean[],
-    p_answer_at timestamptz[], p_file_at timestamptz[], p_delete_at timestamptz[], p_now timestamptz DEFAULT NULL
+    p_answer_at timestamptz[], p_file_at timestamptz[], p_delete_at timestamptz[], p_own text, p_now timestamptz DEFAULT NULL
 ) RETURNS text[]
     LANGUAGE plpgsql VOLATILE
     SET jit = off
@@ -27,6 +28,8 @@ AS $$
 DECLARE
     v_now timestamptz;
     result text[];
+    of_own integer;  -- messages found now, of the owner's own mailboxes
+    fully boolean;  -- whether what was found now proves the address to everybody
 BEGIN
     PERFORM hold_slot(p_recipient, p_slot, p_epoch);
     PERFORM 1 FROM mailbox_days d
@@ -107,8 +110,20 @@ BEGIN
     FROM unnest(p_job_days, p_job_ids) WITH ORDINALITY AS a(job_day, job_id, ord)
     LEFT JOIN found f USING (job_day, job_id) LEFT JOIN fresh n ON n.job_day = f.job_day AND n.job_id = f.job_id AND f.ord = a.ord;
 
-    UPDATE proofs SET proven_at = coalesce(proven_at, v_now), unproven_sends = 0, refused_to = NULL, refused_at = NULL
-        WHERE mailbox_id = p_recipient AND (proven_at IS NULL OR refused_to IS NOT NULL) AND 'new' = ANY (result);
+    IF 'new' = ANY (result) THEN
+        SELECT count(*) FILTER (WHERE j.user_id = m.user_id), bool_or(j.user_id <> m.user_id OR p_own = 'full')
+        INTO of_own, fully
+        FROM unnest(p_job_days, p_job_ids, result) AS a(day, id, word) JOIN warmup_jobs j ON j.day = a.day AND j.id = a.id
+        JOIN mailboxes m ON m.id = p_recipient WHERE a.word = 'new';
+        -- What lies there was no harm: but of what others sent, another's message alone says that it does.
+        UPDATE proofs f
+        SET proven_at = coalesce(proven_at, v_now), own_only = NOT fully AND (f.proven_at IS NULL OR f.own_only),
+            unproven_sends = CASE WHEN fully THEN 0 WHEN f.proven_at IS NULL THEN greatest(f.unproven_sends - of_own, 0)
+                             ELSE f.unproven_sends END,
+            refused_to = NULL, refused_at = NULL
+        WHERE f.mailbox_id = p_recipient AND (fully OR p_own <> 'none')
+          AND (f.proven_at IS NULL OR f.refused_to IS NOT NULL OR (fully AND f.own_only));
+    END IF;
     RETURN coalesce(result, '{}');
 END $$;
 

@@ -28,9 +28,12 @@ FIELDS: dict[str, tuple[tuple[str, ...], object, dict[tuple[str, ...], str]]] = 
         {("--smtp-host", "smtp example.com"): "'smtp example.com' is not a mail server", ("--smtp-host", ""): "''"},
     ),
     "smtp_port": (
-        ("--smtp-port", "2526"),
-        2526,
-        {("--smtp-port", "0"): "--smtp-port 0 is not possible; give a whole number from 1 to 65535"},
+        ("--smtp-port", "2525"),
+        2525,
+        {
+            ("--smtp-port", "0"): "--smtp-port 0 is not possible; give a whole number from 1 to 65535",
+            ("--smtp-port", "6379"): "smtp.example.com:6379 may not be connected to: 6379 is not a mail port",
+        },
     ),
     "smtp_security": (
         ("--smtp-security", "tls"),
@@ -39,11 +42,14 @@ FIELDS: dict[str, tuple[tuple[str, ...], object, dict[tuple[str, ...], str]]] = 
     ),
     "smtp_username": (("--smtp-username", "anna"), "anna", {("--smtp-username", ""): "'' is not a user name"}),
     "imap_host": (
-        ("--imap-host", "2001:db8::1"),
-        "2001:db8::1",
-        {("--imap-host", "imap.example.com:993"): "'imap.example.com:993' is not a mail server"},
+        ("--imap-host", "2606:4700::1111"),
+        "2606:4700::1111",
+        {
+            ("--imap-host", "imap.example.com:993"): "'imap.example.com:993' is not a mail server",
+            ("--imap-host", "127.0.0.1"): "127.0.0.1:993 may not be connected to: it is not at a public address",
+        },
     ),
-    "imap_port": (("--imap-port", "1143"), 1143, {("--imap-port", "65536"): "--imap-port 65536 is not possible"}),
+    "imap_port": (("--imap-port", "143"), 143, {("--imap-port", "65536"): "--imap-port 65536 is not possible"}),
     "imap_security": (("--imap-security", "STARTTLS"), "STARTTLS", {("--imap-security", "no"): "no is not known"}),
     "imap_username": (("--imap-username", "anna2"), "anna2", {("--imap-username", " "): "' ' is not a user name"}),
     "junk_folder": (("--junk-folder", "Spam/Bulk"), "Spam/Bulk", {("--junk-folder", "a\0"): "is not a folder"}),

@@ -46,8 +46,8 @@ SAFEGUARDS: dict[str, tuple[Removal, ...]] = {
     "proof": (
         Removal(
             function="reserve_sends",
-            safeguard="CASE WHEN f.proven_at IS NULL THEN coalesce(f.unproven_sends, 3) END AS unproven_sends",
-            nothing="NULL::integer AS unproven_sends",
+            safeguard="THEN coalesce(f.unproven_sends, 3) END AS unproven_sends",
+            nothing="THEN NULL::integer END AS unproven_sends",
         ),
     ),
 }

@@ -214,9 +214,15 @@ def _visits(explained: "Explained") -> str:
 
 def _proof(explained: "Explained") -> str:
     row = explained.mailbox
+    if row.proven_at is not None and row.own_only and row.shared_pool:  # in a private pool nobody else writes to it
+        told = f"a message of its user's own was found in it {_clock(explained, row.proven_at)}"
+        return f"{told}; until one of another's is, {row.unproven_sends} of at most 3 of theirs were sent to it"
     if row.proven_at is not None:
         return f"its owner reads it: a message was found in it {_clock(explained, row.proven_at)}"
-    return f"not proven yet; {row.unproven_sends} of at most 3 messages were sent to it"
+    told = f"not proven yet; {row.unproven_sends} of at most 3 messages were sent to it"
+    if row.unproven_sends or explained.unproven_room:
+        return told
+    return told + "; it waits until others of its user's that were begun with today are proven, or a day is over"
 
 
 def placement(found: Mapping[str, int]) -> str:

@@ -158,8 +158,9 @@ def _servers(address: str, given: Mapping[str, Any], match: "Match") -> dict[str
 async def _new_mailbox(
     session: "Session", given: Mapping[str, Any], servers: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> "NewMailbox":
-    """Looks at the user and the address before anybody's server is bothered."""
+    """Looks at the user, the address and the servers' names before anybody's server is bothered."""
     from warmupd.cli.mailbox_choice import pool_id
+    from warmupd.daemon.host_check import check_hosts
     from warmupd.store.accounts import NewMailbox, find_mailboxes
     from warmupd.store.enrolment import undo_abandoned
     from warmupd.store.users import find_user
@@ -168,6 +169,7 @@ async def _new_mailbox(
     await undo_abandoned(session.db, given["address"])
     if await find_mailboxes(session.db, address=given["address"]):
         raise UsageError(f"{given['address']} is enrolled already", remedy="see `warmupd mailbox show`")
+    await check_hosts(session.config, [(servers[f"{kind}_host"], servers[f"{kind}_port"]) for kind in PREFERRED])
     return NewMailbox(
         user_id=owner.id,
         address=given["address"],

@@ -38,6 +38,17 @@ async def check_rules(session: "Session", ids: Sequence[int], changes: Mapping[s
                 )
 
 
+async def check_servers(session: "Session", ids: Sequence[int], changes: Mapping[str, Any]) -> None:
+    """Raises ForbiddenHost when a server that they are to have may not be connected to."""
+    from warmupd.daemon.host_check import check_hosts
+    from warmupd.store.changes import own_values
+
+    for columns in (("smtp_host", "smtp_port"), ("imap_host", "imap_port")):
+        if changes.keys() & set(columns):
+            rows = [{**own, **changes} for _, own in await own_values(session.db, ids, columns)]
+            await check_hosts(session.config, [(row[columns[0]], row[columns[1]]) for row in rows])
+
+
 def _check_language(config: "Config", changes: Mapping[str, Any]) -> None:
     from warmupd.mail.content import Library
 

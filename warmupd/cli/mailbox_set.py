@@ -97,7 +97,7 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     """Everything is looked at before anything is written, and written in one statement."""
     from warmupd.cli.mailbox_choice import choose, make_pool, pool_id
     from warmupd.cli.mailbox_oauth import new_grant
-    from warmupd.cli.mailbox_rules import check_rules
+    from warmupd.cli.mailbox_rules import check_rules, check_servers
     from warmupd.daemon.keyring import keyring_of
     from warmupd.store.grants import connect_mailbox
 
@@ -116,6 +116,7 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     _secure_ports(changes)
     _follow_servers(changes, chosen)
     await check_rules(session, [mailbox.id for mailbox in chosen], changes)
+    await check_servers(session, [mailbox.id for mailbox in chosen], changes)
     pool = await pool_id(session.db, given["pool"], create=given["create_pool"])
     passwords = _passwords(given, chosen)
     logins = bool(given["oauth"] or passwords or changes.keys() & set(SERVER_OPTIONS))

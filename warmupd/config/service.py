@@ -10,6 +10,7 @@ from warmupd.config.values import (
     Keys,
     Language,
     Listen,
+    LocalAddress,
     MailAddress,
     MailAddresses,
     NameServers,
@@ -74,7 +75,7 @@ class SendingSection(Section):
     body_timeout_seconds: Number = Field(60, gt=0, le=600, description="writing the message")
     reply_timeout_seconds: Number = Field(120, gt=0, le=600, description="reply after the final dot")
     max_retries: Whole = Field(4, ge=0, le=20, description="retries of a deferred send")
-    source_address: str = Field("", description="local address to connect from")
+    source_address: LocalAddress = Field("", description="local address to connect from")
 
 
 class HttpSection(Section):

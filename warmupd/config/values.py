@@ -137,6 +137,13 @@ def _network(value: str) -> str:
         raise ValueError(f"expected addresses or networks, such as 10.0.0.0/8, got {value!r}") from None
 
 
+def _local_address(value: str) -> str:
+    try:
+        return str(ip_address(value.strip("[]")))
+    except ValueError:
+        raise ValueError(f"expected an IP address of this machine, such as 192.0.2.10, got {value!r}") from None
+
+
 def _name_server(value: str) -> str:
     """`192.0.2.1`, `192.0.2.1:5353`, `2001:db8::1` or `[2001:db8::1]:53`."""
     match = re.fullmatch(r"\[([0-9A-Fa-f:.]+)\](?::(\d{1,5}))?|([0-9.]+)(?::(\d{1,5}))?|([0-9A-Fa-f:.]+)", value)
@@ -181,6 +188,7 @@ MailAddresses = Annotated[tuple[Annotated[str, AfterValidator(_mail_address)], .
 MailAddress = Annotated[str, AfterValidator(_filled(_mail_address))]
 Language = Annotated[str, Field(pattern=r"^[a-z]{2}$")]
 TimeZone = Annotated[str, AfterValidator(_zone)]
+LocalAddress = Annotated[str, AfterValidator(_filled(_local_address))]
 Listen = Annotated[str, AfterValidator(_listen)]
 WebAddress = Annotated[str, AfterValidator(_filled(_web_address))]
 SecretWebAddress = Annotated[SecretStr, AfterValidator(_filled(_secret_web_address))]

@@ -24,6 +24,7 @@ from warmupd.daemon.fleet_watch import FleetWatch
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.hints import Hints
 from warmupd.daemon.holds import Holds
+from warmupd.daemon.host_check import policy_of
 from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.keyring import keyring_of
 from warmupd.daemon.leases import Leases
@@ -34,8 +35,8 @@ from warmupd.daemon.sender import Courier, Sender
 from warmupd.daemon.sends import Sends
 from warmupd.daemon.settler import Settler
 from warmupd.daemon.shard import Shard
+from warmupd.mail.connection import check_source
 from warmupd.mail.content import Library
-from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.tls import client_context
@@ -67,7 +68,8 @@ class Worker:
         stop_patience: float = STOP_PATIENCE,
         listener: Listener | None = None,
     ) -> None:
-        """Raises SecretsError or ContentError when keys or templates cannot be used. Nothing is started yet.
+        """Nothing is started yet. Raises SecretsError, ContentError or ConfigError when keys, templates or the address
+        that connections leave from cannot be used.
 
         `courier` takes the place of SMTP (simulation, tests). `stop_patience` is how many real seconds a stop waits
         for Postgres to take each of what is left to write. Without a `listener` changes are found by looking alone.
@@ -83,7 +85,8 @@ class Worker:
         self._keyring = keyring_of(config, db, clock, self._vault)
         self._message_key = MessageKey(self._vault)
         self._library = Library.load(config.content.templates_dir, config.content.language)
-        self._hosts = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
+        check_source(config.sending.source_address)
+        self._hosts = policy_of(config)
         self._context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
         self.leases = self._build_leases()
         book = Book(db, options.defaults_of(config), variance=config.quota.variance, rules=options.health_of(config))

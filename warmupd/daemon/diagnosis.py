@@ -17,6 +17,7 @@ from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.options import limits_of
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
 from warmupd.errors import WarmupdError
+from warmupd.mail.connection import check_source
 from warmupd.mail.content import Library
 from warmupd.mail.vault import Vault
 from warmupd.store import diagnosis, migrate, partitions, unknowns
@@ -41,6 +42,13 @@ def look_at_config(config: Config) -> list[Finding]:
         found.append(_failed("keys", error))
     else:
         found.append(_ok("keys", f"{len(config.secrets.keys)} in secrets.keys"))
+    if source := config.sending.source_address:
+        try:
+            check_source(source)
+        except WarmupdError as error:
+            found.append(_failed("source", error))
+        else:
+            found.append(_ok("source", f"connections to mail servers leave from {source}"))
     if pending := set_in_vain(config):
         text = f"without effect in this version: {', '.join(pending)}"
         found.append(Finding(grade=Grade.WARN, check="keys set", text=text, remedy="take them out, or wait"))

@@ -9,6 +9,7 @@ from typing import Any
 
 from warmupd.clock import VirtualClock
 from warmupd.core.mailbox import Mailbox
+from warmupd.core.proof import own_proof
 from warmupd.core.provider_match import lane
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
@@ -217,7 +218,8 @@ class Engager:
         ):
             since = (began - LOOK_BACK).date()
             look = await visit.look(known, since=since, everywhere=due.everywhere)
-            found = await self._recorder.record(mailbox, look.found)
+            own = own_proof(sealed.address, sealed.imap_host, sealed.imap_username)
+            found = await self._recorder.record(mailbox, look.found, own)
             engaged = await treat(
                 self._db,
                 visit,

@@ -22,6 +22,7 @@ from warmupd.store.bands import recent_placements
 from warmupd.store.database import Database
 from warmupd.store.host_rests import host_rests_of
 from warmupd.store.mailboxes import load_mailboxes
+from warmupd.store.proofs import unproven_room
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +50,7 @@ class Explained:
     host_rest: Hold | None  # its mail server is left alone for a while
     fleet_stopped: bool
     holder: mailbox_report.SlotHolder | None
+    unproven_room: int | None  # how many unproven addresses of its user may be begun with now; None: it is proven
     placement_7d: Mapping[str, int]  # where its messages were found, by placement
 
 
@@ -99,6 +101,7 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         host_rest=situation.host,
         fleet_stopped=situation.fleet_stopped,
         holder=holder,
+        unproven_room=None if row.proven_at else await unproven_room(db, mailbox.user_id, at=at),
         placement_7d=await reports.placements(db, at=at, sender_id=mailbox_id),
     )
 

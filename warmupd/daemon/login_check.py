@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from warmupd.config import Config
 from warmupd.core.outcome import classify
+from warmupd.daemon.host_check import policy_of
 from warmupd.daemon.options import timeouts_of
 from warmupd.errors import WarmupdError
 from warmupd.mail.account import Account
-from warmupd.mail.hosts import HostPolicy
+from warmupd.mail.connection import check_source
 from warmupd.mail.imap import check_login
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.tls import client_context
@@ -31,7 +32,9 @@ class LoginCheck:
     """Checks accounts by the rules of the configuration: verified TLS, permitted hosts, its time-outs."""
 
     def __init__(self, config: Config) -> None:
-        self._policy = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
+        """Raises ConfigError when authorities cannot be read, or connections cannot leave from the address named."""
+        check_source(config.sending.source_address)
+        self._policy = policy_of(config)
         self._context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
         self._timeouts = timeouts_of(config)
         self._source = config.sending.source_address

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from warmupd.core.engagement import EngagementPolicy, plan_engagement
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.placement import FolderRole, Placement, placement_of
+from warmupd.core.proof import OwnProof
 from warmupd.core.window import local_day, window_of
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
@@ -40,10 +41,11 @@ class Recorder:
         self._on_answers = on_answers
         self._on_found = on_found
 
-    async def record(self, mailbox: Mailbox, found: Sequence[Found]) -> dict[Key, Found]:
+    async def record(self, mailbox: Mailbox, found: Sequence[Found], own: OwnProof = OwnProof.OWN) -> dict[Key, Found]:
         """Write down what was found for the first time; all that was found, by job, each where its reader meets it.
 
-        Raises LeaseLost when the mailbox is another worker's by now.
+        `own` is what a message of the same user's mailboxes proves there. Raises LeaseLost when the mailbox is another
+        worker's by now.
         """
         copies: defaultdict[Key, list[Found]] = defaultdict(list)
         for one in found:
@@ -58,7 +60,7 @@ class Recorder:
             if sighting := self._sighting(mailbox, parent, copies[key], first[key]):
                 sightings.append(sighting)
         if sightings:
-            await self._write(mailbox, sightings)
+            await self._write(mailbox, sightings, own)
         return first
 
     async def confirm(self, mailbox: Mailbox, copies: Sequence[Found]) -> None:
@@ -108,11 +110,11 @@ class Recorder:
             engagement=plan_engagement(placement, parent.thread_depth, now, today, self.policy, self._ground.rng),
         )
 
-    async def _write(self, mailbox: Mailbox, sightings: Sequence[Sighting]) -> None:
+    async def _write(self, mailbox: Mailbox, sightings: Sequence[Sighting], own: OwnProof) -> None:
         slot, epoch = self._lease_of(mailbox)
         ground = self._ground
         known = await record_sightings(
-            ground.db, mailbox.id, sightings, slot=slot, epoch=epoch, at=ground.clock.stamp()
+            ground.db, mailbox.id, sightings, slot=slot, epoch=epoch, at=ground.clock.stamp(), own=own
         )
         for sighting, word in zip(sightings, known, strict=True):
             if word is Known.NEW:

@@ -1,6 +1,7 @@
 """SIGHUP: what of a new configuration a running worker takes over, and what it names as waiting for a restart."""
 
 import asyncio
+import ssl
 from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ import structlog
 from warmupd.config import Config
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
+from warmupd.daemon.host_check import policy_of
 from warmupd.daemon.housekeeping import MARGIN
 from warmupd.daemon.logs import set_up_logs
 from warmupd.daemon.options import (
@@ -23,7 +25,9 @@ from warmupd.daemon.options import (
     visiting_of,
 )
 from warmupd.errors import ConfigError, DatabaseUnavailable
+from warmupd.mail.connection import check_source
 from warmupd.mail.smtp import SmtpSender
+from warmupd.mail.tls import client_context
 from warmupd.store import slots
 from warmupd.store.database import Database
 
@@ -36,6 +40,7 @@ TAKEN_OVER = (
     "quota.",
     "sending.",
     "engagement.",
+    "security.",
 )
 
 _log = structlog.get_logger()
@@ -61,6 +66,12 @@ class Reload:
                 return []
             taken = [key for key in _changed_keys(self._config, new) if key.startswith(TAKEN_OVER)]
             waiting = [key for key in _changed_keys(self._started_with, new) if not key.startswith(TAKEN_OVER)]
+            try:
+                check_source(new.sending.source_address)
+                _context_of(new)
+            except ConfigError as error:
+                _log.error("config.refused", why=str(error))
+                return []
             try:
                 await self._take_over(new)
             except DatabaseUnavailable as error:
@@ -94,7 +105,13 @@ def _change_sends(worker: Worker, new: Config) -> None:
     sends._sender._max_retries = new.sending.max_retries
     timeouts = timeouts_of(new)
     if isinstance(worker.smtp, SmtpSender):
-        worker.smtp._manner = replace(worker.smtp._manner, timeouts=timeouts, source_address=new.sending.source_address)
+        worker.smtp._manner = replace(
+            worker.smtp._manner,
+            timeouts=timeouts,
+            source_address=new.sending.source_address,
+            policy=policy_of(new),
+            context=_context_of(new),
+        )
     worker.housekeeping.throttling = throttling_of(new)
     worker.housekeeping._grace = (timeouts.total + MARGIN) * worker.clock.speed  # else what is slow is taken for lost
 
@@ -102,12 +119,17 @@ def _change_sends(worker: Worker, new: Config) -> None:
 def _change_visits(worker: Worker, new: Config) -> None:
     """Visits that begin from now on go by `new`; those under way keep their places at their servers."""
     engager = worker.engager
-    before, after = engager.visiting, visiting_of(new, engager.visiting.hosts, engager.visiting.context)
+    before, after = engager.visiting, visiting_of(new, policy_of(new), _context_of(new))
     engager.visiting = replace(after, timeouts=before.timeouts)
     engager._recorder.policy = engagement_of(new)
+    worker._keyring._warmup_folder = new.engagement.folder
     engager._revisits._per_day = after.per_day
     if after.per_host_concurrent != before.per_host_concurrent:
         engager._lanes = defaultdict(lambda: asyncio.Semaphore(after.per_host_concurrent))
+
+
+def _context_of(config: Config) -> ssl.SSLContext:
+    return client_context(str(config.security.ca_file) if config.security.ca_file else None)
 
 
 def _changed_keys(old: Config, new: Config) -> list[str]:

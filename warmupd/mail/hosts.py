@@ -43,26 +43,52 @@ class HostPolicy:
         object.__setattr__(self, "_names", frozenset(_plain(name) for name, net in networks.items() if net is None))
         object.__setattr__(self, "_networks", tuple(net for net in networks.values() if net is not None))
 
+    def names(self, host: str) -> bool:
+        """Whether the configuration vouches for this host by its name, wherever it is."""
+        return _plain(host) in self._names
+
     def exempts(self, host: str, address: Address) -> bool:
         """Whether the configuration vouches for this host by its name or by the address it resolved to."""
-        return _plain(host) in self._names or any(address in network for network in self._networks)
+        return self.names(host) or any(address in network for network in self._networks)
 
 
-async def resolve_public(host: str, port: int, policy: HostPolicy) -> str:
+async def resolve_public(host: str, port: int, policy: HostPolicy, *, source_address: str = "") -> str:
     """The address to connect to for `host`: the first that may be, in the resolver's order of preference.
 
-    Connect to this very address and verify the certificate against `host`. Raises UnresolvedHost or ForbiddenHost.
+    Connect to this very address and verify the certificate against `host`. From a `source_address` only addresses of
+    its family can be reached. Raises UnresolvedHost or ForbiddenHost.
     """
     addresses = await _resolve(host)
-    for address in addresses:
-        if policy.exempts(host, address) or (port in MAIL_PORTS and is_public(address)):
-            return str(address)
-    if port not in MAIL_PORTS and any(is_public(address) for address in addresses):
-        why = f"{port} is not a mail port"
-    else:
-        why = "it is not at a public address"
-    raise ForbiddenHost(
-        f"{host}:{port} may not be connected to: {why}", remedy="an operator can name it in security.allow_hosts"
+    allowed = [one for one in addresses if policy.exempts(host, one) or (port in MAIL_PORTS and is_public(one))]
+    if not allowed:
+        raise _forbidden(host, port, odd_port=any(is_public(address) for address in addresses))
+    version = ip_address(source_address).version if source_address else None
+    usable = [address for address in allowed if version in {None, address.version}]
+    if not usable:
+        raise UnresolvedHost(
+            f"{host} has no IPv{version} address, and connections leave from {source_address}",
+            remedy="an operator can change sending.source_address",
+        )
+    return str(usable[0])
+
+
+async def refuse_forbidden(host: str, port: int, policy: HostPolicy) -> None:
+    """Raise ForbiddenHost for what `resolve_public` would not let through.
+
+    Where the name has no address at present that is the port alone: what it resolves to is judged when it does.
+    """
+    try:
+        await resolve_public(host, port, policy)
+    except UnresolvedHost:
+        if port not in MAIL_PORTS and not policy.names(host):
+            raise _forbidden(host, port, odd_port=True) from None
+
+
+def _forbidden(host: str, port: int, *, odd_port: bool) -> ForbiddenHost:
+    odd = f"{port} is not a mail port ({', '.join(map(str, sorted(MAIL_PORTS)))})"
+    return ForbiddenHost(
+        f"{host}:{port} may not be connected to: {odd if odd_port else 'it is not at a public address'}",
+        remedy="use a public mail server and its port, or have the operator name it in security.allow_hosts",
     )
 
 

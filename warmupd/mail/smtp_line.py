@@ -20,6 +20,7 @@ QUIT_SECONDS = 2.0
 TEXT_LIMIT = 1000  # characters of a reply that are kept
 
 _SPARE = "more replies than commands"
+_OWN_WORDS = (_SPARE, "Response too long")  # ours, and aiosmtplib's
 _CLOSING = (221, 421)  # RFC 5321 section 4.2.3
 _ENHANCED = re.compile(r"#?([245]\.[0-9]{1,3}\.[0-9]{1,3})(?:\s+|$)")  # RFC 2034 section 4, RFC 3463
 
@@ -112,7 +113,7 @@ def _trouble(phase: Phase, error: Exception, seconds: float) -> tuple[Trouble, s
         case ssl.SSLError():
             return Trouble.TLS, (error.reason or "handshake failed").lower().replace("_", " ")
         case SMTPResponseException():
-            return Trouble.GARBAGE, error.message if error.code < 0 else f"unexpected: {error.code} {error.message}"
+            return Trouble.GARBAGE, _garbage(error)
         case TimeoutError():
             return Trouble.TIMEOUT, f"no answer within {seconds:g} seconds"
         case OSError() if phase is Phase.CONNECT and not isinstance(error, _CUT):
@@ -121,12 +122,19 @@ def _trouble(phase: Phase, error: Exception, seconds: float) -> tuple[Trouble, s
             return Trouble.LOST, "the connection was lost"
 
 
+def _garbage(error: SMTPResponseException) -> str:
+    """In our own words: what is not a reply may be anything that stands on a port, and is nobody's to read here."""
+    if error.code >= 0:
+        return f"unexpected reply {error.code}"
+    return error.message if error.message in _OWN_WORDS else ""
+
+
 _CUT = (SMTPServerDisconnected, ConnectionResetError, ConnectionAbortedError, BrokenPipeError)
 
 
 def _sound(response: SMTPResponse) -> SMTPResponse:
     if not 200 <= response.code <= 599:  # RFC 5321 section 4.2.1
-        raise SMTPResponseException(-1, f"not a reply: {response.code} {response.message}")
+        raise SMTPResponseException(-1, "not a reply")
     return response
 
 

@@ -90,10 +90,8 @@ async def change_mailboxes(
         raise refusal(error) from error
 
 
-async def own_values(
-    db: Database, ids: Sequence[int], columns: Sequence[str]
-) -> list[tuple[str, dict[str, int | None]]]:
-    """What these mailboxes' rows say in number `columns` of CHANGEABLE; None where a default holds.
+async def own_values(db: Database, ids: Sequence[int], columns: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """What these mailboxes' rows say in `columns` of CHANGEABLE; None where a default holds.
 
     Each combination once, with the address of one of the mailboxes that have it.
     """

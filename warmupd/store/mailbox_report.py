@@ -66,6 +66,7 @@ class MailboxReport:
     rest_message: str
     rest_remedy: str
     proven_at: dt.datetime | None
+    own_only: bool
     unproven_sends: int
     last_visit_at: dt.datetime | None
     next_visit_at: dt.datetime | None
@@ -94,7 +95,7 @@ _REPORT = """
                 ELSE 'configuration' END AS zone_of,
            nullif(c.next_ok_at, '-infinity') AS next_ok_at, nullif(c.resting_until, '-infinity') AS resting_until,
            c.resting_reason, m.last_error, m.last_remedy, m.last_error_at,
-           m.rest_since, m.rest_message, m.rest_remedy, f.proven_at, f.unproven_sends,
+           m.rest_since, m.rest_message, m.rest_remedy, f.proven_at, f.own_only, f.unproven_sends,
            v.last_visit_at, v.next_visit_at, v.failures AS visit_failures,
            (m.slot_hash % s.worker_count)::integer AS slot, m.created_at AS enrolled_at
     FROM mailboxes m JOIN users u ON u.id = m.user_id JOIN plans p ON p.id = u.plan_id JOIN pools o ON o.id = m.pool_id
@@ -139,7 +140,7 @@ async def open_jobs(db: Database, ids: Sequence[int]) -> dict[int, list[OpenJob]
         " j.retry_count, j.error_message,"
         " coalesce(d.closes_at, j.scheduled_for + interval '1 day') AS ends_at,"  # as expire_pending has it
         " coalesce(r.state IN ('ACTIVE', 'RECEIVE_ONLY')"
-        "          AND (f.proven_at IS NOT NULL OR f.unproven_sends < 3), false) AS may_go"
+        "          AND NOT is_exhausted(f, r.pool_id), false) AS may_go"
         " FROM warmup_jobs j LEFT JOIN mailboxes r ON r.id = j.recipient_id"
         " LEFT JOIN proofs f ON f.mailbox_id = j.recipient_id"
         " LEFT JOIN mailbox_days d ON d.mailbox_id = j.mailbox_id AND d.day = j.local_day"

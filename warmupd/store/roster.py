@@ -19,7 +19,7 @@ async def recipients(db: Database, ids: Sequence[int], *, at: dt.datetime) -> di
                    CASE WHEN k.receives AND k.spared AND NOT k.exhausted THEN f.spared_until END AS spared_until
             FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id,
             LATERAL (SELECT m.state IN ('ACTIVE', 'RECEIVE_ONLY') AS receives, f.spared_until > $2 AS spared,
-                            f.proven_at IS NULL AND f.unproven_sends >= 3 AS exhausted) AS k
+                            is_exhausted(f, m.pool_id) AS exhausted) AS k
             WHERE m.state <> 'REMOVED' AND m.pool_id IN (SELECT pool_id FROM mailboxes WHERE id = ANY ($1))
         ), pool AS (
             SELECT pool_id, sum(others) AS others, sum(receiving) AS receiving, sum(proven) AS proven,

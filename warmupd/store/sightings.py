@@ -11,6 +11,7 @@ import asyncpg
 
 from warmupd.core.engagement import Engagement
 from warmupd.core.placement import MISSING_AFTER, Placement
+from warmupd.core.proof import OwnProof
 from warmupd.errors import LeaseLost
 from warmupd.store.database import Database
 
@@ -108,15 +109,23 @@ async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.
 
 
 async def record_sightings(
-    db: Database, recipient_id: int, found: Sequence[Sighting], *, slot: int, epoch: int, at: dt.datetime | None
+    db: Database,
+    recipient_id: int,
+    found: Sequence[Sighting],
+    *,
+    slot: int,
+    epoch: int,
+    at: dt.datetime | None,
+    own: OwnProof = OwnProof.OWN,
 ) -> list[Known]:
     """Write what was found: the sighting, the proof, the truth about its job and its answer, in one statement.
 
-    Raises LeaseLost when the slot is no longer held by `epoch`.
+    `own` is what a message proves there that another mailbox of the same user has sent. Raises LeaseLost when the slot
+    is no longer held by `epoch`.
     """
     with refusing_stale():
         words = await db.fetchval(
-            "SELECT record_sightings($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            "SELECT record_sightings($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
             recipient_id,
             slot,
             epoch,
@@ -133,6 +142,7 @@ async def record_sightings(
             [s.engagement.answer_at for s in found],
             [s.engagement.file_at for s in found],
             [s.engagement.delete_at for s in found],
+            own.value,
             at,
         )
     return [Known(word) for word in words]

@@ -31,7 +31,7 @@ async def standings(db: Database, ids: Sequence[int], *, at: dt.datetime) -> dic
         WITH able AS MATERIALIZED (
             SELECT m.pool_id, m.id FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id
             WHERE m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND f.spared_until <= $2
-              AND (f.proven_at IS NOT NULL OR f.unproven_sends < 3)
+              AND NOT is_exhausted(f, m.pool_id)
         ), pools AS MATERIALIZED (
             SELECT pool_id, count(*) AS n, min(id) AS only_one FROM able GROUP BY 1
         ), lost AS MATERIALIZED (
