@@ -50,9 +50,10 @@ async def address_of(ground: Ground, box: int) -> str:
 async def again(ground: Ground, box: int) -> int:
     """The same address, enrolled anew."""
     new: int = await ground.db.fetchval(
-        "INSERT INTO mailboxes (user_id, pool_id, address, smtp_host, smtp_port, smtp_security, smtp_username, imap_host,"
-        " imap_port, imap_security, imap_username) SELECT user_id, pool_id, address, smtp_host, smtp_port, smtp_security,"
-        " smtp_username, imap_host, imap_port, imap_security, imap_username FROM mailboxes WHERE id = $1 RETURNING id",
+        "INSERT INTO mailboxes (user_id, pool_id, address, smtp_host, smtp_port, smtp_security, smtp_username,"
+        " imap_host, imap_port, imap_security, imap_username)"
+        " SELECT user_id, pool_id, address, 'h', 1, 'TLS', 'u', 'h', 1, 'TLS', 'u' FROM mailboxes WHERE id = $1"
+        " RETURNING id",
         box,
     )
     return new
@@ -153,7 +154,7 @@ async def test_undoing_and_wiping_in_one_moment_leave_it_whole_or_gone(ground: G
         await seal(ground, box)
     await remove(ground, *boxes)
     undoing = [undo_removal(ground.db, box, actor="cli", at=NOON) for box in boxes]
-    *states, wiped = await asyncio.gather(*undoing, wipe_removed(ground.db, at=NOON + 7 * DAY))
+    states, wiped = await asyncio.gather(asyncio.gather(*undoing), wipe_removed(ground.db, at=NOON + 7 * DAY))
     back = {box for box, state in zip(boxes, states, strict=True) if state is MailboxState.ACTIVE}
     assert back.isdisjoint(wiped)
     assert back.union(wiped) == set(boxes)

@@ -177,7 +177,7 @@ class Worker:
             name=f"{socket.gethostname()}:{os.getpid()}",
             ttl=self.config.worker.lease_seconds * self.clock.speed,
             only=None if self.config.worker.id == "auto" else int(self.config.worker.id),
-            limits=options.limits_of(self.config, self.clock),
+            limits=options.told_by(self.config, self.clock, self._vault),
             version=__version__,
             demand=self._demand,
         )

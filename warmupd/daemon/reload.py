@@ -11,6 +11,7 @@ from warmupd.config import Config
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
 from warmupd.daemon.housekeeping import MARGIN
+from warmupd.daemon.keyring import registrations_of
 from warmupd.daemon.logs import set_up_logs
 from warmupd.daemon.options import (
     defaults_of,
@@ -20,10 +21,13 @@ from warmupd.daemon.options import (
     pace_of,
     throttling_of,
     timeouts_of,
+    told_by,
     visiting_of,
 )
-from warmupd.errors import ConfigError, DatabaseUnavailable
+from warmupd.errors import ConfigError, DatabaseUnavailable, SecretsError
+from warmupd.mail.message_id import MessageKey
 from warmupd.mail.smtp import SmtpSender
+from warmupd.mail.vault import Vault
 from warmupd.store import slots
 from warmupd.store.database import Database
 
@@ -36,6 +40,8 @@ TAKEN_OVER = (
     "quota.",
     "sending.",
     "engagement.",
+    "secrets.",
+    "oauth.",
 )
 
 _log = structlog.get_logger()
@@ -56,13 +62,14 @@ class Reload:
         async with self._turn:
             try:
                 new = await asyncio.to_thread(self._load)
-            except ConfigError as error:
+                vault = Vault([key.get_secret_value() for key in new.secrets.keys])
+            except (ConfigError, SecretsError) as error:
                 _log.error("config.refused", why=str(error))
                 return []
             taken = [key for key in _changed_keys(self._config, new) if key.startswith(TAKEN_OVER)]
             waiting = [key for key in _changed_keys(self._started_with, new) if not key.startswith(TAKEN_OVER)]
             try:
-                await self._take_over(new)
+                await self._take_over(new, vault)
             except DatabaseUnavailable as error:
                 _log.error("config.not_posted", why=str(error))
                 return []
@@ -70,11 +77,11 @@ class Reload:
             _log.info("config.reloaded", taken_over=taken, need_restart=waiting)
             return waiting
 
-    async def _take_over(self, new: Config) -> None:
+    async def _take_over(self, new: Config, vault: Vault) -> None:
         worker = self._worker
-        limits = limits_of(new, worker.clock)
-        await slots.post_limits(self._db, limits)
-        await worker.leases.register(limits)
+        _change_keys(worker, new, vault)  # before it is told that this worker has them
+        await slots.post_limits(self._db, limits_of(new, worker.clock))
+        await worker.leases.register(told_by(new, worker.clock, vault))
         _change_sends(worker, new)
         _change_visits(worker, new)
         worker.shard.schedule.book.rules = health_of(new)
@@ -83,6 +90,13 @@ class Reload:
 
 
 # The parts are handed their options once, and keep them to themselves; a reload is the one exception, and it is here.
+
+
+def _change_keys(worker: Worker, new: Config, vault: Vault) -> None:
+    """From now on all is sealed with the newest key, and opened with any of them."""
+    worker._keyring._vault = worker._keyring.tokens._vault = worker._vault = vault
+    worker._keyring.tokens._registrations = registrations_of(new)
+    worker._message_key.take_keys_of(MessageKey(vault))
 
 
 def _change_sends(worker: Worker, new: Config) -> None:
