@@ -96,6 +96,7 @@ def _change_keys(worker: Worker, new: Config, vault: Vault) -> None:
     """From now on all is sealed with the newest key, and opened with any of them."""
     worker._keyring._vault = worker._keyring.tokens._vault = worker._vault = vault
     worker._keyring.tokens._registrations = registrations_of(new)
+    worker._keyring._warmup_folder = new.engagement.folder
     worker._message_key.take_keys_of(MessageKey(vault))
 
 
