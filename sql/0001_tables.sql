@@ -383,7 +383,7 @@ CREATE TABLE workers (
     name           text NOT NULL,                          -- host and process id: warmup_jobs.worker_id
     http_address   text NOT NULL DEFAULT '',
     version        text NOT NULL DEFAULT '',
-    limits         jsonb NOT NULL DEFAULT '{}',            -- as its configuration says; doctor compares them
+    limits         jsonb NOT NULL DEFAULT '{}',            -- as its configuration says; doctor compares them; and `key_ids`
     wants          integer,                                -- the one slot that it is for; NULL: its share of all
     lease          interval NOT NULL DEFAULT '30 seconds', -- it is believed alive so long after it was seen
     started_at     timestamptz NOT NULL,
@@ -469,7 +469,7 @@ CREATE TABLE state_changes (
     actor          text NOT NULL,                          -- 'daemon', 'cli', or the user's address
     subject        text NOT NULL CHECK (subject IN ('mailbox', 'user', 'plan', 'fleet')),
     subject_id     text NOT NULL,
-    what           text NOT NULL DEFAULT 'state' CHECK (what IN ('state', 'health', 'ramp', 'learnt_limit')),
+    what           text NOT NULL DEFAULT 'state' CHECK (what IN ('state', 'health', 'ramp', 'learnt_limit', 'secrets')),
     was            text NOT NULL DEFAULT '',               -- '': nothing, before
     became         text NOT NULL,
     reason         text NOT NULL DEFAULT '',

@@ -118,6 +118,10 @@ class Daemon:
                 self._untold.append(line)
                 yield line
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 

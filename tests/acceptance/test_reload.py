@@ -10,6 +10,7 @@ import structlog
 from tests.mail.certificates import make_authority
 from warmupd.clock import SystemClock
 from warmupd.config import Config
+from warmupd.config.pending import PENDING
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
 from warmupd.daemon.reload import TAKEN_OVER, Reload
@@ -17,9 +18,10 @@ from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.vault import Vault
 from warmupd.store.database import Database
 from warmupd.store.fleet import fleet_settings
+from warmupd.store.sealed import workers_without
 
-VISITING = ("per_day", "concurrent", "per_host_concurrent", "source_address", "hosts", "context")
-KEY = Vault.new_key()
+VISITING = ("per_day", "concurrent", "per_host_concurrent", "warmup_folder", "source_address", "hosts", "context")
+KEY, NEWER = Vault.new_key(), Vault.new_key()
 CLOCK = SystemClock()
 OTHER = {  # a value for each key that is not its default
     "sending.batch_size": 50,
@@ -75,6 +77,13 @@ OTHER = {  # a value for each key that is not its default
     "health.throttle_factor": 0.51,
     "health.suspend_hours": 49,
     "security.allow_hosts": ["10.1.0.0/16"],
+    "secrets.keys": [NEWER, KEY],
+    "oauth.google.client_id": "me",
+    "oauth.google.client_secret": "hush",
+    "oauth.google.token_url": "https://google.test/token",
+    "oauth.microsoft.client_id": "me",
+    "oauth.microsoft.client_secret": "hush",
+    "oauth.microsoft.token_url": "https://microsoft.test/token",
 }
 
 
@@ -86,12 +95,12 @@ def logs_as_before() -> Iterator[None]:
 
 
 def config(**sections: object) -> Config:
-    return Config.isolated({"secrets.keys": [KEY], **sections})
+    return Config.isolated({"secrets.keys": [KEY]} | sections)
 
 
 async def conduct(worker: Worker) -> list[object]:
     """All that the configuration says about how this worker sends and visits."""
-    shard, engager = worker.shard, worker.engager
+    shard, engager, key = worker.shard, worker.engager, worker._message_key
     assert isinstance(worker.smtp, SmtpSender)
     return [
         shard.schedule.pace,
@@ -108,14 +117,20 @@ async def conduct(worker: Worker) -> list[object]:
         engager._recorder.policy,
         engager._revisits._per_day,
         engager._lanes["a.test"]._value,
-        worker._keyring._warmup_folder,
         [getattr(engager.visiting, name) for name in VISITING],
+        worker._keyring._vault.key_ids,
+        worker._keyring.tokens._vault.key_ids,
+        {id(worker._message_key), id(engager._message_key), id(shard._sends._sender._message_key)} == {id(key)},
+        key.token(CLOCK.now().date(), 1),
+        worker._keyring.tokens._registrations,
     ]
 
 
 def test_every_key_that_is_said_to_be_taken_over_is_tried() -> None:
     assert set(OTHER) == {
-        key for key, _ in keys_of(Config) if key.startswith(TAKEN_OVER) and not key.startswith("logging.")
+        key
+        for key, _ in keys_of(Config)
+        if key.startswith(TAKEN_OVER) and not key.startswith("logging.") and key not in PENDING
     } - {"security.ca_file"}  # which needs a file
 
 
@@ -137,3 +152,18 @@ async def test_what_waits_for_a_restart_is_named(db: Database) -> None:
     worker = Worker(config(), db, CLOCK)
     new = config(**{"housekeeping.resync_minutes": 5, "content.language": "de", "quota.variance": 0.2})
     assert await Reload(worker, db, lambda: new).reload() == ["content.language", "housekeeping.resync_minutes"]
+
+
+async def test_a_worker_tells_which_keys_it_holds(db: Database) -> None:
+    worker = Worker(config(), db, CLOCK)
+    await worker.leases.register()
+    assert await workers_without(db, Vault([KEY]).key_ids[0]) == []
+    assert await workers_without(db, Vault([NEWER]).key_ids[0]) == [worker.leases.name]
+    await Reload(worker, db, partial(config, **{"secrets.keys": [NEWER, KEY]})).reload()
+    assert await workers_without(db, Vault([NEWER]).key_ids[0]) == []
+
+
+async def test_no_key_at_all_is_refused_and_the_old_ones_stay(db: Database) -> None:
+    worker = Worker(config(), db, CLOCK)
+    assert await Reload(worker, db, partial(config, **{"secrets.keys": []})).reload() == []
+    assert worker._keyring._vault.key_ids == Vault([KEY]).key_ids

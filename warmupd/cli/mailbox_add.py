@@ -37,6 +37,7 @@ AlreadyWarm = Annotated[
     bool,
     typer.Option("--already-warm", help="It is in use already: its ramp starts at its minimum, quota.min_daily."),
 ]
+Anew = Annotated[bool, typer.Option("--anew", help="Enrol it as new although its removal could be undone.")]
 Guess = Annotated[
     bool,
     typer.Option("--guess", help="Where no host is given, try smtp.DOMAIN and imap.DOMAIN."),
@@ -64,6 +65,7 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
     name: options.Name = None,
     timezone: options.Timezone = None,
     already_warm: AlreadyWarm = False,
+    anew: Anew = False,
     pool: options.Pool = None,
     create_pool: options.CreatePool = False,
 ) -> None:
@@ -160,6 +162,7 @@ async def _new_mailbox(
 ) -> "NewMailbox":
     """Looks at the user, the address and the servers' names before anybody's server is bothered."""
     from warmupd.cli.mailbox_choice import pool_id
+    from warmupd.cli.mailbox_remove import offer_undo
     from warmupd.daemon.host_check import check_hosts
     from warmupd.store.accounts import NewMailbox, find_mailboxes
     from warmupd.store.enrolment import undo_abandoned
@@ -169,6 +172,8 @@ async def _new_mailbox(
     await undo_abandoned(session.db, given["address"])
     if await find_mailboxes(session.db, address=given["address"]):
         raise UsageError(f"{given['address']} is enrolled already", remedy="see `warmupd mailbox show`")
+    if not given["anew"]:
+        await offer_undo(session, given["address"], owner.email)
     await check_hosts(session.config, [(servers[f"{kind}_host"], servers[f"{kind}_port"]) for kind in PREFERRED])
     return NewMailbox(
         user_id=owner.id,

@@ -18,6 +18,7 @@ from warmupd.daemon.backlog import Backlog
 from warmupd.daemon.book import Book
 from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.denials import Denials
+from warmupd.daemon.departures import Departures
 from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
 from warmupd.daemon.fleet_watch import FleetWatch
@@ -51,7 +52,7 @@ WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes, where not
 TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
 FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
-TIMEKEEPERS = frozenset({"housekeeping"})  # parts that do nothing but sleep on the clock between rounds
+TIMEKEEPERS = frozenset({"housekeeping", "departures"})  # parts that do nothing but sleep on the clock between rounds
 
 
 class Worker:
@@ -121,6 +122,7 @@ class Worker:
                     "shard": self.shard.run(),
                     "engager": self.engager.run(),
                     "housekeeping": self.housekeeping.run(),
+                    "departures": self._build_departures().run(),
                     "changes": self.housekeeping.watch_changes(self.hints, WATCH_EVERY),
                     "fleet": self.fleet_watch.run(FLEET_EVERY),
                     "hints": self.hints.run(),
@@ -178,7 +180,7 @@ class Worker:
             name=f"{socket.gethostname()}:{os.getpid()}",
             ttl=self.config.worker.lease_seconds * self.clock.speed,
             only=None if self.config.worker.id == "auto" else int(self.config.worker.id),
-            limits=options.limits_of(self.config, self.clock),
+            limits=options.told_by(self.config, self.clock, self._vault),
             version=__version__,
             demand=self._demand,
         )
@@ -253,6 +255,11 @@ class Worker:
             resync=self.config.housekeeping.resync_minutes * 60.0,
             conversation=options.timeouts_of(self.config).total,
             throttling=options.throttling_of(self.config),
+        )
+
+    def _build_departures(self) -> Departures:
+        return Departures(
+            self._ground, keyring=self._keyring, message_key=self._message_key, visiting=lambda: self.engager.visiting
         )
 
     # -- what the parts tell each other -------------------------------------------------------------------------------

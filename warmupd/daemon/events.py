@@ -132,6 +132,15 @@ class Events:
     def engaged(self, action: str) -> None:
         self.metrics.engagements.labels(action=action).inc()
 
+    def cleared(self, *, mailbox: int, messages: int, folder_gone: bool) -> None:
+        self._log.info("removal.cleared", mailbox=mailbox, messages=messages, folder_gone=folder_gone)
+
+    def not_cleared(self, *, mailbox: int, why: str, again_seconds: float) -> None:
+        self._log.warning("removal.not_cleared", mailbox=mailbox, why=why, again_seconds=round(again_seconds))
+
+    def secrets_wiped(self, mailboxes: Sequence[int]) -> None:
+        self._log.info("removal.secrets_wiped", mailboxes=list(mailboxes))
+
     def no_recipient(self, mailbox: int) -> None:
         self._log.warning("pairing.no_recipient", mailbox=mailbox)
 

@@ -10,7 +10,7 @@ from warmupd.daemon.hints import Hints
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
-from warmupd.store import directories, fleet, jobs, mailboxes, partitions, states, throttle, unknowns
+from warmupd.store import directories, fleet, jobs, mailboxes, partitions, removals, states, throttle, unknowns
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
@@ -64,6 +64,9 @@ class Housekeeping:
         if lost := await jobs.reap(self._db, grace=self._grace, look_within=LOOK_WITHIN, at=at):
             self._events.reaped(lost)
         await jobs.expire(self._db, at=at)
+        await removals.end_pending(self._db, at=at)
+        if wiped := await removals.wipe_removed(self._db, at=now):
+            self._events.secrets_wiped(wiped)
         await jobs.give_up_unknown(self._db, at=at)
         await fleet.drop_dead(self._db, at=at)
         await self._throttle(at)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from ssl import SSLContext
+from typing import Any
 
 from warmupd.clock import Clock
 from warmupd.config import Config
@@ -14,6 +15,7 @@ from warmupd.daemon.pace import Pace
 from warmupd.daemon.visiting import Visiting
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.smtp import Timeouts
+from warmupd.mail.vault import Vault
 
 SEND_WITHIN = 5.0  # real seconds from a reservation to MAIL FROM
 SLACK = 5.0  # seconds by which spacing and cap windows are lengthened, so that mail servers see them kept
@@ -63,6 +65,11 @@ def limits_of(config: Config, clock: Clock) -> dict[str, float]:
         "send_within_seconds": SEND_WITHIN * clock.speed,
         "slack_seconds": SLACK,
     }
+
+
+def told_by(config: Config, clock: Clock, vault: Vault) -> dict[str, Any]:
+    """What a worker writes into its own row: the limits it wants, and which keys it holds (by id, newest first)."""
+    return {**limits_of(config, clock), "key_ids": list(vault.key_ids)}
 
 
 def throttling_of(config: Config) -> ThrottleRules:

@@ -13,6 +13,7 @@ from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
 from warmupd.daemon.host_check import policy_of
 from warmupd.daemon.housekeeping import MARGIN
+from warmupd.daemon.keyring import registrations_of
 from warmupd.daemon.logs import set_up_logs
 from warmupd.daemon.options import (
     defaults_of,
@@ -22,12 +23,15 @@ from warmupd.daemon.options import (
     pace_of,
     throttling_of,
     timeouts_of,
+    told_by,
     visiting_of,
 )
-from warmupd.errors import ConfigError, DatabaseUnavailable
+from warmupd.errors import ConfigError, DatabaseUnavailable, SecretsError
 from warmupd.mail.connection import check_source
+from warmupd.mail.message_id import MessageKey
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.tls import client_context
+from warmupd.mail.vault import Vault
 from warmupd.store import slots
 from warmupd.store.database import Database
 
@@ -41,6 +45,8 @@ TAKEN_OVER = (
     "sending.",
     "engagement.",
     "security.",
+    "secrets.",
+    "oauth.",
 )
 
 _log = structlog.get_logger()
@@ -61,7 +67,8 @@ class Reload:
         async with self._turn:
             try:
                 new = await asyncio.to_thread(self._load)
-            except ConfigError as error:
+                vault = Vault([key.get_secret_value() for key in new.secrets.keys])
+            except (ConfigError, SecretsError) as error:
                 _log.error("config.refused", why=str(error))
                 return []
             taken = [key for key in _changed_keys(self._config, new) if key.startswith(TAKEN_OVER)]
@@ -73,7 +80,7 @@ class Reload:
                 _log.error("config.refused", why=str(error))
                 return []
             try:
-                await self._take_over(new)
+                await self._take_over(new, vault)
             except DatabaseUnavailable as error:
                 _log.error("config.not_posted", why=str(error))
                 return []
@@ -81,11 +88,11 @@ class Reload:
             _log.info("config.reloaded", taken_over=taken, need_restart=waiting)
             return waiting
 
-    async def _take_over(self, new: Config) -> None:
+    async def _take_over(self, new: Config, vault: Vault) -> None:
         worker = self._worker
-        limits = limits_of(new, worker.clock)
-        await slots.post_limits(self._db, limits)
-        await worker.leases.register(limits)
+        _change_keys(worker, new, vault)  # before it is told that this worker has them
+        await slots.post_limits(self._db, limits_of(new, worker.clock))
+        await worker.leases.register(told_by(new, worker.clock, vault))
         _change_sends(worker, new)
         _change_visits(worker, new)
         worker.shard.schedule.book.rules = health_of(new)
@@ -94,6 +101,13 @@ class Reload:
 
 
 # The parts are handed their options once, and keep them to themselves; a reload is the one exception, and it is here.
+
+
+def _change_keys(worker: Worker, new: Config, vault: Vault) -> None:
+    """From now on all is sealed with the newest key, and opened with any of them."""
+    worker._keyring._vault = worker._keyring.tokens._vault = worker._vault = vault
+    worker._keyring.tokens._registrations = registrations_of(new)
+    worker._message_key.take_keys_of(MessageKey(vault))
 
 
 def _change_sends(worker: Worker, new: Config) -> None:
@@ -122,7 +136,6 @@ def _change_visits(worker: Worker, new: Config) -> None:
     before, after = engager.visiting, visiting_of(new, policy_of(new), _context_of(new))
     engager.visiting = replace(after, timeouts=before.timeouts)
     engager._recorder.policy = engagement_of(new)
-    worker._keyring._warmup_folder = new.engagement.folder
     engager._revisits._per_day = after.per_day
     if after.per_host_concurrent != before.per_host_concurrent:
         engager._lanes = defaultdict(lambda: asyncio.Semaphore(after.per_host_concurrent))

@@ -35,6 +35,7 @@ class Vault:
         ids = self.derive("warmupd key id")
         ciphers = self.derive("warmupd seal")
         self._newest_id = ids[0][:_KEY_ID_BYTES]
+        self.key_ids = tuple(key_id[:_KEY_ID_BYTES].hex() for key_id in ids)  # newest first; they stand in every seal
         self._ciphers = {
             key_id[:_KEY_ID_BYTES]: AESGCM(key) for key_id, key in reversed(list(zip(ids, ciphers, strict=True)))
         }
@@ -81,6 +82,11 @@ class Vault:
         """Whether `sealed` is under the newest key."""
         return sealed[: 1 + _KEY_ID_BYTES] == bytes((_VERSION,)) + self._newest_id
 
+    def reseal(self, sealed: bytes, *, mailbox_id: int, purpose: str) -> bytes:
+        """The same secret under the newest key. Raises SecretsError as `unseal` does."""
+        opened = self.unseal(sealed, mailbox_id=mailbox_id, purpose=purpose)
+        return self.seal(opened, mailbox_id=mailbox_id, purpose=purpose)
+
     def derive(self, info: str) -> tuple[bytes, ...]:
         """One 32-byte key for the purpose `info` from each key, newest first (HKDF-SHA256, RFC 5869)."""
         return tuple(
@@ -90,8 +96,7 @@ class Vault:
 
 
 _HOW_TO_MAKE_A_KEY = (
-    "secrets.keys takes 32 random bytes as base64url; `warmupd init` writes one, or: "
-    "head -c32 /dev/urandom | basenc --base64url"
+    "secrets.keys takes 32 random bytes as base64url; `warmupd init` writes one, `warmupd key new` prints one"
 )
 
 

@@ -68,12 +68,13 @@ _COLUMNS = (
 )
 
 
-async def load_accounts(db: Database, ids: Sequence[int]) -> dict[int, SealedAccount]:
-    """The accounts of these mailboxes, by id; removed ones are not there."""
+async def load_accounts(db: Database, ids: Sequence[int], *, removed: bool = False) -> dict[int, SealedAccount]:
+    """The accounts of these mailboxes, by id; removed ones are not there, or with `removed` only they."""
     rows = await db.fetch(
         f"SELECT {_COLUMNS} FROM mailboxes LEFT JOIN oauth_grants g ON g.mailbox_id = id"  # noqa: S608  constant columns
-        " WHERE id = ANY ($1) AND state <> 'REMOVED'",
+        " WHERE id = ANY ($1) AND (state = 'REMOVED') = $2",
         ids,
+        removed,
     )
     return {row["mailbox_id"]: SealedAccount(**dict(row)) for row in rows}
 
@@ -84,7 +85,7 @@ async def add_mailbox(db: Database, new: NewMailbox, *, actor: str, at: dt.datet
     Raises UsageError when the address is enrolled already or the plan's mailbox limit is reached.
     """
     async with db.acquire() as connection, connection.transaction():
-        await _check_limit(connection, new.user_id)
+        await check_limit(connection, new.user_id)
         pool_id = new.pool_id or await _private_pool(connection, new.user_id)
         values: dict[str, Any] = {
             "user_id": new.user_id,
@@ -181,7 +182,8 @@ async def find_mailbox(db: Database, address: str) -> int:
     return ids[0]
 
 
-async def _check_limit(connection: "asyncpg.Connection[asyncpg.Record]", user_id: UUID) -> None:
+async def check_limit(connection: "asyncpg.Connection[asyncpg.Record]", user_id: UUID) -> None:
+    """Raise UsageError unless the plan has room for one more mailbox of this user; nobody else adds one meanwhile."""
     row = await connection.fetchrow(
         "SELECT p.name, p.mailbox_limit FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 FOR UPDATE OF u",
         user_id,

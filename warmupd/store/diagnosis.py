@@ -4,6 +4,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from warmupd.store.database import Database
+from warmupd.store.sealed import Sealed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -16,15 +17,6 @@ class Server:
     standbys: int  # that are connected now
     connections: int
     most_connections: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sealed:
-    """A sealed secret of some mailbox."""
-
-    mailbox_id: int
-    purpose: str
-    secret: bytes
 
 
 async def ask_server(db: Database) -> Server:

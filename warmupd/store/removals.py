@@ -1,0 +1,214 @@
+"""Mailboxes that were removed: taking them out at once, bringing them back, and what is left to do until secrets go."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from warmupd.core.mailbox import MailboxState
+from warmupd.errors import UsageError
+from warmupd.store.accounts import check_limit
+from warmupd.store.database import Database
+from warmupd.store.states import OWNER
+
+UNDO_FOR = dt.timedelta(days=7)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Removal:
+    """A mailbox that was removed and can come back."""
+
+    mailbox_id: int
+    address: str
+    user: str  # its owner's address
+    removed_at: dt.datetime
+    undo_until: dt.datetime
+    state: MailboxState  # that it comes back in
+    clean: bool  # its warmup folder is to be cleared out
+    clean_at: dt.datetime | None  # when that is tried next; None: not asked for, or done
+    cleaned: int  # messages of ours that were taken out
+    clean_error: str  # why the last try failed
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clearing:
+    """A folder to be cleared out now."""
+
+    mailbox_id: int
+    tries: int  # this one included
+
+
+async def remove_mailboxes(
+    db: Database, ids: Sequence[int], *, actor: str, reason: str, clean: bool, at: dt.datetime
+) -> list[int]:
+    """Take mailboxes out at once; the ids of those that were not out already.
+
+    From here on nothing is reserved that goes from them or to them; what waits ends as FAILED, what is under way ends
+    as it does. They keep their secrets, sealed, until UNDO_FOR is over.
+    """
+    rows = await db.fetch(
+        """
+        WITH before AS (
+            SELECT id, state, state_reason, state_until FROM mailboxes
+            WHERE id = ANY ($1) AND state <> 'REMOVED' ORDER BY id FOR UPDATE
+        ), gone AS (
+            UPDATE mailboxes m
+            SET state = 'REMOVED', state_reason = $2, state_until = NULL, changed_at = clock_timestamp()
+            FROM before b WHERE m.id = b.id
+        ), kept AS (
+            INSERT INTO removals (mailbox_id, removed_at, undo_until, state, state_reason, state_until, clean, clean_at)
+            SELECT id, $3, $3::timestamptz + $5::interval, state, state_reason, state_until, $4,
+                   CASE WHEN $4 THEN $3 END
+            FROM before
+        ), told AS (
+            INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
+            SELECT $3, $6, 'mailbox', id::text, state::text, 'REMOVED', $2 FROM before ORDER BY id
+        )
+        SELECT id FROM before ORDER BY id
+        """,
+        ids,
+        reason or OWNER,
+        at,
+        clean,
+        UNDO_FOR,
+        actor,
+    )
+    await end_pending(db, at=at)
+    return [row["id"] for row in rows]
+
+
+async def end_pending(db: Database, *, at: dt.datetime | None) -> int:
+    """End as FAILED what waits to be sent from or to removed mailboxes; how many that were."""
+    count: int = await db.fetchval("SELECT end_pending_of_removed($1)", at)
+    return count
+
+
+async def find_removals(
+    db: Database,
+    *,
+    address: str | None = None,
+    user: str | None = None,
+    label: str | None = None,
+    domain: str | None = None,
+) -> list[Removal]:
+    """The removed mailboxes that can come back and fit all that is given; of one address the last removed."""
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT ON (lower(m.address)) m.id AS mailbox_id, m.address, u.email AS user, r.removed_at,
+               r.undo_until, r.state, r.clean, r.clean_at, r.cleaned, r.clean_error
+        FROM removals r JOIN mailboxes m ON m.id = r.mailbox_id JOIN users u ON u.id = m.user_id
+        WHERE ($1::text IS NULL OR lower(m.address) = lower($1) OR m.id::text = $1)
+          AND ($2::text IS NULL OR lower(u.email) = lower($2)) AND ($3::text IS NULL OR $3 = ANY (m.labels))
+          AND ($4::text IS NULL OR lower(split_part(m.address, '@', 2)) = lower($4))
+        ORDER BY lower(m.address), r.removed_at DESC
+        """,
+        address,
+        user,
+        label,
+        domain,
+    )
+    return [Removal(**{**dict(row), "state": MailboxState(row["state"])}) for row in rows]
+
+
+async def undo_removal(db: Database, mailbox_id: int, *, actor: str, at: dt.datetime) -> MailboxState | None:
+    """Bring the mailbox back as it was, ramp, labels, secrets and all; its state. None: its secrets are gone.
+
+    A suspension that has ended meanwhile is ended by housekeeping. Raises UsageError when the address was enrolled anew
+    or the plan has no room.
+    """
+    async with db.acquire() as connection, connection.transaction():
+        user_id: UUID | None = await connection.fetchval(
+            "SELECT m.user_id FROM mailboxes m JOIN removals r ON r.mailbox_id = m.id WHERE m.id = $1", mailbox_id
+        )
+        if user_id is None:
+            return None
+        await check_limit(connection, user_id)
+        try:
+            state: str | None = await connection.fetchval(_BRING_BACK, mailbox_id, actor, at)
+        except asyncpg.UniqueViolationError as error:
+            raise UsageError(
+                "the address has been enrolled anew since then", remedy="remove the new one first, or leave it at that"
+            ) from error
+    return MailboxState(state) if state else None
+
+
+_BRING_BACK = """
+    WITH back AS (
+        DELETE FROM removals WHERE mailbox_id = $1 RETURNING mailbox_id, state, state_reason, state_until
+    ), changed AS (
+        UPDATE mailboxes m
+        SET state = b.state, state_reason = b.state_reason, state_until = b.state_until, changed_at = clock_timestamp()
+        FROM back b WHERE m.id = b.mailbox_id AND m.state = 'REMOVED' RETURNING m.state
+    ), seen AS (
+        UPDATE mailbox_visits v SET next_visit_at = least(v.next_visit_at, $3)
+        FROM back b WHERE v.mailbox_id = b.mailbox_id
+    ), told AS (
+        INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
+        SELECT $3, $2, 'mailbox', $1::bigint::text, 'REMOVED', state::text, 'its removal was undone' FROM changed
+    )
+    SELECT state FROM changed
+"""
+
+
+async def wipe_removed(db: Database, *, at: dt.datetime) -> list[int]:
+    """Wipe the secrets of mailboxes whose removal can be undone no longer; their ids. The rest stays, as history."""
+    rows = await db.fetch(
+        """
+        WITH over AS (
+            DELETE FROM removals WHERE undo_until <= $1 RETURNING mailbox_id
+        ), wiped AS (
+            UPDATE mailboxes m SET smtp_secret = NULL, imap_secret = NULL FROM over o WHERE m.id = o.mailbox_id
+        ), forgotten AS (
+            DELETE FROM oauth_grants g USING over o WHERE g.mailbox_id = o.mailbox_id
+        ), told AS (
+            INSERT INTO state_changes (at, actor, subject, subject_id, what, was, became, reason)
+            SELECT $1, 'daemon', 'mailbox', mailbox_id::text, 'secrets', 'SEALED', 'WIPED',
+                   'its removal can be undone no longer' FROM over ORDER BY mailbox_id
+        )
+        SELECT mailbox_id FROM over ORDER BY 1
+        """,
+        at,
+    )
+    return [row["mailbox_id"] for row in rows]
+
+
+# -- clearing out their warmup folders ---------------------------------------------------------------------------------
+
+
+async def claim_clearings(db: Database, *, limit: int, lasts: float, at: dt.datetime) -> list[Clearing]:
+    """Folders to be cleared out, each claimed by the caller for `lasts` seconds: then somebody else tries."""
+    rows = await db.fetch(
+        """
+        UPDATE removals SET clean_at = $1::timestamptz + $3::interval, clean_tries = clean_tries + 1
+        WHERE mailbox_id IN (
+            SELECT mailbox_id FROM removals WHERE clean_at <= $1 ORDER BY clean_at LIMIT $2 FOR UPDATE SKIP LOCKED)
+        RETURNING mailbox_id, clean_tries AS tries
+        """,
+        at,
+        limit,
+        dt.timedelta(seconds=lasts),
+    )
+    return [Clearing(**dict(row)) for row in rows]
+
+
+async def is_to_be_cleared(db: Database, mailbox_id: int) -> bool:
+    """Whether that still holds: a removal may be undone while its folder is being cleared out."""
+    wanted: bool = await db.fetchval(
+        "SELECT EXISTS (SELECT FROM removals WHERE mailbox_id = $1 AND clean_at IS NOT NULL)", mailbox_id
+    )
+    return wanted
+
+
+async def end_clearing(
+    db: Database, mailbox_id: int, *, cleaned: int, again_at: dt.datetime | None = None, error: str = ""
+) -> None:
+    """So many messages were taken out. It is tried again at `again_at`, since `error`; None: it is done."""
+    await db.execute(
+        "UPDATE removals SET cleaned = cleaned + $2, clean_at = $3, clean_error = $4 WHERE mailbox_id = $1",
+        mailbox_id,
+        cleaned,
+        again_at,
+        error,
+    )
