@@ -105,7 +105,9 @@ class Recorder:
             uid=first.uid,
             message_id=first.message_id,
             thread=_thread(first),
-            engagement=plan_engagement(placement, parent.thread_depth, now, today, self.policy, self._ground.rng),
+            engagement=plan_engagement(
+                placement, parent.thread_depth, now, today, self.policy, self._ground.rng, sent_at=parent.sent_at
+            ),
         )
 
     async def _write(self, mailbox: Mailbox, sightings: Sequence[Sighting]) -> None:

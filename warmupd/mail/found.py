@@ -40,9 +40,10 @@ class Look:
 
     found: list[Found]
     marks: list[FolderMark]  # to be stored in place of those given
-    complete: bool  # False when anything was cut short: then absence proves nothing
+    complete: bool  # False when anything was left out: then absence proves nothing
     junk_folder: str | None  # None: this mailbox has none
     bounces: list[Bounce] = field(default_factory=list)
+    more: bool = False  # so much is new that the next look should go on soon
 
     def plus(self, other: "Look") -> "Look":
         """This one with what was found in one more folder."""
@@ -52,4 +53,5 @@ class Look:
             marks=self.marks + other.marks,
             complete=self.complete and other.complete,
             bounces=self.bounces + other.bounces,
+            more=self.more or other.more,
         )

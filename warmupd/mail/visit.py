@@ -11,12 +11,13 @@ from warmupd.mail.account import Account
 from warmupd.mail.delivery_report import DeliveryReport, read_reports
 from warmupd.mail.found import Bounce, Found, Look
 from warmupd.mail.hosts import HostPolicy
-from warmupd.mail.imap import ImapDenied, ImapSession, ImapTimeouts, Login
+from warmupd.mail.imap import ImapBusy, ImapDenied, ImapSession, ImapTimeouts, Login
 from warmupd.mail.imap_folders import Folder
 from warmupd.mail.imap_mailbox import MOST_MESSAGES, Mailbox
 from warmupd.mail.imap_messages import Head, Opened, change_flags, move, read_heads, remove, search
 from warmupd.mail.imap_syntax import address_of, astring, message_ids, plain_text
 from warmupd.mail.message_id import MessageToken
+from warmupd.mail.tabs import in_tabs
 
 __all__ = ["MOST_MESSAGES", "Bounce", "FolderMark", "Found", "Look", "Recognise", "Visit", "open_visit"]
 
@@ -150,18 +151,23 @@ class Visit:
     async def _look_into(self, folder: Folder, mark: FolderMark | None, since: dt.date) -> Look:
         try:
             news = await self._mailbox.read_new(folder, mark, since)
-        except ImapDenied as denied:
+        except (ImapDenied, ImapBusy) as denied:
             if folder.role is FolderRole.INBOX:
                 raise
-            forbidden = not _NOT_FOR_US.isdisjoint(denied.reply.codes)
+            forbidden = isinstance(denied, ImapDenied) and not _NOT_FOR_US.isdisjoint(denied.reply.codes)
             return Look(found=[], marks=[mark] if mark else [], complete=forbidden, junk_folder=None)
         found = [ours for head in news.heads if news.opened and (ours := self._ours(news.opened, head))]
+        if folder.role is FolderRole.INBOX and found:
+            tabbed = await in_tabs(self._session, [ours.uid for ours in found])
+            found = [replace(one, role=_of_tab(one.role)) if one.uid in tabbed else one for one in found]
         bounces = []
         if news.opened and folder.role in _FOR_REPORTS:
             strange = [head for head in news.heads if self._token(head) is None]
             reports = await read_reports(self._session, strange, self._recognise)
             bounces = [self._bounce(news.opened, report) for report in reports]
-        return Look(found=found, marks=[news.mark], complete=news.whole, junk_folder=None, bounces=bounces)
+        return Look(
+            found=found, marks=[news.mark], complete=news.whole, junk_folder=None, bounces=bounces, more=news.more
+        )
 
     def _bounce(self, opened: Opened, report: DeliveryReport) -> Bounce:
         """From now on the report counts as ours in this visit: it may be marked as read and filed away."""
@@ -252,6 +258,11 @@ class Visit:
 
 def _place(found: Found) -> tuple[str, int, int]:
     return found.folder, found.uidvalidity, found.uid
+
+
+def _of_tab(role: FolderRole) -> FolderRole:
+    """A tab is no place where one sees at once what came; the owner's own message stays what it is."""
+    return FolderRole.OTHER if role is FolderRole.INBOX else role
 
 
 def _message_id(head: Head) -> str:

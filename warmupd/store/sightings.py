@@ -33,6 +33,7 @@ class Parent:
     job_id: int
     sender_id: int
     thread_depth: int
+    sent_at: dt.datetime | None  # as far as it is known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +64,7 @@ class DueEngagement:
     message_id: str
     star: bool
     rescue: bool
+    next_at: dt.datetime
     file_at: dt.datetime
     delete_at: dt.datetime
     opened: bool
@@ -92,7 +94,7 @@ async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.
     """The jobs with these (day, id) that were written to `recipient_id` and have not been sighted yet."""
     rows = await db.fetch(
         """
-        SELECT j.day, j.id, j.mailbox_id, j.thread_depth
+        SELECT j.day, j.id, j.mailbox_id, j.thread_depth, coalesce(j.picked_at, j.completed_at) AS sent_at
         FROM unnest($2::date[], $3::bigint[]) AS a(day, id) JOIN warmup_jobs j USING (day, id)
         WHERE j.recipient_id = $1 AND NOT EXISTS (
             SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id AND s.placement <> 'MISSING')
@@ -102,7 +104,13 @@ async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.
         [job_id for _, job_id in keys],
     )
     return [
-        Parent(job_day=r["day"], job_id=r["id"], sender_id=r["mailbox_id"], thread_depth=r["thread_depth"])
+        Parent(
+            job_day=r["day"],
+            job_id=r["id"],
+            sender_id=r["mailbox_id"],
+            thread_depth=r["thread_depth"],
+            sent_at=r["sent_at"],
+        )
         for r in rows
     ]
 
@@ -116,7 +124,7 @@ async def record_sightings(
     """
     with refusing_stale():
         words = await db.fetchval(
-            "SELECT record_sightings($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
+            "SELECT record_sightings($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
             recipient_id,
             slot,
             epoch,
@@ -130,6 +138,7 @@ async def record_sightings(
             [dict(s.thread) for s in found],
             [s.engagement.star for s in found],
             [s.engagement.rescue for s in found],
+            [s.engagement.open_at for s in found],
             [s.engagement.answer_at for s in found],
             [s.engagement.file_at for s in found],
             [s.engagement.delete_at for s in found],
@@ -178,13 +187,18 @@ def refusing_stale() -> Iterator[None]:
 
 
 async def due_engagements(db: Database, recipient_id: int, *, at: dt.datetime, limit: int = 200) -> list[DueEngagement]:
-    """Messages of the mailbox on which something is due, the longest due first."""
+    """Messages of the mailbox on which something is due, the longest due first; after them, due later within half a
+    day, those that are to be answered and have yet to be opened."""
     rows = await db.fetch(
         """
-        SELECT job_day, job_id, placement, folder, uidvalidity, uid, message_id, star, rescue, file_at, delete_at,
-               opened_at IS NOT NULL AS opened, starred_at IS NOT NULL AS starred, rescued_at IS NOT NULL AS rescued,
+        SELECT job_day, job_id, placement, folder, uidvalidity, uid, message_id, star, rescue, next_at, file_at,
+               delete_at, opened_at IS NOT NULL AS opened, starred_at IS NOT NULL AS starred,
+               rescued_at IS NOT NULL AS rescued,
                filed_at IS NOT NULL AS filed
-        FROM sightings WHERE recipient_id = $1 AND next_at <= $2 ORDER BY next_at LIMIT $3
+        FROM sightings
+        WHERE recipient_id = $1 AND next_at <= $2::timestamptz + interval '12 hours'
+          AND (next_at <= $2 OR (opened_at IS NULL AND answer_at > $2))
+        ORDER BY next_at LIMIT $3
         """,
         recipient_id,
         at,
