@@ -42,9 +42,9 @@ async def treat(
 ) -> Treated:
     """Do what is due on the messages of this mailbox.
 
-    `found` is what this visit has just seen, by job: it knows best where those lie. What was done is written down
-    after each message, so that a visit that breaks off does nothing twice. Raises LeaseLost, before it touches another
-    message, when the mailbox is not surely this worker's by `epoch` any more.
+    `found` is what this visit has just seen, by job: there may be a message that is not any more where it was. What was
+    done is written down after each message, so that a visit that breaks off does nothing twice. Raises LeaseLost, before
+    it touches another message, when the mailbox is not surely this worker's by `epoch` any more.
     """
     now = clock.now()
     known = await due_engagements(db, mailbox_id, at=now + LEEWAY)
@@ -52,7 +52,7 @@ async def treat(
     for one in due:
         if not trusted():
             raise LeaseLost(f"the lease of mailbox {mailbox_id} is in doubt")
-        place = found.get((one.job_day, one.job_id)) or _remembered(one)
+        place = await _place(visit, one, found.get((one.job_day, one.job_id)))
         treatment = _Treatment(visit, one, place, events)
         try:
             await treatment.carry_out(clock.now() + LEEWAY)
@@ -137,7 +137,7 @@ class _Treatment:
         place = self._last
         opened = await self._visit.mark_read(place)
         if not opened:
-            self.here = await self._visit.find(self._due.message_id, place.folder)
+            self.here = await self._visit.find(self._due.message_id, place.folder, self._due.senders)
             opened = self.here is not None and await self._visit.mark_read(self.here)
         return self._done("open", opened)
 
@@ -146,7 +146,7 @@ class _Treatment:
         here = self._last = self.here or self._last
         self.here = await verb(here)
         if self.here is None:
-            self.here = await self._visit.find(self._due.message_id, here.folder)
+            self.here = await self._visit.find(self._due.message_id, here.folder, self._due.senders)
             return False
         return self._done(action, done=True)
 
@@ -154,6 +154,17 @@ class _Treatment:
         if done:
             self._events.engaged(action)
         return done
+
+
+async def _place(visit: Visit, due: DueEngagement, seen: Found | None) -> Found:
+    """Where the message lies. Copies of it, its owner's or a stranger's, are let be, and so is one that its owner has
+    moved to where nothing comes by itself."""
+    remembered = _remembered(due)
+    if seen is None or not seen.is_from(due.senders):
+        return remembered
+    if (seen.folder, seen.uidvalidity, seen.uid) == (due.folder, due.uidvalidity, due.uid):
+        return seen
+    return seen if seen.role in _MOVED_BY_SERVERS and not await visit.has(remembered) else remembered
 
 
 def _remembered(due: DueEngagement) -> Found:
@@ -178,3 +189,6 @@ def _remembered(due: DueEngagement) -> Found:
         sender="",
         flags=frozenset(),
     )
+
+
+_MOVED_BY_SERVERS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.WARMUP})

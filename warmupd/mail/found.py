@@ -1,8 +1,11 @@
 """What a look into a mailbox brings back: messages of ours, and how far it was read."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from warmupd.core.placement import FolderMark, FolderRole
+from warmupd.errors import UsageError
+from warmupd.mail.header_text import ascii_address
 from warmupd.mail.message_id import MessageToken
 
 
@@ -21,6 +24,10 @@ class Found:
     subject: str  # RFC 2047 decoded, without control characters
     sender: str  # address, lower case
     flags: frozenset[str]  # lower case, such as "\\seen"
+
+    def is_from(self, senders: Collection[str]) -> bool:
+        """Whether one of these addresses wrote it, as its header says; when there are none, anybody may have."""
+        return not senders or self.sender in {_written(address) for address in senders}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,3 +62,11 @@ class Look:
             bounces=self.bounces + other.bounces,
             more=self.more or other.more,
         )
+
+
+def _written(address: str) -> str:
+    """As the From header of a message of ours has it."""
+    try:
+        return ascii_address(address)[0].lower()
+    except UsageError:
+        return address.lower()
