@@ -1,4 +1,4 @@
-"""Nothing that is not ours is touched on a real Dovecot: a mailbox full of foreign mail, and the whole daemon beside it."""
+"""Nothing that is not ours is touched on a real Dovecot: a mailbox full of foreign mail, the daemon beside it."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,8 +11,9 @@ from tests.daemon.foreign_mail import Client, assert_everything_was_done, fill, 
 from tests.daemon.rig import BEGIN, Rig
 from warmupd.clock import VirtualClock
 from warmupd.daemon import engager as engager_module
+from warmupd.sandbox.fate import ShareOptions
 from warmupd.sandbox.real.world import RealMailWorld
-from warmupd.sandbox.weather import CALM, Weather
+from warmupd.sandbox.weather import Weather
 from warmupd.store.database import Database
 from warmupd.store.evidence import keep_evidence
 
@@ -38,7 +39,7 @@ def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_foreign_mail_stays_as_it_was(rig: Rig) -> None:
     boxes = await rig.world.enrol(3, quota=6, end_hour=15)
     senders = [await rig.world.address(box) for box in boxes]
-    weather = Weather(**{**{name: getattr(CALM, name) for name in CALM.__dataclass_fields__}, "shares": {}})
+    weather = Weather(name="foreign", shares=ShareOptions(spam_share=0.4, other_share=0.2))
     async with RealMailWorld(accounts=rig.world.passwords, weather=weather) as world:
         await rig.world.change(boxes, smtp_host=LOOPBACK, imap_host=LOOPBACK)
         await rig.world.change(boxes, smtp_port=world.smtp_port, imap_port=world.imap_port)
