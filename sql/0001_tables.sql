@@ -285,6 +285,7 @@ CREATE TABLE mailbox_visits (
     next_visit_at  timestamptz,                            -- NULL: not planned yet
     last_visit_at  timestamptz,
     asked_by       timestamptz,                            -- by when a visit is wanted, over and above the planned ones
+    not_before     timestamptz,                            -- the server asked for patience until then
     everywhere     boolean NOT NULL DEFAULT false,         -- the next visit looks into all folders
     everywhere_at  timestamptz,                            -- when a complete visit of all folders began last
     failures       smallint NOT NULL DEFAULT 0

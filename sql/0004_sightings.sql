@@ -20,7 +20,8 @@ CREATE FUNCTION record_sightings(
     p_recipient bigint, p_slot integer, p_epoch bigint,
     p_job_days date[], p_job_ids bigint[], p_placements placement[], p_folders text[], p_uidvalidities bigint[],
     p_uids bigint[], p_message_ids text[], p_threads jsonb[], p_stars boolean[], p_rescues boolean[],
-    p_answer_at timestamptz[], p_file_at timestamptz[], p_delete_at timestamptz[], p_own text, p_now timestamptz DEFAULT NULL
+    p_open_at timestamptz[], p_answer_at timestamptz[], p_file_at timestamptz[], p_delete_at timestamptz[], p_own text,
+    p_now timestamptz DEFAULT NULL
 ) RETURNS text[]
     LANGUAGE plpgsql VOLATILE
     SET jit = off
@@ -46,9 +47,9 @@ BEGIN
                j.thread_seed, j.thread_depth, j.outcome
         FROM (SELECT DISTINCT ON (f.job_day, f.job_id) f.*
               FROM unnest(p_job_days, p_job_ids, p_placements, p_folders, p_uidvalidities, p_uids, p_message_ids, p_threads,
-                          p_stars, p_rescues, p_answer_at, p_file_at, p_delete_at)
+                          p_stars, p_rescues, p_open_at, p_answer_at, p_file_at, p_delete_at)
                    WITH ORDINALITY AS f(job_day, job_id, placement, folder, uidvalidity, uid, message_id, thread, star,
-                                        rescue, answer_at, file_at, delete_at, ord)
+                                        rescue, open_at, answer_at, file_at, delete_at, ord)
               ORDER BY f.job_day, f.job_id, f.ord) AS a
         JOIN warmup_jobs j ON j.day = a.job_day AND j.id = a.job_id AND j.recipient_id = p_recipient
         WHERE j.attempt_token IS NOT NULL  -- a job that was never reserved cannot have arrived
@@ -56,7 +57,7 @@ BEGIN
         INSERT INTO sightings AS s (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity,
                                     uid, message_id, thread_depth, star, rescue, answer_at, next_at, file_at, delete_at)
         SELECT job_day, job_id, p_recipient, sender_id, placement, v_now, p_epoch, folder, uidvalidity, uid, message_id,
-               thread_depth, star, rescue, answer_at, v_now, file_at, delete_at
+               thread_depth, star, rescue, answer_at, open_at, file_at, delete_at
         FROM found
         ON CONFLICT (job_day, job_id) DO UPDATE  -- it was missing, and has come after all
             SET placement = excluded.placement, seen_at = excluded.seen_at, epoch = excluded.epoch, folder = excluded.folder,

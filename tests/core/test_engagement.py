@@ -29,8 +29,12 @@ def plan(
     window: Window | None = TODAY,
     policy: EngagementPolicy = POLICY,
     seed: int = 1,
+    lay: float | None = None,
 ) -> Engagement:
-    return plan_engagement(placement, depth, OPENS + hour * HOUR, window, policy, Random(seed))
+    """The plan for a message that was seen at that hour of the window, and lay there unseen for `lay` hours."""
+    seen_at = OPENS + hour * HOUR
+    sent_at = None if lay is None else seen_at - lay * HOUR
+    return plan_engagement(placement, depth, seen_at, window, policy, Random(seed), sent_at=sent_at)
 
 
 def shares(placement: Placement, policy: EngagementPolicy) -> tuple[float, float]:
@@ -49,9 +53,12 @@ def test_rates_are_as_asked() -> None:
     assert starred == 0
 
 
-def test_rescued_messages_are_answered_more_often_but_never_more_than_always() -> None:
-    assert shares(Placement.SPAM, POLICY)[0] == pytest.approx(0.45, abs=0.02)
-    assert shares(Placement.SPAM, EngagementPolicy(reply_rate=0.9))[0] == 1.0
+def test_rescued_messages_are_answered_and_starred_more_often_but_never_more_than_always() -> None:
+    answered, starred = shares(Placement.SPAM, POLICY)
+    assert answered == pytest.approx(0.45, abs=0.02)
+    assert starred == pytest.approx(0.3, abs=0.02)
+    assert shares(Placement.SPAM, EngagementPolicy(reply_rate=0.9, star_rate=0.5)) == (1.0, 1.0)
+    assert shares(Placement.SPAM, EngagementPolicy(rescue=False))[0] == pytest.approx(0.3, abs=0.02)
 
 
 @given(placement=st.sampled_from(Placement), rescue=st.booleans(), seed=seeds)
@@ -68,19 +75,33 @@ def test_threads_end_at_their_length(depth: int, length: int, seed: int) -> None
 
 @settings(max_examples=300)
 @given(hour=st.floats(-6, 18) | st.floats(8, 16), soonest=st.floats(1, 300), more=st.floats(0, 600), seed=seeds)
-def test_answers_lie_in_the_window_and_as_late_as_asked_if_there_is_room(
+def test_answers_lie_in_the_window_and_never_sooner_than_asked(
     hour: float, soonest: float, more: float, seed: int
 ) -> None:
     policy = EngagementPolicy(reply_rate=1.0, reply_after_minutes=(soonest, soonest + more))
     seen_at = max(OPENS + hour * HOUR, OPENS)  # what came at night is seen in the morning
     answer_at = plan(hour=hour, policy=policy, seed=seed).answer_at
     left = (TODAY.closes_at - seen_at).total_seconds() / 60
-    assert (answer_at is not None) == (left >= 20)
+    assume(abs(left - 20) > 0.01)
+    assume(abs(left - 10 - soonest) > 0.01)
+    assert (answer_at is not None) == (left > max(20, soonest + 10))
     if answer_at is not None:
-        minutes = (answer_at - seen_at).total_seconds() / 60
         assert answer_at in TODAY
-        assert minutes <= soonest + more + 0.01
-        assert minutes >= soonest - 0.01 or left < soonest + 10
+        assert soonest - 0.01 <= (answer_at - seen_at).total_seconds() / 60 <= soonest + more + 0.01
+
+
+def test_answers_by_default_come_45_minutes_to_six_hours_later() -> None:
+    plans = [plan(policy=ANSWERED, seed=seed) for seed in range(2000)]
+    waits = sorted((one.answer_at - (OPENS + 4 * HOUR)) / HOUR for one in plans if one.answer_at)
+    assert len(waits) == 2000
+    assert 0.75 <= waits[0] < 0.8
+    assert 5.9 < waits[-1] <= 6.0
+
+
+def test_an_answer_that_no_day_has_room_for_is_sooner() -> None:
+    policy = EngagementPolicy(reply_rate=1.0, reply_after_minutes=(1440.0, 2880.0))
+    answers = [plan(policy=policy, seed=seed).answer_at for seed in range(100)]
+    assert all(answer is not None and answer in TODAY for answer in answers)
 
 
 def test_no_answer_is_planned_on_a_day_without_a_window() -> None:
@@ -94,12 +115,45 @@ def test_answers_to_what_came_at_night_do_not_all_go_out_at_the_opening() -> Non
     assert max(hours.values()) <= 150  # of the five and a quarter hours that the policy names
 
 
-@given(seed=seeds)
-def test_messages_are_opened_then_filed_then_deleted(seed: int) -> None:
-    one = plan(seed=seed)
-    assert one.open_at == OPENS + 4 * HOUR
-    assert 19.2 * HOUR <= one.file_at - one.open_at <= 28.8 * HOUR
-    assert one.delete_at - one.open_at == dt.timedelta(days=14)
+@given(placement=st.sampled_from(Placement), hour=st.floats(-6, 15), lay=st.floats(0, 12) | st.none(), seed=seeds)
+def test_messages_are_opened_then_answered_then_filed_then_deleted(
+    placement: Placement, hour: float, lay: float | None, seed: int
+) -> None:
+    one, seen_at = plan(placement, hour=hour, policy=ANSWERED, seed=seed, lay=lay), OPENS + hour * HOUR
+    assert one.open_at >= seen_at
+    assert one.open_at < one.file_at < one.delete_at == seen_at + dt.timedelta(days=14)
+    assert one.answer_at is None or one.open_at < one.answer_at
+    if one.rescue:
+        assert dt.timedelta(minutes=2) <= one.file_at - one.open_at <= 6.001 * HOUR
+    else:
+        assert 19.2 * HOUR <= one.file_at - one.open_at <= 28.8 * HOUR
+
+
+def test_what_has_just_come_is_opened_after_a_while() -> None:
+    minutes = sorted((plan(seed=seed, lay=0.0).open_at - OPENS) / HOUR * 60 - 240 for seed in range(4000))
+    assert minutes[0] > 0.1
+    assert minutes[200] > 2  # one in twenty within so many minutes
+    assert 12 < minutes[2000] < 18
+    assert 60 < minutes[3800] < 120
+    assert minutes[-1] <= 240
+
+
+def test_what_lay_there_for_hours_is_opened_by_the_visit_that_finds_it() -> None:
+    assert all(plan(seed=seed, lay=4.0).open_at == OPENS + 4 * HOUR for seed in range(500))
+
+
+def test_what_came_at_night_is_opened_in_the_morning() -> None:
+    plans = [plan(hour=0.05, seed=seed, lay=5.0) for seed in range(500)]
+    assert all(one.open_at > OPENS for one in plans)
+    assert sum(one.open_at == OPENS + 0.05 * HOUR for one in plans) < 50
+
+
+def test_rescued_messages_are_not_filed_later_than_others_would_be() -> None:
+    policy = EngagementPolicy(file_after_hours=0.5)
+    for seed in range(200):
+        one = plan(Placement.SPAM, policy=policy, seed=seed)
+        assert one.file_at - one.open_at <= 0.51 * HOUR
+    assert plan(Placement.SPAM, policy=EngagementPolicy(file_after_hours=0.0)).file_at >= OPENS
 
 
 def visits(first: dt.datetime, per_day: int, seed: int, days: int = 3) -> list[dt.datetime]:

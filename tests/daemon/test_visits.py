@@ -112,7 +112,7 @@ async def test_messages_are_filed_away_and_deleted_in_time(rig: Rig) -> None:
             await rig.until(after(23))
             filed = await post.count("Warmup")
             await no_more_sends(rig)
-            await rig.until(after(14, days=1))
+            await rig.until(after(9, days=2))
         left = await post.count("Warmup") + await post.count("INBOX")
     assert filed > 0
     assert left == 0
@@ -178,7 +178,7 @@ async def test_crash_between_record_and_treatment_does_nothing_twice(rig: Rig, m
     config = {"engagement.reply_rate": 1.0, "engagement.max_thread_length": 2, "engagement.reply_after_min_minutes": 30}
     crashes = Counter[int]()
 
-    async def treat(db: Any, visit: Any, mailbox_id: int, found: Any, **rest: Any) -> int:
+    async def treat(db: Any, visit: Any, mailbox_id: int, found: Any, **rest: Any) -> treatment.Treated:
         crashes[mailbox_id] += 1
         if crashes[mailbox_id] % 2:
             raise ZeroDivisionError("pulled the plug")

@@ -1,6 +1,7 @@
 """What a recipient does with a warmup message, and when: open, star, rescue from spam, answer, file away."""
 
 import datetime as dt
+import math
 from dataclasses import dataclass
 from random import Random
 
@@ -9,6 +10,11 @@ from warmupd.core.window import Window
 
 VISIT_JITTER = 0.3
 LEAST_ROOM = 20.0  # minutes of the window that an answer needs
+OPEN_AFTER = 15.0  # minutes after its arrival by which half of the messages are opened, in waking hours
+OPEN_MOST = 240.0
+RESCUED_STARS = 3.0  # who fetches a message out of spam cares for it (mail-facts, section 4)
+RESCUED_ANSWERS = 1.5
+RESCUED_FILED = (2.0, 360.0)  # minutes after it was opened: a minute or two to some hours
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,9 +32,9 @@ class EngagementPolicy:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Engagement:
-    """What will be done with one sighted message. Whatever is due by the next visit is done then."""
+    """What will be done with one sighted message. Whatever is due by a visit in waking hours is done then."""
 
-    open_at: dt.datetime
+    open_at: dt.datetime  # starred and rescued then, too
     star: bool
     rescue: bool
     answer_at: dt.datetime | None
@@ -37,24 +43,36 @@ class Engagement:
 
 
 def plan_engagement(
-    placement: Placement, depth: int, seen_at: dt.datetime, window: Window | None, policy: EngagementPolicy, rng: Random
+    placement: Placement,
+    depth: int,
+    seen_at: dt.datetime,
+    window: Window | None,
+    policy: EngagementPolicy,
+    rng: Random,
+    *,
+    sent_at: dt.datetime | None = None,
 ) -> Engagement:
     """Decide, once, at the sighting. `depth` is the message's place in its thread; `window` today's send window.
 
-    An answer falls inside the window of a waking day; when there is no room left today, there is none: quotas are
-    filled by other messages. A message that was rescued is always opened, and answered more often, as people do.
+    `sent_at` is when it was sent, which is about when it came; None: when it was seen. It is opened a while after that:
+    what lay there for hours is opened by the visit that finds it. An answer falls inside the window of a waking day,
+    after the message is opened; when there is no room left today, there is none: quotas are filled by other messages.
+    A message that is rescued is opened, starred and answered more often, and filed sooner, as people do.
     """
     rescued = policy.rescue and placement is Placement.SPAM
     answer_at = None
-    rate = min(1.0, policy.reply_rate * (1.5 if rescued else 1.0))
+    rate = min(1.0, policy.reply_rate * (RESCUED_ANSWERS if rescued else 1.0))
     if depth < policy.max_thread_length and rng.random() < rate:
         answer_at = _answer_at(seen_at, window, policy.reply_after_minutes, rng)
+    open_at = _open_at(min(sent_at or seen_at, seen_at), seen_at, window, rng)
+    if answer_at is not None:
+        open_at = min(open_at, seen_at + (answer_at - seen_at) * rng.uniform(0.2, 0.7))  # nobody answers unread mail
     return Engagement(
-        open_at=seen_at,
-        star=rng.random() < policy.star_rate,
+        open_at=open_at,
+        star=rng.random() < min(1.0, policy.star_rate * (RESCUED_STARS if rescued else 1.0)),
         rescue=rescued,
         answer_at=answer_at,
-        file_at=seen_at + dt.timedelta(hours=policy.file_after_hours * rng.uniform(0.8, 1.2)),
+        file_at=open_at + _filed_after(rescued, policy.file_after_hours, rng),
         delete_at=seen_at + dt.timedelta(days=policy.retention_days),
     )
 
@@ -78,11 +96,20 @@ def next_visit_at(
     return next_window.opens_at + dt.timedelta(seconds=next_window.seconds / visits_per_day * rng.random())
 
 
+def _open_at(sent_at: dt.datetime, seen_at: dt.datetime, window: Window | None, rng: Random) -> dt.datetime:
+    """Most people open most mail within minutes and some of it hours later; what came at night, in the morning."""
+    minutes = min(OPEN_MOST, OPEN_AFTER * math.exp(rng.gauss(0.0, 1.0)))
+    awake_at = max(sent_at, window.opens_at) if window is not None else sent_at
+    return max(seen_at, awake_at + dt.timedelta(minutes=minutes))
+
+
 def _answer_at(
     seen_at: dt.datetime, window: Window | None, after_minutes: tuple[float, float], rng: Random
 ) -> dt.datetime | None:
-    """A moment that many minutes after the message is seen in waking hours; sooner when the window closes too soon for
-    that, and none when less than 20 minutes of it are left."""
+    """A moment that many minutes after the message is seen in waking hours; None when the window closes before that.
+
+    Only where no window has room for what was asked for is it sooner.
+    """
     if window is None:
         return None
     start = max(seen_at, window.opens_at)
@@ -90,5 +117,15 @@ def _answer_at(
     if left < LEAST_ROOM:
         return None
     soonest, latest = after_minutes[0], min(after_minutes[1], left - LEAST_ROOM / 2)
-    minutes = rng.uniform(soonest, latest) if soonest <= latest else left * rng.uniform(0.3, 0.8)
-    return start + dt.timedelta(minutes=minutes)
+    if soonest <= latest:
+        return start + dt.timedelta(minutes=rng.uniform(soonest, latest))
+    fits_some_day = soonest <= window.seconds / 60 - LEAST_ROOM
+    return None if fits_some_day else start + dt.timedelta(minutes=left * rng.uniform(0.3, 0.8))
+
+
+def _filed_after(rescued: bool, file_after_hours: float, rng: Random) -> dt.timedelta:
+    if not rescued:
+        return dt.timedelta(hours=file_after_hours * rng.uniform(0.8, 1.2))
+    soonest, latest = RESCUED_FILED
+    latest = min(latest, file_after_hours * 60)
+    return dt.timedelta(minutes=soonest * (latest / soonest) ** rng.random() if latest > soonest else latest)

@@ -48,6 +48,12 @@ def window_of(day: dt.date, zone: str, hours: Hours) -> Window | None:
     return Window(opens_at=opens_at, closes_at=closes_at)
 
 
+def is_open(moment: dt.datetime, zone: str, hours: Hours) -> bool:
+    """Whether it lies in the window of its local day: in its owner's waking hours."""
+    window = window_of(local_day(moment, zone), zone, hours)
+    return window is not None and moment in window
+
+
 def next_opening(after: dt.date, zone: str, hours: Hours) -> tuple[dt.date, Window]:
     """The first local day after `after` that has a window, and the window."""
     day = after

@@ -11,6 +11,7 @@ from warmupd.clock import VirtualClock
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.proof import own_proof
 from warmupd.core.provider_match import lane
+from warmupd.core.window import is_open
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
 from warmupd.daemon.bounces import Bounces
@@ -20,12 +21,12 @@ from warmupd.daemon.leases import Leases
 from warmupd.daemon.patience import within
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.revisits import Revisits
-from warmupd.daemon.treatment import treat
+from warmupd.daemon.treatment import Key, Treated, treat
 from warmupd.daemon.visiting import Visiting, enter_mailbox
 from warmupd.errors import DatabaseUnavailable, LeaseLost, NotFound
 from warmupd.mail.imap import ImapError
 from warmupd.mail.message_id import MessageKey
-from warmupd.mail.visit import Look, Visit
+from warmupd.mail.visit import Found, Look, Visit
 from warmupd.store import visits
 from warmupd.store.accounts import load_accounts
 from warmupd.store.visits import DueVisit
@@ -184,11 +185,11 @@ class Engager:
         """Visit the mailbox; whether it was, well or not: else it is still due."""
         began, epoch = self._clock.now(), self._leases.epoch_of(mailbox)
         try:
-            look = await self._look_and_treat(mailbox, due, began, epoch)
+            look, follow_up = await self._look_and_treat(mailbox, due, began, epoch)
             surely = self._ensure(mailbox, epoch)
             if due.everywhere and look.complete:
                 await self._recorder.miss(mailbox, began=began, since=(began - MISSED_FOR).date())
-            await self._revisits.after(mailbox, due, look, began, epoch=surely)
+            await self._revisits.after(mailbox, due, look, began, follow_up=follow_up, epoch=surely)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("visit", str(error))
             return False
@@ -206,7 +207,10 @@ class Engager:
             raise LeaseLost(f"the lease of mailbox {mailbox.id} is in doubt")
         return epoch
 
-    async def _look_and_treat(self, mailbox: Mailbox, due: DueVisit, began: dt.datetime, epoch: int | None) -> Look:
+    async def _look_and_treat(
+        self, mailbox: Mailbox, due: DueVisit, began: dt.datetime, epoch: int | None
+    ) -> tuple[Look, dt.datetime | None]:
+        """What was found, and when there is something to do that cannot wait for the next planned visit."""
         sealed = (await load_accounts(self._db, [mailbox.id])).get(mailbox.id)
         if sealed is None:
             raise NotFound("the mailbox was removed meanwhile")
@@ -220,22 +224,28 @@ class Engager:
             look = await visit.look(known, since=since, everywhere=due.everywhere)
             own = own_proof(sealed.address, sealed.imap_host, sealed.imap_username)
             found = await self._recorder.record(mailbox, look.found, own)
-            engaged = await treat(
-                self._db,
-                visit,
-                mailbox.id,
-                found,
-                epoch=self._ensure(mailbox, epoch),
-                trusted=lambda: self._leases.trusts(mailbox, epoch),
-                clock=self._clock,
-                events=self._events,
-            )
+            treated = await self._treat(mailbox, visit, found, self._ensure(mailbox, epoch))
             await self._bounces.follow(mailbox, visit, look.bounces)
             if due.lost:
                 await self._look_for_lost(mailbox, visit, look, since)
         seconds = (self._clock.now() - began).total_seconds()
-        self._events.visited(mailbox=mailbox.id, found=len(found), engaged=engaged, seconds=seconds)
-        return look
+        self._events.visited(mailbox=mailbox.id, found=len(found), engaged=treated.engaged, seconds=seconds)
+        return look, treated.follow_up
+
+    async def _treat(self, mailbox: Mailbox, visit: Visit, found: Mapping[Key, Found], epoch: int) -> Treated:
+        """In its owner's waking hours; at night a visit only looks."""
+        if not is_open(self._clock.now(), mailbox.zone, mailbox.hours):
+            return Treated()
+        return await treat(
+            self._db,
+            visit,
+            mailbox.id,
+            found,
+            epoch=epoch,
+            trusted=lambda: self._leases.trusts(mailbox, epoch),
+            clock=self._clock,
+            events=self._events,
+        )
 
     async def _look_for_lost(self, mailbox: Mailbox, visit: Visit, look: Look, since: dt.date) -> None:
         """Copies of what it sent and whose outcome was lost. What goes wrong here makes a good visit no worse."""

@@ -44,20 +44,28 @@ class Recorder:
     async def record(self, mailbox: Mailbox, found: Sequence[Found], own: OwnProof = OwnProof.OWN) -> dict[Key, Found]:
         """Write down what was found for the first time; all that was found, by job, each where its reader meets it.
 
-        `own` is what a message of the same user's mailboxes proves there. Raises LeaseLost when the mailbox is another
-        worker's by now.
+        `own` is what a message of the same user's mailboxes proves there. What bears the name of a message to this
+        mailbox and comes from somebody else is none of ours: it counts for nothing, and is in no answer. Of several
+        copies one is treated, and the others are let be.
+
+        Raises LeaseLost when the mailbox is another worker's by now.
         """
         copies: defaultdict[Key, list[Found]] = defaultdict(list)
         for one in found:
             copies[one.token.day, one.token.job_id].append(one)
-        first = {
-            key: min(several, key=lambda one: _ORDER.get(one.role, len(_ORDER))) for key, several in copies.items()
-        }
         parents = await find_parents(self._ground.db, mailbox.id, list(copies)) if copies else []
+        for parent in parents:
+            key = (parent.job_day, parent.job_id)
+            copies[key] = [one for one in copies[key] if one.is_from(parent.senders)]
+        first = {
+            key: min(several, key=lambda one: _ORDER.get(one.role, len(_ORDER)))
+            for key, several in copies.items()
+            if several
+        }
         sightings = []
         for parent in parents:
             key = (parent.job_day, parent.job_id)
-            if sighting := self._sighting(mailbox, parent, copies[key], first[key]):
+            if key in first and (sighting := self._sighting(mailbox, parent, copies[key], first[key])):
                 sightings.append(sighting)
         if sightings:
             await self._write(mailbox, sightings, own)
@@ -107,7 +115,10 @@ class Recorder:
             uid=first.uid,
             message_id=first.message_id,
             thread=_thread(first),
-            engagement=plan_engagement(placement, parent.thread_depth, now, today, self.policy, self._ground.rng),
+            engagement=plan_engagement(
+                placement, parent.thread_depth, now, today, self.policy, self._ground.rng, sent_at=parent.sent_at
+            ),
+            let_be=first.role is FolderRole.TRASH,  # its owner has thrown it away
         )
 
     async def _write(self, mailbox: Mailbox, sightings: Sequence[Sighting], own: OwnProof) -> None:
@@ -121,7 +132,7 @@ class Recorder:
                 ground.events.sighted(placement=sighting.placement, provider=mailbox.provider)
         if Known.NEW in known:
             self._on_found(mailbox.id)
-        if any(sighting.engagement.answer_at for sighting in sightings):
+        if any(sighting.engagement.answer_at and not sighting.let_be for sighting in sightings):
             self._on_answers(mailbox.id)
 
     def _lease_of(self, mailbox: Mailbox) -> tuple[int, int]:

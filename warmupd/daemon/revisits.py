@@ -41,12 +41,24 @@ class Revisits:
         _, following = next_opening(today, mailbox.zone, mailbox.hours)
         return next_visit_at(now, window_of(today, mailbox.zone, mailbox.hours), following, self._per_day, self._rng)
 
-    async def after(self, mailbox: Mailbox, due: DueVisit, look: Look, began: dt.datetime, *, epoch: int) -> None:
-        """The visit that began then was good. Raises LeaseLost when `epoch` is over: another worker's word counts."""
+    async def after(
+        self,
+        mailbox: Mailbox,
+        due: DueVisit,
+        look: Look,
+        began: dt.datetime,
+        *,
+        follow_up: dt.datetime | None,
+        epoch: int,
+    ) -> None:
+        """The visit that began then was good; `follow_up` is when there is something to do that cannot wait.
+
+        Raises LeaseLost when `epoch` is over: another worker's word counts.
+        """
         self._failures.pop(mailbox.id, None)
         self._refusals.pop(mailbox.id, None)
-        next_at = self.planned(mailbox)
-        if not look.complete:
+        next_at = min(self.planned(mailbox), follow_up or dt.datetime.max.replace(tzinfo=dt.UTC))
+        if look.more:
             next_at = min(next_at, self._clock.now() + dt.timedelta(seconds=GO_ON * self._rng.uniform(1.0, 1.5)))
         await visits.end_visit(
             self._db,
@@ -63,15 +75,16 @@ class Revisits:
 
         False, and nothing is told, when `epoch` is over: another worker visits it.
         """
-        wait = min(FAILED_MOST, FAILED_AGAIN * 2 ** min(self._failures[mailbox.id], 10))
+        asked = error.retry_after if isinstance(error, ImapThrottled) else None
+        wait = min(FAILED_MOST, (asked or FAILED_AGAIN) * 2 ** min(self._failures[mailbox.id], 10))
         self._failures[mailbox.id] += 1
         try:
             if isinstance(error, ImapRefusedLogin) and mailbox.id not in self._refusals:
                 wait = FAILED_AGAIN  # soon, to be sure of it: the second time it is told to the owner
-            if isinstance(error, ImapThrottled) and error.retry_after:
-                wait = max(wait, error.retry_after)
             next_at = self._clock.now() + dt.timedelta(seconds=wait * self._rng.uniform(1.0, 1.5))
             await visits.end_visit(self._db, mailbox.id, epoch=epoch, next_visit_at=next_at, began=began, failed=True)
+            if isinstance(error, ImapThrottled):
+                await visits.put_off_visits(self._db, mailbox.id, until=next_at)
             await self._tell(mailbox, error)
         except LeaseLost:
             return False

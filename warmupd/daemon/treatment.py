@@ -1,12 +1,14 @@
 """Treating found messages as their reader would: open, star, rescue, file away, delete; each only when it is due."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 
 from warmupd.clock import Clock
 from warmupd.core.placement import FolderRole, Placement
 from warmupd.daemon.events import Events
 from warmupd.errors import LeaseLost
+from warmupd.mail.imap import ImapThrottled
 from warmupd.mail.message_id import MessageToken
 from warmupd.mail.visit import Found, Visit
 from warmupd.store.database import Database
@@ -19,6 +21,14 @@ LET_GO = dt.timedelta(days=2)  # after its retention a message that cannot be de
 Key = tuple[dt.date, int]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Treated:
+    """What a visit has done, and what it leaves to be done."""
+
+    engaged: int = 0  # messages on which something was due
+    follow_up: dt.datetime | None = None  # when a message must be opened because it is to be answered
+
+
 async def treat(
     db: Database,
     visit: Visit,
@@ -29,22 +39,29 @@ async def treat(
     trusted: Callable[[], bool],
     clock: Clock,
     events: Events,
-) -> int:
-    """Do what is due on the messages of this mailbox; on how many something was done.
+) -> Treated:
+    """Do what is due on the messages of this mailbox.
 
-    `found` is what this visit has just seen, by job: it knows best where those lie. What was done is written down
-    after each message, so that a visit that breaks off does nothing twice. Raises LeaseLost, before it touches another
-    message, when the mailbox is not surely this worker's by `epoch` any more.
+    `found` is what this visit has just seen, by job: there may be a message that is not any more where it was. What
+    was done is written down after each message, so that a visit that breaks off does nothing twice. Raises LeaseLost,
+    before it touches another message, when the mailbox is not surely this worker's by `epoch` any more.
     """
-    due = await due_engagements(db, mailbox_id, at=clock.now() + LEEWAY)
+    now = clock.now()
+    known = await due_engagements(db, mailbox_id, at=now + LEEWAY)
+    due = [one for one in known if one.next_at <= now + LEEWAY]
     for one in due:
         if not trusted():
             raise LeaseLost(f"the lease of mailbox {mailbox_id} is in doubt")
-        place = found.get((one.job_day, one.job_id)) or _remembered(one)
+        place = await _place(visit, one, found.get((one.job_day, one.job_id)))
         treatment = _Treatment(visit, one, place, events)
-        await treatment.carry_out(clock.now() + LEEWAY)
+        try:
+            await treatment.carry_out(clock.now() + LEEWAY)
+        except ImapThrottled:
+            # Put off, so that a message by which the server is troubled every time does not hold up the others.
+            await note_engaged(db, mailbox_id, [treatment.put_off(clock.now())], epoch=epoch, at=clock.now())
+            raise
         await note_engaged(db, mailbox_id, [treatment.told(clock.now() + LEEWAY)], epoch=epoch, at=clock.now())
-    return len(due)
+    return Treated(engaged=len(due), follow_up=known[len(due)].next_at if len(known) > len(due) else None)
 
 
 class _Treatment:
@@ -61,23 +78,34 @@ class _Treatment:
         self.deleted = False
 
     async def carry_out(self, now: dt.datetime) -> None:
-        """Everything that is due by `now`, in the order in which a reader would do it."""
+        """Everything that is due by `now`, in the order in which a reader would do it.
+
+        What was opened or rescued just now is not filed or deleted yet: nobody reads that fast.
+        """
         due = self._due
-        if not self.opened:
+        unread = not self.opened
+        if unread:
             self.opened = await self._open()
         if due.rescue and not self.rescued and self.here and self.here.role is FolderRole.JUNK:
-            self.rescued = self._moved("rescue", await self._visit.rescue(self.here))
+            self.rescued = await self._move("rescue", self._visit.rescue)
         if due.star and not self.starred and self.here:
             self.starred = self._done("star", await self._visit.star(self.here))
+        if unread and self.opened:
+            return
         if due.file_at <= now and not self.filed and self.here:
-            place = await self._visit.file_away(self.here)
-            if place is not None or await self._visit.find(due.message_id, self.here.folder) is None:
-                self.filed = self._moved("file", place)
+            self.filed = await self._move("file", self._visit.file_away)
         if due.delete_at <= now and self.here:
             self.deleted = self._done("delete", await self._visit.delete(self.here))
 
     def told(self, now: dt.datetime) -> Engaged:
         """What was done, and when something is due again."""
+        return self._engaged(None if self.here is None or self.deleted else self._next(now))
+
+    def put_off(self, now: dt.datetime) -> Engaged:
+        """What was done before the server asked for patience; the rest is left for some hours."""
+        return self._engaged(now + AGAIN if now < self._due.delete_at + LET_GO else None)
+
+    def _engaged(self, next_at: dt.datetime | None) -> Engaged:
         due, last = self._due, self.here or self._last
         return Engaged(
             job_day=due.job_day,
@@ -90,34 +118,53 @@ class _Treatment:
             rescued=self.rescued,
             filed=self.filed,
             deleted=self.deleted,
-            next_at=None if self.here is None or self.deleted else self._next(now),
+            next_at=next_at,
         )
 
     def _next(self, now: dt.datetime) -> dt.datetime | None:
         """The next date; what is overdue could not be done, and is tried again for a while."""
         upcoming = self._due.delete_at if self.filed else self._due.file_at
-        if upcoming > now:
-            return upcoming
+        just_opened = self.opened and not self._due.opened  # what is overdue then is for the next visit
+        if self.opened and not self._owes_rescue() and (upcoming > now or just_opened):
+            return max(upcoming, now)
         return now + AGAIN if now < self._due.delete_at + LET_GO else None
+
+    def _owes_rescue(self) -> bool:
+        return self._due.rescue and not self.rescued and self.here is not None and self.here.role is FolderRole.JUNK
 
     async def _open(self) -> bool:
         """Mark it as read, where it lies or where it is found again."""
         place = self._last
         opened = await self._visit.mark_read(place)
         if not opened:
-            self.here = await self._visit.find(self._due.message_id, place.folder)
+            self.here = await self._visit.find(self._due.message_id, place.folder, self._due.senders)
             opened = self.here is not None and await self._visit.mark_read(self.here)
         return self._done("open", opened)
 
-    def _moved(self, action: str, place: Found | None) -> bool:
-        self._last = self.here or self._last
-        self.here = place
-        return self._done(action, place is not None)
+    async def _move(self, action: str, verb: Callable[[Found], Awaitable[Found | None]]) -> bool:
+        """Whether it was moved. One that is where it was, in a full mailbox perhaps, is tried again another time."""
+        here = self._last = self.here or self._last
+        self.here = await verb(here)
+        if self.here is None:
+            self.here = await self._visit.find(self._due.message_id, here.folder, self._due.senders)
+            return False
+        return self._done(action, done=True)
 
     def _done(self, action: str, done: bool) -> bool:
         if done:
             self._events.engaged(action)
         return done
+
+
+async def _place(visit: Visit, due: DueEngagement, seen: Found | None) -> Found:
+    """Where the message lies. Copies of it, its owner's or a stranger's, are let be, and so is one that its owner has
+    moved to where nothing comes by itself."""
+    remembered = _remembered(due)
+    if seen is None or not seen.is_from(due.senders):
+        return remembered
+    if (seen.folder, seen.uidvalidity, seen.uid) == (due.folder, due.uidvalidity, due.uid):
+        return seen
+    return seen if seen.role in _MOVED_BY_SERVERS and not await visit.has(remembered) else remembered
 
 
 def _remembered(due: DueEngagement) -> Found:
@@ -142,3 +189,6 @@ def _remembered(due: DueEngagement) -> Found:
         sender="",
         flags=frozenset(),
     )
+
+
+_MOVED_BY_SERVERS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.WARMUP})

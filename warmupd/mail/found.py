@@ -1,8 +1,11 @@
 """What a look into a mailbox brings back: messages of ours, and how far it was read."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from warmupd.core.placement import FolderMark, FolderRole
+from warmupd.errors import UsageError
+from warmupd.mail.header_text import ascii_address
 from warmupd.mail.message_id import MessageToken
 
 
@@ -22,6 +25,10 @@ class Found:
     sender: str  # address, lower case
     flags: frozenset[str]  # lower case, such as "\\seen"
 
+    def is_from(self, senders: Collection[str]) -> bool:
+        """Whether one of these addresses wrote it, as its header says; when there are none, anybody may have."""
+        return not senders or self.sender in {_written(address) for address in senders}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bounce:
@@ -40,9 +47,10 @@ class Look:
 
     found: list[Found]
     marks: list[FolderMark]  # to be stored in place of those given
-    complete: bool  # False when anything was cut short: then absence proves nothing
+    complete: bool  # False when anything was left out: then absence proves nothing
     junk_folder: str | None  # None: this mailbox has none
     bounces: list[Bounce] = field(default_factory=list)
+    more: bool = False  # so much is new that the next look should go on soon
 
     def plus(self, other: "Look") -> "Look":
         """This one with what was found in one more folder."""
@@ -52,4 +60,13 @@ class Look:
             marks=self.marks + other.marks,
             complete=self.complete and other.complete,
             bounces=self.bounces + other.bounces,
+            more=self.more or other.more,
         )
+
+
+def _written(address: str) -> str:
+    """As the From header of a message of ours has it."""
+    try:
+        return ascii_address(address)[0].lower()
+    except UsageError:
+        return address.lower()

@@ -15,6 +15,7 @@ from warmupd.mail.connection import certificate_name, connect_public
 from warmupd.mail.hosts import HostPolicy, UnresolvedHost
 from warmupd.mail.imap_errors import (
     ImapBroken,
+    ImapBusy,
     ImapDenied,
     ImapError,
     ImapInsecure,
@@ -34,6 +35,7 @@ from warmupd.mail.oauth import RECONNECT, xoauth2
 
 __all__ = [
     "ImapBroken",
+    "ImapBusy",
     "ImapDenied",
     "ImapError",
     "ImapInsecure",
@@ -171,7 +173,7 @@ class ImapSession:
         if reply.status == "OK":
             return reply
         text = shown(reply.text, self._secrets)
-        throttled = throttling(self.endpoint.host, text)
+        throttled = throttling(self.endpoint.host, text, reply)
         if throttled is not None:
             raise throttled
         raise ImapDenied(f"{self.endpoint.host} answered {name} with {reply.status}: {text}", reply)

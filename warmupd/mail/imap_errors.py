@@ -18,6 +18,7 @@ _TOO_MUCH = re.compile(r"throttl|too many|rate.?limit|\[LIMIT\]", re.IGNORECASE)
 _PASSING = re.compile(r"temporar|try(ing)? again|unavailable|internal (server )?error|not connected", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _REFUSAL = frozenset({"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED"})  # RFC 5530, as the next
+_BUSY = frozenset({"UNAVAILABLE", "INUSE"})
 _NOT_NOW = frozenset({"UNAVAILABLE", "INUSE", "SERVERBUG", "LIMIT", "CORRUPTION"})
 
 
@@ -51,6 +52,10 @@ class ImapThrottled(ImapError):
         self.retry_after = retry_after
 
 
+class ImapBusy(ImapThrottled):
+    """NO [UNAVAILABLE] or [INUSE] (RFC 5530): what was asked for cannot be had now, perhaps of this folder only."""
+
+
 class ImapBroken(ImapError):
     """The conversation failed: garbage, a time-out, BYE, a lost connection."""
 
@@ -69,12 +74,18 @@ def shown(text: str, secrets: Iterable[str]) -> str:
     return text if len(text) <= LONGEST_TEXT else text[: LONGEST_TEXT - 3] + "..."
 
 
-def throttling(host: str, text: str) -> ImapThrottled | None:
-    """The request for patience in a server's words, if there is one. `text` must be fit to be shown."""
+def throttling(host: str, text: str, reply: Reply | None = None) -> ImapThrottled | None:
+    """The request for patience in a server's words, if there is one. `text` must be fit to be shown.
+
+    `reply` is that to a command after login; its codes count, too.
+    """
     asked = _BACKOFF.search(text)
     if asked is not None:
         return ImapThrottled(f"{host} asks to wait: {text}", retry_after=min(int(asked[1]) / 1000, LONGEST_BACKOFF))
-    return ImapThrottled(f"{host} asks to wait: {text}") if _TOO_MUCH.search(text) else None
+    if _TOO_MUCH.search(text) or (reply is not None and "LIMIT" in reply.codes):
+        return ImapThrottled(f"{host} asks to wait: {text}")
+    busy = reply is not None and reply.status == "NO" and not _BUSY.isdisjoint(reply.codes)
+    return ImapBusy(f"{host} cannot serve this now: {text}") if busy else None
 
 
 def login_trouble(host: str, reply: Reply, text: str) -> ImapError:

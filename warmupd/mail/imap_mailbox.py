@@ -26,6 +26,7 @@ class News:
     heads: list[Head]
     mark: FolderMark
     whole: bool  # False when something was left out
+    more: bool = False  # what was left out can be read at once
 
 
 class Mailbox:
@@ -88,6 +89,7 @@ class Mailbox:
             heads=heads,
             mark=FolderMark(folder=folder.name, uidvalidity=opened.uidvalidity, last_uid=end),
             whole=taken == uids and failed is None,
+            more=taken != uids,
         )
 
     async def create_warmup_folder(self) -> Folder:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import ssl
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -11,18 +11,17 @@ from warmupd.mail.account import Account
 from warmupd.mail.delivery_report import DeliveryReport, read_reports
 from warmupd.mail.found import Bounce, Found, Look
 from warmupd.mail.hosts import HostPolicy
-from warmupd.mail.imap import ImapDenied, ImapSession, ImapTimeouts, Login
+from warmupd.mail.imap import ImapBusy, ImapDenied, ImapSession, ImapTimeouts, Login
 from warmupd.mail.imap_folders import Folder
 from warmupd.mail.imap_mailbox import MOST_MESSAGES, Mailbox
 from warmupd.mail.imap_messages import Head, Opened, change_flags, move, read_heads, remove, search
-from warmupd.mail.imap_syntax import address_of, astring, message_ids, plain_text
-from warmupd.mail.message_id import MessageToken
+from warmupd.mail.imap_syntax import astring
+from warmupd.mail.recognition import Recognise, Recogniser
+from warmupd.mail.tabs import in_tabs
 
 __all__ = ["MOST_MESSAGES", "Bounce", "FolderMark", "Found", "Look", "Recognise", "Visit", "open_visit"]
 
 MOST_MATCHES = 10  # copies of one Message-ID looked at by `find`
-
-Recognise = Callable[[str], MessageToken | None]
 
 
 @asynccontextmanager
@@ -53,8 +52,7 @@ class Visit:
     def __init__(self, session: ImapSession, account: Account, recognise: Recognise) -> None:
         self._session = session
         self._mailbox = Mailbox(session, account)
-        self._own_address = account.address.lower()
-        self._recognise = recognise
+        self._known = Recogniser(account.address, recognise)
         self._grasped: dict[tuple[str, int, int], Head] = {}  # folder, UIDVALIDITY, UID: surely ours, in this visit
 
     async def look(self, marks: Sequence[FolderMark], *, since: dt.date, everywhere: bool = False) -> Look:
@@ -88,16 +86,24 @@ class Visit:
             return []
         return (await self._look_into(folder, None, since)).found
 
-    async def find(self, message_id: str, folder: str) -> Found | None:
-        """The newest message of ours with this Message-ID in `folder`, for one whose UID is not known any more."""
+    async def find(self, message_id: str, folder: str, senders: Sequence[str] = ()) -> Found | None:
+        """The newest message of ours with this Message-ID in `folder`, for one whose UID is not known any more.
+
+        `senders` are the addresses that it may come from; () for any.
+        """
         try:
             opened = await self._mailbox.open((await self._mailbox.folders()).named(folder), writable=False)
             matches = await search(self._session, "HEADER", "Message-ID", astring(message_id.encode()))
         except ImapDenied:
             return None
         heads, _ = await read_heads(self._session, matches[-MOST_MATCHES:]) if matches else ([], True)
-        found = [ours for head in heads if (ours := self._ours(opened, head)) and ours.message_id == message_id]
+        found = [ours for head in heads if (ours := self._known.ours(opened, head))]
+        found = [ours for ours in found if ours.message_id == message_id and ours.is_from(senders)]
         return max(found, key=lambda ours: ours.uid, default=None)
+
+    async def has(self, found: Found) -> bool:
+        """Whether the very message is still there, in a folder that may be changed."""
+        return (await self._grasp(found))[1] is not None
 
     async def mark_read(self, found: Found) -> bool:
         """As if opened by its reader. False: it is not there any more, or may not be changed."""
@@ -150,52 +156,29 @@ class Visit:
     async def _look_into(self, folder: Folder, mark: FolderMark | None, since: dt.date) -> Look:
         try:
             news = await self._mailbox.read_new(folder, mark, since)
-        except ImapDenied as denied:
+        except (ImapDenied, ImapBusy) as denied:
             if folder.role is FolderRole.INBOX:
                 raise
-            forbidden = not _NOT_FOR_US.isdisjoint(denied.reply.codes)
+            forbidden = isinstance(denied, ImapDenied) and not _NOT_FOR_US.isdisjoint(denied.reply.codes)
             return Look(found=[], marks=[mark] if mark else [], complete=forbidden, junk_folder=None)
-        found = [ours for head in news.heads if news.opened and (ours := self._ours(news.opened, head))]
+        found = [ours for head in news.heads if news.opened and (ours := self._known.ours(news.opened, head))]
+        if folder.role is FolderRole.INBOX and found:
+            tabbed = await in_tabs(self._session, [ours.uid for ours in found])
+            found = [replace(one, role=_of_tab(one.role)) if one.uid in tabbed else one for one in found]
         bounces = []
         if news.opened and folder.role in _FOR_REPORTS:
-            strange = [head for head in news.heads if self._token(head) is None]
-            reports = await read_reports(self._session, strange, self._recognise)
+            strange = [head for head in news.heads if self._known.token(head) is None]
+            reports = await read_reports(self._session, strange, self._known.recognise)
             bounces = [self._bounce(news.opened, report) for report in reports]
-        return Look(found=found, marks=[news.mark], complete=news.whole, junk_folder=None, bounces=bounces)
+        return Look(
+            found=found, marks=[news.mark], complete=news.whole, junk_folder=None, bounces=bounces, more=news.more
+        )
 
     def _bounce(self, opened: Opened, report: DeliveryReport) -> Bounce:
         """From now on the report counts as ours in this visit: it may be marked as read and filed away."""
-        place = self._found(opened, report.head, report.token)
+        place = self._known.found(opened, report.head, report.token)
         self._grasped[_place(place)] = report.head
         return Bounce(place=place, failed=report.failed, code=report.code, status=report.status, text=report.text)
-
-    def _ours(self, opened: Opened, head: Head) -> Found | None:
-        """The message if its token is genuine. Nothing else of a message that is not ours is looked at or kept."""
-        token = self._token(head)
-        return self._found(opened, head, token) if token is not None else None
-
-    def _found(self, opened: Opened, head: Head, token: MessageToken) -> Found:
-        sender = address_of(head.fields.get("from", ""))
-        return Found(
-            folder=opened.folder.name,
-            role=FolderRole.SENT if sender == self._own_address else opened.folder.role,
-            uidvalidity=opened.uidvalidity,
-            uid=head.uid,
-            token=token,
-            message_id=_message_id(head),
-            in_reply_to=next(iter(message_ids(head.fields.get("in-reply-to", ""))), ""),
-            references=message_ids(head.fields.get("references", "")),
-            subject=plain_text(head.fields.get("subject", "")),
-            sender=sender,
-            flags=head.flags,
-        )
-
-    def _token(self, head: Head) -> MessageToken | None:
-        for name in ("message-id", "x-warmupd"):
-            token = self._recognise(head.fields[name]) if head.fields.get(name) else None
-            if token is not None:
-                return token
-        return None
 
     async def _grasp(self, found: Found) -> tuple[Opened | None, Head | None]:
         """The folder, open for changes, and the message there, if it is the one that was found; None for what is not.
@@ -212,7 +195,7 @@ class Visit:
         head = self._grasped.get(_place(found))
         if head is None:
             heads, _ = await read_heads(self._session, [found.uid])
-            head = next((head for head in heads if self._token(head) == found.token), None)
+            head = next((head for head in heads if self._known.token(head) == found.token), None)
             if head is not None:
                 self._grasped[_place(found)] = head
         return opened, head
@@ -254,9 +237,9 @@ def _place(found: Found) -> tuple[str, int, int]:
     return found.folder, found.uidvalidity, found.uid
 
 
-def _message_id(head: Head) -> str:
-    text = head.fields.get("message-id", "")
-    return next(iter(message_ids(text)), text)
+def _of_tab(role: FolderRole) -> FolderRole:
+    """A tab is no place where one sees at once what came; the owner's own message stays what it is."""
+    return FolderRole.OTHER if role is FolderRole.INBOX else role
 
 
 _ALWAYS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.WARMUP})

@@ -33,7 +33,9 @@ class Parent:
     job_day: dt.date
     job_id: int
     sender_id: int
+    senders: tuple[str, ...]  # from whom it may come: the sender's address and login; () when that was erased
     thread_depth: int
+    sent_at: dt.datetime | None  # as far as it is known
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +51,7 @@ class Sighting:
     message_id: str
     thread: Mapping[str, Any]  # subject, in_reply_to, references: what an answer needs
     engagement: Engagement
+    let_be: bool = False  # it is only written down: nothing is to be done with it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,8 +67,10 @@ class DueEngagement:
     message_id: str
     star: bool
     rescue: bool
+    next_at: dt.datetime
     file_at: dt.datetime
     delete_at: dt.datetime
+    senders: tuple[str, ...]  # as those of a Parent
     opened: bool
     starred: bool
     rescued: bool
@@ -93,8 +98,10 @@ async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.
     """The jobs with these (day, id) that were written to `recipient_id` and have not been sighted yet."""
     rows = await db.fetch(
         """
-        SELECT j.day, j.id, j.mailbox_id, j.thread_depth
+        SELECT j.day, j.id, j.mailbox_id, j.thread_depth, coalesce(j.picked_at, j.completed_at) AS sent_at,
+               m.address, m.smtp_username
         FROM unnest($2::date[], $3::bigint[]) AS a(day, id) JOIN warmup_jobs j USING (day, id)
+        LEFT JOIN mailboxes m ON m.id = j.mailbox_id
         WHERE j.recipient_id = $1 AND NOT EXISTS (
             SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id AND s.placement <> 'MISSING')
         """,
@@ -103,7 +110,14 @@ async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.
         [job_id for _, job_id in keys],
     )
     return [
-        Parent(job_day=r["day"], job_id=r["id"], sender_id=r["mailbox_id"], thread_depth=r["thread_depth"])
+        Parent(
+            job_day=r["day"],
+            job_id=r["id"],
+            sender_id=r["mailbox_id"],
+            senders=tuple(name for name in (r["address"], r["smtp_username"]) if name),
+            thread_depth=r["thread_depth"],
+            sent_at=r["sent_at"],
+        )
         for r in rows
     ]
 
@@ -125,7 +139,8 @@ async def record_sightings(
     """
     with refusing_stale():
         words = await db.fetchval(
-            "SELECT record_sightings($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)",
+            "SELECT record_sightings($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18,"
+            " $19)",
             recipient_id,
             slot,
             epoch,
@@ -139,7 +154,8 @@ async def record_sightings(
             [dict(s.thread) for s in found],
             [s.engagement.star for s in found],
             [s.engagement.rescue for s in found],
-            [s.engagement.answer_at for s in found],
+            [None if s.let_be else s.engagement.open_at for s in found],
+            [None if s.let_be else s.engagement.answer_at for s in found],
             [s.engagement.file_at for s in found],
             [s.engagement.delete_at for s in found],
             own.value,
@@ -188,19 +204,27 @@ def refusing_stale() -> Iterator[None]:
 
 
 async def due_engagements(db: Database, recipient_id: int, *, at: dt.datetime, limit: int = 200) -> list[DueEngagement]:
-    """Messages of the mailbox on which something is due, the longest due first."""
+    """Messages of the mailbox on which something is due, the longest due first; after them, due later within half a
+    day, those that are to be answered and have yet to be opened."""
     rows = await db.fetch(
         """
-        SELECT job_day, job_id, placement, folder, uidvalidity, uid, message_id, star, rescue, file_at, delete_at,
-               opened_at IS NOT NULL AS opened, starred_at IS NOT NULL AS starred, rescued_at IS NOT NULL AS rescued,
-               filed_at IS NOT NULL AS filed
-        FROM sightings WHERE recipient_id = $1 AND next_at <= $2 ORDER BY next_at LIMIT $3
+        SELECT job_day, job_id, placement, folder, uidvalidity, uid, message_id, star, rescue, next_at, file_at,
+               delete_at, opened_at IS NOT NULL AS opened, starred_at IS NOT NULL AS starred,
+               rescued_at IS NOT NULL AS rescued, filed_at IS NOT NULL AS filed,
+               array_remove(ARRAY[m.address, m.smtp_username], NULL) AS senders
+        FROM sightings LEFT JOIN mailboxes m ON m.id = sender_id
+        WHERE recipient_id = $1 AND next_at <= $2::timestamptz + interval '12 hours'
+          AND (next_at <= $2 OR (opened_at IS NULL AND answer_at > $2))
+        ORDER BY next_at LIMIT $3
         """,
         recipient_id,
         at,
         limit,
     )
-    return [DueEngagement(**{**dict(row), "placement": Placement(row["placement"])}) for row in rows]
+    return [
+        DueEngagement(**{**dict(row), "placement": Placement(row["placement"]), "senders": tuple(row["senders"])})
+        for row in rows
+    ]
 
 
 async def note_engaged(

@@ -28,7 +28,8 @@ async def due_visits(
 ) -> list[DueVisit]:
     """Visits that are due in these slots, the longest due first, without those in `skip` (under way).
 
-    A mailbox is not due before as long after its last visit as its provider wants.
+    A mailbox is not due before as long after its last visit as its provider wants, unless a message waits to prove
+    whose the address is; nor, whatever is asked for, before its server wants to see us again.
     """
     rows = await db.fetch(
         """
@@ -36,10 +37,13 @@ async def due_visits(
                v.everywhere OR coalesce(v.everywhere_at, '-infinity') <= $1::timestamptz - $5::interval AS everywhere,
                EXISTS (SELECT FROM warmup_jobs j WHERE j.mailbox_id = v.mailbox_id AND j.status = 'UNKNOWN') AS lost
         FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c
-        WHERE v.next_visit_at <= $1 AND m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')
+        WHERE v.next_visit_at <= $1 AND coalesce(v.not_before, '-infinity') <= $1
+          AND m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')
           AND m.slot_hash % c.worker_count = ANY ($2::integer[]) AND v.mailbox_id <> ALL ($3::bigint[])
-          AND NOT EXISTS (SELECT FROM unnest($6::text[], $7::interval[]) AS p(word, gap)
-                          WHERE p.word = m.provider AND v.last_visit_at > $1::timestamptz - p.gap)
+          AND (NOT EXISTS (SELECT FROM unnest($6::text[], $7::interval[]) AS p(word, gap)
+                           WHERE p.word = m.provider AND v.last_visit_at > $1::timestamptz - p.gap)
+               OR (v.asked_by IS NOT NULL
+                   AND EXISTS (SELECT FROM proofs f WHERE f.mailbox_id = m.id AND f.proven_at IS NULL)))
         ORDER BY v.next_visit_at LIMIT $4
         """,
         at,
@@ -137,6 +141,11 @@ async def folder_marks(db: Database, mailbox_id: int) -> list[FolderMark]:
     """How far each folder of the mailbox has been read."""
     rows = await db.fetch("SELECT folder, uidvalidity, last_uid FROM folder_marks WHERE mailbox_id = $1", mailbox_id)
     return [FolderMark(folder=r["folder"], uidvalidity=r["uidvalidity"], last_uid=r["last_uid"]) for r in rows]
+
+
+async def put_off_visits(db: Database, mailbox_id: int, *, until: dt.datetime) -> None:
+    """The mailbox's server asked for patience: no visit before that, whoever asks for one."""
+    await db.execute("UPDATE mailbox_visits SET not_before = $2 WHERE mailbox_id = $1", mailbox_id, until)
 
 
 async def hasten_visit(db: Database, mailbox_id: int, *, before: dt.datetime) -> None:
