@@ -64,8 +64,9 @@ async def test_late_writer_saves_it_though_the_stored_one_was_sealed_anew(
         await frozen.arrived.wait()
         stored = await grants.load_grant(rig.db, box)
         assert stored is not None
-        vault, of = rig.world.vault, {"mailbox_id": box, "purpose": "oauth refresh"}
-        anew = vault.seal(vault.unseal(stored.refresh_secret, **of), **of)
+        vault, purpose = rig.world.vault, "oauth refresh"
+        token = vault.unseal(stored.refresh_secret, mailbox_id=box, purpose=purpose)
+        anew = vault.seal(token, mailbox_id=box, purpose=purpose)
         await rig.db.execute("UPDATE oauth_grants SET refresh_secret = $1", anew)
         frozen.go_on.set()
         await asking

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from warmupd.core.fate import Fate
 from warmupd.core.placement import FolderMark, FolderRole
 from warmupd.mail.message_id import MessageToken
 
@@ -28,10 +29,7 @@ class Bounce:
     """A delivery report on a message that this mailbox, perhaps, has sent. `place` is the report's."""
 
     place: Found
-    failed: bool  # for good; else it was put off, or delivered
-    code: int | None  # of the SMTP reply that it quotes
-    status: str  # RFC 3463, such as "5.1.1"; "" when it gives none
-    text: str  # for people
+    fates: tuple[Fate, ...]  # a part for each recipient that it speaks of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

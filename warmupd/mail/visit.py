@@ -156,18 +156,21 @@ class Visit:
             forbidden = not _NOT_FOR_US.isdisjoint(denied.reply.codes)
             return Look(found=[], marks=[mark] if mark else [], complete=forbidden, junk_folder=None)
         found = [ours for head in news.heads if news.opened and (ours := self._ours(news.opened, head))]
-        bounces = []
+        look = Look(found=found, marks=[news.mark], complete=news.whole, junk_folder=None)
         if news.opened and folder.role in _FOR_REPORTS:
             strange = [head for head in news.heads if self._token(head) is None]
-            reports = await read_reports(self._session, strange, self._recognise)
-            bounces = [self._bounce(news.opened, report) for report in reports]
-        return Look(found=found, marks=[news.mark], complete=news.whole, junk_folder=None, bounces=bounces)
+            reports, left = await read_reports(self._session, strange, self._recognise)
+            look.bounces.extend(self._bounce(news.opened, report) for report in reports)
+            if left is not None:  # the next look goes on there; what it finds for a second time is known by then
+                mark = replace(news.mark, last_uid=min(news.mark.last_uid, left - 1))
+                return replace(look, marks=[mark], complete=False)
+        return look
 
     def _bounce(self, opened: Opened, report: DeliveryReport) -> Bounce:
         """From now on the report counts as ours in this visit: it may be marked as read and filed away."""
         place = self._found(opened, report.head, report.token)
         self._grasped[_place(place)] = report.head
-        return Bounce(place=place, failed=report.failed, code=report.code, status=report.status, text=report.text)
+        return Bounce(place=place, fates=report.fates)
 
     def _ours(self, opened: Opened, head: Head) -> Found | None:
         """The message if its token is genuine. Nothing else of a message that is not ours is looked at or kept."""
@@ -260,6 +263,6 @@ def _message_id(head: Head) -> str:
 
 
 _ALWAYS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.WARMUP})
-_FOR_REPORTS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.OTHER})
+_FOR_REPORTS = frozenset({FolderRole.INBOX, FolderRole.OTHER})  # a filter holds those in Junk to be forged: let be
 _EVERYWHERE = _ALWAYS | {FolderRole.TRASH, FolderRole.ALL, FolderRole.OTHER}
 _NOT_FOR_US = frozenset({"NOPERM", "NONEXISTENT"})  # RFC 5530: somebody else's folder, or deleted this moment
