@@ -205,9 +205,10 @@ END $$;
 
 -- A delivery report in the sender's mailbox: a server had taken the message, and could not hand it on. The job is FAILED;
 -- its place in the day stays taken and counted. Reports are not signed, so one counts only for a job of this very mailbox
--- that is SENT or UNKNOWN, and not against a message that was found with its recipient. Who was MISSING is explained by it.
--- Returns for each report: the recipient's id when the job is FAILED by it now, 0 when the job is this mailbox's but is
--- not changed (answered, seen, bounced before), NULL when it is none of this mailbox's.
+-- that is SENT or UNKNOWN, or whose settlement is still under way (and then finds it ended), and not against a message that
+-- was found with its recipient. Who was MISSING is explained by it. Returns for each report: the recipient's id when the
+-- job is FAILED by it, now or since a visit that was cut short; 0 when the job is this mailbox's but is not changed
+-- (answered, seen); NULL when it is none of this mailbox's.
 CREATE FUNCTION record_bounces(
     p_sender bigint, p_slot integer, p_epoch bigint, p_job_days date[], p_job_ids bigint[], p_messages text[],
     p_now timestamptz DEFAULT NULL
@@ -233,8 +234,9 @@ BEGIN
         SELECT * FROM unnest(p_job_days, p_job_ids, p_messages) WITH ORDINALITY AS a(day, id, message, ord)
     ), ours AS MATERIALIZED (
         SELECT j.day, j.id, j.status, j.local_day, j.recipient_id,
-               j.status IN ('SENT', 'UNKNOWN') AND NOT EXISTS (
-                   SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id AND s.placement <> 'MISSING') AS fails
+               j.status IN ('SENT', 'UNKNOWN', 'PROCESSING') AND NOT EXISTS (
+                   SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id AND s.placement <> 'MISSING') AS fails,
+               j.status = 'FAILED' AND j.outcome = 'bounced' AS failed_before
         FROM warmup_jobs j
         WHERE (j.day, j.id) IN (SELECT day, id FROM told) AND j.mailbox_id = p_sender
     ), failed AS (
@@ -247,10 +249,10 @@ BEGIN
         WHERE o.fails AND s.job_day = o.day AND s.job_id = o.id AND s.placement = 'MISSING'
     ), counted AS (
         UPDATE mailbox_days d SET sent = d.sent + u.n  -- a server took them after all: they kept their places
-        FROM (SELECT local_day, count(*) AS n FROM ours WHERE fails AND status = 'UNKNOWN' GROUP BY 1) AS u
+        FROM (SELECT local_day, count(*) AS n FROM ours WHERE fails AND status <> 'SENT' GROUP BY 1) AS u
         WHERE d.mailbox_id = p_sender AND d.day = u.local_day
     )
-    SELECT array_agg(CASE WHEN o.fails AND t.ord = (SELECT min(f.ord) FROM told f WHERE (f.day, f.id) = (t.day, t.id))
+    SELECT array_agg(CASE WHEN (o.fails OR o.failed_before) AND t.ord = (SELECT min(f.ord) FROM told f WHERE (f.day, f.id) = (t.day, t.id))
                           THEN o.recipient_id WHEN o.id IS NOT NULL THEN 0 END ORDER BY t.ord)
     INTO result
     FROM told t LEFT JOIN ours o ON o.day = t.day AND o.id = t.id;

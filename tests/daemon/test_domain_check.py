@@ -76,15 +76,92 @@ async def test_what_is_wrong_is_told_with_what_to_do(zones: Zones, check: str, g
     assert (was, said in told) == (grade, True), told
 
 
-async def test_look_ups_are_counted_through_all_includes() -> None:
-    zones: dict[tuple[str, str], list[str]] = {
-        (DOMAIN, "TXT"): [text("v=spf1 include:_spf.google.com include:a.test -all")]
-    }
-    zones["a.test", "TXT"] = [text("v=spf1 include:b.test a mx exists:x.test ~all")]
-    zones["b.test", "TXT"] = [text("v=spf1 a:1.test a:2.test a:3.test a:4.test include:a.test -all")]
-    grade, told = (await found(zones))["spf"]
-    assert grade is Grade.FAIL
-    assert "needs 11 look-ups" in told
+async def spf(record: str, zones: Zones | None = None, word: str = "google") -> tuple[Grade, str]:
+    return (await found({(DOMAIN, "TXT"): [text(record)], **(zones or {})}, word=word))["spf"]
+
+
+G = "include:_spf.google.com"
+
+
+@pytest.mark.parametrize(
+    ("record", "zones", "said"),
+    [
+        (f"v=spf1 {G} include:none.test -all", {}, "include none.test, which has no SPF record"),
+        (f"v=spf1 {G} redirect=none.test", {}, "redirect none.test, which has no SPF record"),
+        (
+            f"v=spf1 {G} include:two.test -all",
+            {("two.test", "TXT"): [text("v=spf1 -all"), text("v=spf1 ~all")]},
+            "which has 2 SPF records",
+        ),
+        (f"v=spf1 {G} include:bad.test -all", {("bad.test", "TXT"): [text("v=spf1 ipv4:x")]}, "of bad.test has a term"),
+        (f"v=spf1 {G} include:{DOMAIN} -all", {}, "more than 10 look-ups"),
+        (f"v=spf1 {G} redirect:x.test", {}, "a term that is none: redirect:x.test"),
+        (f"v=spf1 {G} ip4:300.1.1.1 -all", {}, "a term that is none: ip4:300.1.1.1"),
+        (f"v=spf1 {G} ip4:2001:db8::1 -all", {}, "a term that is none: ip4:2001:db8::1"),
+        (f"v=spf1 {G} ip4 -all", {}, "a term that is none: ip4"),
+        (f"v=spf1 {G} include: -all", {}, "a term that is none: include:"),
+        (f"v=spf1 {G} include -all", {}, "a term that is none: include"),
+        (f"v=spf1 {G} -all redirect=", {}, "a term that is none: redirect="),
+        (f"v=spf1 {G} a/99 -all", {}, "a term that is none: a/99"),
+        (f"v=spf1 {G} all:x -all", {}, "a term that is none: all:x"),
+        (f"v=spf1 {G} a:1.gone.test a:2.gone.test mx:3.gone.test -all", {}, "more than 2 names that there are not"),
+        (
+            f"v=spf1 {G} mx:many.test -all",
+            {("many.test", "MX"): [f"1 mx{number}.many.test." for number in range(11)]},
+            "the 11 MX hosts of many.test",
+        ),
+    ],
+)
+async def test_what_receivers_answer_permerror_to_is_told(record: str, zones: Zones, said: str) -> None:
+    grade, told = await spf(record, zones)
+    assert (grade, said in told) == (Grade.FAIL, True), told
+
+
+SHARING: Zones = {
+    ("a.test", "TXT"): [text("v=spf1 include:shared.test ~all")],
+    ("b.test", "TXT"): [text("v=spf1 include:shared.test ~all")],
+    ("shared.test", "TXT"): [text("v=spf1 a:1.test a:2.test a:3.test ~all")],
+    **{(f"{number}.test", "A"): ["192.0.2.1"] for number in range(1, 9)},
+}
+
+
+@pytest.mark.parametrize(("more", "grade"), [("", Grade.OK), ("a:4.test ", Grade.FAIL)])
+async def test_a_record_that_is_met_twice_is_counted_twice(more: str, grade: Grade) -> None:
+    zones: Zones = {**SHARING, ("b.test", "TXT"): [text("v=spf1 a:5.test ~all")]} if not more else SHARING
+    assert (await spf(f"v=spf1 {G} include:a.test include:b.test {more}-all", zones))[0] is grade
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        f"v=spf1 {G} -all redirect=none.test",  # "all" has the last word
+        f"v=spf1 {G} a:4.test/24//64 mx/24 ip6:2001:db8::/32 exists:%{{i}}.x.test unknown=%{{d}} ?all exp=why.test",
+        f"v=spf1 {G} ~all include:none.test",  # nobody gets there
+        f"V=SPF1 {G.upper()}. -ALL",
+        "v=spf1 redirect=_spf.google.com",
+    ],
+)
+async def test_what_receivers_read_is_well(record: str) -> None:
+    assert (await spf(record, SHARING))[0] is Grade.OK
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "v=spf1 include:%{i}._ip.%{d}.flat.test -all",
+        "v=spf1 ip4:192.0.2.0/24 -all",
+        f"v=spf1 include:{DOMAIN}.flat.test ~all",
+    ],
+)
+async def test_a_provider_that_may_be_there_by_address_is_only_asked_after(record: str) -> None:
+    flat: Zones = {(f"{DOMAIN}.flat.test", "TXT"): [text("v=spf1 ip4:192.0.2.0/24 ~all")]}
+    grade, told = await spf(record, flat)
+    assert (grade, "does not name its provider by name" in told) == (Grade.WARN, True)
+
+
+async def test_a_record_without_a_word_on_all_others_is_told() -> None:
+    grade, told = await spf(f"v=spf1 {G}")
+    assert (grade, "all others" in told) == (Grade.WARN, True)
 
 
 async def test_a_selector_that_the_owner_names_is_the_one_that_counts() -> None:
@@ -94,16 +171,45 @@ async def test_a_selector_that_the_owner_names_is_the_one_that_counts() -> None:
     assert absent["dkim"][0] is Grade.FAIL
 
 
+async def test_every_selector_that_the_owner_names_has_to_be_there() -> None:
+    async with name_server({**GOOD, (f"s1._domainkey.{DOMAIN}", "TXT"): [KEY]}) as server:
+        findings = await DomainCheck(Records([server.address])).check(
+            DOMAIN, provider_of("google"), selectors=("s1", "s2")
+        )
+    told = [(one.grade, one.text) for one in findings if one.check == "dkim"]
+    assert told == [(Grade.OK, "a key at s1"), (Grade.FAIL, f"there is no DKIM key at s2._domainkey.{DOMAIN}")]
+
+
 async def test_without_a_known_selector_the_owner_is_told_where_it_stands() -> None:
     grade, told = (await found({}, word="other"))["dkim"]
     assert grade is Grade.WARN
     assert "--dkim-selector" in told
 
 
-async def test_a_subdomain_has_the_policy_of_the_domain_above_it() -> None:
-    async with name_server(GOOD) as server:
-        findings = await DomainCheck(Records([server.address])).check(f"mail.{DOMAIN}", provider_of("other"))
-    assert next(one for one in findings if one.check == "dmarc").text == "p=none"
+async def dmarc(domain: str, zones: Zones) -> tuple[Grade, str]:
+    async with name_server(zones) as server:
+        findings = await DomainCheck(Records([server.address])).check(domain, provider_of("other"))
+    return next((one.grade, one.text) for one in findings if one.check == "dmarc")
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ("v=DMARC1; p=none", "p=none, of north.test"),
+        ("v = DMARC1; p=none; sp=reject", "sp=reject, of north.test"),
+    ],
+)
+async def test_a_subdomain_has_its_organisations_policy(record: str, told: str) -> None:
+    zones: Zones = {(f"_dmarc.{DOMAIN}", "TXT"): [text(record)]}
+    assert await dmarc(f"a.mail.{DOMAIN}", zones) == (Grade.OK, told)
+    assert (await dmarc(DOMAIN, zones))[1].startswith("p=none")
+
+
+async def test_no_domain_between_and_no_registry_above_speaks_for_one() -> None:
+    between: Zones = {(f"_dmarc.mail.{DOMAIN}", "TXT"): [text("v=DMARC1; p=reject")]}
+    assert (await dmarc(f"a.mail.{DOMAIN}", between))[0] is Grade.FAIL
+    registry: Zones = {("_dmarc.co.uk", "TXT"): [text("v=DMARC1; p=reject")]}
+    assert await dmarc("north.co.uk", registry) == (Grade.FAIL, "north.co.uk has no DMARC record")
 
 
 async def test_listed_servers_and_domains_are_named() -> None:
@@ -121,6 +227,29 @@ async def test_listed_servers_and_domains_are_named() -> None:
     assert [(one.grade, one.text) for one in findings] == [
         (Grade.WARN, "names.test does not answer us: 127.255.255.254"),
         (Grade.FAIL, "192.0.2.7 is listed at list.test (127.0.0.2)"),
+    ]
+
+
+LISTING: Zones = {
+    (DOMAIN, "MX"): [f"1 mail.{DOMAIN}."],
+    (f"mail.{DOMAIN}", "A"): ["192.0.2.7"],
+    ("7.2.0.192.list.test", "A"): ["127.0.0.2"],
+    ("7.2.0.192.list.test", "AAAA"): ["64:ff9b::7f00:2"],  # by DNS64
+    ("7.2.0.192.shut.test", "A"): ["127.0.0.1"],
+    ("clean.test", "SOA"): ["ns. root. 1 1 1 1 1"],
+}
+
+
+async def test_lists_that_are_dead_or_shut_hide_no_listing() -> None:
+    lists = {"block_lists": ["dead.test", "shut.test", "list.test", "clean.test"]}
+    async with name_server({**GOOD, **LISTING}, refused=["dead.test"]) as server:
+        checking = DomainCheck(Records([server.address]), **lists)
+        findings = [one for one in await checking.check(DOMAIN, provider_of("own")) if one.check == "block list"]
+    assert [(one.grade, one.text) for one in findings] == [
+        (Grade.WARN, "dead.test does not answer"),
+        (Grade.WARN, "shut.test does not answer us: 127.0.0.1"),
+        (Grade.FAIL, "192.0.2.7 is listed at list.test (127.0.0.2)"),
+        (Grade.OK, "not listed at clean.test"),
     ]
 
 

@@ -18,6 +18,7 @@ class TokenServer:
         self.tokens: dict[str, str] = {}  # live access tokens, to user name
         self.asked: list[dict[str, str]] = []  # the forms that came to /token
         self.refusal: tuple[int, dict[str, object] | bytes] | None = None
+        self.mistaken: set[str] = set()  # refresh tokens that are called void once, though they are not
         self.headers: dict[str, str] = {}
         self.rotates = False  # a new refresh token each time, the old one is void
         self.lives = 3600
@@ -92,7 +93,8 @@ class TokenServer:
         if (form.get("client_id"), form.get("client_secret")) != (CLIENT_ID, CLIENT_SECRET):
             return 401, {"error": "invalid_client", "error_description": "who are you"}
         shown = form.get("refresh_token", "")
-        if shown not in self.grants:
+        if shown not in self.grants or shown in self.mistaken:
+            self.mistaken.discard(shown)
             return 400, {"error": "invalid_grant", "error_description": f"Token {shown} has been expired or revoked."}
         access = f"access-{next(self._numbers)}-{'hush' * 20}"
         self.tokens[access] = self.grants[shown]

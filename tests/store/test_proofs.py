@@ -149,7 +149,7 @@ async def test_forged_proofs_and_new_enrolments_win_nothing_of_others(enrolled: 
             slot = slot_hash(enrolled.box) % 64
             await enrolled.ground.db.fetch(
                 "SELECT record_sightings($1, $2, $3, ARRAY[$4::date], ARRAY[$5::bigint], '{INBOX}', '{INBOX}', '{1}',"
-                " '{1}', '{m}', ARRAY['{}'::jsonb], '{f}', '{f}', '{NULL}', ARRAY[$6::timestamptz],"
+                " '{1}', '{m}', ARRAY['{}'::jsonb], '{f}', '{f}', '{NULL}', '{NULL}', ARRAY[$6::timestamptz],"
                 " ARRAY[$6::timestamptz], 'own', $6)",
                 enrolled.box,
                 slot,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from warmupd.core.finding import Finding, Grade
 from warmupd.core.provider import OTHER, OWN, Provider
-from warmupd.core.spf import MOST_LOOKUPS, Spf, parse_spf, spf_records
+from warmupd.core.spf import Spf, SpfWalk, parse_spf, spf_records
 
 MOST_SHOWN = 200  # characters of a record
 # Octets of a DER public key: RSA of 1024 bits has 162 (140 without its wrapping), of 2048 bits 294 (270).
@@ -37,22 +37,19 @@ def judge_mx(
     return _ok("mx", told)
 
 
-def judge_spf(domain: str, texts: Sequence[str], *, include: str, lookups: int | None, seen: Sequence[str]) -> Finding:
-    """`include` is what the provider's customers name, "" when not known.
-
-    `lookups` are those of the record and all that it includes (None: not known), `seen` the domains that it leads to.
-    """
+def judge_spf(domain: str, texts: Sequence[str], *, include: str, walk: SpfWalk | None) -> Finding:
+    """`include` is what the provider's customers name, "" when not known; `walk` is where the one record leads to."""
     records = spf_records(texts)
     wanted = f"include:{include} " if include else "mx "
     if not records:
         return _bad("spf", f"{domain} has no SPF record", f'publish a TXT record at {domain}: "v=spf1 {wanted}~all"')
-    if len(records) > 1:
+    if len(records) > 1 or walk is None:
         text = f"{domain} has {len(records)} SPF records, so receivers take none of them"
         return _bad("spf", text, "join them into one: all their terms behind a single v=spf1")
+    if walk.broken:
+        return _bad("spf", walk.broken, walk.remedy)
     spf = parse_spf(records[0])
-    return (
-        _broken_spf(domain, spf, lookups) or _weak_spf(domain, spf, include, seen) or _ok("spf", spf.text[:MOST_SHOWN])
-    )
+    return _weak_spf(domain, spf, include, walk) or _ok("spf", spf.text[:MOST_SHOWN])
 
 
 def judge_dkim(domain: str, keys: Mapping[str, Sequence[str]], *, given: bool, provider: Provider) -> Finding:
@@ -80,26 +77,33 @@ def judge_dkim(domain: str, keys: Mapping[str, Sequence[str]], *, given: bool, p
     return _ok("dkim", f"a key at {' and '.join(selector for selector, octets in sizes.items() if octets)}")
 
 
-def judge_dmarc(domain: str, texts: Sequence[str]) -> Finding:
-    """`texts` are the TXT records at _dmarc, of the domain or of the one above it that has any."""
-    records = [text for text in texts if re.match(r"v\s*=\s*DMARC1\s*(;|$)", text)]
+def dmarc_records(texts: Sequence[str]) -> list[str]:
+    """Those TXT records that are DMARC records (RFC 7489 section 6.4)."""
+    return [text for text in texts if re.match(r"v\s*=\s*DMARC1\s*(;|$)", text)]
+
+
+def judge_dmarc(domain: str, texts: Sequence[str], *, below: str = "") -> Finding:
+    """`texts` are the TXT records at _dmarc of `domain`; `below` is the subdomain that has it from there."""
+    records = dmarc_records(texts)
     record = f'"v=DMARC1; p=none; rua=mailto:postmaster@{domain}"'
     if not records:
         return _bad("dmarc", f"{domain} has no DMARC record", f"publish a TXT record at _dmarc.{domain}: {record}")
     if len(records) > 1:
         text = f"{domain} has {len(records)} DMARC records, so receivers take none of them"
         return _bad("dmarc", text, "leave one")
-    policy = _tag(records[0], "p").lower()
-    if policy not in {"none", "quarantine", "reject"}:
+    tag = "sp" if below and _tag(records[0], "sp") else "p"
+    policy = _tag(records[0], tag).lower()
+    if not _tag(records[0], "p") or policy not in {"none", "quarantine", "reject"}:
         return _bad("dmarc", f"the DMARC record of {domain} says no policy that there is", f"correct it: {record}")
-    return _ok("dmarc", f"p={policy}")
+    return _ok("dmarc", f"{tag}={policy}" + (f", of {domain}" if below else ""))
 
 
 def judge_listing(zone: str, what: str, answers: Sequence[str]) -> Finding | None:
     """What a block list's `answers` for an address or domain mean; None: it is not listed (RFC 5782)."""
     if not answers:
         return None
-    if any(answer.startswith("127.255.255.") for answer in answers):  # Spamhaus' codes for those it does not serve
+    # Spamhaus' codes for those it does not serve; 127.0.0.1 is listed nowhere (RFC 5782 section 5): a blocked resolver
+    if any(answer.startswith("127.255.255.") or answer == "127.0.0.1" for answer in answers):
         text = f"{zone} does not answer us: {', '.join(answers)}"
         return _odd("block list", text, "ask it by a resolver of your own (dns.servers), or take it out")
     if any(not answer.startswith("127.") for answer in answers):
@@ -114,32 +118,22 @@ def unanswered(check: str, text: str, remedy: str) -> Finding:
     return _odd(check, text, remedy)
 
 
-def _broken_spf(domain: str, spf: Spf, lookups: int | None) -> Finding | None:
-    """What makes receivers answer permerror."""
-    if spf.unknown:
-        return _bad(
-            "spf", f"the SPF record of {domain} has a term that is none: {spf.unknown[0]}", "correct or remove it"
-        )
-    if lookups is not None and lookups > MOST_LOOKUPS:
-        text = (
-            f"the SPF record of {domain} needs {lookups} look-ups; with more than {MOST_LOOKUPS} it counts for nothing"
-        )
-        return _bad("spf", text, "take out includes that are not used any more")
-    return None
-
-
-def _weak_spf(domain: str, spf: Spf, include: str, seen: Sequence[str]) -> Finding | None:
+def _weak_spf(domain: str, spf: Spf, include: str, walk: SpfWalk) -> Finding | None:
     if spf.end == "+all":
         return _bad("spf", f"the SPF record of {domain} lets everybody send as it (+all)", "end it with ~all or -all")
-    if include and include.lower() not in {name.lower() for name in seen}:
-        return _bad("spf", f"the SPF record of {domain} does not name its provider", f"add include:{include} to it")
-    if not spf.end and not spf.includes:
+    if include and include.lower() not in {name.lower() for name in walk.seen}:
+        text = f"the SPF record of {domain} does not name its provider"
+        if walk.macros or walk.flat:
+            text = f"{text} by name; whether the addresses in it are the provider's cannot be told from here"
+            return _odd("spf", text, f"see that they are those of {include}, or add include:{include}")
+        return _bad("spf", text, f"add include:{include} to it")
+    if not spf.end and not spf.redirect:
         return _odd("spf", f"the SPF record of {domain} does not say what of all others", "end it with ~all or -all")
     return None
 
 
 def _is_key(text: str) -> bool:
-    return bool(re.search(r"(^|;)\s*p\s*=", text)) and "v=DMARC1" not in text
+    return bool(re.search(r"(^|;)\s*p\s*=", text)) and not dmarc_records([text])
 
 
 def _is_ed25519(text: str) -> bool:

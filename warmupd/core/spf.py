@@ -3,22 +3,36 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_network
 
 MOST_LOOKUPS = 10  # RFC 7208 section 4.6.4: with more, receivers answer permerror, and the record counts for nothing
-_LOOKING_UP = frozenset({"include", "a", "mx", "ptr", "exists", "redirect"})
-_KNOWN = _LOOKING_UP | {"all", "ip4", "ip6", "exp"}
+MOST_VOIDS = 2  # look-ups that find nothing, by the same section
+_LOOKING_UP = frozenset({"include", "a", "mx", "ptr", "exists"})
+_NEEDS_DOMAIN = frozenset({"include", "exists"})  # the other ones mean the record's own domain without
+_MODIFIER = re.compile(r"([a-z][a-z0-9_.-]*)=(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Spf:
-    """One record, taken apart."""
+    """One record, taken apart. What stands behind `all` is left out: receivers do not get there."""
 
     text: str
-    includes: tuple[str, ...]  # domains of include and redirect, in lower case
-    lookups: int  # that this record asks for itself
+    steps: tuple[tuple[str, str], ...]  # what is looked up, in order: (mechanism, domain in lower case, "" for its own)
+    redirect: str  # the domain that decides in its place; "" without, and beside "all", which has the last word
     networks: tuple[str, ...]  # of ip4 and ip6
     end: str  # of "all", with its sign: "+all", "-all", "~all", "?all"; "" without
-    unknown: tuple[str, ...]  # terms that no receiver understands: they answer permerror
+    unknown: tuple[str, ...]  # terms that no receiver understands, wherever they stand: they answer permerror
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpfWalk:
+    """What a receiver meets that follows a record to its end."""
+
+    seen: tuple[str, ...]  # the domains whose records count: of includes and redirects
+    broken: str = ""  # why receivers answer permerror; "" when they do not
+    remedy: str = ""
+    macros: bool = False  # it leads to where only a receiver with a message at hand can follow
+    flat: bool = False  # it names addresses itself, so perhaps those of its provider
 
 
 def spf_records(texts: Sequence[str]) -> list[str]:
@@ -28,26 +42,65 @@ def spf_records(texts: Sequence[str]) -> list[str]:
 
 def parse_spf(text: str) -> Spf:
     """Takes a record apart; never fails."""
-    includes, networks, unknown, lookups, end = [], [], [], 0, ""
-    for term in text.split()[1:]:
-        match = re.fullmatch(r"([+?~-]?)([a-z][a-z0-9_.-]*)(?:([:=/])(.*))?", term.lower())
-        name = match[2] if match else ""
-        value = (match[4] or "") if match else ""
-        if match is None or (name not in _KNOWN and match[3] != "="):
-            unknown.append(term)
+    steps, networks, unknown, end, redirects, explained = [], [], [], "", [], 0
+    for term in text.split(" ")[1:]:
+        if not term:
             continue
-        lookups += name in _LOOKING_UP
-        if name in {"include", "redirect"}:
-            includes.append(value.rstrip("."))
-        elif name in {"ip4", "ip6"}:
-            networks.append(value)
+        if modifier := _MODIFIER.fullmatch(term.lower()):
+            redirects += [_domain(modifier[2])] * (modifier[1] == "redirect")
+            explained += modifier[1] == "exp"
+            if modifier[1] in {"redirect", "exp"} and (not modifier[2] or len(redirects) > 1 or explained > 1):
+                unknown.append(term)
+            continue
+        sign, name, domain = _mechanism(term.lower())
+        if not name:
+            unknown.append(term)
+        elif end:
+            continue
         elif name == "all":
-            end = f"{match[1] or '+'}all"
+            end = f"{sign or '+'}all"
+        elif name in _LOOKING_UP:
+            steps.append((name, _domain(domain)))
+        else:
+            networks.append(domain)
     return Spf(
         text=text,
-        includes=tuple(includes),
-        lookups=lookups,
+        steps=tuple(steps),
+        redirect=redirects[0] if redirects and not end else "",
         networks=tuple(networks),
         end=end,
         unknown=tuple(unknown),
     )
+
+
+def _mechanism(term: str) -> tuple[str, str, str]:
+    """Sign, name, and domain or network; no name when it is written as no receiver reads it (section 5)."""
+    sign, name, value = re.fullmatch(r"([+?~-]?)([^:/]*)(.*)", term, re.DOTALL).groups()  # type: ignore[union-attr]  # fits all
+    if name in {"ip4", "ip6"}:
+        return (sign, name, value[1:]) if value.startswith(":") and _is_network(value[1:], name) else ("", "", "")
+    if name == "all":
+        return (sign, name, "") if not value else ("", "", "")
+    if name not in _LOOKING_UP:
+        return "", "", ""
+    domain, masks = value, ""
+    if name in {"a", "mx"}:
+        split = re.fullmatch(r"(.*?)((?:/\d{1,2})?(?://\d{1,3})?)", value, re.DOTALL)
+        domain, masks = split.groups() if split else (value, "")
+    named = domain.startswith(":") and len(domain) > 1 and "/" not in re.sub(r"%\{[^}]*\}", "", domain)
+    bare = not domain and name not in _NEEDS_DOMAIN
+    lengths = [int(number) for number in re.findall(r"\d+", masks)]
+    fits = all(number <= 128 for number in lengths) and not re.match(r"/(3[3-9]|[4-9]\d)", masks)
+    return (sign, name, domain[1:]) if (named or bare) and fits else ("", "", "")
+
+
+def _is_network(text: str, name: str) -> bool:
+    try:
+        return (
+            ip_network(text, strict=False).version == int(name[2]) and re.fullmatch(r"[^/]+(/\d+)?", text) is not None
+        )
+    except ValueError:
+        return False
+
+
+def _domain(text: str) -> str:
+    return text.rstrip(".")

@@ -24,7 +24,6 @@ class Action(StrEnum):
     REST_A_DAY = "REST_A_DAY"
     SPARE_RECIPIENT = "SPARE_RECIPIENT"
     CHECK_RECIPIENT = "CHECK_RECIPIENT"
-    REFUSE_CREDENTIALS = "REFUSE_CREDENTIALS"  # surely: the mailbox is AUTH_FAILED at once
     DOUBT_CREDENTIALS = "DOUBT_CREDENTIALS"  # a second one, later, makes the mailbox AUTH_FAILED
     SUSPEND = "SUSPEND"  # for a day; then it is tried again
 

@@ -70,7 +70,7 @@ class Aftermath:
                 await patiently(self._ground, "aftermath", act)
 
     async def doubt_credentials(self, mailbox: Mailbox, message: str, remedy: str, *, visits: int = 0) -> None:
-        """A login was refused. The first time the mailbox rests; a second one later makes it AUTH_FAILED.
+        """A login was refused, or the token for one. The first time it rests; a second one later makes it AUTH_FAILED.
 
         `visits` is how many visits in a row were refused, when it was one: an SMTP login that works meanwhile says
         nothing about the IMAP login, and a mailbox that cannot be visited goes on sending until it is sure.
@@ -83,11 +83,6 @@ class Aftermath:
             await self._rest(mailbox, DOUBT_REST, "credentials", message, remedy)
         if (visits or mailbox.auth_doubts) >= DOUBTS:
             await self._change_state(mailbox, MailboxState.AUTH_FAILED, message)
-
-    async def refuse_credentials(self, mailbox: Mailbox, message: str, remedy: str) -> None:
-        """Its access was taken back, and who took it says so: AUTH_FAILED at once."""
-        await states.note_error(self._db, mailbox.id, message=message, remedy=remedy, at=self._clock.now())
-        await self._change_state(mailbox, MailboxState.AUTH_FAILED, message)
 
     async def check_recipient(self, mailbox: Mailbox, recipient_id: int, outcome: Outcome) -> None:
         """A message of `mailbox` came back: its recipient is visited, and spared as for a refusal at RCPT."""
@@ -145,8 +140,6 @@ class Aftermath:
                 await self._spare(mailbox, job.recipient_id, outcome)
             case Action.DOUBT_CREDENTIALS:
                 await self.doubt_credentials(mailbox, outcome.message, outcome.remedy)
-            case Action.REFUSE_CREDENTIALS:
-                await self.refuse_credentials(mailbox, outcome.message, outcome.remedy)
             case Action.SUSPEND:
                 await self._suspend(mailbox, outcome)
             case Action.BACK_OFF_MAILBOX | Action.REST_UNTIL_NEXT_DAY | Action.REST_A_DAY:

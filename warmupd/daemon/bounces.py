@@ -1,8 +1,10 @@
 """Delivery reports that a visit found: the job has failed, its recipient is checked, the report is filed away."""
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
 
+from warmupd.core.fate import Fate, fate_of
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.outcome import Outcome, classify
 from warmupd.core.reply import Phase, SmtpReply
@@ -12,7 +14,7 @@ from warmupd.daemon.leases import Leases
 from warmupd.errors import LeaseLost
 from warmupd.mail.found import Bounce
 from warmupd.mail.visit import Visit
-from warmupd.store.bounces import record_bounces
+from warmupd.store.bounces import record_bounces, reported_recipients
 
 
 class Bounces:
@@ -26,36 +28,44 @@ class Bounces:
     async def follow(self, mailbox: Mailbox, visit: Visit, bounces: Sequence[Bounce]) -> None:
         """Write down what failed for good, and file all reports on this mailbox's own messages away.
 
-        One that speaks of another mailbox's message is let be. Raises LeaseLost when the mailbox is another worker's.
+        One that speaks of another mailbox's message is let be; one that speaks of another recipient than the job's
+        changes nothing. Reports are not signed. Who has the message can write one: its recipient, against himself
+        alone, who is then visited and spared. Raises LeaseLost when the mailbox is another worker's.
         """
         if not bounces:
             return
         epoch, ground = self._leases.epoch_of(mailbox), self._ground
         if epoch is None:
             raise LeaseLost(f"the lease of mailbox {mailbox.id} is in doubt")
-        failed = [bounce for bounce in bounces if bounce.failed]
-        told = [(one.place.token.day, one.place.token.job_id, said(one)) for one in failed]
+        recipients = await reported_recipients(ground.db, mailbox.id, [_job(bounce) for bounce in bounces])
+        ours = [(one, address) for one, address in zip(bounces, recipients, strict=True) if address is not None]
+        fates = [(one, fate_of(one.fates, address)) for one, address in ours]
+        failed = [(one, fate) for one, fate in fates if fate is not None and fate.failed]
+        told = [(*_job(one), said(fate)) for one, fate in failed]
         slot = self._leases.slot_of(mailbox)
         answers = await record_bounces(ground.db, mailbox.id, told, slot=slot, epoch=epoch, at=ground.clock.stamp())
-        for bounce, recipient_id in zip(failed, answers, strict=True):
-            if recipient_id is None:
-                continue
+        for (bounce, fate), recipient_id in zip(failed, answers, strict=True):
             if recipient_id:
-                outcome = judged(bounce)
+                outcome = judged(fate)
                 ground.events.bounced(job=bounce.place.token.job_id, mailbox=mailbox.id, message=outcome.message)
                 await self._aftermath.check_recipient(mailbox, recipient_id, outcome)
+        for bounce, _ in ours:
             await visit.mark_read(bounce.place)
             await visit.file_away(bounce.place)
 
 
-def said(bounce: Bounce) -> str:
+def said(fate: Fate) -> str:
     """The report's status and text, as the job keeps them."""
-    quotes = bounce.text if bounce.status in bounce.text else f"{bounce.status} {bounce.text}"
+    quotes = fate.text if fate.status in fate.text else f"{fate.status} {fate.text}"
     return quotes.strip() or "a delivery report says that it could not be delivered"
 
 
-def judged(bounce: Bounce) -> Outcome:
+def judged(fate: Fate) -> Outcome:
     """What the report means for the recipient: as if its server had said so at RCPT."""
-    code = bounce.code or (int(bounce.status[0]) * 100 + 50 if bounce.status else 554)
-    reply = SmtpReply(phase=Phase.RCPT, code=code, enhanced=bounce.status, text=bounce.text)
-    return replace(classify(reply), message=said(bounce))
+    code = fate.code or (int(fate.status[0]) * 100 + 50 if fate.status else 554)
+    reply = SmtpReply(phase=Phase.RCPT, code=code, enhanced=fate.status, text=fate.text)
+    return replace(classify(reply), message=said(fate))
+
+
+def _job(bounce: Bounce) -> tuple[dt.date, int]:
+    return bounce.place.token.day, bounce.place.token.job_id

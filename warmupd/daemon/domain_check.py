@@ -9,12 +9,13 @@ from warmupd.core import domain as rules
 from warmupd.core.finding import Finding, Grade
 from warmupd.core.provider import OTHER, OWN, Provider
 from warmupd.core.provider_match import match_provider, owns_domain
-from warmupd.core.spf import MOST_LOOKUPS, parse_spf, spf_records
+from warmupd.core.spf import parse_spf, spf_records
 from warmupd.daemon.provider_search import records_of
+from warmupd.daemon.spf_walk import SpfWalker
+from warmupd.mail.organisation import organisation
 from warmupd.mail.records import DnsUnanswered, Records
 
 MOST_ADDRESSES = 10  # of mail servers that block lists are asked for
-MOST_RECORDS = 30  # SPF records that one leads to: a receiver gives up long before
 
 
 def domain_check_of(config: Config) -> "DomainCheck":
@@ -64,36 +65,24 @@ class DomainCheck:
 
     async def _spf(self, domain: str, provider: Provider) -> list[Finding]:
         texts = await self._records.texts(domain)
-        seen: dict[str, int] = {}  # domain to the look-ups of its record
-        (record,) = spf_records(texts) if len(spf_records(texts)) == 1 else ("",)
-        await self._follow(domain, record, seen)
-        lookups = sum(seen.values())
-        return [rules.judge_spf(domain, texts, include=provider.spf, lookups=lookups, seen=list(seen))]
-
-    async def _follow(self, domain: str, record: str, seen: dict[str, int]) -> None:
-        """Count the look-ups of a record and of all that it leads to, each domain once."""
-        spf = parse_spf(record)
-        seen[domain] = spf.lookups
-        for name in spf.includes:
-            if name in seen or "%" in name or len(seen) >= MOST_RECORDS or sum(seen.values()) > 3 * MOST_LOOKUPS:
-                continue
-            further = spf_records(await self._records.texts(name))
-            await self._follow(name, further[0] if further else "", seen)
+        records = spf_records(texts)
+        walk = await SpfWalker(self._records, domain).walk(records[0]) if len(records) == 1 else None
+        return [rules.judge_spf(domain, texts, include=provider.spf, walk=walk)]
 
     async def _dkim(self, domain: str, provider: Provider, selectors: Sequence[str]) -> list[Finding]:
         names = selectors or provider.selectors
         texts = await asyncio.gather(*(self._records.texts(f"{name}._domainkey.{domain}") for name in names))
         keys = dict(zip(names, texts, strict=True))
-        return [rules.judge_dkim(domain, keys, given=bool(selectors), provider=provider)]
+        groups = [{name: keys[name]} for name in keys] if selectors else [keys]  # each that the owner named is in use
+        return [rules.judge_dkim(domain, group, given=bool(selectors), provider=provider) for group in groups]
 
     async def _dmarc(self, domain: str) -> list[Finding]:
-        """Of the domain, else of the next one above it: a subdomain has its organisation's (RFC 7489 section 6.6.3)."""
-        labels = domain.split(".")
-        for above in range(max(1, len(labels) - 1)):
-            texts = await self._records.texts(f"_dmarc.{'.'.join(labels[above:])}")
-            if any(text.startswith("v=DMARC1") for text in texts):
-                return [rules.judge_dmarc(domain, texts)]
-        return [rules.judge_dmarc(domain, ())]
+        """Of the domain, else of its organisation's (RFC 7489 section 6.6.3), and of none between them."""
+        texts = await self._records.texts(f"_dmarc.{domain}")
+        above = organisation(domain)
+        if above == domain or rules.dmarc_records(texts):
+            return [rules.judge_dmarc(domain, texts)]
+        return [rules.judge_dmarc(above, await self._records.texts(f"_dmarc.{above}"), below=domain)]
 
     async def _listings(self, domain: str, provider: Provider) -> list[Finding]:
         """Of the domain; and of its mail servers, when they are its own: a provider minds its servers itself."""
@@ -101,13 +90,25 @@ class DomainCheck:
         if self._block_lists and provider.word in {OWN, OTHER}:
             for address in await self._senders(domain):
                 asked += [(f"{_reversed(address)}.{zone}", zone, address) for zone in self._block_lists]
-        answers = await asyncio.gather(*(self._records.addresses(name) for name, _, _ in asked))
-        found = [rules.judge_listing(zone, what, a) for (_, zone, what), a in zip(asked, answers, strict=True)]
+        answers = await asyncio.gather(*(self._answer(name) for name, _, _ in asked))
+        found = [
+            rules.judge_listing(zone, what, answer)
+            if isinstance(answer, tuple)
+            else rules.unanswered("block list", f"{zone} does not answer", "look whether there still is that list")
+            for (_, zone, what), answer in zip(asked, answers, strict=True)
+        ]
+        odd = {zone for (_, zone, _), finding in zip(asked, found, strict=True) if finding is not None}
         listed = list(dict.fromkeys(finding for finding in found if finding is not None))
-        if listed or not asked:
-            return listed
-        zones = ", ".join(dict.fromkeys(zone for _, zone, _ in asked))
-        return [Finding(grade=Grade.OK, check="block list", text=f"not listed at {zones}")]
+        clean = ", ".join(dict.fromkeys(zone for _, zone, _ in asked if zone not in odd))
+        fine = [Finding(grade=Grade.OK, check="block list", text=f"not listed at {clean}")] if clean else []
+        return listed + fine
+
+    async def _answer(self, name: str) -> "tuple[str, ...] | DnsUnanswered":
+        """One list that is dead must not hide what another one says."""
+        try:
+            return await self._records.ipv4(name)
+        except DnsUnanswered as error:
+            return error
 
     async def _senders(self, domain: str) -> list[str]:
         """The single addresses that its SPF record names, and those of its MX hosts."""

@@ -10,7 +10,7 @@ from warmupd.daemon.aftermath import DOUBT_APART, Aftermath
 from warmupd.daemon.ground import Ground
 from warmupd.errors import DatabaseUnavailable, LeaseLost, WarmupdError
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
-from warmupd.mail.oauth import GrantRevoked
+from warmupd.mail.oauth import GrantRevoked, OAuthError, TokensUnavailable
 from warmupd.mail.visit import Look
 from warmupd.store import visits
 from warmupd.store.states import note_error
@@ -18,7 +18,9 @@ from warmupd.store.visits import DueVisit
 
 FAILED_AGAIN = 900.0  # seconds after a failed visit; doubled with each failure in a row
 FAILED_MOST = 6 * 3600.0
+NO_TOKEN_AGAIN = 300.0  # seconds after a visit for which no access token was to be had
 GO_ON = 60.0  # seconds until what was cut short is read on
+REFUSALS = (ImapRefusedLogin, GrantRevoked)  # what a second one, apart from the first, makes AUTH_FAILED
 
 
 class Revisits:
@@ -75,12 +77,8 @@ class Revisits:
 
         False, and nothing is told, when `epoch` is over: another worker visits it.
         """
-        asked = error.retry_after if isinstance(error, ImapThrottled) else None
-        wait = min(FAILED_MOST, (asked or FAILED_AGAIN) * 2 ** min(self._failures[mailbox.id], 10))
-        self._failures[mailbox.id] += 1
+        wait = self._wait_after(mailbox.id, error)
         try:
-            if isinstance(error, ImapRefusedLogin) and mailbox.id not in self._refusals:
-                wait = FAILED_AGAIN  # soon, to be sure of it: the second time it is told to the owner
             next_at = self._clock.now() + dt.timedelta(seconds=wait * self._rng.uniform(1.0, 1.5))
             await visits.end_visit(self._db, mailbox.id, epoch=epoch, next_visit_at=next_at, began=began, failed=True)
             if isinstance(error, ImapThrottled):
@@ -92,26 +90,39 @@ class Revisits:
             self._events.database_unavailable("visit", str(away))
         return True
 
+    def _wait_after(self, mailbox_id: int, error: Exception) -> float:
+        """Seconds until the next try. That a token endpoint is away is no failure of the mailbox's, and not counted."""
+        if isinstance(error, TokensUnavailable):
+            return max(error.retry_after or 0.0, NO_TOKEN_AGAIN)
+        asked = error.retry_after if isinstance(error, ImapThrottled) else None
+        wait: float = min(FAILED_MOST, (asked or FAILED_AGAIN) * 2 ** min(self._failures[mailbox_id], 10))
+        self._failures[mailbox_id] += 1
+        if isinstance(error, REFUSALS) and mailbox_id not in self._refusals:
+            wait = FAILED_AGAIN  # soon, to be sure of it: the second time it is told to the owner
+        return wait
+
     async def _tell(self, mailbox: Mailbox, error: Exception) -> None:
-        if isinstance(error, ImapRefusedLogin):
+        if isinstance(error, REFUSALS):
             await self._refused(mailbox, error)
-        elif isinstance(error, GrantRevoked):
-            self._events.visit_failed(mailbox=mailbox.id, why=f"{type(error).__name__}: {error}")
-            await self._aftermath.refuse_credentials(mailbox, Exception.__str__(error), error.remedy)
         elif isinstance(error, WarmupdError):
             await self._failed(mailbox, error)
         else:
             self._events.part_failed("visit", error)
 
-    async def _refused(self, mailbox: Mailbox, error: ImapRefusedLogin) -> None:
+    async def _refused(self, mailbox: Mailbox, error: ImapRefusedLogin | GrantRevoked) -> None:
         now, refusals = self._clock.now(), self._refusals.setdefault(mailbox.id, [])
         if not refusals or (now - refusals[-1]).total_seconds() >= DOUBT_APART:
             refusals.append(now)
         self._events.visit_failed(mailbox=mailbox.id, why=f"{type(error).__name__}: {error}")
-        await self._aftermath.doubt_credentials(mailbox, f"IMAP: {error}", error.remedy, visits=len(refusals))
+        await self._aftermath.doubt_credentials(mailbox, _said(error), error.remedy, visits=len(refusals))
         if mailbox.state is MailboxState.AUTH_FAILED:
             del self._refusals[mailbox.id]  # once its owner has mended it, it takes two anew
 
     async def _failed(self, mailbox: Mailbox, error: WarmupdError) -> None:
         self._events.visit_failed(mailbox=mailbox.id, why=f"{type(error).__name__}: {error}")
-        await note_error(self._db, mailbox.id, message=f"IMAP: {error}", remedy=error.remedy, at=self._clock.now())
+        await note_error(self._db, mailbox.id, message=_said(error), remedy=error.remedy, at=self._clock.now())
+
+
+def _said(error: WarmupdError) -> str:
+    """For the owner: no mail server had a say in what concerns tokens."""
+    return Exception.__str__(error) if isinstance(error, OAuthError) else f"IMAP: {error}"

@@ -78,7 +78,7 @@ class Sender:
         try:
             outcome = await self._deliver(job, mailbox, accounts, trusted)
         except WarmupdError as error:
-            outcome = _not_sendable(error)
+            outcome = self._apart(_not_sendable(error))
         if (
             outcome.kind is OutcomeKind.RETURNED
             and outcome.action is Action.NONE
@@ -131,6 +131,12 @@ class Sender:
             language=sender.language,
         )
 
+    def _apart(self, outcome: Outcome) -> Outcome:
+        """A time that many mailboxes are told at once is not the time at which they all come back."""
+        if outcome.retry_after is None:
+            return outcome
+        return replace(outcome, retry_after=outcome.retry_after * self._rng.uniform(1.0, 1.5))
+
     def _late(self, outcome: Outcome, *, allowed: float) -> Outcome:
         """Time was up. When we began in time it is the server that is slow, and asking at once again would not help."""
         if allowed < FAIR_CHANCE * self._clock.speed:
@@ -180,7 +186,7 @@ def _not_sendable(error: WarmupdError) -> Outcome:
 
 
 _NO_TOKEN = (  # what speaks against the mailbox, and what only has it wait: with ever longer rests where none is named
-    (GrantRevoked, "grant_revoked", Action.REFUSE_CREDENTIALS, None),
+    (GrantRevoked, "grant_revoked", Action.DOUBT_CREDENTIALS, None),
     (ClientRefused, "oauth_client", Action.BACK_OFF_MAILBOX, 3600.0),
     (TokensUnavailable, "token_unavailable", Action.BACK_OFF_MAILBOX, None),
     (DatabaseUnavailable, "token_unavailable", Action.NONE, None),

@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Hashable, Mapping
 from contextlib import suppress
 from uuid import UUID, uuid4
 
@@ -19,7 +19,8 @@ EARLY = 600.0  # seconds before its end from which on a token is replaced, a qua
 LAST = dt.timedelta(seconds=60)  # before its end in which it is not begun with: clocks differ, conversations last
 CLAIM = 30.0  # real seconds that a renewal may take; longer than the endpoint's time-out
 ASK_AGAIN = 0.2  # real seconds between looks at a renewal that somebody else has begun
-REST = 30.0  # seconds in which an endpoint that was away is not asked again, for whichever mailbox
+REST = 30.0  # seconds in which an endpoint that was away is not asked again; when it was itself, for any mailbox
+SHOWN = 3  # refresh tokens shown one after the other, while each is replaced by somebody in the meantime
 WRITING = 20  # tries to write what was given: a refresh token that is not written may be lost for ever
 
 _ACCESS, _REFRESH = "oauth access", "oauth refresh"  # purposes of the vault
@@ -37,14 +38,14 @@ class TokenKeeper:
         client: TokenClient,
         registrations: Mapping[str, Registration],
     ) -> None:
-        """`registrations` by provider: GOOGLE, MICROSOFT."""
+        """`registrations` by provider: GOOGLE, MICROSOFT. Others may be put in their place at any time."""
+        self.registrations = registrations
         self._db = db
         self._clock = clock
         self._vault = vault
         self._client = client
-        self._registrations = registrations
         self._under_way: dict[int, asyncio.Task[str]] = {}
-        self._resting: dict[str, float] = {}  # provider -> boottime until which its endpoint is left alone
+        self._resting: dict[Hashable, float] = {}  # provider or mailbox -> boottime until which it is not asked for
 
     async def close(self) -> None:
         """Let the renewals under way end, which is soon: what they were given must be written."""
@@ -68,7 +69,7 @@ class TokenKeeper:
 
     async def first_tokens(self, provider: str, refresh_token: str) -> Tokens:
         """Tokens for a grant that is not stored yet. Raises as `access_token`."""
-        return await self._client.refresh(self._registrations[provider], refresh_token)
+        return await self._client.refresh(self.registrations[provider], refresh_token)
 
     def sealed(self, mailbox_id: int, provider: str, tokens: Tokens) -> Grant:
         """The grant as it is stored. Tokens without an access token are all right: one is had when it is needed."""
@@ -84,7 +85,14 @@ class TokenKeeper:
         )
 
     async def _renewed(self, mailbox_id: int, refused: str) -> str:
-        """Shared by all who ask meanwhile; goes on when they stop waiting, since what it is given must be written."""
+        """Shared by all who ask meanwhile; goes on when they stop waiting, since what it is given must be written.
+
+        Who joins one that brings just the token that was refused to him begins another.
+        """
+        if (joined := self._under_way.get(mailbox_id)) is not None:
+            token = await asyncio.shield(joined)
+            if token != refused:
+                return token
         task = self._under_way.get(mailbox_id)
         if task is None:
             task = asyncio.create_task(self._renew(mailbox_id, refused), name=f"token {mailbox_id}")
@@ -100,8 +108,8 @@ class TokenKeeper:
             held = self._held(grant)  # read after the claim: somebody else may have renewed it while we waited
             if held and held != refused and self._is_new(grant):
                 return held
-            tokens = await self._asked(grant)
-            await self._write(self.sealed(mailbox_id, grant.provider, tokens), claim)
+            grant, tokens = await self._asked(grant)
+            await self._write(grant, tokens)
             return tokens.access
         finally:
             with suppress(DatabaseUnavailable):  # then it lapses by itself
@@ -119,32 +127,51 @@ class TokenKeeper:
             await self._clock.pause(ASK_AGAIN)
         raise TokensUnavailable("another worker has been renewing its token for long")
 
-    async def _asked(self, grant: Grant) -> Tokens:
+    async def _asked(self, grant: Grant) -> tuple[Grant, Tokens]:
+        """What the provider gives, and for which grant: one that is void may have been replaced while we asked."""
+        for _ in range(SHOWN - 1):
+            try:
+                return grant, await self._ask(grant)
+            except GrantRevoked:
+                latest = await grants.load_grant(self._db, grant.mailbox_id)
+                if latest is None or self._refresh_token(latest) == self._refresh_token(grant):
+                    raise
+                grant = latest
+        return grant, await self._ask(grant)
+
+    async def _ask(self, grant: Grant) -> Tokens:
         now, provider = self._clock.boottime(), grant.provider
-        left = self._resting.get(provider, 0.0) - now
+        left = max(self._resting.get(who, 0.0) for who in (provider, grant.mailbox_id)) - now
         if left > 0:
             raise TokensUnavailable(f"{provider.lower()} gave no tokens a moment ago", retry_after=left)
-        refresh_token = self._vault.unseal(grant.refresh_secret, mailbox_id=grant.mailbox_id, purpose=_REFRESH)
         try:
-            return await self._client.refresh(self._registrations[provider], refresh_token)
+            return await self._client.refresh(self.registrations[provider], self._refresh_token(grant))
         except TokensUnavailable as away:
-            self._resting[provider] = now + max(REST, away.retry_after or 0.0)
-            raise
-        except GrantRevoked:
-            latest = await grants.load_grant(self._db, grant.mailbox_id)
-            if latest is not None and latest.refresh_secret != grant.refresh_secret:
-                raise TokensUnavailable("it was connected anew at this moment", retry_after=1.0) from None
+            who: Hashable = provider if away.for_all else grant.mailbox_id
+            self._resting[who] = now + max(REST, away.retry_after or 0.0)
             raise
 
-    async def _write(self, grant: Grant, claim: UUID) -> None:
-        for _ in range(WRITING - 1):
+    async def _write(self, shown: Grant, tokens: Tokens) -> None:
+        """Write what was given for `shown`, however late, and even if Postgres is away for a while.
+
+        It is let go only when another refresh token is there by now: the owner's, or one that was had later.
+        """
+        was, new = shown, self.sealed(shown.mailbox_id, shown.provider, tokens)
+        for tries_left in reversed(range(WRITING)):
             try:
-                await grants.store_renewal(self._db, grant, claim)
+                if await grants.store_renewal(self._db, new, was=was.refresh_secret):
+                    return
+                latest = await grants.load_grant(self._db, shown.mailbox_id)
+                if latest is None or self._refresh_token(latest) != self._refresh_token(shown):
+                    return
+                was = latest  # the same token, sealed anew
             except DatabaseUnavailable:
+                if not tries_left:
+                    raise
                 await self._clock.pause(1.0)
-            else:
-                return
-        await grants.store_renewal(self._db, grant, claim)
+
+    def _refresh_token(self, grant: Grant) -> str:
+        return self._vault.unseal(grant.refresh_secret, mailbox_id=grant.mailbox_id, purpose=_REFRESH)
 
     def _held(self, of: SealedAccount | Grant) -> str:
         sealed = of.access_secret

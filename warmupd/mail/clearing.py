@@ -84,8 +84,12 @@ async def _empty(
 async def _ours(session: ImapSession, heads: Sequence[Head], recognise: Recognise) -> list[int]:
     """By their tokens: whatever else somebody has put there is not looked at any further."""
     genuine = [head.uid for head in heads if _is_genuine(head, recognise)]
-    reports = await read_reports(session, [head for head in heads if head.uid not in set(genuine)], recognise)
-    return genuine + [report.head.uid for report in reports]
+    strange = [head for head in heads if head.uid not in set(genuine)]
+    while strange:
+        reports, left = await read_reports(session, strange, recognise)
+        genuine += [report.head.uid for report in reports]
+        strange = [head for head in strange if left is not None and head.uid >= left]
+    return genuine
 
 
 def _is_genuine(head: Head, recognise: Recognise) -> bool:

@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
+from warmupd.core.fate import Fate
 from warmupd.core.placement import FolderMark, FolderRole
 from warmupd.errors import UsageError
 from warmupd.mail.header_text import ascii_address
@@ -35,10 +36,7 @@ class Bounce:
     """A delivery report on a message that this mailbox, perhaps, has sent. `place` is the report's."""
 
     place: Found
-    failed: bool  # for good; else it was put off, or delivered
-    code: int | None  # of the SMTP reply that it quotes
-    status: str  # RFC 3463, such as "5.1.1"; "" when it gives none
-    text: str  # for people
+    fates: tuple[Fate, ...]  # a part for each recipient that it speaks of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

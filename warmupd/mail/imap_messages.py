@@ -97,6 +97,13 @@ async def remove(session: ImapSession, uid: int) -> None:
         await session.command("UID EXPUNGE", str(uid))
 
 
+def fetched(answer: list[Value]) -> dict[bytes, Value]:
+    """What `number FETCH (name value ...)` tells, by name in upper case, whatever their order: `BODY[1]<0>` is BODY."""
+    items = answer[2] if len(answer) > 2 and isinstance(answer[2], list) else []
+    pairs = zip(items[::2], items[1::2], strict=False)
+    return {name.upper().partition(b"[")[0]: value for name, value in pairs if isinstance(name, bytes)}
+
+
 def _new_place(reply: Reply) -> tuple[int, int] | None:
     """`COPYUID uidvalidity source target` (RFC 4315)."""
     place = numbers(reply.codes.get("COPYUID", ""))
@@ -105,11 +112,7 @@ def _new_place(reply: Reply) -> tuple[int, int] | None:
 
 def _head(answer: list[Value]) -> Head | None:
     """From `number FETCH (name value ...)`; None for an unasked one that lacks UID or header."""
-    items = answer[2] if len(answer) > 2 and isinstance(answer[2], list) else []
-    told: dict[bytes, Value] = {}
-    for name, value in zip(items[::2], items[1::2], strict=False):
-        if isinstance(name, bytes):
-            told[name.upper().partition(b"[")[0]] = value
+    told = fetched(answer)
     uid, flags, block = told.get(b"UID"), told.get(b"FLAGS"), told.get(b"BODY")
     if not isinstance(uid, bytes) or not uid.isdigit() or not isinstance(block, bytes):
         return None

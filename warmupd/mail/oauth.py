@@ -31,11 +31,17 @@ class OAuthError(WarmupdError):
 
 
 class TokensUnavailable(OAuthError):
-    """The token endpoint is away, busy or confused: says nothing of the mailbox. `retry_after` is in seconds."""
+    """The token endpoint is away, busy or confused: says nothing of the mailbox. `retry_after` is in seconds.
 
-    def __init__(self, message: str, *, remedy: str = "", retry_after: float | None = None) -> None:
+    `for_all`: it was not reached or is broken, so that asking it for another mailbox is in vain, too.
+    """
+
+    def __init__(
+        self, message: str, *, remedy: str = "", retry_after: float | None = None, for_all: bool = False
+    ) -> None:
         super().__init__(message, remedy=remedy)
         self.retry_after = retry_after
+        self.for_all = for_all
 
 
 class ClientRefused(OAuthError):
@@ -84,11 +90,11 @@ class TokenClient:
             async with asyncio.timeout(self._patience):
                 status, headers, body = await self._ask(registration, refresh_token)
         except (TimeoutError, httpx.TimeoutException):
-            raise TokensUnavailable(f"{host} did not answer within {self._patience:g} s") from None
+            raise TokensUnavailable(f"{host} did not answer within {self._patience:g} s", for_all=True) from None
         except httpx.InvalidURL:
             raise ClientRefused(f"the token endpoint of {host} has no valid address", remedy=_CHECK) from None
         except httpx.HTTPError as error:
-            raise TokensUnavailable(f"{host} cannot be asked for a token: {_why(error)}") from None
+            raise TokensUnavailable(f"{host} cannot be asked for a token: {_why(error)}", for_all=True) from None
         told = _document(body)
         if status == httpx.codes.OK:
             return _tokens(host, told, refresh_token)
@@ -171,7 +177,8 @@ def _refusal(
     if status == httpx.codes.TOO_MANY_REQUESTS or status >= 500 or word in _PASSING:
         wait = headers.get("retry-after", "")
         seconds = min(float(wait), LONGEST_WAIT) if wait.isdigit() and len(wait) < 9 else None
-        return TokensUnavailable(f"{name} gives no token at present: {said}", retry_after=seconds)
+        text = f"{name} gives no token at present: {said}"
+        return TokensUnavailable(text, retry_after=seconds, for_all=status >= 500)
     if word in _REVOKED:
         remedy = f"have its owner consent again, then `warmupd mailbox set ADDRESS --oauth {name}`"
         return GrantRevoked(f"{name} does not accept this mailbox's refresh token any more: {said}", remedy=remedy)

@@ -53,6 +53,10 @@ class Records:
         """The TXT records, the parts of each joined as they are (RFC 7208 section 3.3)."""
         return await self._ask(name, "TXT")
 
+    async def ipv4(self, name: str) -> tuple[str, ...]:
+        """The A records alone: block lists answer by them, and a resolver with DNS64 invents AAAA ones beside."""
+        return await self._ask(name, "A")
+
     async def addresses(self, host: str) -> tuple[str, ...]:
         """IPv4 and IPv6 addresses, as text."""
         found = await asyncio.gather(self._ask(host, "A"), self._ask(host, "AAAA"))

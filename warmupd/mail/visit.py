@@ -165,20 +165,21 @@ class Visit:
         if folder.role is FolderRole.INBOX and found:
             tabbed = await in_tabs(self._session, [ours.uid for ours in found])
             found = [replace(one, role=_of_tab(one.role)) if one.uid in tabbed else one for one in found]
-        bounces = []
+        look = Look(found=found, marks=[news.mark], complete=news.whole, junk_folder=None, more=news.more)
         if news.opened and folder.role in _FOR_REPORTS:
             strange = [head for head in news.heads if self._known.token(head) is None]
-            reports = await read_reports(self._session, strange, self._known.recognise)
-            bounces = [self._bounce(news.opened, report) for report in reports]
-        return Look(
-            found=found, marks=[news.mark], complete=news.whole, junk_folder=None, bounces=bounces, more=news.more
-        )
+            reports, left = await read_reports(self._session, strange, self._known.recognise)
+            look.bounces.extend(self._bounce(news.opened, report) for report in reports)
+            if left is not None:  # the next look goes on there; what it finds for a second time is known by then
+                mark = replace(news.mark, last_uid=min(news.mark.last_uid, left - 1))
+                return replace(look, marks=[mark], complete=False, more=True)
+        return look
 
     def _bounce(self, opened: Opened, report: DeliveryReport) -> Bounce:
         """From now on the report counts as ours in this visit: it may be marked as read and filed away."""
         place = self._known.found(opened, report.head, report.token)
         self._grasped[_place(place)] = report.head
-        return Bounce(place=place, failed=report.failed, code=report.code, status=report.status, text=report.text)
+        return Bounce(place=place, fates=report.fates)
 
     async def _grasp(self, found: Found) -> tuple[Opened | None, Head | None]:
         """The folder, open for changes, and the message there, if it is the one that was found; None for what is not.
@@ -243,6 +244,6 @@ def _of_tab(role: FolderRole) -> FolderRole:
 
 
 _ALWAYS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.WARMUP})
-_FOR_REPORTS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.OTHER})
+_FOR_REPORTS = frozenset({FolderRole.INBOX, FolderRole.OTHER})  # a filter holds those in Junk to be forged: let be
 _EVERYWHERE = _ALWAYS | {FolderRole.TRASH, FolderRole.ALL, FolderRole.OTHER}
 _NOT_FOR_US = frozenset({"NOPERM", "NONEXISTENT"})  # RFC 5530: somebody else's folder, or deleted this moment

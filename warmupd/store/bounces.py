@@ -9,13 +9,31 @@ from warmupd.store.sightings import refusing_stale
 Told = tuple[dt.date, int, str]  # a job's day and id, and what the report says
 
 
+async def reported_recipients(db: Database, sender_id: int, jobs: Sequence[tuple[dt.date, int]]) -> list[str | None]:
+    """The addresses that these jobs of the sender's were for; "" where the row is gone, None for another's job."""
+    rows = await db.fetch(
+        """
+        SELECT CASE WHEN j.id IS NULL THEN '' WHEN j.mailbox_id = $1 THEN r.address END AS address
+        FROM unnest($2::date[], $3::bigint[]) WITH ORDINALITY AS a(day, id, ord)
+        LEFT JOIN warmup_jobs j ON j.day = a.day AND j.id = a.id AND j.day = ANY ($2) AND j.id = ANY ($3)
+        LEFT JOIN mailboxes r ON r.id = j.recipient_id
+        ORDER BY a.ord
+        """,
+        sender_id,
+        [day for day, _ in jobs],
+        [job_id for _, job_id in jobs],
+    )
+    return [row["address"] for row in rows]
+
+
 async def record_bounces(
     db: Database, sender_id: int, reports: Sequence[Told], *, slot: int, epoch: int, at: dt.datetime | None
 ) -> list[int | None]:
     """Turn the jobs that these reports in the sender's mailbox speak of from SENT to FAILED; the day's count stays.
 
-    For each report the recipient's id when its job is FAILED by it now, 0 when its job was left as it is (answered,
-    found with its recipient, bounced before), None when it is no job of this sender. Raises LeaseLost.
+    For each report the recipient's id when its job is FAILED by it (now, or before: what follows from it is safe to
+    repeat, and may not have been done), 0 when its job was left as it is (answered, found with its recipient), None
+    when it is no job of this sender. Raises LeaseLost.
     """
     with refusing_stale():
         answer: list[int | None] = await db.fetchval(

@@ -69,17 +69,19 @@ async def claim_renewal(db: Database, mailbox_id: int, claim: UUID, *, seconds: 
     return Grant(**dict(row)) if row else None
 
 
-async def store_renewal(db: Database, grant: Grant, claim: UUID) -> bool:
-    """Write the renewed tokens and let go of the claim. False, and nothing is written, when it is not ours any more."""
+async def store_renewal(db: Database, grant: Grant, *, was: bytes) -> bool:
+    """Write renewed tokens in place of those whose sealed refresh token `was`. False when that is not there any more.
+
+    Whose claim it is does not matter: what a provider gave for the refresh token that is stored may be the only one
+    that is still valid, however long ago it was asked.
+    """
     written: int | None = await db.fetchval(
         """
-        UPDATE oauth_grants
-        SET refresh_secret = $3, access_secret = $4, renew_at = $5, expires_at = $6,
-            claim = NULL, claimed_until = '-infinity'
-        WHERE mailbox_id = $1 AND claim = $2 RETURNING 1
+        UPDATE oauth_grants SET refresh_secret = $3, access_secret = $4, renew_at = $5, expires_at = $6
+        WHERE mailbox_id = $1 AND refresh_secret = $2 RETURNING 1
         """,
         grant.mailbox_id,
-        claim,
+        was,
         grant.refresh_secret,
         grant.access_secret,
         grant.renew_at,

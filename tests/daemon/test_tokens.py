@@ -1,0 +1,133 @@
+"""One mailbox's token: renewed by whoever comes first, never lost, and no mailbox pays for another."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from tests.daemon.granted import account, connect, keyring, provider
+from tests.daemon.rig import Rig
+from tests.mail.token_server import TokenServer
+from warmupd.daemon import tokens as tokens_module
+from warmupd.mail.oauth import GrantRevoked, TokensUnavailable
+from warmupd.store import grants
+
+__all__ = ["provider"]
+
+
+class Frozen:
+    """Has the first who writes a renewal wait."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.arrived, self.go_on, self.store = asyncio.Event(), asyncio.Event(), grants.store_renewal
+        monkeypatch.setattr(grants, "store_renewal", self._store)
+
+    async def _store(self, *args: Any, **more: Any) -> bool:
+        if not self.arrived.is_set():
+            self.arrived.set()
+            await self.go_on.wait()
+        return await self.store(*args, **more)
+
+
+@pytest.fixture
+def frozen(monkeypatch: pytest.MonkeyPatch) -> Frozen:
+    monkeypatch.setattr(tokens_module, "CLAIM", 0.2)
+    monkeypatch.setattr(tokens_module, "ASK_AGAIN", 0.05)
+    return Frozen(monkeypatch)
+
+
+async def test_late_writer_saves_the_only_refresh_token_that_is_valid(
+    rig: Rig, provider: TokenServer, frozen: Frozen
+) -> None:
+    (box,) = await rig.world.enrol(1)
+    await connect(rig, provider, [box])
+    provider.rotates = True
+    async with keyring(rig, provider) as one, keyring(rig, provider) as other:
+        asking = asyncio.create_task(one.open(await account(rig, box)))
+        await frozen.arrived.wait()
+        with pytest.raises(GrantRevoked):  # its claim has lapsed, and what is stored was used up
+            await other.open(await account(rig, box))
+        frozen.go_on.set()
+        await asking
+        rig.clock.advance(3500)
+        assert (await other.open(await account(rig, box))).smtp.password in provider.tokens
+
+
+async def test_late_writer_saves_it_though_the_stored_one_was_sealed_anew(
+    rig: Rig, provider: TokenServer, frozen: Frozen
+) -> None:
+    (box,) = await rig.world.enrol(1)
+    await connect(rig, provider, [box])
+    provider.rotates = True
+    async with keyring(rig, provider) as ring:
+        asking = asyncio.create_task(ring.open(await account(rig, box)))
+        await frozen.arrived.wait()
+        stored = await grants.load_grant(rig.db, box)
+        assert stored is not None
+        vault, purpose = rig.world.vault, "oauth refresh"
+        token = vault.unseal(stored.refresh_secret, mailbox_id=box, purpose=purpose)
+        anew = vault.seal(token, mailbox_id=box, purpose=purpose)
+        await rig.db.execute("UPDATE oauth_grants SET refresh_secret = $1", anew)
+        frozen.go_on.set()
+        await asking
+        rig.clock.advance(3500)
+        await ring.open(await account(rig, box))
+    assert len({form["refresh_token"] for form in provider.asked}) == 2
+
+
+async def test_who_is_refused_while_another_renews_uses_what_that_one_was_given(
+    rig: Rig, provider: TokenServer, frozen: Frozen
+) -> None:
+    (box,) = await rig.world.enrol(1)
+    await connect(rig, provider, [box])
+    provider.rotates = True
+    async with keyring(rig, provider) as one, keyring(rig, provider) as other:
+        asking = asyncio.create_task(one.open(await account(rig, box)))
+        await frozen.arrived.wait()
+        provider.arrived.clear()
+        provider.go_on.clear()
+        later = asyncio.create_task(other.open(await account(rig, box)))
+        await provider.arrived.wait()
+        frozen.go_on.set()
+        await asking
+        provider.go_on.set()
+        assert (await later).smtp.password in provider.tokens
+
+
+@pytest.mark.parametrize("refusal", [(429, b"slow"), (400, b"[]"), (400, {"error": "temporarily_unavailable"})])
+async def test_trouble_with_one_mailbox_is_not_every_mailboxs(
+    rig: Rig, provider: TokenServer, refusal: tuple[int, dict[str, object] | bytes]
+) -> None:
+    one, other = await rig.world.enrol(2)
+    await connect(rig, provider, [one, other])
+    async with keyring(rig, provider) as ring:
+        provider.refusal = refusal
+        for _ in range(2):
+            with pytest.raises(TokensUnavailable):
+                await ring.open(await account(rig, one))
+        provider.refusal = None
+        assert (await ring.open(await account(rig, other))).by_token
+    assert len(provider.asked) == 2  # the first mailbox is left alone for a while, all the same
+
+
+async def test_broken_endpoint_is_left_alone_for_every_mailbox(rig: Rig, provider: TokenServer) -> None:
+    one, other = await rig.world.enrol(2)
+    await connect(rig, provider, [one, other])
+    provider.refusal = (502, b"bad gateway")
+    async with keyring(rig, provider) as ring:
+        for box in (one, other):
+            with pytest.raises(TokensUnavailable):
+                await ring.open(await account(rig, box))
+    assert len(provider.asked) == 1
+
+
+async def test_who_joins_a_renewal_is_not_handed_the_token_that_was_refused(rig: Rig, provider: TokenServer) -> None:
+    (box,) = await rig.world.enrol(1)
+    await connect(rig, provider, [box])
+    async with keyring(rig, provider) as ring:
+        first = await ring.open(await account(rig, box))
+        sealed = await account(rig, box)
+        stored = ring.tokens._renewed(box, "")  # finds the token that is there to be good, and asks nobody
+        joined, anew = await asyncio.gather(stored, ring.open_anew(sealed, first))
+    assert joined == first.smtp.password
+    assert anew.smtp.password in provider.tokens.keys() - {joined}
