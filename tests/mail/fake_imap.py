@@ -25,6 +25,8 @@ class Fault(Enum):
     GARBAGE = "what is not IMAP"
     HUGE_LINE = "a line of 100 MB, and then the right answer"
     HUGE_LITERAL = "a literal of 100 MB, and then the right answer"
+    VAST_LITERAL = "a literal that is said to have 1,000,000,000 octets, of which few ever come"
+    LYING_LITERAL = "a literal that is longer than it is said to be"
     SPARE = "an answer to a command that nobody gave"
     ENDLESS_LINE = "a line that does not end"
     ENDLESS_LINES = "lines that do not end"
@@ -44,6 +46,8 @@ _SAID = {
     Fault.SPARE: b"W999 OK done\r\n",
     Fault.HUGE_LINE: b"* X ",
     Fault.HUGE_LITERAL: b"* X {%d}\r\n" % HUGE,
+    Fault.VAST_LITERAL: b"* X {1000000000}\r\nfew",
+    Fault.LYING_LITERAL: b"* X {3}\r\nmuch more than three\r\n",
 }
 
 Answer = str | bytes | Fault | Challenge | Sequence["str | bytes | Fault | Challenge"]  # a sequence: one after another
@@ -201,7 +205,7 @@ class _Line:
         if fault in _SAID:
             await self._flood(_SAID[fault])
         match fault:
-            case Fault.HANG | Fault.GARBAGE | Fault.SPARE:
+            case Fault.HANG | Fault.GARBAGE | Fault.SPARE | Fault.VAST_LITERAL | Fault.LYING_LITERAL:
                 await self._reader.read()  # until the client goes
             case Fault.RESET:
                 linger = struct.pack("ii", 1, 0)
