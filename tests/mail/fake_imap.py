@@ -86,6 +86,7 @@ class FakeImap:
         *,
         context: ssl.SSLContext,
         implicit_tls: bool = True,
+        host: str = "127.0.0.1",
         greeting: str | bytes | Fault = "* OK ready",
         capabilities: str = "IMAP4rev1",
         answers: Mapping[str, Answer] | None = None,
@@ -96,6 +97,7 @@ class FakeImap:
         self.peers: list[str] = []  # address of the client of each connection
         self.closed = asyncio.Event()  # whenever nobody is connected
         self._context = context
+        self._host = host
         self._implicit_tls = implicit_tls
         self._greeting = greeting
         listed = f"* CAPABILITY {capabilities}\n{{tag}} OK listed"
@@ -105,9 +107,9 @@ class FakeImap:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeImap"]:
-        """Listens on a free port of 127.0.0.1."""
+        """Listens on a free port of its loopback address."""
         context = self._context if self._implicit_tls else None
-        server = await asyncio.start_server(self._admit, "127.0.0.1", 0, ssl=context, limit=1 << 24)
+        server = await asyncio.start_server(self._admit, self._host, 0, ssl=context, limit=1 << 24)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from warmupd.clock import Clock
 
 HANGING = 5.0  # real seconds after which nobody else waits for a conversation to end
+LONGEST = 600.0  # real seconds: more than all time-outs of a conversation together
+BESIDE = 10  # times as many as may go on at once may hang beside them: each is a connection, some 35 KiB
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,9 +21,10 @@ class _Talk:
 class Permits:
     """Conversations of one kind, sends or visits, counted in all and by lane.
 
-    One that goes on for long counts no more among the `most` at once that others wait for, as long as no more than
-    `most` do; so no servers that hang can use up all permits. A lane whose last conversation hung is on trial: one at
-    a time, which takes no permit at all, only room among those that hang.
+    One that goes on for long counts no more among the `most` at once that others wait for, as long as there are no more
+    than BESIDE times as many; so a permit is held for HANGING seconds at most, whatever a server does. A lane whose
+    last conversation took long for nothing is on trial: one at a time, and that takes no permit at all; no more than
+    `most` such begin while others hang.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -37,7 +40,9 @@ class Permits:
 
     def leave(self, key: Hashable, *, in_vain: bool = False) -> None:
         """It has ended, for nothing perhaps: when that took long the lane goes on trial, else it is trusted again."""
-        talk = self._talks.pop(key)
+        talk = self._talks.pop(key, None)
+        if talk is None:
+            return
         self._lanes[talk.lane] -= 1
         if not self._lanes[talk.lane]:
             del self._lanes[talk.lane]
@@ -46,10 +51,15 @@ class Permits:
         elif self._age(talk) >= HANGING:
             self._on_trial.add(talk.lane)
 
+    def is_busy(self, key: Hashable) -> bool:
+        """Whether that conversation goes on. None that was cut off by its time-outs lasts LONGEST seconds."""
+        talk = self._talks.get(key)
+        return talk is not None and self._age(talk) < LONGEST
+
     def room(self, most: int) -> int:
         """How many more may begin now, of `most` at once."""
         hanging = self._hanging()
-        return max(0, most - (len(self._talks) - hanging) - max(0, hanging - most))
+        return max(0, most - (len(self._talks) - hanging) - max(0, hanging - BESIDE * most))
 
     def room_at(self, lane: str, per_lane: int, most: int) -> int:
         """How many more may begin now in this lane, as far as the lane goes."""

@@ -21,6 +21,7 @@ from warmupd.store.jobs import Request
 
 NO_RECIPIENT_WAIT = 600.0  # seconds until a mailbox that found nobody to write to looks again
 UNSERVED = 600.0  # real seconds in which nobody was served, after which those who are due begin one by one
+STILL_SENDING_WAIT = 30.0  # seconds until a mailbox whose last send goes on yet looks again
 NO_ROOM_WAIT = 10.0  # seconds until a mailbox that could not log in yet, since too many do, tries again
 NOT_OPENED_WAIT = 60.0  # seconds until a mailbox whose day could not be opened (its row is gone) tries again
 
@@ -228,6 +229,9 @@ class Schedule:
         if (wait := self.holds.host_wait(mailbox.smtp_server)) is not None:
             self.push(mailbox.id, _after(now, wait * self._rng.uniform(1.0, 1.5)))
             return True
+        if self.holds.permits.is_busy(mailbox.id):  # two at once of one mailbox are more than some providers allow
+            self.push(mailbox.id, _after(now, STILL_SENDING_WAIT * self._rng.uniform(1.0, 1.5)))
+            return True
         room = self.holds.permits.room_at(mailbox.lane, self.pace.per_host_concurrent, self.pace.max_concurrent)
         if room <= hosts[mailbox.lane] and not self._head_starts.under_way(mailbox.id):
             self.holds.queue_for_host(mailbox)
@@ -236,8 +240,7 @@ class Schedule:
 
     def _request(self, mailbox: Mailbox, day: DayRow, now: dt.datetime) -> list[Request]:
         """What the mailbox asks for now: its waiting job that is due, else a first send; nothing when neither is."""
-        waiting = self.book.next_waiting(mailbox.id)
-        if waiting is not None and waiting.scheduled_for > now:
+        if (waiting := self.book.next_waiting(mailbox.id)) and waiting.scheduled_for > now:
             waiting = None
         first = mailbox.state.starts and day.left > self.book.answers_today(day)
         if now >= day.closes_at or not day.has_room or not (waiting or first):

@@ -70,13 +70,13 @@ class Sends:
     ) -> None:
         """Send the job; `on_end` is called when that has ended, whichever way."""
         login = self.head_starts.take(mailbox.id)
-        self._permits.enter(job.attempt_token, mailbox.lane)
+        self._permits.enter(mailbox.id, mailbox.lane)
         task = asyncio.create_task(self._send(job, mailbox, accounts, login), name=f"send {job.id}")
         self._under_way.add(task)
 
         def ended(task: asyncio.Task[bool]) -> None:
             self._under_way.discard(task)
-            self._permits.leave(job.attempt_token, in_vain=task.cancelled() or task.result())
+            self._permits.leave(mailbox.id, in_vain=task.cancelled() or task.result())
             on_end()
 
         task.add_done_callback(ended)
