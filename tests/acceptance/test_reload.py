@@ -116,7 +116,6 @@ async def conduct(worker: Worker) -> list[object]:
         worker.housekeeping.throttling,
         engager._recorder.policy,
         engager._revisits._per_day,
-        engager._lanes["a.test"]._value,
         [getattr(engager.visiting, name) for name in VISITING],
         worker._keyring._vault.key_ids,
         worker._keyring.tokens._vault.key_ids,

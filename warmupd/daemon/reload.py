@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -131,14 +130,12 @@ def _change_sends(worker: Worker, new: Config) -> None:
 
 
 def _change_visits(worker: Worker, new: Config) -> None:
-    """Visits that begin from now on go by `new`; those under way keep their places at their servers."""
+    """Visits that begin from now on go by `new`."""
     engager = worker.engager
     before, after = engager.visiting, visiting_of(new, policy_of(new), _context_of(new))
     engager.visiting = replace(after, timeouts=before.timeouts)
     engager._recorder.policy = engagement_of(new)
     engager._revisits._per_day = after.per_day
-    if after.per_host_concurrent != before.per_host_concurrent:
-        engager._lanes = defaultdict(lambda: asyncio.Semaphore(after.per_host_concurrent))
 
 
 def _context_of(config: Config) -> ssl.SSLContext:
