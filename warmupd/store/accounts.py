@@ -59,6 +59,7 @@ class NewMailbox:
     pool_id: int | None = None  # None: the user's private pool
     labels: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # of CHANGEABLE
+    pause_reason: str = ""  # not "": it is enrolled PAUSED
 
 
 _COLUMNS = (

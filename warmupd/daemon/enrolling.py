@@ -1,0 +1,179 @@
+"""Enrolling: from what an owner says of a mailbox to a row with sealed secrets that a worker finds, in one way for all.
+
+`mailbox add`, `mailbox import`, the HTTP API and the dashboard do no more than read what was said and tell the answer.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from warmupd.clock import Clock
+from warmupd.config import Config
+from warmupd.core.application import Application, Secrets, servers_of
+from warmupd.core.provider_match import match_word, provider_of
+from warmupd.daemon.keyring import Keyring, with_token
+from warmupd.daemon.login_check import Refusal, refused
+from warmupd.daemon.provider_search import ProviderSearch
+from warmupd.daemon.settings_rules import check_settings
+from warmupd.errors import NotFound, UsageError
+from warmupd.mail.account import Account, Endpoint, Security
+from warmupd.mail.hosts import HostPolicy, UnresolvedHost, resolve_public
+from warmupd.mail.oauth import Tokens
+from warmupd.mail.vault import Vault
+from warmupd.store.accounts import NewMailbox
+from warmupd.store.database import Database
+from warmupd.store.enrolment import Sealed, Wish, enrol
+from warmupd.store.users import User, shared_pool
+
+LOOKS = 5  # host names that are resolved at once: each takes a thread
+
+Login = Callable[[Account], Awaitable[Sequence[Refusal]]]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A mailbox that could be enrolled, with the secrets that are to be sealed for it."""
+
+    new: NewMailbox
+    secrets: Secrets
+    pool: str | None = None  # a shared one's name
+    tokens: Tokens | None = field(default=None, repr=False)  # what its refresh token was worth
+
+    @property
+    def refresh_token(self) -> str:
+        """The one that counts now: a provider may give another for the one that it was shown."""
+        return self.tokens.refresh if self.tokens else self.secrets.refresh_token
+
+
+async def find_servers(application: Application, search: ProviderSearch) -> dict[str, Any]:
+    """Its servers and provider: by the owner's word, the servers named, the domain, or its MX records.
+
+    Raises UsageError when they are not known.
+    """
+    address, word = application.address, application.provider
+    match = match_word(word, address) if word else await search.find(address, application.hosts)
+    return servers_of(application, match)
+
+
+class Enroller:
+    """Enrols mailboxes of one user."""
+
+    def __init__(
+        self,
+        config: Config,
+        db: Database,
+        clock: Clock,
+        *,
+        user: User,
+        keyring: Keyring,
+        login: Login | None,
+        actor: str,
+        create_pools: bool = False,
+    ) -> None:
+        """`login` tries to log in to both servers; None: nobody is asked, a token endpoint neither.
+
+        `create_pools`: a shared pool that is named and not there is made when the first mailbox is saved in it.
+        """
+        self._config = config
+        self._db = db
+        self._clock = clock
+        self._user = user
+        self._keyring = keyring
+        self._login = login
+        self._actor = actor
+        self._policy = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
+        self._vault = Vault([key.get_secret_value() for key in config.secrets.keys])
+        self._looks = asyncio.Semaphore(LOOKS)
+        self._create_pools = create_pools
+        self._pools: dict[str, int | None] = {}  # None: still to be made
+
+    async def candidate(self, application: Application, servers: Mapping[str, Any], secrets: Secrets) -> Candidate:
+        """What would be enrolled. Raises UsageError or NotFound when settings or pool cannot be."""
+        check_settings(application.address, application.settings, self._config)
+        await self._find_pool(application.pool)
+        new = NewMailbox(
+            user_id=self._user.id,
+            address=application.address,
+            display_name=application.display_name,
+            labels=application.labels,
+            settings=application.settings,
+            pause_reason=application.pause_reason,
+            **servers,
+        )
+        return Candidate(new=new, secrets=secrets, pool=application.pool)
+
+    async def admit(self, candidate: Candidate) -> Candidate:
+        """Look at its hosts, have its refresh token tried, log in to both servers; the candidate as it can be saved.
+
+        Raises ForbiddenHost, what `TokenKeeper.first_tokens` raises, or the error of `refused`; none shows a secret.
+        """
+        new, secrets = candidate.new, candidate.secrets
+        if self._login is None:
+            await self._check_hosts(new)
+            return candidate
+        account = _account(new, secrets)
+        if secrets.issuer:
+            tokens = await self._keyring.tokens.first_tokens(secrets.issuer, secrets.refresh_token)
+            candidate, account = replace(candidate, tokens=tokens), with_token(account, tokens.access)
+        if refusals := await self._login(account):
+            raise refused(new.address, refusals, hint=provider_of(new.provider).hint)
+        return candidate
+
+    async def save(self, candidates: Sequence[Candidate]) -> list[int | UsageError]:
+        """Enrol them in one transaction; of each its id, or why it was not enrolled after all."""
+        placed = [replace(one.new, pool_id=await self._pool_id(one.pool)) for one in candidates]
+        wishes = [Wish(new=new, seal=partial(self._sealed, one)) for new, one in zip(placed, candidates, strict=True)]
+        return await enrol(self._db, self._user.id, wishes, actor=self._actor, at=self._clock.now())
+
+    async def _find_pool(self, name: str | None) -> None:
+        """Raises NotFound when there is no such shared pool, and none is to be made."""
+        if name is None or name in self._pools:
+            return
+        try:
+            self._pools[name] = await shared_pool(self._db, name)
+        except NotFound as error:
+            if not (self._create_pools and name.strip()):
+                raise NotFound(
+                    f"there is no shared pool {name or repr(name)}", remedy="--create-pool makes it"
+                ) from error
+            self._pools[name] = None
+
+    async def _pool_id(self, name: str | None) -> int | None:
+        """None is the user's private one."""
+        if name is not None and self._pools.get(name) is None:
+            self._pools[name] = await shared_pool(self._db, name, create=True)
+        return None if name is None else self._pools[name]
+
+    async def _check_hosts(self, new: NewMailbox) -> None:
+        """Names that cannot be resolved at present are let pass: they are judged again at every connection."""
+        for host, port in dict.fromkeys(((new.smtp_host, new.smtp_port), (new.imap_host, new.imap_port))):
+            with suppress(UnresolvedHost):
+                async with self._looks:
+                    await resolve_public(host, port, self._policy)
+
+    def _sealed(self, candidate: Candidate, mailbox_id: int) -> Sealed:
+        secrets = candidate.secrets
+        if secrets.issuer:
+            tokens = candidate.tokens or Tokens(access="", refresh=secrets.refresh_token, seconds=0.0)
+            return Sealed(grant=self._keyring.tokens.sealed(mailbox_id, secrets.issuer, tokens))
+        return Sealed(
+            smtp=self._vault.seal(secrets.smtp, mailbox_id=mailbox_id, purpose="smtp"),
+            imap=self._vault.seal(secrets.imap, mailbox_id=mailbox_id, purpose="imap"),
+        )
+
+
+def _account(new: NewMailbox, secrets: Secrets) -> Account:
+    smtp, imap = (
+        Endpoint(
+            host=getattr(new, f"{kind}_host"),
+            port=getattr(new, f"{kind}_port"),
+            security=Security(getattr(new, f"{kind}_security")),
+            username=getattr(new, f"{kind}_username"),
+            password=password,
+        )
+        for kind, password in (("smtp", secrets.smtp), ("imap", secrets.imap))
+    )
+    return Account(mailbox_id=0, address=new.address, display_name=new.display_name, smtp=smtp, imap=imap)
