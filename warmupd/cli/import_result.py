@@ -3,9 +3,10 @@
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
-from warmupd.cli.output import count, print_table, print_wrapped
+from warmupd.cli.output import count, print_json, print_table, print_wrapped
 
 if TYPE_CHECKING:
     from warmupd.core.capacity import Shortfall
@@ -43,21 +44,29 @@ def print_rows(rows: "Sequence[Row]", *, verbose: bool) -> None:
     print_table(("row", "address", "result", "reason"), map(_cells, told), right=("row",))
 
 
-def print_sums(importing: "Import") -> None:
+def print_sums(importing: "Import", *, to: TextIO | None = None) -> None:
     """How many rows came to what."""
-    told = [f"{number:,} {state.value}" for state, number in importing.counts().items() if number]
-    print(f"{count(len(importing.rows), 'row')}: {', '.join(told) or 'none'}")
+    told = [f"{number:,} {state}" for state, number in importing.counts().items() if number]
+    print(f"{count(len(importing.rows), 'row')}: {', '.join(told) or 'none'}", file=to)
 
 
-def print_capacity(shortfalls: "Sequence[Shortfall]") -> None:
-    """What cannot carry the quotas now, and what to do; nothing when everything can."""
-    for one in shortfalls:
-        print_wrapped(f"{one.text}; {one.remedy}", first="capacity: ")
+def print_capacity(today: "Sequence[Shortfall]", ramped: "Sequence[Shortfall]") -> None:
+    """What cannot carry the quotas of today and of a ramped day, and what to do; nothing when everything can."""
+    for when, shortfalls in (("today", today), ("once all are ramped", ramped)):
+        for one in shortfalls:
+            print_wrapped(f"{when}: {one.text}; {one.remedy}", first="capacity ")
 
 
-def as_json(importing: "Import") -> list[dict[str, Any]]:
-    """Every row; a reason with what to do."""
-    return [
+def print_result(
+    importing: "Import",
+    *,
+    file: Path,
+    notes: Sequence[str],
+    capacity: "tuple[Sequence[Shortfall], Sequence[Shortfall]]",
+    rejected: Path | None,
+) -> None:
+    """All of it, with every row, as one JSON document."""
+    rows = [
         {
             "row": row.row.number,
             "address": row.address,
@@ -68,6 +77,16 @@ def as_json(importing: "Import") -> list[dict[str, Any]]:
         }
         for row in importing.rows
     ]
+    print_json(
+        {
+            "file": str(file),
+            "counts": importing.counts(),
+            "notes": notes,
+            "rejected_file": str(rejected) if rejected else None,
+            "capacity": {"today": capacity[0], "ramped": capacity[1]},
+            "rows": rows,
+        }
+    )
 
 
 @contextmanager
@@ -101,6 +120,5 @@ def _lines(what: str) -> "OnProgress":
 
 
 def _cells(row: "Row") -> tuple[object, ...]:
-    told = f"{row.reason} ({row.remedy})" if row.remedy else row.reason
     address = row.address if row.address.isprintable() else repr(row.address)
-    return row.row.number, address, row.state.value, told
+    return row.row.number, address, row.state.value, row.told

@@ -146,7 +146,8 @@ async def _enrol(
             actor="cli",
             create_pools=given["create_pool"],
         )
-        candidate = await enroller.admit(await enroller.candidate(application, servers, secrets))
+        candidate = await enroller.with_tokens(await enroller.candidate(application, servers, secrets))
+        await enroller.admit(candidate)
         (answer,) = await enroller.save([candidate])
     if not isinstance(answer, int):
         raise answer

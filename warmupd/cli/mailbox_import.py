@@ -14,7 +14,6 @@ from warmupd.core import entries
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
-    from warmupd.core.capacity import Shortfall
     from warmupd.core.sheet import Sheet
     from warmupd.daemon.enrolling import Enroller
     from warmupd.daemon.importing import Import
@@ -83,13 +82,13 @@ def _read(given: Mapping[str, Any]) -> "tuple[Sheet, Import]":
 
 
 async def _import(session: "Session", sheet: "Sheet", importing: "Import", given: Mapping[str, Any]) -> int:
-    from warmupd.cli.import_result import notes_on, print_capacity, print_rows, print_sums, progress
+    from warmupd.cli.import_result import notes_on, print_rows, print_sums, progress
     from warmupd.daemon.keyring import keyring_of
     from warmupd.daemon.provider_search import ProviderSearch, records_of
     from warmupd.store.users import find_user
 
     owner = await find_user(session.db, given["user"])
-    notes, told = notes_on(sheet, importing), not given["as_json"]
+    notes = notes_on(sheet, importing)
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     async with keyring_of(session.config, session.db, session.clock) as keyring:
@@ -98,24 +97,56 @@ async def _import(session: "Session", sheet: "Sheet", importing: "Import", given
         await importing.compare(session.db, owner.id, enroller, search)
         with progress("checking") as on_progress:
             await importing.check(enroller, on_progress)
-        if told:
+        if not given["as_json"]:
             print_rows(importing.rows, verbose=given["verbose"])
             print_sums(importing)
-        saves = importing.good and not given["dry_run"] and _confirmed(len(importing.good), given)
+        saves = not given["dry_run"] and _confirmed(len(importing.good), given)
         if saves:
-            with progress("saving") as on_progress:
-                await importing.save(enroller, on_progress)
-    short = await _capacity(session) if saves else []
-    rejected = _write_rejected(sheet, importing, given)
-    if told:
-        if saves:
-            print_sums(importing)
-        print_capacity(short)
-        if rejected:
-            print(f"the rejected rows are in {rejected}, with their passwords: correct them, and import that file")
-    else:
-        _print_json(importing, notes, short, rejected, given)
-    return int(bool(_counts(importing)["rejected"] or (importing.good and not given["dry_run"])))
+            await _save(sheet, importing, enroller, given)
+    await _tell_end(session, sheet, importing, notes, given, saved=saves)
+    return int(bool(importing.counts()["rejected"] or (importing.good and not given["dry_run"])))
+
+
+async def _save(sheet: "Sheet", importing: "Import", enroller: "Enroller", given: Mapping[str, Any]) -> None:
+    """Whoever interrupts it, or takes the database away, learns what was saved, and finds the rest in a file."""
+    from warmupd.cli.import_result import print_sums, progress
+    from warmupd.cli.rejected_file import write_rejected
+
+    try:
+        with progress("saving") as on_progress:
+            await importing.save(enroller, on_progress)
+    except BaseException:
+        importing.abandon()
+        print_sums(importing, to=sys.stderr)
+        print(
+            f"the import ended early; the rest is in {write_rejected(given['file'], sheet, importing)}", file=sys.stderr
+        )
+        raise
+
+
+async def _tell_end(
+    session: "Session", sheet: "Sheet", importing: "Import", notes: list[str], given: Mapping[str, Any], *, saved: bool
+) -> None:
+    """What was saved, what cannot carry it, and where the rejected rows are."""
+    from warmupd.cli.import_result import print_capacity, print_result, print_sums
+    from warmupd.cli.rejected_file import write_rejected
+    from warmupd.daemon.prospect import capacity_now_and_ramped
+
+    enrolled = bool(importing.counts()["enrolled"])
+    capacity = (
+        await capacity_now_and_ramped(session.db, session.config, at=session.clock.now()) if enrolled else ([], [])
+    )
+    rejected = write_rejected(given["file"], sheet, importing) if saved else None
+    if given["as_json"]:
+        print_result(importing, file=given["file"], notes=notes, capacity=capacity, rejected=rejected)
+        return
+    if not saved:
+        print("nothing was saved")
+    elif enrolled:
+        print_sums(importing)
+    print_capacity(*capacity)
+    if rejected:
+        print(f"the rejected rows are in {rejected}, with their passwords: correct them, and import that file")
 
 
 def _enroller(session: "Session", owner: Any, keyring: Any, given: Mapping[str, Any]) -> "Enroller":
@@ -123,7 +154,7 @@ def _enroller(session: "Session", owner: Any, keyring: Any, given: Mapping[str, 
     from warmupd.daemon.login_check import LoginCheck
     from warmupd.daemon.login_lanes import LoginLanes
 
-    login = LoginLanes(session.config, LoginCheck(session.config)).check if given["check"] else None
+    login = LoginLanes(session.config, LoginCheck(session.config), session.clock).check if given["check"] else None
     return Enroller(
         session.config,
         session.db,
@@ -140,44 +171,6 @@ def _confirmed(number: int, given: Mapping[str, Any]) -> bool:
     """Asked at a terminal only: a script has said what it wants."""
     from warmupd.cli.output import count
 
-    if given["yes"] or given["as_json"] or not (sys.stdin.isatty() and sys.stdout.isatty()):
+    if not number or given["yes"] or given["as_json"] or not (sys.stdin.isatty() and sys.stdout.isatty()):
         return True
     return typer.confirm(f"Save {count(number, 'mailbox')}?", default=True)
-
-
-async def _capacity(session: "Session") -> "list[Shortfall]":
-    from warmupd.daemon.snapshot import shortfalls, take_snapshot
-
-    snapshot = await take_snapshot(session.db, session.config, at=session.clock.now())
-    return shortfalls(snapshot, max_concurrent=session.config.sending.max_concurrent)
-
-
-def _write_rejected(sheet: "Sheet", importing: "Import", given: Mapping[str, Any]) -> Path | None:
-    from warmupd.cli.rejected_file import write_rejected
-
-    rows = [row for row in importing.rows if row.state.value == "rejected"]
-    if given["dry_run"] or not rows:
-        return None
-    return write_rejected(given["file"], sheet, rows)
-
-
-def _counts(importing: "Import") -> dict[str, int]:
-    return {state.value: number for state, number in importing.counts().items()}
-
-
-def _print_json(
-    importing: "Import", notes: list[str], short: "list[Shortfall]", rejected: Path | None, given: Mapping[str, Any]
-) -> None:
-    from warmupd.cli.import_result import as_json
-    from warmupd.cli.output import print_json
-
-    print_json(
-        {
-            "file": str(given["file"]),
-            "counts": _counts(importing),
-            "notes": notes,
-            "rejected_file": str(rejected) if rejected else None,
-            "capacity": short,
-            "rows": as_json(importing),
-        }
-    )

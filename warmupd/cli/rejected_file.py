@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 from collections.abc import Iterator, Sequence
 from itertools import count
 from pathlib import Path
@@ -9,27 +10,29 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from warmupd.core.sheet import Sheet
-    from warmupd.daemon.importing import Row
+    from warmupd.daemon.importing import Import
 
 
-def write_rejected(file: Path, sheet: "Sheet", rows: "Sequence[Row]") -> Path:
-    """The rows as they were, each with its reason in a first column; the path of the file, which is always a new one.
+def write_rejected(file: Path, sheet: "Sheet", importing: "Import") -> Path | None:
+    """The rejected rows as they were, each with its reason in a first column; the new file's path, None without rows.
 
-    Every cell is quoted, so that a password keeps its spaces.
+    Every cell is quoted, so that a password keeps its spaces. A file that is there is never overwritten.
     """
+    rows = [row for row in importing.rows if row.state.value == "rejected"]
+    if not rows:
+        return None
+    earlier = importing.columns.fields.get("reason")
     path, handle = _create(file)
     with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
         writer = csv.writer(stream, delimiter=sheet.delimiter, quoting=csv.QUOTE_ALL)
-        reason = next((n for n, cell in enumerate(sheet.header.cells) if cell.text.strip().lower() == "reason"), None)
-
-        def kept(cells: "Sequence[str]") -> list[str]:
-            return [text for place, text in enumerate(cells) if place != reason]
-
-        writer.writerow(["reason", *kept([cell.text for cell in sheet.header.cells])])
+        writer.writerow(["reason", *_without(earlier, [cell.text for cell in sheet.header.cells])])
         for row in rows:
-            told = f"{row.reason} ({row.remedy})" if row.remedy else row.reason
-            writer.writerow([told, *kept([cell.text for cell in row.row.cells])])
+            writer.writerow([row.told, *_without(earlier, importing.cells(row))])
     return path
+
+
+def _without(place: int | None, texts: Sequence[str]) -> list[str]:
+    return [text for n, text in enumerate(texts) if n != place]
 
 
 def _create(file: Path) -> tuple[Path, int]:
@@ -44,10 +47,8 @@ def _create(file: Path) -> tuple[Path, int]:
 
 
 def _names(file: Path) -> Iterator[str]:
-    """boxes.csv -> boxes.rejected.csv, boxes.rejected-2.csv ..., also when that one is imported in its turn."""
-    stem = file.name.removesuffix(file.suffix)
-    base, found, tail = stem.rpartition(".rejected")
-    stem = base if found and (not tail or tail.lstrip("-").isdigit()) else stem
+    """boxes.csv -> boxes.rejected.csv, boxes.rejected-2.csv ..., also when one of these is imported in its turn."""
+    stem = re.sub(r"\.rejected(-\d+)?$", "", file.stem)
     yield f"{stem}.rejected.csv"
     for number in count(2):
         yield f"{stem}.rejected-{number}.csv"

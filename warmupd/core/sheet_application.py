@@ -142,8 +142,8 @@ def _about(name: str, check: Any, texts: Mapping[str, str]) -> str | None:
 
 
 def _number(name: str, texts: Mapping[str, str]) -> int | None:
-    """A whole number in its range; spreadsheets write 30 as 30.0 at times."""
-    if name not in texts:
+    """A whole number in its range; spreadsheets write 30 as 30.0 at times. `disabled` is as good as nothing."""
+    if texts.get(name, "disabled").lower() == "disabled":
         return None
     text, (least, most) = texts[name].removesuffix(".0"), entries.RANGES[name]
     if text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most:

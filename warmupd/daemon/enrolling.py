@@ -21,13 +21,15 @@ from warmupd.daemon.settings_rules import check_settings
 from warmupd.errors import NotFound, UsageError
 from warmupd.mail.account import Account, Endpoint, Security
 from warmupd.mail.hosts import HostPolicy, UnresolvedHost, resolve_public
-from warmupd.mail.oauth import Tokens
+from warmupd.mail.oauth import ClientRefused, GrantRevoked, OAuthError, Tokens, TokensUnavailable
 from warmupd.mail.vault import Vault
 from warmupd.store.accounts import NewMailbox
 from warmupd.store.database import Database
 from warmupd.store.enrolment import Sealed, Wish, enrol
 from warmupd.store.users import User, shared_pool
 
+ASKS = 10  # questions to token endpoints at once
+SILENCES = 3  # of a token endpoint in a row, after which nobody else waits for it
 LOOKS = 5  # host names that are resolved at once: each takes a thread
 
 Login = Callable[[Account], Awaitable[Sequence[Refusal]]]
@@ -41,11 +43,6 @@ class Candidate:
     secrets: Secrets
     pool: str | None = None  # a shared one's name
     tokens: Tokens | None = field(default=None, repr=False)  # what its refresh token was worth
-
-    @property
-    def refresh_token(self) -> str:
-        """The one that counts now: a provider may give another for the one that it was shown."""
-        return self.tokens.refresh if self.tokens else self.secrets.refresh_token
 
 
 async def find_servers(application: Application, search: ProviderSearch) -> dict[str, Any]:
@@ -86,6 +83,8 @@ class Enroller:
         self._actor = actor
         self._policy = HostPolicy(allow_hosts=tuple(config.security.allow_hosts))
         self._vault = Vault([key.get_secret_value() for key in config.secrets.keys])
+        self._asks = asyncio.Semaphore(ASKS)
+        self._silences: dict[str, tuple[int, OAuthError | None]] = {}  # of issuers: how often in a row, and the last
         self._looks = asyncio.Semaphore(LOOKS)
         self._create_pools = create_pools
         self._pools: dict[str, int | None] = {}  # None: still to be made
@@ -105,28 +104,50 @@ class Enroller:
         )
         return Candidate(new=new, secrets=secrets, pool=application.pool)
 
-    async def admit(self, candidate: Candidate) -> Candidate:
-        """Look at its hosts, have its refresh token tried, log in to both servers; the candidate as it can be saved.
+    async def with_tokens(self, candidate: Candidate) -> Candidate:
+        """The candidate with what its refresh token is worth, if it has one and logins are tried.
 
-        Raises ForbiddenHost, what `TokenKeeper.first_tokens` raises, or the error of `refused`; none shows a secret.
+        Raises what `TokenKeeper.first_tokens` raises; none shows a secret.
         """
-        new, secrets = candidate.new, candidate.secrets
+        if self._login is None or not candidate.secrets.issuer:
+            return candidate
+        return replace(candidate, tokens=await self._first_tokens(candidate.secrets))
+
+    async def admit(self, candidate: Candidate) -> None:
+        """Look at its hosts, and log in to both servers.
+
+        Raises ForbiddenHost, or the error of `refused`; neither shows a secret.
+        """
+        new, tokens = candidate.new, candidate.tokens
         if self._login is None:
             await self._check_hosts(new)
-            return candidate
-        account = _account(new, secrets)
-        if secrets.issuer:
-            tokens = await self._keyring.tokens.first_tokens(secrets.issuer, secrets.refresh_token)
-            candidate, account = replace(candidate, tokens=tokens), with_token(account, tokens.access)
-        if refusals := await self._login(account):
+            return
+        account = _account(new, candidate.secrets)
+        if refusals := await self._login(with_token(account, tokens.access) if tokens else account):
             raise refused(new.address, refusals, hint=provider_of(new.provider).hint)
-        return candidate
 
     async def save(self, candidates: Sequence[Candidate]) -> list[int | UsageError]:
         """Enrol them in one transaction; of each its id, or why it was not enrolled after all."""
         placed = [replace(one.new, pool_id=await self._pool_id(one.pool)) for one in candidates]
         wishes = [Wish(new=new, seal=partial(self._sealed, one)) for new, one in zip(placed, candidates, strict=True)]
         return await enrol(self._db, self._user.id, wishes, actor=self._actor, at=self._clock.now())
+
+    async def _first_tokens(self, secrets: Secrets) -> Tokens:
+        """What the refresh token is worth; an endpoint that gave nothing several times in a row is asked no more."""
+        async with self._asks:
+            count, error = self._silences.get(secrets.issuer, (0, None))
+            if error is not None and count >= SILENCES:
+                raise error
+            try:
+                tokens = await self._keyring.tokens.first_tokens(secrets.issuer, secrets.refresh_token)
+            except (TokensUnavailable, ClientRefused) as away:
+                self._silences[secrets.issuer] = self._silences.get(secrets.issuer, (0, None))[0] + 1, away
+                raise
+            except GrantRevoked:
+                self._silences.pop(secrets.issuer, None)
+                raise
+            self._silences.pop(secrets.issuer, None)
+            return tokens
 
     async def _find_pool(self, name: str | None) -> None:
         """Raises NotFound when there is no such shared pool, and none is to be made."""
@@ -156,7 +177,7 @@ class Enroller:
 
     def _sealed(self, candidate: Candidate, mailbox_id: int) -> Sealed:
         secrets = candidate.secrets
-        if secrets.issuer:
+        if secrets.issuer:  # without a check nobody was asked: the first that needs a token asks
             tokens = candidate.tokens or Tokens(access="", refresh=secrets.refresh_token, seconds=0.0)
             return Sealed(grant=self._keyring.tokens.sealed(mailbox_id, secrets.issuer, tokens))
         return Sealed(

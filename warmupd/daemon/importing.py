@@ -46,6 +46,11 @@ class Row:
     trimmed: bool = False  # there were spaces around a password, outside of quotes
     mailbox_id: int | None = None
 
+    @property
+    def told(self) -> str:
+        """The reason, and what to do."""
+        return f"{self.reason} ({self.remedy})" if self.remedy else self.reason
+
     def reject(self, error: WarmupdError) -> None:
         self.state, self.reason, self.remedy = RowState.REJECTED, Exception.__str__(error), error.remedy
 
@@ -67,12 +72,25 @@ class Import:
             self.rows.append(one)
         self._reject_repeated()
 
+    def cells(self, row: Row) -> list[str]:
+        """As they stood in the sheet; only a refresh token is the one that counts now."""
+        texts = [cell.text for cell in row.row.cells]
+        if row.candidate is not None and row.candidate.tokens is not None:
+            texts[self.columns.fields["refresh_token"]] = row.candidate.tokens.refresh
+        return texts
+
+    def abandon(self) -> None:
+        """Give up what is not saved yet."""
+        for row in self.good:
+            row.reject(WarmupdError("it was not saved: the import ended before", remedy="import it again"))
+
     @property
     def good(self) -> list[Row]:
         return [row for row in self.rows if row.state is RowState.GOOD]
 
-    def counts(self) -> Mapping[RowState, int]:
-        return {state: sum(row.state is state for row in self.rows) for state in RowState}
+    def counts(self) -> Mapping[str, int]:
+        """How many rows are in which state, by its word."""
+        return {state.value: sum(row.state is state for row in self.rows) for state in RowState}
 
     async def compare(self, db: Database, user_id: UUID, enroller: Enroller, search: ProviderSearch) -> None:
         """What can be said without bothering a mail server: servers, pool, who is enrolled already, the plan's room."""
@@ -90,16 +108,19 @@ class Import:
         await _for_each(self.good, lambda row: _admit(row, enroller), on_progress)
 
     async def save(self, enroller: Enroller, on_progress: OnProgress) -> None:
-        """Enrol the good rows, batch by batch. Raises DatabaseUnavailable: those of the batch stay GOOD then."""
+        """Enrol the good rows, batch by batch. Cancelled, it ends with the batch that is under way.
+
+        Raises DatabaseUnavailable: what is not known to be enrolled stays GOOD, and may be imported again.
+        """
         good = self.good
         for begin in range(0, len(good), BATCH):
             batch = good[begin : begin + BATCH]
-            answers = await enroller.save([row.candidate for row in batch if row.candidate])
-            for row, answer in zip(batch, answers, strict=True):
-                if isinstance(answer, int):
-                    row.state, row.mailbox_id = RowState.ENROLLED, answer
-                else:
-                    row.reject(answer)
+            saving = asyncio.create_task(_save(batch, enroller), name="import-batch")
+            try:
+                await asyncio.shield(saving)
+            except asyncio.CancelledError:
+                await saving
+                raise
             on_progress(begin + len(batch), len(good))
 
     def _is_trimmed(self, row: SheetRow) -> bool:
@@ -125,7 +146,17 @@ async def _find(row: Row, enroller: Enroller, search: ProviderSearch) -> None:
 
 async def _admit(row: Row, enroller: Enroller) -> None:
     if row.candidate is not None:
-        row.candidate = await enroller.admit(row.candidate)
+        row.candidate = await enroller.with_tokens(row.candidate)
+        await enroller.admit(row.candidate)
+
+
+async def _save(batch: Sequence[Row], enroller: Enroller) -> None:
+    answers = await enroller.save([row.candidate for row in batch if row.candidate])
+    for row, answer in zip(batch, answers, strict=True):
+        if isinstance(answer, int):
+            row.state, row.mailbox_id = RowState.ENROLLED, answer
+        else:
+            row.reject(answer)
 
 
 def _compare(row: Row, there: Known, user_id: UUID) -> None:
@@ -133,13 +164,20 @@ def _compare(row: Row, there: Known, user_id: UUID) -> None:
     new = row.candidate.new if row.candidate else None
     if there.user_id != user_id or new is None:
         row.reject(taken(row.address))
-    elif ((new.smtp_host, new.smtp_port), (new.imap_host, new.imap_port)) == (there.smtp, there.imap):
+    elif (_server(new.smtp_host, new.smtp_port), _server(new.imap_host, new.imap_port)) == (
+        _server(*there.smtp),
+        _server(*there.imap),
+    ):
         row.state, row.reason = RowState.ALREADY, "left as it is; `warmupd mailbox set` changes it"
     else:
         error = WarmupdError(
             f"{row.address} is enrolled already, with other servers", remedy="`warmupd mailbox set` changes them"
         )
         row.reject(error)
+
+
+def _server(host: str, port: int) -> tuple[str, int]:
+    return host.lower().rstrip("."), port
 
 
 async def _for_each(rows: Sequence[Row], do: Callable[[Row], Awaitable[None]], on_progress: OnProgress) -> None:

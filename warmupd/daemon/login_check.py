@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from warmupd.config import Config
-from warmupd.core.outcome import classify
+from warmupd.core.outcome import OutcomeKind, classify
 from warmupd.daemon.options import timeouts_of
 from warmupd.errors import WarmupdError
 from warmupd.mail.account import Account
@@ -28,6 +28,7 @@ class Refusal:
     message: str
     remedy: str
     reached: bool = True  # False: it said nothing of the mailbox, and others may fare alike
+    passing: bool = False  # it said so itself, or that too much was asked of it
 
 
 def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "") -> WarmupdError:
@@ -72,6 +73,7 @@ class LoginCheck:
             message=outcome.message,
             remedy=outcome.remedy,
             reached=reply.code is not None,
+            passing=reply.code is not None and outcome.kind is OutcomeKind.DEFERRED,
         )
 
     async def try_imap(self, account: Account) -> Refusal | None:
@@ -87,5 +89,6 @@ class LoginCheck:
                 message=message,
                 remedy=remedy,
                 reached=isinstance(error, ImapRefusedLogin | ImapThrottled | ImapDenied),
+                passing=isinstance(error, ImapThrottled),
             )
         return None

@@ -3,12 +3,14 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 
+from warmupd.clock import Clock
 from warmupd.config import Config
 from warmupd.core.provider_match import lane
 from warmupd.daemon.login_check import LoginCheck, Refusal
 from warmupd.mail.account import Account, Endpoint
 
 GIVE_UP = 3  # tries in a row that a server did not answer, after which nobody else waits for it
+PAUSES = (5.0, 20.0)  # real seconds before a login is tried again that was put off
 
 Try = Callable[[Account], Awaitable[Refusal | None]]
 
@@ -20,8 +22,9 @@ class LoginLanes:
     longer than the time-outs of those few.
     """
 
-    def __init__(self, config: Config, check: LoginCheck) -> None:
+    def __init__(self, config: Config, check: LoginCheck, clock: Clock) -> None:
         self._check = check
+        self._clock = clock
         self._turns = asyncio.Semaphore(config.sending.max_concurrent)
         self._width = config.sending.per_host_concurrent
         self._lanes: dict[str, asyncio.Semaphore] = {}
@@ -30,10 +33,18 @@ class LoginLanes:
     async def check(self, account: Account) -> list[Refusal]:
         """What went wrong, nothing when both servers let us in."""
         answers = await asyncio.gather(
-            self._in_lane("SMTP", account.smtp, self._check.try_smtp, account),
-            self._in_lane("IMAP", account.imap, self._check.try_imap, account),
+            self._patiently("SMTP", account.smtp, self._check.try_smtp, account),
+            self._patiently("IMAP", account.imap, self._check.try_imap, account),
         )
         return [refusal for refusal in answers if refusal is not None]
+
+    async def _patiently(self, protocol: str, endpoint: Endpoint, attempt: Try, account: Account) -> Refusal | None:
+        for seconds in PAUSES:
+            refusal = await self._in_lane(protocol, endpoint, attempt, account)
+            if refusal is None or not refusal.passing:
+                return refusal
+            await self._clock.pause(seconds)
+        return await self._in_lane(protocol, endpoint, attempt, account)
 
     async def _in_lane(self, protocol: str, endpoint: Endpoint, attempt: Try, account: Account) -> Refusal | None:
         server = self._server(protocol, endpoint)
