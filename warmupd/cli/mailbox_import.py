@@ -82,7 +82,7 @@ def _read(given: Mapping[str, Any]) -> "tuple[Sheet, Import]":
 
 
 async def _import(session: "Session", sheet: "Sheet", importing: "Import", given: Mapping[str, Any]) -> int:
-    from warmupd.cli.import_result import notes_on, print_rows, print_sums, progress
+    from warmupd.cli.import_result import notes_on, print_rows, print_sums
     from warmupd.daemon.keyring import keyring_of
     from warmupd.daemon.provider_search import ProviderSearch, records_of
     from warmupd.store.users import find_user
@@ -95,8 +95,7 @@ async def _import(session: "Session", sheet: "Sheet", importing: "Import", given
         enroller = _enroller(session, owner, keyring, given)
         search = ProviderSearch(records_of(session.config))
         await importing.compare(session.db, owner.id, enroller, search)
-        with progress("checking") as on_progress:
-            await importing.check(enroller, on_progress)
+        await _check(importing, enroller)
         if not given["as_json"]:
             print_rows(importing.rows, verbose=given["verbose"])
             print_sums(importing)
@@ -105,6 +104,17 @@ async def _import(session: "Session", sheet: "Sheet", importing: "Import", given
             await _save(sheet, importing, enroller, given)
     await _tell_end(session, sheet, importing, notes, given, saved=saves)
     return int(bool(importing.counts()["rejected"] or (importing.good and not given["dry_run"])))
+
+
+async def _check(importing: "Import", enroller: "Enroller") -> None:
+    from warmupd.cli.import_result import progress
+
+    try:
+        with progress("checking") as on_progress:
+            await importing.check(enroller, on_progress)
+    except BaseException:
+        print("the import ended early; nothing was saved", file=sys.stderr)
+        raise
 
 
 async def _save(sheet: "Sheet", importing: "Import", enroller: "Enroller", given: Mapping[str, Any]) -> None:

@@ -9,7 +9,7 @@ from warmupd.core.provider_match import lane
 from warmupd.daemon.login_check import LoginCheck, Refusal
 from warmupd.mail.account import Account, Endpoint
 
-GIVE_UP = 3  # tries in a row that a server did not answer, after which nobody else waits for it
+GIVE_UP = 3  # tries in a row that a server has never answered, after which nobody else waits for it
 PAUSES = (5.0, 20.0)  # real seconds before a login is tried again that was put off
 
 Try = Callable[[Account], Awaitable[Refusal | None]]
@@ -84,12 +84,13 @@ class _Server:
             self._widen()
             return
         self._failures += 1
-        if self._failures >= GIVE_UP and self.last_refusal is None:
+        patience = 2 * max(GIVE_UP, self._width) if self._widened else GIVE_UP  # all that are there may meet one blip
+        if self._failures >= patience and self.last_refusal is None:
             self.last_refusal = Refusal(
                 protocol=refusal.protocol,
                 host=refusal.host,
                 port=refusal.port,
-                message=f"not tried, since {GIVE_UP} others before it got no answer there: {refusal.message}",
+                message=f"not tried, since {self._failures} others before it got no answer there: {refusal.message}",
                 remedy=refusal.remedy,
                 reached=False,
             )
