@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from warmupd.clock import SystemClock
-from warmupd.config import Config, load
+from warmupd.config import Config
 from warmupd.daemon.login_check import LoginCheck, Refusal
 from warmupd.daemon.login_lanes import GIVE_UP, LoginLanes
 from warmupd.mail.account import Account, Endpoint, Security
@@ -31,7 +31,7 @@ class Servers(LoginCheck):
         self.most[host] = max(self.most[host], self.at_once[host])
         await (self.go_on[host].wait() if host in self.go_on else asyncio.sleep(0))
         self.at_once[host] -= 1
-        return self.answers.get(host, lambda _: None)(number)
+        return self.answers[host](number) if host in self.answers else None
 
     async def try_imap(self, account: Account) -> Refusal | None:
         return None
@@ -56,7 +56,7 @@ def refusal(*, reached: bool = True, passing: bool = False) -> Refusal:
 
 @pytest.fixture
 def config() -> Config:
-    return load(None, {"sending.max_concurrent": 8, "sending.per_host_concurrent": 5})
+    return Config.isolated({"sending.max_concurrent": 8, "sending.per_host_concurrent": 5})
 
 
 def boxes(host: str, number: int) -> list[Account]:
