@@ -27,7 +27,7 @@ def test_commands_of_this_program_are_all_there() -> None:
     names = {" ".join(command) for command in COMMANDS}
     assert {"init", "migrate", "run", "status", "explain", "doctor", "user add", "user list"} <= names
     assert {"fleet show", "fleet stop", "fleet start", "fleet resize", "fleet trigger"} <= names
-    verbs = ("add", "set", "list", "show", "check", "pause", "stop", "resume")
+    verbs = ("add", "import", "set", "list", "show", "check", "pause", "stop", "resume")
     assert {f"mailbox {verb}" for verb in verbs} <= names
 
 

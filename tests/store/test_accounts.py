@@ -8,35 +8,52 @@ from uuid import UUID, uuid4
 import pytest
 
 from tests.store.rows import NOON, Ground, laid_ground  # noqa: F401  laid_ground is a fixture
-from warmupd.errors import NotFound, UsageError
+from warmupd.errors import NotFound, SecretsError, UsageError
 from warmupd.store import accounts, users
 from warmupd.store.accounts import NewMailbox
 from warmupd.store.changes import change_mailboxes
+from warmupd.store.enrolment import Sealed, Wish, enrol
 from warmupd.store.users import Role
 
 
-async def test_mailbox_is_enrolled_paused_until_its_secrets_are_sealed(ground: Ground) -> None:
+async def test_mailbox_is_enrolled_with_its_secrets(ground: Ground) -> None:
     mailbox = await _add(ground, await _user(ground))
-    assert await _state(ground, mailbox) == "PAUSED"
-    await accounts.seal_secrets(ground.db, mailbox, smtp_secret=b"s1", imap_secret=b"i1", activate=True)
     assert await _state(ground, mailbox) == "ACTIVE"
     account = (await accounts.load_accounts(ground.db, [mailbox, 10**9]))[mailbox]
-    assert (account.address, account.smtp_secret, account.imap_secret) == ("a@example.test", b"s1", b"i1")
+    assert (account.address, account.smtp_secret, account.imap_secret) == ("a@example.test", b"s%d" % mailbox, b"i")
     assert (account.smtp_host, account.smtp_port, account.smtp_security) == ("smtp.example.test", 465, "TLS")
 
 
-async def test_new_secret_leaves_the_other_one(ground: Ground) -> None:
-    mailbox = await _add(ground, await _user(ground))
-    await accounts.seal_secrets(ground.db, mailbox, smtp_secret=b"s1", imap_secret=b"i1")
-    await accounts.seal_secrets(ground.db, mailbox, smtp_secret=b"s2", imap_secret=None)
-    account = (await accounts.load_accounts(ground.db, [mailbox]))[mailbox]
-    assert (account.smtp_secret, account.imap_secret) == (b"s2", b"i1")
+async def test_mailbox_may_be_enrolled_paused(ground: Ground) -> None:
+    mailbox = await _add(ground, await _user(ground), pause_reason="warmup was off")
+    assert await _state(ground, mailbox) == "PAUSED"
+    assert await ground.db.fetchval("SELECT became FROM state_changes WHERE subject = 'mailbox'") == "PAUSED"
 
 
 async def test_sealed_secrets_are_not_printed(ground: Ground) -> None:
     mailbox = await _add(ground, await _user(ground))
-    await accounts.seal_secrets(ground.db, mailbox, smtp_secret=b"sealed-one", imap_secret=b"sealed-two")
-    assert "sealed" not in repr(await accounts.load_accounts(ground.db, [mailbox]))
+    assert f"s{mailbox}" not in repr(await accounts.load_accounts(ground.db, [mailbox]))
+
+
+async def test_mailbox_whose_secrets_cannot_be_sealed_is_not_there(ground: Ground) -> None:
+    def fail(_: int) -> Sealed:
+        raise SecretsError("no key")
+
+    owner = await _user(ground)
+    with pytest.raises(SecretsError):
+        await enrol(ground.db, owner, [_wish(owner), replace(_wish(owner), seal=fail)], actor="cli", at=NOON)
+    assert await ground.db.fetchval("SELECT count(*) FROM mailboxes") == 0
+
+
+async def test_of_a_batch_each_that_can_be_is_enrolled(ground: Ground) -> None:
+    owner, other = await _user(ground), await _user(ground, "other@example.test")
+    await _add(ground, other, address="taken@example.test")
+    bad = _wish(owner, address="b@example.test", settings={"target_daily": -1})
+    wishes = [_wish(owner), _wish(owner, address="TAKEN@example.test"), bad, _wish(owner, address="c@example.test")]
+    for some in (wishes[:2], wishes[2:]):
+        answers = await enrol(ground.db, owner, some, actor="cli", at=NOON)
+        assert sorted(type(answer).__name__ for answer in answers) == ["UsageError", "int"]
+    assert await ground.db.fetchval("SELECT count(*) FROM mailboxes WHERE user_id = $1", owner) == 2
 
 
 async def test_address_is_enrolled_once_whatever_its_case(ground: Ground) -> None:
@@ -174,6 +191,13 @@ async def _user(ground: Ground, email: str = "owner@example.test") -> UUID:
 
 
 async def _add(ground: Ground, user_id: UUID, **other: Any) -> int:
+    (answer,) = await enrol(ground.db, user_id, [_wish(user_id, **other)], actor="cli", at=NOON)
+    if not isinstance(answer, int):
+        raise answer
+    return answer
+
+
+def _wish(user_id: UUID, **other: Any) -> Wish:
     new = NewMailbox(
         user_id=user_id,
         address="a@example.test",
@@ -187,7 +211,7 @@ async def _add(ground: Ground, user_id: UUID, **other: Any) -> int:
         imap_security="TLS",
         imap_username="a",
     )
-    return await accounts.add_mailbox(ground.db, replace(new, **other), actor="cli", at=NOON)
+    return Wish(new=replace(new, **other), seal=lambda mailbox: Sealed(smtp=b"s%d" % mailbox, imap=b"i"))
 
 
 async def _state(ground: Ground, mailbox: int) -> str:

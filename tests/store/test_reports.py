@@ -12,7 +12,7 @@ from warmupd.core.ramp import resolve_budget
 from warmupd.core.window import window_of
 from warmupd.errors import UsageError
 from warmupd.store import caps, diagnosis, enrolment, fleet, mailbox_report, reports, roster, slots, users
-from warmupd.store.accounts import NewMailbox, add_mailbox, seal_secrets
+from warmupd.store.accounts import NewMailbox
 from warmupd.store.database import Database
 from warmupd.store.days import open_days
 from warmupd.store.mailboxes import load_mailboxes
@@ -27,7 +27,7 @@ async def user(db: Database, email: str = "owner@example.com") -> UUID:
     return await users.add_user(db, email=email, role=users.Role.USER, actor="test", at=NOW)
 
 
-async def mailbox(db: Database, owner: UUID, address: str, *, sealed: bool = True) -> int:
+async def mailbox(db: Database, owner: UUID, address: str) -> int:
     new = NewMailbox(
         user_id=owner,
         address=address,
@@ -41,9 +41,9 @@ async def mailbox(db: Database, owner: UUID, address: str, *, sealed: bool = Tru
         imap_security="TLS",
         imap_username=address,
     )
-    mailbox_id = await add_mailbox(db, new, actor="test", at=NOW)
-    if sealed:
-        await seal_secrets(db, mailbox_id, smtp_secret=b"smtp", imap_secret=b"imap", activate=True)
+    wish = enrolment.Wish(new=new, seal=lambda _: enrolment.Sealed(smtp=b"smtp", imap=b"imap"))
+    (mailbox_id,) = await enrolment.enrol(db, owner, [wish], actor="test", at=NOW)
+    assert isinstance(mailbox_id, int)
     return mailbox_id
 
 
@@ -201,23 +201,6 @@ async def test_more_slots_than_a_fleet_can_have_are_refused(db: Database) -> Non
     with pytest.raises(UsageError, match="more than a fleet can have"):
         await fleet.adopt_slot_count(db, 5000)
     assert await slots.slot_count(db) == 64
-
-
-async def test_enrolling_that_broke_off_leaves_nothing(db: Database) -> None:
-    owner = await user(db)
-    half = await mailbox(db, owner, "anna@example.com", sealed=False)
-    whole = await mailbox(db, owner, "bert@example.com")
-    assert await enrolment.undo_enrolment(db, half)
-    assert not await enrolment.undo_enrolment(db, whole)
-    assert await db.fetchval("SELECT array_agg(address) FROM mailboxes") == ["bert@example.com"]
-    assert await db.fetchval("SELECT count(*) FROM state_changes WHERE subject = 'mailbox'") == 1
-
-
-async def test_enrolling_under_way_is_not_taken_for_abandoned(db: Database) -> None:
-    half = await mailbox(db, await user(db), "anna@example.com", sealed=False)
-    assert not await enrolment.undo_abandoned(db, "anna@example.com")
-    await db.execute("UPDATE mailboxes SET created_at = now() - interval '1 hour' WHERE id = $1", half)
-    assert await enrolment.undo_abandoned(db, "Anna@example.com")
 
 
 @pytest.mark.parametrize(("reason", "rests"), [("bad_credentials", False), ("daily_limit", True)])

@@ -5,6 +5,7 @@ import typer
 from warmupd.cli import (
     mailbox_add,
     mailbox_check,
+    mailbox_import,
     mailbox_list,
     mailbox_remove,
     mailbox_set,
@@ -14,6 +15,7 @@ from warmupd.cli import (
 
 app = typer.Typer(help="The mailboxes that are warmed up.", no_args_is_help=True, rich_markup_mode=None)
 app.command("add", epilog=mailbox_add.EXAMPLE)(mailbox_add.add)
+app.command("import", epilog=mailbox_import.EXAMPLE)(mailbox_import.import_file)
 app.command("set", epilog=mailbox_set.EXAMPLE)(mailbox_set.change)
 app.command("list", epilog=mailbox_list.EXAMPLE)(mailbox_list.list_all)
 app.command("show", epilog=mailbox_show.EXAMPLE)(mailbox_show.show)

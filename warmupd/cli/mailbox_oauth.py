@@ -49,9 +49,8 @@ async def new_grant(keyring: "Keyring", mailbox: "MailboxReport", given: Mapping
 
 async def check_login(session: "Session", account: "Account", tokens: "Tokens", *, hint: str = "") -> None:
     """Log in with the new access token; raises when a server refuses it."""
-    from warmupd.cli.mailbox_state import refused
     from warmupd.daemon.keyring import with_token
-    from warmupd.daemon.login_check import LoginCheck
+    from warmupd.daemon.login_check import LoginCheck, refused
 
     if refusals := await LoginCheck(session.config).check(with_token(account, tokens.access)):
         raise refused(account.address, refusals, hint=hint)

@@ -1,16 +1,13 @@
 """The options that say how a mailbox is reached and how it sends, for `mailbox add` and `mailbox set` alike."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
+from warmupd.core import entries
 from warmupd.errors import UsageError
-
-_BREAKING = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")  # what ends a line or is invisible in one
-LONGEST = 200  # characters of a name, a user name, a folder or a label
 
 
 def _option(flag: str, help_text: str, metavar: str | None = None, **more: Any) -> Any:
@@ -129,28 +126,17 @@ Pool = Annotated[
 CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
 
 
-def _provider(word: str) -> str:
-    from warmupd.core.providers import PROVIDERS
-
-    if word.lower() in PROVIDERS:
-        return word.lower()
-    raise UsageError(f"there is no provider {word or repr(word)}", remedy=f"one of: {', '.join(sorted(PROVIDERS))}")
-
-
 Provider = Annotated[
     str | None,
     typer.Option(
         "--provider",
         metavar="WORD",
-        parser=_provider,
+        parser=entries.provider_word,
         help="Who runs its servers, such as gmail or own. (default: as address, servers or MX tell)",
         show_default=False,
     ),
 ]
 
-SERVER_OPTIONS = tuple(
-    f"{kind}_{part}" for kind in ("smtp", "imap") for part in ("host", "port", "security", "username")
-)
 SENDING_OPTIONS = (
     "provider",
     "junk_folder",
@@ -168,14 +154,6 @@ SENDING_OPTIONS = (
     "own_mail",
     "provider_limit",
 )
-USUAL: Mapping[int, str] = {  # port to how it is secured
-    465: "TLS",
-    993: "TLS",
-    587: "STARTTLS",
-    25: "STARTTLS",
-    2525: "STARTTLS",
-    143: "STARTTLS",
-}
 COLUMNS: Mapping[str, str] = {  # option to column, where they differ
     "name": "display_name",
     "weekdays": "weekdays_only",
@@ -210,7 +188,7 @@ def changes_of(given: Mapping[str, Any], reset: Sequence[str]) -> dict[str, Any]
         if column in changes:
             raise UsageError(f"{word} cannot be set and reset at once", remedy="give one of the two")
         changes[column] = default
-    for column, check in _CHECKS.items():
+    for column, check in entries.CHECKS.items():
         if changes.get(column) is not None and not (changes[column] == "" and column in _MAY_BE_EMPTY):
             check(changes[column])
     return changes
@@ -218,59 +196,9 @@ def changes_of(given: Mapping[str, Any], reset: Sequence[str]) -> dict[str, Any]
 
 def email(address: str) -> str:
     """`address` as plain SMTP takes it, its domain in ASCII; else UsageError."""
-    from warmupd.mail.header_text import ascii_address
+    from warmupd.mail.header_text import mail_address
 
-    local, at, domain = address.rpartition("@")
-    if not (local and at and domain):
-        raise UsageError(f"{address!r} is not an e-mail address", remedy="give it as name@example.com")
-    return ascii_address(address)[0]
+    return mail_address(address)
 
 
-def host(name: str) -> str:
-    """`name`, if it can be a mail server's: a name or an IP address; else UsageError."""
-    if not re.fullmatch(r"[^\W_](?:[\w.-]*[\w.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", name):
-        raise UsageError(f"{name!r} is not a mail server", remedy="give its name or address alone, as smtp.example.com")
-    return name
-
-
-def time_zone(name: str) -> str:
-    """`name`, if there is such a zone; else UsageError."""
-    try:
-        ZoneInfo(name)
-    except (KeyError, OSError, ValueError):
-        remedy = "use an IANA name, such as Europe/Berlin"
-        raise UsageError(f"there is no time zone {name or repr(name)}", remedy=remedy) from None
-    return name
-
-
-def label(word: str) -> str:
-    """`word`, if it is one; else UsageError: labels are listed with spaces between them."""
-    if not word.isprintable() or not re.fullmatch(rf"[^\s,]{{1,{LONGEST}}}", word):
-        raise UsageError(f"{word!r} is not a label", remedy="a label is one word, without spaces and commas: client-a")
-    return word
-
-
-def _language(name: str) -> None:
-    if not re.fullmatch("[a-z]{2}", name):
-        raise UsageError(f"{name!r} is not a language", remedy="use two letters, such as en")
-
-
-def _text(what: str) -> Callable[[str], None]:
-    def check(text: str) -> None:
-        if not text.strip() or len(text) > LONGEST or _BREAKING.search(text):
-            raise UsageError(f"{text!r} is not a {what}", remedy=f"give one line of at most {LONGEST} characters")
-
-    return check
-
-
-_CHECKS: Mapping[str, Callable[[str], object]] = {  # column to what raises UsageError
-    "display_name": _text("name"),
-    "smtp_host": host,
-    "smtp_username": _text("user name"),
-    "imap_host": host,
-    "imap_username": _text("user name"),
-    "junk_folder": _text("folder"),
-    "language": _language,
-    "timezone": time_zone,
-}
 _MAY_BE_EMPTY = ("display_name", "junk_folder", "language")  # which is their default

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from warmupd.cli import mailbox_options as options
-from warmupd.cli.mailbox_options import SENDING_OPTIONS, SERVER_OPTIONS
+from warmupd.cli.mailbox_options import SENDING_OPTIONS
 from warmupd.cli.options import Addresses, ConfigPath, OfDomain, OfLabel, OfUser, PasswordStdin
+from warmupd.core import entries
+from warmupd.core.application import SERVER_COLUMNS, USUAL
 from warmupd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -101,8 +103,8 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     from warmupd.daemon.keyring import keyring_of
     from warmupd.store.grants import connect_mailbox
 
-    add, remove = ([options.label(word) for word in given[name] or []] for name in ("add_label", "remove_label"))
-    wanted = {name: given[name] for name in (*SERVER_OPTIONS, *SENDING_OPTIONS)}
+    add, remove = ([entries.label(word) for word in given[name] or []] for name in ("add_label", "remove_label"))
+    wanted = {name: given[name] for name in (*SERVER_COLUMNS, *SENDING_OPTIONS)}
     changes = options.changes_of(wanted, given["reset"] or [])
     if given["pool"] is not None and "pool_id" in changes:
         raise UsageError("pool cannot be set and reset at once", remedy="give one of the two")
@@ -119,7 +121,7 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     await check_servers(session, [mailbox.id for mailbox in chosen], changes)
     pool = await pool_id(session.db, given["pool"], create=given["create_pool"])
     passwords = _passwords(given, chosen)
-    logins = bool(given["oauth"] or passwords or changes.keys() & set(SERVER_OPTIONS))
+    logins = bool(given["oauth"] or passwords or changes.keys() & set(SERVER_COLUMNS))
     async with keyring_of(session.config, session.db, session.clock) as keyring:
         grant = await new_grant(keyring, _one(chosen), given) if given["oauth"] else None
         if given["check"] and logins:
@@ -137,7 +139,7 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
 def _secure_ports(changes: dict[str, Any]) -> None:
     """A usual port says how it is secured, unless the option does. At another, what is stored goes on to hold."""
     for kind in ("smtp", "imap"):
-        if secured := options.USUAL.get(changes.get(f"{kind}_port", 0)):
+        if secured := USUAL.get(changes.get(f"{kind}_port", 0)):
             changes.setdefault(f"{kind}_security", secured)
 
 
@@ -172,8 +174,7 @@ async def _check(session: "Session", keyring: "Keyring", plans: "Sequence[Plan]"
     """Log in with what is to be written; raises when one mailbox is refused."""
     import asyncio
 
-    from warmupd.cli.mailbox_state import refused
-    from warmupd.daemon.login_check import LoginCheck
+    from warmupd.daemon.login_check import LoginCheck, refused
     from warmupd.store.accounts import load_accounts
 
     checking = LoginCheck(session.config)
@@ -187,7 +188,7 @@ async def _check(session: "Session", keyring: "Keyring", plans: "Sequence[Plan]"
 def _planned(sealed: "SealedAccount", plan: "Plan", vault: "Vault") -> "SealedAccount":
     """The account as it will be."""
     _, changes, passwords, grant = plan
-    servers = {column: value for column, value in changes.items() if column in SERVER_OPTIONS}
+    servers = {column: value for column, value in changes.items() if column in SERVER_COLUMNS}
     if passwords:
         servers["smtp_secret"], servers["imap_secret"] = _sealed(passwords, sealed.mailbox_id, vault)
         servers["oauth_provider"] = None

@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from warmupd.cli.options import Addresses, ConfigPath, OfDomain, OfLabel, OfUser
-from warmupd.errors import WarmupdError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
-    from warmupd.daemon.login_check import Refusal
     from warmupd.store.mailbox_report import MailboxReport
 
 PAUSE_EXAMPLE = "Example: warmupd mailbox pause anna@example.com --reason holidays"
@@ -124,13 +122,6 @@ def resume(
         await end_rest(session.db, [mailbox.id for mailbox in chosen])
 
     work(config, task, name="mailbox resume")
-
-
-def refused(address: str, refusals: "Sequence[Refusal]", *, hint: str = "") -> WarmupdError:
-    """The error that says why and by whom; nothing in it is secret. `hint` is what its provider wants first."""
-    told = "; ".join(f"{one.protocol} ({one.host}:{one.port}): {one.message}" for one in refusals)
-    remedies = dict.fromkeys(remedy for remedy in (*(one.remedy for one in refusals), hint) if remedy)
-    return WarmupdError(f"{address} was not let in by {told}", remedy="; ".join(remedies))
 
 
 async def _ramp_days(session: "Session", chosen: "Sequence[MailboxReport]") -> Mapping[int, int]:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from warmupd.cli.mailbox_options import email as mail_address
-from warmupd.cli.mailbox_options import time_zone
 from warmupd.cli.options import AsJson, ConfigPath, PasswordStdin
+from warmupd.core.entries import time_zone
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session

@@ -1,16 +1,18 @@
 """Whether a mailbox's servers let us in: SMTP and IMAP, tried once each, at the same time."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from warmupd.config import Config
-from warmupd.core.outcome import classify
+from warmupd.core.outcome import OutcomeKind, classify
 from warmupd.daemon.host_check import policy_of
 from warmupd.daemon.options import timeouts_of
 from warmupd.errors import WarmupdError
 from warmupd.mail.account import Account
 from warmupd.mail.connection import check_source
 from warmupd.mail.imap import check_login
+from warmupd.mail.imap_errors import ImapDenied, ImapRefusedLogin, ImapThrottled
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.tls import client_context
 
@@ -26,6 +28,15 @@ class Refusal:
     port: int
     message: str
     remedy: str
+    reached: bool = True  # False: it said nothing of the mailbox, and others may fare alike
+    passing: bool = False  # it said so itself, or that too much was asked of it
+
+
+def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "") -> WarmupdError:
+    """The error that says why and by whom; nothing in it is secret. `hint` is what its provider wants first."""
+    told = "; ".join(f"{one.protocol} ({one.host}:{one.port}): {one.message}" for one in refusals)
+    remedies = dict.fromkeys(remedy for remedy in (*(one.remedy for one in refusals), hint) if remedy)
+    return WarmupdError(f"{address} was not let in by {told}", remedy="; ".join(remedies))
 
 
 class LoginCheck:
@@ -43,10 +54,11 @@ class LoginCheck:
     async def check(self, account: Account) -> list[Refusal]:
         """Log in to both servers and leave; what went wrong, nothing when both let us in."""
         async with self._turns:
-            answers = await asyncio.gather(self._smtp(account), self._imap(account))
+            answers = await asyncio.gather(self.try_smtp(account), self.try_imap(account))
         return [refusal for refusal in answers if refusal is not None]
 
-    async def _smtp(self, account: Account) -> Refusal | None:
+    async def try_smtp(self, account: Account) -> Refusal | None:
+        """Log in to the server that mail is handed to."""
         sender = SmtpSender(
             context=self._context, policy=self._policy, timeouts=self._timeouts, source_address=self._source
         )
@@ -63,14 +75,23 @@ class LoginCheck:
             port=account.smtp.port,
             message=outcome.message,
             remedy=outcome.remedy,
+            reached=reply.code is not None,
+            passing=reply.code is not None and outcome.kind is OutcomeKind.DEFERRED,
         )
 
-    async def _imap(self, account: Account) -> Refusal | None:
+    async def try_imap(self, account: Account) -> Refusal | None:
+        """Log in to the server that the mailbox is read on."""
         try:
             await check_login(account, self._policy, self._context, source_address=self._source)
         except WarmupdError as error:
             message, remedy = Exception.__str__(error), error.remedy
             return Refusal(
-                protocol="IMAP", host=account.imap.host, port=account.imap.port, message=message, remedy=remedy
+                protocol="IMAP",
+                host=account.imap.host,
+                port=account.imap.port,
+                message=message,
+                remedy=remedy,
+                reached=isinstance(error, ImapRefusedLogin | ImapThrottled | ImapDenied),
+                passing=isinstance(error, ImapThrottled),
             )
         return None

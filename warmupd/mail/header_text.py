@@ -56,6 +56,14 @@ def id_list(name: str, ids: Iterable[str]) -> str:
     return _folded(name, list(ids))
 
 
+def mail_address(text: str) -> str:
+    """An address that somebody entered, as `ascii_address` has it. UsageError when it is none."""
+    local, at, domain = text.rpartition("@")
+    if not (local and at and domain):
+        raise UsageError(f"{clean(text, 100)!r} is not an e-mail address", remedy="give it as name@example.com")
+    return ascii_address(text)[0]
+
+
 def ascii_address(address: str) -> tuple[str, str]:
     """(address, its domain), the domain in A-labels. UsageError when plain SMTP (no SMTPUTF8) cannot take it."""
     local, _, domain = address.rpartition("@")

@@ -2,12 +2,15 @@
 
 import datetime as dt
 from dataclasses import dataclass
+from functools import partial
 from secrets import token_urlsafe
 from uuid import UUID
 
 from warmupd.mail.vault import Vault
-from warmupd.store.accounts import NewMailbox, add_mailbox, seal_secrets
+from warmupd.store import enrolment
+from warmupd.store.accounts import NewMailbox
 from warmupd.store.database import Database
+from warmupd.store.enrolment import Sealed, Wish
 from warmupd.store.users import Role, add_user, shared_pool
 
 ZONES = ("Europe/London", "Europe/Berlin", "Europe/Athens")  # a user's mailboxes live in one of them
@@ -83,31 +86,30 @@ async def enrol(
             users[person.user] = await add_user(
                 db, email=f"owner@agency{person.user}.test", role=Role.USER, actor="sandbox", at=at, timezone=zone
             )
-        mailbox_id = await add_mailbox(
-            db,
-            NewMailbox(
-                user_id=users[person.user],
-                address=person.address,
-                display_name=person.name,
-                pool_id=pool_id,
-                smtp_host=host,
-                smtp_port=smtp_port,
-                smtp_security="STARTTLS",
-                smtp_username=person.address,
-                imap_host=host,
-                imap_port=imap_port,
-                imap_security="TLS",
-                imap_username=person.address,
-            ),
-            actor="sandbox",
-            at=at,
+        new = NewMailbox(
+            user_id=users[person.user],
+            address=person.address,
+            display_name=person.name,
+            pool_id=pool_id,
+            smtp_host=host,
+            smtp_port=smtp_port,
+            smtp_security="STARTTLS",
+            smtp_username=person.address,
+            imap_host=host,
+            imap_port=imap_port,
+            imap_security="TLS",
+            imap_username=person.address,
         )
-        await seal_secrets(
-            db,
-            mailbox_id,
-            smtp_secret=vault.seal(person.password, mailbox_id=mailbox_id, purpose="smtp"),
-            imap_secret=vault.seal(person.password, mailbox_id=mailbox_id, purpose="imap"),
-            activate=True,
-        )
+        wish = Wish(new=new, seal=partial(_sealed, vault, person.password))
+        (mailbox_id,) = await enrolment.enrol(db, new.user_id, [wish], actor="sandbox", at=at)
+        if not isinstance(mailbox_id, int):
+            raise mailbox_id
         owners[person.address] = (mailbox_id, pool_id)
     return owners
+
+
+def _sealed(vault: Vault, password: str, mailbox_id: int) -> Sealed:
+    return Sealed(
+        smtp=vault.seal(password, mailbox_id=mailbox_id, purpose="smtp"),
+        imap=vault.seal(password, mailbox_id=mailbox_id, purpose="imap"),
+    )

@@ -1,4 +1,4 @@
-"""The accounts behind mailboxes: servers and sealed credentials, and enrolling and finding them."""
+"""The accounts behind mailboxes: servers and sealed credentials, and finding them."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import asyncpg
-
 from warmupd.core.provider import OTHER
-from warmupd.errors import NotFound, UsageError
-from warmupd.store.changes import checked, refusal
+from warmupd.errors import NotFound
 from warmupd.store.database import Database
 
 
@@ -42,7 +39,7 @@ class SealedAccount:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NewMailbox:
-    """What enrolling takes; the secrets are sealed after the row has its id."""
+    """What enrolling takes, beside the secrets, which are sealed for the row's id."""
 
     user_id: UUID
     address: str
@@ -59,6 +56,7 @@ class NewMailbox:
     pool_id: int | None = None  # None: the user's private pool
     labels: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # of CHANGEABLE
+    pause_reason: str = ""  # not "": it is enrolled PAUSED
 
 
 _COLUMNS = (
@@ -77,76 +75,6 @@ async def load_accounts(db: Database, ids: Sequence[int], *, removed: bool = Fal
         removed,
     )
     return {row["mailbox_id"]: SealedAccount(**dict(row)) for row in rows}
-
-
-async def add_mailbox(db: Database, new: NewMailbox, *, actor: str, at: dt.datetime) -> int:
-    """Enrol a mailbox, without its secrets yet (see `seal_secrets`); its id.
-
-    Raises UsageError when the address is enrolled already or the plan's mailbox limit is reached.
-    """
-    async with db.acquire() as connection, connection.transaction():
-        await check_limit(connection, new.user_id)
-        pool_id = new.pool_id or await _private_pool(connection, new.user_id)
-        values: dict[str, Any] = {
-            "user_id": new.user_id,
-            "pool_id": pool_id,
-            "address": new.address,
-            "display_name": new.display_name,
-            "labels": list(new.labels),
-            "provider": new.provider,
-            "state": "PAUSED",  # until its secrets are sealed
-            "state_reason": "being enrolled",
-            "smtp_host": new.smtp_host,
-            "smtp_port": new.smtp_port,
-            "smtp_security": new.smtp_security,
-            "smtp_username": new.smtp_username,
-            "imap_host": new.imap_host,
-            "imap_port": new.imap_port,
-            "imap_security": new.imap_security,
-            "imap_username": new.imap_username,
-            **checked(new.settings),
-        }
-        try:
-            mailbox_id: int = await connection.fetchval(
-                f"INSERT INTO mailboxes ({', '.join(values)})"  # noqa: S608  the names are ours
-                f" VALUES ({', '.join(f'${n}' for n in range(1, len(values) + 1))}) RETURNING id",
-                *values.values(),
-            )
-        except asyncpg.UniqueViolationError as error:
-            raise UsageError(
-                f"{new.address} is enrolled already",
-                remedy="an address can be enrolled once; see `warmupd mailbox show`",
-            ) from error
-        except asyncpg.CheckViolationError as error:
-            raise refusal(error) from error
-        await connection.execute(
-            "INSERT INTO state_changes (at, actor, subject, subject_id, became, reason)"
-            " VALUES ($1, $2, 'mailbox', $3, 'ACTIVE', 'enrolled')",
-            at,
-            actor,
-            str(mailbox_id),
-        )
-    return mailbox_id
-
-
-async def seal_secrets(
-    db: Database, mailbox_id: int, *, smtp_secret: bytes | None, imap_secret: bytes | None, activate: bool = False
-) -> None:
-    """Store sealed secrets (None leaves the one there is); `activate` ends the enrolling."""
-    await db.execute(
-        """
-        UPDATE mailboxes
-        SET smtp_secret = coalesce($2, smtp_secret), imap_secret = coalesce($3, imap_secret),
-            state = CASE WHEN $4 THEN 'ACTIVE' ELSE state END,
-            state_reason = CASE WHEN $4 THEN '' ELSE state_reason END,
-            auth_doubts = 0, changed_at = clock_timestamp()
-        WHERE id = $1
-        """,
-        mailbox_id,
-        smtp_secret,
-        imap_secret,
-        activate,
-    )
 
 
 async def find_mailboxes(
@@ -180,30 +108,3 @@ async def find_mailbox(db: Database, address: str) -> int:
     if not ids:
         raise NotFound(f"no mailbox {address} is enrolled", remedy="`warmupd mailbox list` shows those that are")
     return ids[0]
-
-
-async def check_limit(connection: "asyncpg.Connection[asyncpg.Record]", user_id: UUID) -> None:
-    """Raise UsageError unless the plan has room for one more mailbox of this user; nobody else adds one meanwhile."""
-    row = await connection.fetchrow(
-        "SELECT p.name, p.mailbox_limit FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 FOR UPDATE OF u",
-        user_id,
-    )
-    if row is None:
-        raise NotFound(f"there is no user {user_id}")
-    count: int = await connection.fetchval(  # a statement of its own: it must see what was enrolled before the lock
-        "SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED'", user_id
-    )
-    if row["mailbox_limit"] is not None and count >= row["mailbox_limit"]:
-        raise UsageError(
-            f"the plan {row['name']} allows {row['mailbox_limit']} mailboxes",
-            remedy="remove one, or raise the plan's limit",
-        )
-
-
-async def _private_pool(connection: "asyncpg.Connection[asyncpg.Record]", user_id: UUID) -> int:
-    pool_id: int = await connection.fetchval(
-        "INSERT INTO pools (owner_id, name) VALUES ($1, 'private')"
-        " ON CONFLICT (owner_id) DO UPDATE SET name = pools.name RETURNING id",
-        user_id,
-    )
-    return pool_id

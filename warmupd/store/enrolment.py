@@ -1,8 +1,18 @@
-"""What surrounds enrolling and mending: taking back a half-enrolled row, and ending a rest whose cause is mended."""
+"""Enrolling, each mailbox whole with its secrets or not at all; and ending a rest whose cause is mended."""
 
-from collections.abc import Sequence
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
 
-from warmupd.store.database import Database
+import asyncpg
+
+from warmupd.errors import NotFound, UsageError
+from warmupd.store.accounts import NewMailbox
+from warmupd.store.changes import checked, refusal
+from warmupd.store.database import Connection, Database
+from warmupd.store.grants import Grant, insert_grants
 
 # Reasons to rest that an owner mends at once: what a server thinks of credentials, login and certificate.
 MENDABLE = (
@@ -25,15 +35,77 @@ MENDABLE = (
 )
 
 
-async def undo_enrolment(db: Database, mailbox_id: int) -> bool:
-    """Take back a mailbox that never got its secrets; whether there was one."""
-    return await _undo(db, "m.id = $1", mailbox_id)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sealed:
+    """A new mailbox's secrets, sealed for its id: two passwords, or a grant by OAuth."""
+
+    smtp: bytes | None = field(default=None, repr=False)
+    imap: bytes | None = field(default=None, repr=False)
+    grant: Grant | None = None
 
 
-async def undo_abandoned(db: Database, address: str) -> bool:
-    """Take back what an enrolling that broke off minutes ago left of this address; whether there was something."""
-    abandoned = "lower(m.address) = lower($1) AND m.created_at < clock_timestamp() - interval '2 minutes'"
-    return await _undo(db, abandoned, address)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Known:
+    """What is enrolled under an address that somebody wants to enrol."""
+
+    user_id: UUID
+    smtp: tuple[str, int]  # host and port
+    imap: tuple[str, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Wish:
+    """A mailbox to be enrolled; `seal` gives its secrets, sealed for the row with that id."""
+
+    new: NewMailbox
+    seal: Callable[[int], Sealed]
+
+
+async def enrol(
+    db: Database, user_id: UUID, wishes: Sequence[Wish], *, actor: str, at: dt.datetime
+) -> list[int | UsageError]:
+    """Enrol mailboxes of one user in one transaction; of each its id, or why it was not enrolled.
+
+    Refused are addresses that are enrolled already, what lies beyond the plan's limit, and values that the table does
+    not take. Raises NotFound when there is no such user, DatabaseUnavailable: then it is not known what was enrolled.
+    """
+    try:
+        async with db.transaction() as connection:
+            return await _enrol(connection, user_id, wishes, actor=actor, at=at)
+    except asyncpg.CheckViolationError as error:
+        if len(wishes) == 1:
+            return [refusal(error)]
+    return [(await enrol(db, user_id, [wish], actor=actor, at=at))[0] for wish in wishes]  # each for itself
+
+
+async def known_addresses(db: Database, addresses: Sequence[str]) -> dict[str, Known]:
+    """Which of these addresses are enrolled, by the address in lower case."""
+    rows = await db.fetch(
+        "SELECT lower(address) AS address, user_id, smtp_host, smtp_port, imap_host, imap_port FROM mailboxes"
+        " WHERE state <> 'REMOVED' AND lower(address) = ANY ($1)",
+        [address.lower() for address in addresses],
+    )
+    return {
+        row["address"]: Known(
+            user_id=row["user_id"],
+            smtp=(row["smtp_host"], row["smtp_port"]),
+            imap=(row["imap_host"], row["imap_port"]),
+        )
+        for row in rows
+    }
+
+
+async def room_in_plan(db: Database, user_id: UUID) -> tuple[int | None, UsageError]:
+    """How many mailboxes the user's plan has room for, None without a limit; and what to say beyond it."""
+    async with db.acquire() as connection:
+        return await _room(connection, user_id, lock="")
+
+
+async def check_limit(connection: Connection, user_id: UUID) -> None:
+    """Raise UsageError unless the plan has room for one more mailbox of this user; nobody else adds one meanwhile."""
+    room, too_many = await _room(connection, user_id, lock="FOR UPDATE OF u")
+    if room is not None and room < 1:
+        raise too_many
 
 
 async def end_rest(db: Database, ids: Sequence[int]) -> None:
@@ -52,18 +124,119 @@ async def end_rest(db: Database, ids: Sequence[int]) -> None:
     )
 
 
-async def _undo(db: Database, which: str, value: object) -> bool:
-    undone: bool = await db.fetchval(
-        f"""
-        WITH gone AS (
-            DELETE FROM mailboxes m
-            WHERE {which} AND m.state = 'PAUSED' AND m.smtp_secret IS NULL AND m.imap_secret IS NULL
-              AND NOT EXISTS (SELECT FROM oauth_grants g WHERE g.mailbox_id = m.id) RETURNING m.id
-        ), untold AS (
-            DELETE FROM state_changes c USING gone WHERE c.subject = 'mailbox' AND c.subject_id = gone.id::text
-        )
-        SELECT EXISTS (SELECT FROM gone)
-        """,  # noqa: S608  `which` is a constant of this module
-        value,
+async def _enrol(
+    connection: Connection, user_id: UUID, wishes: Sequence[Wish], *, actor: str, at: dt.datetime
+) -> list[int | UsageError]:
+    room, too_many = await _room(connection, user_id, lock="FOR UPDATE OF u")
+    answers: list[int | UsageError] = [too_many] * len(wishes)
+    allowed = wishes if room is None else wishes[: max(0, room)]
+    if not allowed:
+        return answers
+    pool_id = await _private_pool(connection, user_id)
+    ids = await connection.fetch(
+        "SELECT nextval(pg_get_serial_sequence('mailboxes', 'id')) AS id FROM generate_series(1, $1)", len(allowed)
     )
-    return undone
+    sealed = {row["id"]: wish.seal(row["id"]) for wish, row in zip(allowed, ids, strict=True)}
+    rows = [
+        {"id": new, "user_id": str(user_id)} | _row(wish.new, pool_id) | _secrets(its)
+        for wish, (new, its) in zip(allowed, sealed.items(), strict=True)
+    ]
+    names = ", ".join(rows[0])
+    entered = await connection.fetch(
+        f"INSERT INTO mailboxes ({names}) OVERRIDING SYSTEM VALUE"  # noqa: S608  the names are ours
+        f" SELECT {names} FROM jsonb_populate_recordset(NULL::mailboxes, $1)"
+        " ON CONFLICT (lower(address)) WHERE state <> 'REMOVED' DO NOTHING RETURNING id",
+        rows,
+    )
+    there = {row["id"] for row in entered}
+    await insert_grants(connection, [its.grant for new, its in sealed.items() if its.grant and new in there])
+    await connection.execute(
+        "INSERT INTO state_changes (at, actor, subject, subject_id, became, reason)"
+        " SELECT $1, $2, 'mailbox', id::text, state::text, 'enrolled' FROM mailboxes WHERE id = ANY ($3)",
+        at,
+        actor,
+        list(there),
+    )
+    for place, new in enumerate(sealed):
+        answers[place] = new if new in there else taken(wishes[place].new.address)
+    return answers
+
+
+def taken(address: str) -> UsageError:
+    """Nobody is told whose it is."""
+    return UsageError(
+        f"{address} is enrolled already", remedy="an address can be enrolled once; see `warmupd mailbox show`"
+    )
+
+
+async def _room(connection: Connection, user_id: UUID, *, lock: str) -> tuple[int | None, UsageError]:
+    row = await connection.fetchrow(
+        f"SELECT p.name, p.mailbox_limit FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 {lock}",  # noqa: S608  `lock` is a constant of this module
+        user_id,
+    )
+    if row is None:
+        raise NotFound(f"there is no user {user_id}")
+    count: int = await connection.fetchval(  # a statement of its own: it must see what was enrolled before the lock
+        "SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED'", user_id
+    )
+    limit = row["mailbox_limit"]
+    told = UsageError(
+        f"the plan {row['name']} allows {limit} mailboxes", remedy="remove one, or raise the plan's limit"
+    )
+    return (None if limit is None else limit - count), told
+
+
+async def _private_pool(connection: Connection, user_id: UUID) -> int:
+    pool_id: int = await connection.fetchval(
+        "INSERT INTO pools (owner_id, name) VALUES ($1, 'private')"
+        " ON CONFLICT (owner_id) DO UPDATE SET name = pools.name RETURNING id",
+        user_id,
+    )
+    return pool_id
+
+
+# Settings that an owner may leave out, and what the row says then.
+_DEFAULTS: Mapping[str, Any] = {
+    "junk_folder": "",
+    "language": "",
+    "timezone": None,
+    "start_hour": None,
+    "end_hour": None,
+    "weekdays_only": None,
+    "ramp_start": None,
+    "ramp_step": None,
+    "target_daily": None,
+    "min_daily": None,
+    "already_warm": False,
+    "own_mail": None,
+    "provider_limit": None,
+}
+
+
+def _row(new: NewMailbox, private_pool: int) -> dict[str, Any]:
+    """The row without id, owner and secrets; every row has the same columns in the same order."""
+    return {
+        "pool_id": new.pool_id or private_pool,
+        "address": new.address,
+        "display_name": new.display_name,
+        "labels": list(new.labels),
+        "provider": new.provider,
+        "state": "PAUSED" if new.pause_reason else "ACTIVE",
+        "state_reason": new.pause_reason,
+        "smtp_host": new.smtp_host,
+        "smtp_port": new.smtp_port,
+        "smtp_security": new.smtp_security,
+        "smtp_username": new.smtp_username,
+        "imap_host": new.imap_host,
+        "imap_port": new.imap_port,
+        "imap_security": new.imap_security,
+        "imap_username": new.imap_username,
+        **_DEFAULTS,
+        **checked(new.settings),
+    }
+
+
+def _secrets(sealed: Sealed) -> dict[str, str | None]:
+    """As JSON carries what Postgres reads as bytea."""
+    smtp, imap = (None if secret is None else rf"\x{secret.hex()}" for secret in (sealed.smtp, sealed.imap))
+    return {"smtp_secret": smtp, "imap_secret": imap}

@@ -1,10 +1,11 @@
 """What mailboxes that log in by OAuth were granted: their tokens, and who is renewing them at the moment."""
 
 import datetime as dt
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from warmupd.store.database import Database
+from warmupd.store.database import Connection, Database
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +47,15 @@ async def connect_mailbox(db: Database, grant: Grant, *, activate: bool = False)
         grant.renew_at,
         grant.expires_at,
         activate,
+    )
+
+
+async def insert_grants(connection: Connection, grants: Sequence[Grant]) -> None:
+    """The first grants of mailboxes that are being enrolled."""
+    await connection.executemany(
+        "INSERT INTO oauth_grants (mailbox_id, provider, refresh_secret, access_secret, renew_at, expires_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6)",
+        [(g.mailbox_id, g.provider, g.refresh_secret, g.access_secret, g.renew_at, g.expires_at) for g in grants],
     )
 
 

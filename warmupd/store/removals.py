@@ -9,8 +9,8 @@ import asyncpg
 
 from warmupd.core.mailbox import MailboxState
 from warmupd.errors import UsageError
-from warmupd.store.accounts import check_limit
 from warmupd.store.database import Database
+from warmupd.store.enrolment import check_limit
 from warmupd.store.states import OWNER
 
 UNDO_FOR = dt.timedelta(days=7)

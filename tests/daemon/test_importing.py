@@ -1,0 +1,175 @@
+"""Importing as a process: what is asked, and what is saved when it ends early."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.mail.token_server import CLIENT_ID, CLIENT_SECRET, TokenServer
+from warmupd.clock import SystemClock
+from warmupd.config import Config
+from warmupd.core.sheet import read_sheet
+from warmupd.core.sheet_application import Given
+from warmupd.daemon import importing as importing_module
+from warmupd.daemon.enrolling import Enroller
+from warmupd.daemon.importing import Import
+from warmupd.daemon.keyring import keyring_of
+from warmupd.daemon.provider_search import ProviderSearch
+from warmupd.errors import DatabaseUnavailable
+from warmupd.mail.account import Account
+from warmupd.mail.records import DnsUnanswered, Records
+from warmupd.mail.vault import Vault
+from warmupd.store.accounts import load_accounts
+from warmupd.store.database import Database
+from warmupd.store.users import Role, User, add_user, find_user
+
+OWNER = "owner@example.test"
+
+
+@pytest.fixture
+def config() -> Config:
+    return Config.isolated({"secrets.keys": [Vault.new_key()]})
+
+
+@pytest.fixture
+async def user(db: Database) -> User:
+    await add_user(db, email=OWNER, role=Role.USER, actor="test", at=SystemClock().now())
+    return await find_user(db, OWNER)
+
+
+@pytest.fixture
+async def enroller(db: Database, config: Config, user: User) -> AsyncIterator[Enroller]:
+    async with keyring_of(config, db, SystemClock()) as keyring:
+        yield Enroller(config, db, SystemClock(), user=user, keyring=keyring, login=None, actor="test")
+
+
+def sheet_of(number: int) -> Import:
+    text = "email,password\n" + "".join(f"m{n}@gmail.com,hush-{n}\n" for n in range(number))
+    return Import(read_sheet(text.encode()), Given())
+
+
+async def compared(importing: Import, db: Database, user: User, enroller: Enroller) -> Import:
+    await importing.compare(db, user.id, enroller, ProviderSearch(Records()))
+    return importing
+
+
+async def test_secrets_are_those_of_their_row(db: Database, config: Config, user: User, enroller: Enroller) -> None:
+    importing = await compared(sheet_of(450), db, user, enroller)
+    await importing.save(enroller, lambda *_: None)
+    vault = Vault([key.get_secret_value() for key in config.secrets.keys])
+    ids = {row.mailbox_id: f"hush-{n}" for n, row in enumerate(importing.rows) if row.mailbox_id}
+    accounts = await load_accounts(db, list(ids))
+    opened = {
+        one.mailbox_id: vault.unseal(one.imap_secret or b"", mailbox_id=one.mailbox_id, purpose="imap")
+        for one in accounts.values()
+    }
+    assert opened == ids
+    assert len(ids) == 450
+
+
+async def test_interrupted_while_saving_it_knows_what_is_saved(
+    db: Database, user: User, enroller: Enroller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing_module, "BATCH", 10)
+    importing = await compared(sheet_of(50), db, user, enroller)
+    begun, save = asyncio.Event(), enroller.save
+
+    async def slow(candidates: Any) -> Any:
+        begun.set()
+        await asyncio.sleep(0)
+        return await save(candidates)
+
+    monkeypatch.setattr(enroller, "save", slow)
+    saving = asyncio.create_task(importing.save(enroller, lambda *_: None))
+    await begun.wait()
+    saving.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await saving
+    importing.abandon()
+    assert (importing.counts()["enrolled"], importing.counts()["rejected"]) == (10, 40)
+    assert await db.fetchval("SELECT count(*) FROM mailboxes WHERE smtp_secret IS NOT NULL") == 10
+    assert await db.fetchval("SELECT count(*) FROM mailboxes") == 10
+
+
+async def test_lost_database_leaves_whole_rows_that_count_as_enrolled_the_next_time(
+    db: Database, user: User, enroller: Enroller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing_module, "BATCH", 10)
+    importing, save = await compared(sheet_of(30), db, user, enroller), enroller.save
+    turns = iter([False, True])
+
+    async def lost(candidates: Any) -> Any:
+        answers = await save(candidates)
+        if next(turns):
+            raise DatabaseUnavailable("it went away before it said so")
+        return answers
+
+    monkeypatch.setattr(enroller, "save", lost)
+    with pytest.raises(DatabaseUnavailable):
+        await importing.save(enroller, lambda *_: None)
+    again = await compared(sheet_of(30), db, user, enroller)
+    assert again.counts() == {"good": 10, "enrolled": 0, "already enrolled": 20, "rejected": 0}
+
+
+async def test_database_that_is_away_is_no_fault_of_a_row(
+    db: Database, user: User, enroller: Enroller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def away(_: Any) -> None:
+        raise DatabaseUnavailable("away")
+
+    importing = await compared(sheet_of(3), db, user, enroller)
+    monkeypatch.setattr(enroller, "admit", away)
+    with pytest.raises(DatabaseUnavailable):
+        await importing.check(enroller, lambda *_: None)
+    assert importing.counts()["rejected"] == 0
+
+
+async def test_token_endpoint_that_gives_nothing_is_not_asked_by_everybody(
+    db: Database, config: Config, user: User
+) -> None:
+    async with TokenServer().running() as provider:
+        google = {"client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "token_url": provider.url}
+        settings = {f"oauth.google.{name}": value for name, value in google.items()}
+        config = Config.isolated({"secrets.keys": [Vault.new_key()], **settings})
+        provider.refusal = (503, {})
+        rows = "".join(f"m{n}@gmail.com,google,refresh-{n}-hush\n" for n in range(100))
+        importing = Import(read_sheet(f"email,oauth,refresh_token\n{rows}".encode()), Given())
+        async with keyring_of(config, db, SystemClock()) as keyring:
+            enroller = Enroller(
+                config, db, SystemClock(), user=user, keyring=keyring, login=_nobody_asked, actor="test"
+            )
+            await (await compared(importing, db, user, enroller)).check(enroller, lambda *_: None)
+    assert importing.counts()["rejected"] == 100
+    assert len(provider.asked) <= 20
+    assert "hush" not in str([row.told for row in importing.rows])
+
+
+async def _nobody_asked(_: Account) -> list[Any]:
+    raise AssertionError("nobody has a token")
+
+
+class SilentRecords(Records):
+    """Name servers that do not answer."""
+
+    asked = 0
+
+    async def exchanges(self, domain: str) -> tuple[str, ...]:
+        self.asked += 1
+        await asyncio.sleep(0)
+        raise DnsUnanswered(domain)
+
+
+async def test_silent_name_servers_are_not_asked_for_every_domain(db: Database, user: User, enroller: Enroller) -> None:
+    rows = "".join(f"m@d{n}.test,hush\n" for n in range(200))
+    importing, records = Import(read_sheet(f"email,password\n{rows}".encode()), Given()), SilentRecords()
+    await importing.compare(db, user.id, enroller, ProviderSearch(records))
+    assert importing.counts()["rejected"] == 200
+    assert records.asked <= 20
+
+
+async def test_domain_is_asked_for_once(db: Database, user: User, enroller: Enroller) -> None:
+    rows = "".join(f"m{n}@one.test,hush\n" for n in range(200))
+    importing, records = Import(read_sheet(f"email,password\n{rows}".encode()), Given()), SilentRecords()
+    await importing.compare(db, user.id, enroller, ProviderSearch(records))
+    assert records.asked == 1

@@ -1,0 +1,124 @@
+"""What `mailbox import` tells: notes on the file, the rows, the sums, and what cannot carry the new quotas."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from warmupd.cli.output import count, print_json, print_table, print_wrapped
+
+if TYPE_CHECKING:
+    from warmupd.core.capacity import Shortfall
+    from warmupd.core.sheet import Sheet
+    from warmupd.daemon.importing import Import, OnProgress, Row
+
+EVERY = 10.0  # seconds between lines where there is no terminal
+
+
+def notes_on(sheet: "Sheet", importing: "Import") -> list[str]:
+    """What was read otherwise than one may think."""
+    notes = []
+    if importing.columns.unknown:
+        names = ", ".join(repr(name) for name in importing.columns.unknown)
+        notes.append(f"these columns mean nothing here and were left out: {names}")
+    if sheet.encoding == "cp1252":
+        notes.append("the file is not UTF-8 and was read as Windows-1252: look at names and passwords with accents")
+    trimmed = [row.row.number for row in importing.rows if row.trimmed]
+    if trimmed:
+        rows = ", ".join(map(str, trimmed[:5])) + (" ..." if len(trimmed) > 5 else "")
+        notes.append(
+            f"spaces around the password were left out in {count(len(trimmed), 'row')} ({rows}); in quotes they count"
+        )
+    paused = sum(1 for row in importing.good if row.application and row.application.pause_reason)
+    if paused:
+        notes.append(f"{count(paused, 'row')} say that warmup is off: enrolled PAUSED, until `warmupd mailbox resume`")
+    return notes
+
+
+def print_rows(rows: "Sequence[Row]", *, verbose: bool) -> None:
+    """The rows row by row; of many good ones only those that were rejected, unless `verbose`."""
+    told = [row for row in rows if verbose or row.state.value == "rejected"]
+    if not told:
+        return
+    print_table(("row", "address", "result", "reason"), map(_cells, told), right=("row",))
+
+
+def print_sums(importing: "Import", *, to: TextIO | None = None) -> None:
+    """How many rows came to what."""
+    told = [f"{number:,} {state}" for state, number in importing.counts().items() if number]
+    print(f"{count(len(importing.rows), 'row')}: {', '.join(told) or 'none'}", file=to)
+
+
+def print_capacity(today: "Sequence[Shortfall]", ramped: "Sequence[Shortfall]") -> None:
+    """What cannot carry the quotas of today and of a ramped day, and what to do; nothing when everything can."""
+    for when, shortfalls in (("today", today), ("once all are ramped", ramped)):
+        for one in shortfalls:
+            print_wrapped(f"{when}: {one.text}; {one.remedy}", first="capacity ")
+
+
+def print_result(
+    importing: "Import",
+    *,
+    file: Path,
+    notes: Sequence[str],
+    capacity: "tuple[Sequence[Shortfall], Sequence[Shortfall]]",
+    rejected: Path | None,
+) -> None:
+    """All of it, with every row, as one JSON document."""
+    rows = [
+        {
+            "row": row.row.number,
+            "address": row.address,
+            "result": row.state.value,
+            "reason": row.reason,
+            "remedy": row.remedy,
+            "mailbox_id": row.mailbox_id,
+        }
+        for row in importing.rows
+    ]
+    print_json(
+        {
+            "file": str(file),
+            "counts": importing.counts(),
+            "notes": notes,
+            "rejected_file": str(rejected) if rejected else None,
+            "capacity": {"today": capacity[0], "ramped": capacity[1]},
+            "rows": rows,
+        }
+    )
+
+
+@contextmanager
+def progress(what: str) -> "Iterator[OnProgress]":
+    """A bar on stderr, or a line now and then where that is no terminal."""
+    if not sys.stderr.isatty():
+        yield _lines(what)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as Bar
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, of: bar.update(task, completed=done, total=of)
+
+
+def _lines(what: str) -> "OnProgress":
+    import time
+
+    last = time.monotonic()
+
+    def tell(done: int, of: int) -> None:
+        nonlocal last
+        if time.monotonic() - last >= EVERY:
+            last = time.monotonic()
+            print(f"{what}: {done:,} of {of:,}", file=sys.stderr)
+
+    return tell
+
+
+def _cells(row: "Row") -> tuple[object, ...]:
+    address = row.address if row.address.isprintable() else repr(row.address)
+    return row.row.number, address, row.state.value, row.told

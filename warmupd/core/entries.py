@@ -1,0 +1,100 @@
+"""What an owner enters about a mailbox, looked at before it is used: hosts, names, zones, labels, numbers."""
+
+import re
+from collections.abc import Callable, Mapping
+from zoneinfo import ZoneInfo
+
+from warmupd.core.providers import PROVIDERS
+from warmupd.errors import UsageError
+
+LONGEST = 200  # characters of a name, a user name, a folder or a label
+RANGES: Mapping[str, tuple[int, int]] = {  # column to the least and the most that is possible
+    "smtp_port": (1, 65535),
+    "imap_port": (1, 65535),
+    "start_hour": (0, 23),
+    "end_hour": (1, 24),
+    "ramp_start": (0, 2000),
+    "ramp_step": (0, 2000),
+    "target_daily": (0, 2000),
+    "min_daily": (0, 2000),
+    "own_mail": (0, 100_000),
+    "provider_limit": (0, 100_000),
+}
+
+_BREAKING = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")  # what ends a line or is invisible in one
+
+
+def host(name: str) -> str:
+    """`name`, if it can be a mail server's: a name or an IP address; else UsageError."""
+    if not re.fullmatch(r"[^\W_](?:[\w.-]*[\w.])?|[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*", name):
+        raise UsageError(f"{name!r} is not a mail server", remedy="give its name or address alone, as smtp.example.com")
+    return name
+
+
+def time_zone(name: str) -> str:
+    """`name`, if there is such a zone; else UsageError."""
+    try:
+        ZoneInfo(name)
+    except (KeyError, OSError, ValueError):
+        remedy = "use an IANA name, such as Europe/Berlin"
+        raise UsageError(f"there is no time zone {name or repr(name)}", remedy=remedy) from None
+    return name
+
+
+def label(word: str) -> str:
+    """`word`, if it is one; else UsageError: labels are listed with spaces between them."""
+    if not word.isprintable() or not re.fullmatch(rf"[^\s,]{{1,{LONGEST}}}", word):
+        raise UsageError(f"{word!r} is not a label", remedy="a label is one word, without spaces and commas: client-a")
+    return word
+
+
+def provider_word(word: str) -> str:
+    """The word of a provider in core/providers.py; else UsageError."""
+    if word.lower() in PROVIDERS:
+        return word.lower()
+    raise UsageError(f"there is no provider {word or repr(word)}", remedy=f"one of: {', '.join(sorted(PROVIDERS))}")
+
+
+def issuer(text: str) -> str:
+    """Who gives a mailbox's tokens, as the Postgres ENUM `oauth_provider` has it; else UsageError."""
+    if text.upper() in {"GOOGLE", "MICROSOFT"}:
+        return text.upper()
+    raise UsageError(f"OAuth of {text!r} is not known", remedy="give google or microsoft")
+
+
+def refresh_token(text: str) -> str:
+    """`text` without the spaces around it, if it can be a refresh token; else UsageError, which does not show it."""
+    token = text.strip()
+    if not token or not token.isprintable() or " " in token:
+        raise UsageError(
+            "that is no refresh token", remedy="give the refresh token that the provider gave, in one line"
+        )
+    return token
+
+
+def language(name: str) -> str:
+    """`name`, if it can be a language's; else UsageError. Whether there are templates in it is asked elsewhere."""
+    if not re.fullmatch("[a-z]{2}", name):
+        raise UsageError(f"{name!r} is not a language", remedy="use two letters, such as en")
+    return name
+
+
+def _text(what: str) -> Callable[[str], str]:
+    def check(text: str) -> str:
+        if not text.strip() or len(text) > LONGEST or _BREAKING.search(text):
+            raise UsageError(f"{text!r} is not a {what}", remedy=f"give one line of at most {LONGEST} characters")
+        return text
+
+    return check
+
+
+CHECKS: Mapping[str, Callable[[str], str]] = {  # column to what raises UsageError
+    "display_name": _text("name"),
+    "smtp_host": host,
+    "smtp_username": _text("user name"),
+    "imap_host": host,
+    "imap_username": _text("user name"),
+    "junk_folder": _text("folder"),
+    "language": language,
+    "timezone": time_zone,
+}

@@ -1,0 +1,92 @@
+"""The columns of a sheet of mailboxes: which header means what, in the layouts that people have."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from warmupd.core.sheet import SheetRow
+from warmupd.errors import UsageError
+
+# Field to the headers that mean it, in lower case without spaces, underscores and hyphens. Beside our own words those
+# of Instantly (Email, IMAP Username, Daily Limit, Warmup Limit ...), of Smartlead (from_email, user_name,
+# max_email_per_day, total_warmup_per_day, daily_rampup ...) and of tools that write alike.
+HEADERS: Mapping[str, tuple[str, ...]] = {
+    "email": ("email", "emailaddress", "address", "mailbox", "mail", "fromemail", "emailaccount"),
+    "name": ("fromname", "name", "displayname", "sendername", "fullname"),
+    "first_name": ("firstname", "givenname"),
+    "last_name": ("lastname", "surname", "familyname"),
+    "password": ("password", "apppassword", "pass", "emailpassword", "mailboxpassword"),
+    "username": ("username", "user", "login"),
+    "smtp_host": ("smtphost", "smtpserver", "smtp", "smtphostname", "outgoingserver"),
+    "smtp_port": ("smtpport",),
+    "smtp_security": ("smtpsecurity", "smtptls", "smtpssl", "smtpencryption", "smtporttype", "smtpporttype"),
+    "smtp_username": ("smtpusername", "smtpuser", "smtplogin"),
+    "smtp_password": ("smtppassword", "smtppass"),
+    "imap_host": ("imaphost", "imapserver", "imap", "imaphostname", "incomingserver"),
+    "imap_port": ("imapport",),
+    "imap_security": ("imapsecurity", "imaptls", "imapssl", "imapencryption", "imapporttype"),
+    "imap_username": ("imapusername", "imapuser", "imaplogin"),
+    "imap_password": ("imappassword", "imappass"),
+    "oauth": ("oauth", "oauthprovider", "issuer"),
+    "refresh_token": ("refreshtoken", "oauthrefreshtoken"),
+    "provider": ("provider", "mailprovider"),
+    "junk_folder": ("junkfolder", "junk", "spamfolder"),
+    "labels": ("labels", "label", "tags", "tag"),
+    "pool": ("pool",),
+    "timezone": ("timezone", "zone", "tz"),
+    "language": ("language", "lang"),
+    "weekdays_only": ("weekdaysonly", "weekdays"),
+    "start_hour": ("starthour", "windowstart", "windowstarthour"),
+    "end_hour": ("endhour", "windowend", "windowendhour"),
+    "ramp_start": ("rampstart", "warmupstart"),
+    "ramp_step": ("rampstep", "warmupincrement", "dailyrampup", "rampup", "increment"),
+    "target_daily": ("target", "targetdaily", "dailytarget", "warmuplimit", "totalwarmupperday", "warmupperday"),
+    "min_daily": ("minimum", "mindaily", "dailyminimum"),
+    "already_warm": ("alreadywarm", "warm"),
+    "own_mail": ("ownmail", "dailylimit", "maxemailperday", "messageperday", "dailysendinglimit"),
+    "provider_limit": ("providerlimit",),
+    "warmup": ("warmupenabled", "warmup", "enabled"),
+    "reason": ("reason",),  # of a rejected row that is imported again: not read
+}
+SECRETS = ("password", "smtp_password", "imap_password", "refresh_token")
+
+_FIELDS = {header: field for field, headers in HEADERS.items() for header in headers}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Columns:
+    """Where each field stands in a row, and the headers that mean nothing to us."""
+
+    fields: Mapping[str, int]
+    unknown: Sequence[str]
+    width: int
+
+
+def find_columns(header: SheetRow) -> Columns:
+    """What the header says. Raises UsageError when a column that is needed is missing, or one is there twice."""
+    fields: dict[str, int] = {}
+    unknown = []
+    titles = [cell.text.strip() for cell in header.cells]
+    for place, title in enumerate(titles):
+        field = _FIELDS.get(folded(title))
+        if field is None:
+            unknown += [title] if title else []
+        elif field in fields:
+            raise UsageError(
+                f"the columns {titles[fields[field]]!r} and {title!r} both mean {field}", remedy="leave one of them out"
+            )
+        else:
+            fields[field] = place
+    missing = [] if "email" in fields else ["email"]
+    missing += [] if set(SECRETS) & fields.keys() else ["password (or smtp_password, imap_password, refresh_token)"]
+    if missing:
+        found = ", ".join(repr(title) for title in titles)
+        raise UsageError(
+            f"there is no column {' and none '.join(missing)}; the columns found: {found}",
+            remedy="the first row names the columns, such as email,from_name,smtp_host,imap_host,password",
+        )
+    return Columns(fields=fields, unknown=unknown, width=len(titles))
+
+
+def folded(title: str) -> str:
+    """A header as it is compared: its letters and digits, in lower case."""
+    return "".join(char for char in title.casefold() if char.isalnum())

@@ -1,0 +1,208 @@
+"""Importing: the rows of a sheet looked at, tried in parallel, told one by one, and the good ones saved in batches."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from uuid import UUID
+
+from warmupd.core.application import Application, Secrets
+from warmupd.core.sheet import Sheet, SheetRow
+from warmupd.core.sheet_application import Given, address_of, read_application
+from warmupd.core.sheet_columns import SECRETS, Columns, find_columns
+from warmupd.daemon.enrolling import Candidate, Enroller, find_servers
+from warmupd.daemon.provider_search import ProviderSearch
+from warmupd.errors import DatabaseUnavailable, WarmupdError
+from warmupd.mail.header_text import mail_address
+from warmupd.store.database import Database
+from warmupd.store.enrolment import Known, known_addresses, room_in_plan, taken
+
+BATCH = 200  # rows that are saved in one transaction
+
+OnProgress = Callable[[int, int], None]  # done, of how many
+
+
+class RowState(StrEnum):
+    """What has become of a row, in the words of `mailbox import --json`."""
+
+    GOOD = "good"  # could be saved
+    ENROLLED = "enrolled"
+    ALREADY = "already enrolled"  # by the same user, with the same servers: left as it is
+    REJECTED = "rejected"
+
+
+@dataclass(kw_only=True, slots=True)
+class Row:
+    """A row of the sheet and what is known of it."""
+
+    row: SheetRow
+    address: str
+    state: RowState = RowState.GOOD
+    reason: str = ""
+    remedy: str = ""
+    application: Application | None = None
+    secrets: Secrets = field(default_factory=Secrets)
+    candidate: Candidate | None = None
+    trimmed: bool = False  # there were spaces around a password, outside of quotes
+    mailbox_id: int | None = None
+
+    @property
+    def told(self) -> str:
+        """The reason, and what to do."""
+        return f"{self.reason} ({self.remedy})" if self.remedy else self.reason
+
+    def reject(self, error: WarmupdError) -> None:
+        self.state, self.reason, self.remedy = RowState.REJECTED, Exception.__str__(error), error.remedy
+
+
+class Import:
+    """One import. `read` it, `check` it, `save` it; `rows` tell at any time what has become of them."""
+
+    def __init__(self, sheet: Sheet, given: Given) -> None:
+        """Raises UsageError when the sheet lacks a column, or has one twice."""
+        self.columns: Columns = find_columns(sheet.header)
+        self.rows: list[Row] = []
+        for row in sheet.rows:
+            one = Row(row=row, address=address_of(row, self.columns), trimmed=self._is_trimmed(row))
+            try:
+                one.application, one.secrets = read_application(row, self.columns, given, mail_address)
+                one.address = one.application.address
+            except WarmupdError as error:
+                one.reject(error)
+            self.rows.append(one)
+        self._reject_repeated()
+
+    def cells(self, row: Row) -> list[str]:
+        """As they stood in the sheet; only a refresh token is the one that counts now."""
+        texts = [cell.text for cell in row.row.cells]
+        if row.candidate is not None and row.candidate.tokens is not None:
+            texts[self.columns.fields["refresh_token"]] = row.candidate.tokens.refresh
+        return texts
+
+    def abandon(self) -> None:
+        """Give up what is not saved yet."""
+        for row in self.good:
+            row.reject(WarmupdError("it was not saved: the import ended before", remedy="import it again"))
+
+    @property
+    def good(self) -> list[Row]:
+        return [row for row in self.rows if row.state is RowState.GOOD]
+
+    def counts(self) -> Mapping[str, int]:
+        """How many rows are in which state, by its word."""
+        return {state.value: sum(row.state is state for row in self.rows) for state in RowState}
+
+    async def compare(self, db: Database, user_id: UUID, enroller: Enroller, search: ProviderSearch) -> None:
+        """What can be said without bothering a mail server: servers, pool, who is enrolled already, the plan's room."""
+        await _for_each(self.good, lambda row: _find(row, enroller, search), _silent)
+        known = await known_addresses(db, [row.address for row in self.good])
+        for row in self.good:
+            if there := known.get(row.address.lower()):
+                _compare(row, there, user_id)
+        room, too_many = await room_in_plan(db, user_id)
+        for row in self.good[max(0, room) :] if room is not None else ():
+            row.reject(too_many)
+
+    async def check(self, enroller: Enroller, on_progress: OnProgress) -> None:
+        """Have every good row's hosts, token and logins tried."""
+        await _for_each(self.good, lambda row: _admit(row, enroller), on_progress)
+
+    async def save(self, enroller: Enroller, on_progress: OnProgress) -> None:
+        """Enrol the good rows, batch by batch. Cancelled, it ends with the batch that is under way.
+
+        Raises DatabaseUnavailable: what is not known to be enrolled stays GOOD, and may be imported again.
+        """
+        good = self.good
+        for begin in range(0, len(good), BATCH):
+            batch = good[begin : begin + BATCH]
+            saving = asyncio.create_task(_save(batch, enroller), name="import-batch")
+            try:
+                await asyncio.shield(saving)
+            except asyncio.CancelledError:
+                await saving
+                raise
+            on_progress(begin + len(batch), len(good))
+
+    def _is_trimmed(self, row: SheetRow) -> bool:
+        places = [self.columns.fields[name] for name in SECRETS if name in self.columns.fields]
+        return any(row.cells[place].trimmed for place in places if place < len(row.cells))
+
+    def _reject_repeated(self) -> None:
+        """The first row with an address counts, whether it is good or not."""
+        first: dict[str, int] = {}
+        for row in self.rows:
+            if not row.address:
+                continue
+            before = first.setdefault(row.address.lower(), row.row.number)
+            if before != row.row.number:
+                row.reject(WarmupdError(f"its address stands in row {before} already", remedy="keep one of the two"))
+
+
+async def _find(row: Row, enroller: Enroller, search: ProviderSearch) -> None:
+    if row.application is not None:
+        servers = await find_servers(row.application, search)
+        row.candidate = await enroller.candidate(row.application, servers, row.secrets)
+
+
+async def _admit(row: Row, enroller: Enroller) -> None:
+    if row.candidate is not None:
+        row.candidate = await enroller.with_tokens(row.candidate)
+        await enroller.admit(row.candidate)
+
+
+async def _save(batch: Sequence[Row], enroller: Enroller) -> None:
+    answers = await enroller.save([row.candidate for row in batch if row.candidate])
+    for row, answer in zip(batch, answers, strict=True):
+        if isinstance(answer, int):
+            row.state, row.mailbox_id = RowState.ENROLLED, answer
+        else:
+            row.reject(answer)
+
+
+def _compare(row: Row, there: Known, user_id: UUID) -> None:
+    """Their own with the same servers is all right as it is; of anybody else's nothing is told."""
+    new = row.candidate.new if row.candidate else None
+    if there.user_id != user_id or new is None:
+        row.reject(taken(row.address))
+    elif (_server(new.smtp_host, new.smtp_port), _server(new.imap_host, new.imap_port)) == (
+        _server(*there.smtp),
+        _server(*there.imap),
+    ):
+        row.state, row.reason = RowState.ALREADY, "left as it is; `warmupd mailbox set` changes it"
+    else:
+        error = WarmupdError(
+            f"{row.address} is enrolled already, with other servers", remedy="`warmupd mailbox set` changes them"
+        )
+        row.reject(error)
+
+
+def _server(host: str, port: int) -> tuple[str, int]:
+    return host.lower().rstrip("."), port
+
+
+async def _for_each(rows: Sequence[Row], do: Callable[[Row], Awaitable[None]], on_progress: OnProgress) -> None:
+    """`do` for all rows at once: what they ask of others is bounded there. A row whose turn ends badly is rejected."""
+    done = 0
+
+    async def one(row: Row) -> None:
+        nonlocal done
+        try:
+            await do(row)
+        except DatabaseUnavailable:
+            raise
+        except WarmupdError as error:
+            row.reject(error)
+        done += 1
+        on_progress(done, len(rows))
+
+    tasks = [asyncio.create_task(one(row)) for row in rows]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _silent(_done: int, _all: int) -> None:
+    return None
