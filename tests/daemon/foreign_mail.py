@@ -40,6 +40,7 @@ PLAIN = (
     # What follows bears the true name of a message to this mailbox, or to another one.
     "Subject: a stranger's\r\nMessage-ID: {ours}\r\nX-Warmupd: {ours}\r\nFrom: Eve <eve@evil.test>\r\n\r\nHello.\r\n",
     "Subject: Fwd: lunch\r\nMessage-ID: <f{n}@elsewhere.test>\r\nX-Warmupd: {ours}\r\nFrom: eve@evil.test\r\n\r\n.\r\n",
+    "Subject: ours, of long ago\r\nMessage-ID: {older}\r\nX-Warmupd: {older}\r\nFrom: {sender}\r\n\r\nHello.\r\n",
     "Subject: nobody's\r\nMessage-ID: {ours}\r\n\r\nNo From at all.\r\n",
 )
 
@@ -108,6 +109,7 @@ def contents(key: MessageKey, forger: MessageKey, senders: Sequence[str], *, fir
         text = PLAIN[number % len(PLAIN)].format(
             n=number,
             ours=ours,
+            older=key.message_id(day - dt.timedelta(days=60 + number % 9), 1 + number % 20, "domain1.test"),
             near=ours.replace("@", "x@"),
             forged=forger.message_id(day, 1 + number % 20, "domain1.test"),
             sender=senders[number % len(senders)],
@@ -137,9 +139,16 @@ def _done(answer: tuple[str, object]) -> None:
 
 
 async def live_beside(rig: Rig, boxes: Sequence[int], config: Mapping[str, object]) -> None:
-    """Two days of sends, and a third of visits only, in which what is left is deleted."""
-    await rig.db.execute("UPDATE mailbox_visits SET everywhere = true")
+    """Two days of sends, and a third of visits only, in which what is left is deleted.
+
+    Again and again all folders are read from their beginning, as after a change of UIDVALIDITY, so that what bears the
+    name of a message is met before the message itself, too.
+    """
     async with rig.running({**config, **CONFIG}, visits=True, real=True):
+        for hour in (6.5, 7.5, 8.5, 9.5, 10.5, 11.5, 12.5, 13.5, 14.5):
+            await rig.db.execute("DELETE FROM folder_marks")
+            await rig.db.execute("UPDATE mailbox_visits SET everywhere = true")
+            await rig.until(after(hour))
         await rig.until(after(16, days=1))
         await rig.db.execute("UPDATE mailboxes SET target_daily = 0, ramp_start = 0, min_daily = 0")
         await rig.until(after(16, days=2))

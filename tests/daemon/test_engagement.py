@@ -9,6 +9,7 @@ from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import served
 from warmupd.daemon import engager as engager_module
 from warmupd.mail.imap import ImapThrottled
+from warmupd.mail.visit import Look
 from warmupd.store.visits import hasten_visit
 
 
@@ -49,6 +50,8 @@ async def test_at_night_mailboxes_are_only_looked_into(rig: Rig) -> None:
     early = await rig.world.enrol(2, quota=6, end_hour=13)
     (asleep,) = await rig.world.enrol(1, quota=1, zone="America/Los_Angeles", proven=False)
     async with served(rig, [*early, asleep]) as post, rig.running(post.config, visits=True, real=True):
+        await rig.until(after(7.5))
+        await hasten_visit(rig.db, asleep, before=rig.clock.now())  # by day what has come by now would be opened
         await rig.until(after(13.9))
         seen = await rig.db.fetch("SELECT * FROM sightings WHERE recipient_id = $1", asleep)
         assert len(seen) > 0  # which is the proof
@@ -76,3 +79,35 @@ async def test_after_throttling_the_next_visit_is_that_much_later(rig: Rig) -> N
         await rig.until(after(6.27))
     assert len(visited) == 2
     assert visited[1] - visited[0] >= dt.timedelta(seconds=480)
+
+
+@pytest.mark.parametrize(("more", "least", "most"), [(False, 60, 400), (True, 1, 5)])
+async def test_only_what_can_be_read_on_brings_on_a_visit_at_once(
+    rig: Rig, more: bool, least: float, most: float
+) -> None:
+    """A folder that cannot be read hides something, too; but to come back within a minute helps nobody."""
+    (box, _) = await rig.world.enrol(2, quota=1)
+    await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(8))
+    async with rig.running(visits=True) as worker:
+
+        async def looked(*args: Any) -> Any:
+            return Look(found=[], marks=[], complete=False, junk_folder=None, more=more), None
+
+        worker.engager._look_and_treat = looked  # type: ignore[assignment, method-assign]
+        await rig.until(after(8.01))
+    wait = (await rig.world.mailbox(box))["next_visit_at"] - after(8)
+    assert least <= wait.total_seconds() / 60 <= most
+
+
+async def test_what_must_be_opened_brings_on_a_visit_but_not_sooner_than_the_provider_wants(rig: Rig) -> None:
+    gmail, own = [(await rig.world.enrol(1, quota=1, provider=word))[0] for word in ("gmail", "own")]
+    await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(8))
+    async with rig.running(visits=True) as worker:
+
+        async def looked(*args: Any) -> Any:
+            return Look(found=[], marks=[], complete=True, junk_folder=None), after(8.1)
+
+        worker.engager._look_and_treat = looked  # type: ignore[assignment, method-assign]
+        await rig.until(after(8.05))
+    assert (await rig.world.mailbox(own))["next_visit_at"] == after(8.1)
+    assert after(8.25) <= (await rig.world.mailbox(gmail))["next_visit_at"] <= after(8.35)
