@@ -30,6 +30,7 @@ from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.tls import client_context
 from warmupd.store import slots
 from warmupd.store.database import Database
+from warmupd.store.enrolment import end_forbidden_rests
 
 TAKEN_OVER = (
     "health.",
@@ -86,6 +87,8 @@ class Reload:
         limits = limits_of(new, worker.clock)
         await slots.post_limits(self._db, limits)
         await worker.leases.register(limits)
+        if policy_of(new) != policy_of(self._config):
+            await end_forbidden_rests(self._db)
         _change_sends(worker, new)
         _change_visits(worker, new)
         worker.shard.schedule.book.rules = health_of(new)
