@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 import structlog
+import structlog.testing
 
+from tests.daemon.world import World
 from tests.mail.certificates import make_authority
 from warmupd.clock import SystemClock
 from warmupd.config import Config
@@ -166,3 +168,27 @@ async def test_no_key_at_all_is_refused_and_the_old_ones_stay(db: Database) -> N
     worker = Worker(config(), db, CLOCK)
     assert await Reload(worker, db, partial(config, **{"secrets.keys": []})).reload() == []
     assert worker._keyring._vault.key_ids == Vault([KEY]).key_ids
+
+
+async def test_source_that_is_not_this_machines_changes_nothing(db: Database) -> None:
+    worker = Worker(config(), db, CLOCK)
+    before = await conduct(worker)
+    new = config(**{"sending.source_address": "192.0.2.7", "sending.max_retries": 1})
+    with structlog.testing.capture_logs() as log:
+        assert await Reload(worker, db, lambda: new).reload() == []
+    assert "sending.source_address: connections cannot leave from 192.0.2.7" in log[0]["why"]
+    assert await conduct(worker) == before
+
+
+async def test_hosts_that_are_allowed_now_end_the_rests_of_those_who_wait_for_that(db: Database) -> None:
+    worker = Worker(config(), db, CLOCK)
+    ids = await World(db, Vault([KEY])).enrol(2)
+    await db.execute(
+        "UPDATE mailbox_pace SET resting_until = 'infinity',"
+        " resting_reason = CASE WHEN mailbox_id = $1 THEN 'forbidden_host' ELSE 'rate' END",
+        ids[0],
+    )
+    new = config(**{"security.allow_hosts": ["10.1.0.0/16"]})
+    await Reload(worker, db, lambda: new).reload()
+    rows = await db.fetch("SELECT resting_reason FROM mailbox_pace ORDER BY mailbox_id")
+    assert [row["resting_reason"] for row in rows] == ["", "rate"]

@@ -57,6 +57,12 @@ def test_other_peoples_variables_are_left_alone(loaded: Loading) -> None:
         ("[quota]\nvariance = true", "quota.variance = True ({f}): expected a number"),
         ("[spacing]\nsame_user_min_seconds = 9", "spacing.same_user_min_seconds = 9 ({f}; spacing.same_user_max_"),
         ("[worker]\nid = 4\ncount = 4", "worker.id = 4 ({f}; worker.count: {f}): must be 0 to 3"),
+        ("[sending]\nsource_address = 'eth0'", "sending.source_address = 'eth0' ({f}): expected an IP address of this"),
+        (
+            "[security]\nallow_hosts = ['mail:25']",
+            "security.allow_hosts = ['mail:25'] ({f}): expected names, addresses",
+        ),
+        ("[security]\nallow_hosts = ['10.0.0.0/33']", "security.allow_hosts = ['10.0.0.0/33'] ({f}): expected names"),
         ("[worker]\nid = 0", "worker.id = 0 ({f}): is a number: say how many workers there are with worker.count"),
         ("[worker]\nid = 'one'", "worker.id = 'one' ({f}): expected \"auto\" or a whole number"),
         ("[limits]\nglobal_per_hour = 0", "limits.global_per_hour = 0 ({f}): expected at least 1"),

@@ -186,9 +186,13 @@ SETTLE: list[tuple[str, str, Test]] = [
     ),
     ("d.attempts - m.unspent", "d.attempts", of_settle.test_returned_job_gives_back_its_attempt_too),
     ("a.became = 'UNKNOWN')", "false)", of_settle.test_unknown_message_is_looked_for_within_minutes),
-    ("AND f.proven_at IS NULL)\n", ")\n", of_settle.test_proven_recipient_is_visited_as_planned),
     (
-        "greatest(f.unproven_sends - g.n, 0)",
+        "(f.proven_at IS NULL OR (f.own_only AND a.user_id <> m.user_id))",
+        "true",
+        of_settle.test_proven_recipient_is_visited_as_planned,
+    ),
+    (
+        "greatest(f.unproven_sends - CASE WHEN f.own_only THEN g.of_others ELSE g.n END, 0)",
         "f.unproven_sends",
         of_reserve.test_message_that_never_arrived_does_not_count_against_proof,
     ),

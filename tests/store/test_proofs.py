@@ -62,22 +62,23 @@ class Enrolled:
         )
 
 
-@pytest.fixture
-async def enrolled(ground: Ground) -> Enrolled:
+async def enrol(ground: Ground) -> Enrolled:
     owner = await ground.user()
     own, others = await ground.mailboxes(4, owner), await ground.mailboxes(4)
     (box,) = await ground.mailboxes(1, owner, proven=False)
     return Enrolled(ground, await ground.worker(), owner, own, others, box)
 
 
-async def test_message_of_another_user_proves_the_address_to_everybody(enrolled: Enrolled) -> None:
+async def test_message_of_another_user_proves_the_address_to_everybody(ground: Ground) -> None:
+    enrolled = await enrol(ground)
     job = await enrolled.sent(enrolled.others[0])
     await enrolled.find(job, OwnProof.NONE)
     assert await enrolled.proof() == (True, False, 0)
     assert [await enrolled.why(one) for one in (enrolled.own[0], enrolled.others[1])] == ["granted"] * 2
 
 
-async def test_own_message_opens_the_address_to_the_owners_mailboxes_alone(enrolled: Enrolled) -> None:
+async def test_own_message_opens_the_address_to_the_owners_mailboxes_alone(ground: Ground) -> None:
+    enrolled = await enrol(ground)
     jobs = [await enrolled.sent(enrolled.own[0])]
     jobs += [await enrolled.sent(other) for other in enrolled.others[:2]]
     await enrolled.find(jobs[0])
@@ -89,7 +90,8 @@ async def test_own_message_opens_the_address_to_the_owners_mailboxes_alone(enrol
     assert await enrolled.why(enrolled.others[3]) == "granted"
 
 
-async def test_own_message_proves_nothing_where_the_address_cannot_be_read(enrolled: Enrolled) -> None:
+async def test_own_message_proves_nothing_where_the_address_cannot_be_read(ground: Ground) -> None:
+    enrolled = await enrol(ground)
     jobs = [await enrolled.sent(sender) for sender in enrolled.own[:3]]
     for job in jobs:
         await enrolled.find(job, OwnProof.NONE)
@@ -97,12 +99,14 @@ async def test_own_message_proves_nothing_where_the_address_cannot_be_read(enrol
     assert await enrolled.why(enrolled.own[3]) == "unproven"
 
 
-async def test_own_message_is_full_proof_where_the_server_speaks_for_the_address(enrolled: Enrolled) -> None:
+async def test_own_message_is_full_proof_where_the_server_speaks_for_the_address(ground: Ground) -> None:
+    enrolled = await enrol(ground)
     await enrolled.find(await enrolled.sent(enrolled.own[0]), OwnProof.FULL)
     assert await enrolled.proof() == (True, False, 0)
 
 
-async def test_own_failures_give_nothing_back_of_what_others_sent(enrolled: Enrolled) -> None:
+async def test_own_failures_give_nothing_back_of_what_others_sent(ground: Ground) -> None:
+    enrolled = await enrol(ground)
     first = await enrolled.sent(enrolled.own[0])
     for other in enrolled.others[:2]:
         await enrolled.sent(other)
@@ -114,10 +118,12 @@ async def test_own_failures_give_nothing_back_of_what_others_sent(enrolled: Enro
     assert await enrolled.proof() == (True, True, 2)
 
 
-async def test_later_finds_of_own_messages_give_nothing_back(enrolled: Enrolled) -> None:
+async def test_later_finds_of_own_messages_give_nothing_back(ground: Ground) -> None:
+    enrolled = await enrol(ground)
     first, second = await enrolled.sent(enrolled.own[0]), await enrolled.sent(enrolled.own[1])
     await enrolled.sent(enrolled.others[0])
     await enrolled.find(first)
+    await ground.db.execute("UPDATE proofs SET refused_to = $2 WHERE mailbox_id = $1", enrolled.box, enrolled.own[3])
     await enrolled.find(second)
     assert await enrolled.proof() == (True, True, 2)
 
@@ -125,8 +131,9 @@ async def test_later_finds_of_own_messages_give_nothing_back(enrolled: Enrolled)
 @pytest.mark.parametrize("erased", [False, True])
 @pytest.mark.parametrize("by_another", [False, True])
 async def test_what_an_address_had_is_remembered_when_it_is_enrolled_anew(
-    enrolled: Enrolled, erased: bool, by_another: bool
+    ground: Ground, erased: bool, by_another: bool
 ) -> None:
+    enrolled = await enrol(ground)
     for sender in (enrolled.own[0], enrolled.others[0]):
         await enrolled.sent(sender)
     await enrolled.again(await enrolled.ground.user() if by_another else None, erased=erased)
@@ -136,8 +143,9 @@ async def test_what_an_address_had_is_remembered_when_it_is_enrolled_anew(
     assert await enrolled.proof() == (False, False, 3)
 
 
-async def test_forged_proofs_and_new_enrolments_win_nothing_of_others(enrolled: Enrolled) -> None:
+async def test_forged_proofs_and_new_enrolments_win_nothing_of_others(ground: Ground) -> None:
     """Prove with an own message, have others write, leave, come back as somebody else, and so on."""
+    enrolled = await enrol(ground)
     got = 0
     for turn in range(4):
         if (await enrolled.why(enrolled.own[turn])) == "granted":
@@ -166,13 +174,15 @@ async def test_forged_proofs_and_new_enrolments_win_nothing_of_others(enrolled: 
     assert got <= 3
 
 
-async def test_proven_address_begins_anew_with_another_owner(enrolled: Enrolled) -> None:
+async def test_proven_address_begins_anew_with_another_owner(ground: Ground) -> None:
+    enrolled = await enrol(ground)
     await enrolled.find(await enrolled.sent(enrolled.others[0]))
     await enrolled.again(await enrolled.ground.user())
     assert await enrolled.proof() == (False, False, 0)
 
 
-async def test_name_behind_a_plus_sign_is_the_same_reader(enrolled: Enrolled) -> None:
+async def test_name_behind_a_plus_sign_is_the_same_reader(ground: Ground) -> None:
+    enrolled = await enrol(ground)
     for sender in enrolled.others[:3]:
         await enrolled.sent(sender)
     address = await enrolled.ground.db.fetchval("SELECT address FROM mailboxes WHERE id = $1", enrolled.box)
@@ -180,7 +190,8 @@ async def test_name_behind_a_plus_sign_is_the_same_reader(enrolled: Enrolled) ->
     assert await enrolled.why(enrolled.others[3]) == "unproven"
 
 
-async def test_enrolling_waits_for_a_message_that_is_just_being_granted(enrolled: Enrolled) -> None:
+async def test_enrolling_waits_for_a_message_that_is_just_being_granted(ground: Ground) -> None:
+    enrolled = await enrol(ground)
     db = enrolled.ground.db
     async with db.acquire() as connection, connection.transaction():
         await connection.execute("SELECT FROM proofs WHERE mailbox_id = $1 FOR UPDATE", enrolled.box)

@@ -127,6 +127,16 @@ async def test_unproven_recipient_is_visited_soon_after_the_first_message(ground
     assert await _visit(ground, job.recipient_id) == (after(180), False)
 
 
+async def test_message_of_another_to_who_is_proven_to_his_own_alone_hastens_the_visit(ground: Ground) -> None:
+    owner = await ground.user()
+    (own, box), (other,) = await ground.mailboxes(2, owner), await ground.mailboxes(1)
+    await ground.db.execute("UPDATE proofs SET own_only = true WHERE mailbox_id = $1", box)
+    worker = await ground.worker()
+    for sender, visit in ((own, (None, False)), (other, (after(180), False))):
+        await ground.settle(await ground.grant(worker, ask(sender, box)), SENT)
+        assert await _visit(ground, box) == visit
+
+
 async def test_proven_recipient_is_visited_as_planned(ground: Ground) -> None:
     job = await _reserved(ground)
     await ground.settle(job, SENT)

@@ -181,6 +181,8 @@ def _recipients(explained: "Explained") -> str:
     told = f"{count(recipients.available, 'other mailbox')} in {pool}, {recipients.proven} proven"
     if recipients.exhausted:
         told += f"; {recipients.exhausted} left out, not proven after three messages"
+    if recipients.queued:
+        told += f"; {recipients.queued} to be begun with once others are proven"
     if recipients.spared:
         told += f"; {recipients.spared} spared for a while, full or written to too often"
     if resting := recipients.others - recipients.receiving:

@@ -13,6 +13,7 @@ from warmupd.config.values import (
     LocalAddress,
     MailAddress,
     MailAddresses,
+    MailHosts,
     NameServers,
     Networks,
     Number,
@@ -106,7 +107,7 @@ class AuthSection(Section):
 class SecuritySection(Section):
     """Which mail servers may be talked to."""
 
-    allow_hosts: Words = Field((), description="names, addresses, networks that may be private, on any port")
+    allow_hosts: MailHosts = Field((), description="names, addresses, networks that may be private, on any port")
     ca_file: OptionalPath = Field(None, description="PEM file of private authorities, beside the system's")
 
 

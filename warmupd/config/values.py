@@ -137,6 +137,18 @@ def _network(value: str) -> str:
         raise ValueError(f"expected addresses or networks, such as 10.0.0.0/8, got {value!r}") from None
 
 
+def _mail_host(value: str) -> str:
+    """A name, an address or a network: what is anything else would silently allow nothing."""
+    if re.fullmatch(r"[^\W_](?:[\w.-]*[\w.])?", value) and not re.fullmatch(r"[0-9.]+", value):
+        return value
+    try:
+        return str(ip_network(value.strip("[]"), strict=False))
+    except ValueError:
+        raise ValueError(
+            f"expected names, addresses or networks, such as mail.internal or 10.1.0.0/16, got {value!r}"
+        ) from None
+
+
 def _local_address(value: str) -> str:
     try:
         return str(ip_address(value.strip("[]")))
@@ -182,6 +194,7 @@ Port = Annotated[Whole, Field(ge=1, le=MOST_PORT)]
 WorkerId = Annotated[Literal["auto"] | int, BeforeValidator(_worker_id)]
 OptionalPath = Annotated[Path | None, BeforeValidator(_path)]  # "" is None: the built-in choice
 Words = Annotated[tuple[str, ...], BeforeValidator(_listed)]
+MailHosts = Annotated[tuple[Annotated[str, AfterValidator(_mail_host)], ...], BeforeValidator(_listed)]
 Networks = Annotated[tuple[Annotated[str, AfterValidator(_network)], ...], BeforeValidator(_listed)]
 NameServers = Annotated[tuple[Annotated[str, AfterValidator(_name_server)], ...], BeforeValidator(_listed)]
 MailAddresses = Annotated[tuple[Annotated[str, AfterValidator(_mail_address)], ...], BeforeValidator(_listed)]

@@ -99,6 +99,9 @@ def nobody(recipients: Recipients) -> Obstacle:
         remedy = ""
         text += f"{recipients.spared} left out for a while, full or written to too often"
         until = recipients.spared_until
+    elif recipients.queued:
+        text += f"{recipients.queued} wait until more of those that were begun with today are proven"
+        remedy = "a visit looks within minutes; `warmupd mailbox check` tells of those that it cannot look into"
     elif recipients.exhausted:
         text += f"{recipients.exhausted} had three messages, none is proven yet"
         remedy = "a visit looks within minutes; if none finds one, `warmupd mailbox check` tells why"

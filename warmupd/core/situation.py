@@ -16,12 +16,13 @@ class Recipients:
     receiving: int  # of these, in a state in which they can be written to
     proven: int  # of these, proven to be their owner's
     exhausted: int  # receiving and not proven, with the three messages that an unproven one may get
+    queued: int = 0  # receiving, had nothing yet: too many others of their user's are begun with and not proven
     spared: int = 0  # receiving, not exhausted, but left out for a while: full, or written to too often
     spared_until: dt.datetime | None = None  # when the first of these may be written to again
 
     @property
     def available(self) -> int:
-        return self.receiving - self.exhausted - self.spared
+        return self.receiving - self.exhausted - self.queued - self.spared
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -33,6 +33,7 @@ from warmupd.mail.tls import client_context
 from warmupd.mail.vault import Vault
 from warmupd.store import slots
 from warmupd.store.database import Database
+from warmupd.store.enrolment import end_forbidden_rests
 
 TAKEN_OVER = (
     "health.",
@@ -92,6 +93,8 @@ class Reload:
         _change_keys(worker, new, vault)  # before it is told that this worker has them
         await slots.post_limits(self._db, limits_of(new, worker.clock))
         await worker.leases.register(told_by(new, worker.clock, vault))
+        if policy_of(new) != policy_of(self._config):
+            await end_forbidden_rests(self._db)
         _change_sends(worker, new)
         _change_visits(worker, new)
         worker.shard.schedule.book.rules = health_of(new)

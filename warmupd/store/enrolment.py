@@ -124,6 +124,14 @@ async def end_rest(db: Database, ids: Sequence[int]) -> None:
     )
 
 
+async def end_forbidden_rests(db: Database) -> None:
+    """Let mailboxes send at once that rested because their mail host may not be connected to: the rule has changed."""
+    await db.execute(
+        "UPDATE mailbox_pace SET resting_until = '-infinity', resting_reason = ''"
+        " WHERE resting_reason = 'forbidden_host'"
+    )
+
+
 async def _enrol(
     connection: Connection, user_id: UUID, wishes: Sequence[Wish], *, actor: str, at: dt.datetime
 ) -> list[int | UsageError]:
