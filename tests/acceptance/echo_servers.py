@@ -73,7 +73,7 @@ class EchoServer:
 def echoes(coded: str) -> list[str]:
     """A SASL response as it came, and what is in it as a careless server might put it."""
     opened = base64.b64decode(coded).decode()
-    last = opened.strip("\x01").rpartition("\x00")[2].rpartition(" ")[2]
+    last = opened.strip("\x01").rpartition("\x00")[2].rpartition("auth=Bearer ")[2]
     alone = base64.b64encode(last.encode()).decode()
     return [coded, last, alone, quote(last, safe=""), quote_plus(last), repr(last), last[::-1], last.upper(), last[:9]]
 

@@ -1,7 +1,10 @@
 """Servers repeat what they were sent, cut short or in another case: take the credentials out of their words."""
 
+import base64
+import json
 import re
 from collections.abc import Iterable
+from urllib.parse import quote, quote_plus
 
 HIDDEN = "[hidden]"
 KEPT = 4096  # characters of a text that are looked at and passed on
@@ -22,6 +25,27 @@ def conceal(text: str, secrets: Iterable[str]) -> str:
         shown += [text[end : run.start()], HIDDEN]
         end = run.end()
     return "".join((*shown, text[end:]))
+
+
+def forms_of(secret: str) -> tuple[str, ...]:
+    """A secret as it may stand in somebody's words: plain, quoted, escaped, backwards, or in the midst of base64."""
+    if not secret:
+        return ()
+    octets = secret.encode("utf-8", "surrogateescape")
+    quoted = secret.replace("\\", "\\\\").replace('"', '\\"')
+    written = (secret, quoted, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(octets, safe=""), quote_plus(octets))
+    coded = [_inner(octets, shift) for shift in range(3)]
+    return tuple(dict.fromkeys((*written, secret[::-1], *coded, *(text.translate(_URL_SAFE) for text in coded))))
+
+
+def _inner(octets: bytes, shift: int) -> str:
+    """Its base64 after `shift` octets of something else, without the digits that those and what follows share in."""
+    text = base64.b64encode(b"\0" * shift + octets).decode().rstrip("=")
+    whole = 4 * (len(octets) + shift) // 3
+    return text[-(-shift * 4 // 3) : whole]
+
+
+_URL_SAFE = str.maketrans("+/", "-_")
 
 
 def _mark(marks: bytearray, text: str, secret: str) -> None:

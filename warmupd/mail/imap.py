@@ -11,6 +11,7 @@ from typing import Self
 
 from warmupd import __version__
 from warmupd.mail.account import Account, Endpoint, Security
+from warmupd.mail.concealment import forms_of
 from warmupd.mail.connection import certificate_name, connect_public
 from warmupd.mail.hosts import HostPolicy, UnresolvedHost
 from warmupd.mail.imap_errors import (
@@ -136,8 +137,7 @@ class ImapSession:
         self._loop = asyncio.get_running_loop()
         self._ends_at = self._loop.time() + self._timeouts.session
         self._wire = Wire(self._loop)
-        quoted = endpoint.password.replace("\\", "\\\\").replace('"', '\\"')  # as it stands in LOGIN
-        self._secrets = {endpoint.password, quoted} - {""}  # what no error may show
+        self._secrets = {*forms_of(endpoint.password)}  # what no error may show
 
     async def __aenter__(self) -> Self:
         try:

@@ -11,7 +11,7 @@ import httpx
 
 from warmupd.core.outcome import presentable
 from warmupd.errors import WarmupdError
-from warmupd.mail.concealment import conceal
+from warmupd.mail.concealment import conceal, forms_of
 
 RECONNECT = "check that this mailbox may be used by SMTP and IMAP, or connect it again: `warmupd mailbox set --oauth`"
 PATIENCE = 10.0  # real seconds for one question, from connecting to the last byte of the answer
@@ -98,7 +98,8 @@ class TokenClient:
         told = _document(body)
         if status == httpx.codes.OK:
             return _tokens(host, told, refresh_token)
-        raise _refusal(registration, status, headers, told, (refresh_token, registration.client_secret))
+        secrets = (*forms_of(refresh_token), *forms_of(registration.client_secret))
+        raise _refusal(registration, status, headers, told, secrets)
 
     async def _ask(self, registration: Registration, refresh_token: str) -> tuple[int, httpx.Headers, bytes]:
         form = {

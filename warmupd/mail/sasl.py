@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from warmupd.mail.account import Endpoint
+from warmupd.mail.concealment import forms_of
 from warmupd.mail.oauth import xoauth2
 
 
@@ -23,11 +24,11 @@ def choose_mechanism(offered: Iterable[str], endpoint: Endpoint) -> Mechanism | 
 
 
 def secret_forms(endpoint: Endpoint) -> tuple[str, ...]:
-    """The password, and each coded form of it that goes over the wire: what no log or error may repeat."""
+    """The password as it may be written, and each line with it that goes over the wire: what no error may repeat."""
     coded = (
         line.decode().rpartition(" ")[2] for mechanism in _suiting(endpoint) for line in mechanism.lines(endpoint)[-1:]
     )
-    return tuple(form for form in (endpoint.password, *coded) if form)
+    return tuple(form for form in (*forms_of(endpoint.password), *coded) if form)
 
 
 def _suiting(endpoint: Endpoint) -> tuple[Mechanism, ...]:
