@@ -92,7 +92,7 @@ def global_shortfall(demands: Iterable[Demand], ceiling: Ceiling, *, lowered: bo
         who="",
         needs=short[0],
         carries=short[1],
-        text=f"{word} = {getattr(ceiling, ceiling.tighter):,} {short[1]:,} of {short[0]:,} sends",
+        text=f"{word} = {getattr(ceiling, ceiling.tighter):,} carries {short[1]:,} of {short[0]:,} sends",
         remedy="mend what makes them fail; it is restored by itself"
         if lowered
         else f"raise {setting}, or lower the quotas",
