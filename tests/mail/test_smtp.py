@@ -14,9 +14,9 @@ from aiosmtplib import SMTPResponseException
 from tests.mail.certificates import Authority
 from tests.mail.fault_smtp import PASSWORD, Action, Fault, FaultServer, Stage, Taken
 from warmupd.core.outcome import OutcomeKind, Phase, SmtpReply, Trouble, classify
+from warmupd.mail import smtp_line
 from warmupd.mail.account import Account
 from warmupd.mail.hosts import HostPolicy
-from warmupd.mail import smtp_line
 from warmupd.mail.smtp import SmtpSender, Timeouts
 from warmupd.mail.smtp_line import Line
 
