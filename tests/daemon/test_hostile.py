@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -24,8 +25,9 @@ from warmupd.store.database import Database
 from warmupd.store.evidence import keep_evidence
 
 SPEED = 300.0
-PATIENCE = 60.0  # real seconds
 QUOTA = 4
+MET = "SELECT bool_and(sent = quota) AND count(*) = 6 FROM mailbox_days WHERE mailbox_id = ANY ($1)"
+VISITED = "SELECT bool_and(last_visit_at IS NOT NULL) FROM mailbox_visits WHERE mailbox_id = ANY ($1)"
 SMTP_STAGES: Sequence[Stage] = ("connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "body", "dot", "quit")
 SMTP_FAULTS: Sequence[Action] = ("hang", "drop", "rst", "half", "drip", "garbage", "longline", "endless")
 IMAP_FAULTS = tuple(ImapFault)
@@ -54,7 +56,7 @@ class House:
         self.clock = ScaledClock(BEGIN.replace(minute=50), SPEED)
 
     @asynccontextmanager
-    async def working(self, *, visits: bool) -> AsyncIterator[Worker]:
+    async def working(self, own: Mapping[str, object] | None = None, *, visits: bool) -> AsyncIterator[Worker]:
         """Ended as a power cut does: what hangs is not waited for."""
         config = Config.isolated(
             {
@@ -66,6 +68,7 @@ class House:
                 "sending.connect_timeout_seconds": 300,
                 "quota.variance": 0.0,
                 "engagement.visits_per_day": 24,
+                **(own or {}),
             }
         )
         worker = Worker(config, self.db, self.clock, rng=Random(1))
@@ -109,8 +112,7 @@ async def test_sends_elsewhere_are_on_time(house: House, action: Action) -> None
             ports[server.host] = server.port
         boxes = await enrol(house, ports, smtp=True)
         async with house.working(visits=False):
-            met = "SELECT count(*) = cardinality($1::bigint[]) FROM mailbox_days WHERE mailbox_id = ANY ($1) AND sent = quota"
-            assert await house.until(met, boxes, hour=7.1)
+            assert await house.until(MET, boxes, hour=7.1)
 
 
 @pytest.mark.parametrize("fault", IMAP_FAULTS, ids=str)
@@ -128,16 +130,28 @@ async def test_visits_elsewhere_are_on_time(house: House, fault: ImapFault) -> N
             await stack.enter_async_context(server.running())
             ports[server._host] = server.port
         boxes = await enrol(house, ports, smtp=False)
-        visited = "SELECT bool_and(last_visit_at IS NOT NULL) FROM mailbox_visits WHERE mailbox_id = ANY ($1)"
         async with house.working(visits=True):
-            assert await house.until(visited, boxes, hour=7.5)
+            assert await house.until(VISITED, boxes, hour=7.5)
+
+
+async def test_full_lane_keeps_no_visit_elsewhere_waiting(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(permits, "HANGING", 1e9)  # it is the lane that keeps a permit free
+    async with AsyncExitStack() as stack:
+        ports: dict[str, int] = {}
+        for number, answers in ((1, ANSWERS), (2, {**ANSWERS, "LIST": ImapFault.HANG})):
+            server = FakeImap(context=house.authority.server_context(), host=f"127.0.0.{number}", answers=answers)
+            await stack.enter_async_context(server.running())
+            ports[server._host] = server.port
+        boxes = await enrol(house, ports, smtp=False)
+        async with house.working({"sending.per_host_concurrent": 1}, visits=True):
+            assert await house.until(VISITED, boxes, hour=8.5)
 
 
 async def enrol(house: House, ports: Mapping[str, int], *, smtp: bool) -> list[int]:
     """Six mailboxes with the first server, which is well, and two with each other; the ids of the six."""
     well: list[int] = []
     for host, port in ports.items():
-        place = {"smtp_port": port} if smtp else {"imap_port": port}
+        place: dict[str, Any] = {"smtp_port": port} if smtp else {"imap_port": port}
         boxes = await house.world.enrol(2 if well else 6, quota=QUOTA if smtp else 0, end_hour=7, host=host, **place)
         well = well or boxes
     if not smtp:
