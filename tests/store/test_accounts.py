@@ -12,6 +12,7 @@ from warmupd.errors import NotFound, UsageError
 from warmupd.store import accounts, users
 from warmupd.store.accounts import NewMailbox
 from warmupd.store.changes import change_mailboxes
+from warmupd.store.grants import Grant, load_grant
 from warmupd.store.users import Role
 
 
@@ -31,6 +32,20 @@ async def test_new_secret_leaves_the_other_one(ground: Ground) -> None:
     await accounts.seal_secrets(ground.db, mailbox, smtp_secret=b"s2", imap_secret=None)
     account = (await accounts.load_accounts(ground.db, [mailbox]))[mailbox]
     assert (account.smtp_secret, account.imap_secret) == (b"s2", b"i1")
+
+
+async def test_grant_is_not_connected_when_what_is_set_beside_it_cannot_be(ground: Ground) -> None:
+    mailbox = await _add(ground, await _user(ground))
+    await accounts.seal_secrets(ground.db, mailbox, smtp_secret=b"s1", imap_secret=b"i1")
+    grant = Grant(
+        mailbox_id=mailbox, provider="GOOGLE", refresh_secret=b"r", access_secret=None, renew_at=None, expires_at=None
+    )
+    with pytest.raises(UsageError):
+        await change_mailboxes(ground.db, [mailbox], {"smtp_port": 0}, grant=grant)
+    assert await load_grant(ground.db, mailbox) is None
+    await change_mailboxes(ground.db, [mailbox], {}, grant=grant)
+    assert await load_grant(ground.db, mailbox) == grant
+    assert (await accounts.load_accounts(ground.db, [mailbox]))[mailbox].smtp_secret is None
 
 
 async def test_sealed_secrets_are_not_printed(ground: Ground) -> None:

@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from warmupd.clock import Clock
 from warmupd.errors import DatabaseUnavailable, SecretsError
-from warmupd.mail.oauth import ClientRefused, GrantRevoked, Registration, TokenClient, Tokens, TokensUnavailable
+from warmupd.mail.oauth import GrantRevoked, Registration, TokenClient, Tokens, TokensUnavailable
 from warmupd.mail.vault import Vault
 from warmupd.store import grants
 from warmupd.store.accounts import SealedAccount
@@ -55,17 +55,16 @@ class TokenKeeper:
     async def access_token(self, account: SealedAccount, *, refused: str = "") -> str:
         """A token to log in with; another one than `refused`, which a server did not take.
 
-        Raises GrantRevoked, TokensUnavailable, ClientRefused (see mail/oauth.py), SecretsError, DatabaseUnavailable.
+        One that is to be replaced soon serves at once, while its successor is asked for: nobody waits for a slow
+        provider before the very end. Raises GrantRevoked, TokensUnavailable, ClientRefused (see mail/oauth.py),
+        SecretsError, DatabaseUnavailable.
         """
         held = self._held(account)
-        if held and held != refused and self._is_new(account):
+        if held and held != refused and account.expires_at and self._clock.now() < account.expires_at - LAST:
+            if not self._is_new(account):
+                _ = self._renewal(account.mailbox_id, refused)
             return held
-        try:
-            return await self._renewed(account.mailbox_id, refused)
-        except (TokensUnavailable, ClientRefused):
-            if held and held != refused and account.expires_at and self._clock.now() < account.expires_at - LAST:
-                return held
-            raise
+        return await self._renewed(account.mailbox_id, refused)
 
     async def first_tokens(self, provider: str, refresh_token: str) -> Tokens:
         """Tokens for a grant that is not stored yet. Raises as `access_token`."""
@@ -93,13 +92,17 @@ class TokenKeeper:
             token = await asyncio.shield(joined)
             if token != refused:
                 return token
+        return await asyncio.shield(self._renewal(mailbox_id, refused))
+
+    def _renewal(self, mailbox_id: int, refused: str) -> asyncio.Task[str]:
+        """The one that is under way, or is now."""
         task = self._under_way.get(mailbox_id)
         if task is None:
             task = asyncio.create_task(self._renew(mailbox_id, refused), name=f"token {mailbox_id}")
             self._under_way[mailbox_id] = task
             task.add_done_callback(lambda _: self._under_way.pop(mailbox_id))
             task.add_done_callback(_heard)
-        return await asyncio.shield(task)
+        return task
 
     async def _renew(self, mailbox_id: int, refused: str) -> str:
         claim = uuid4()
