@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 from warmupd.core.mailbox import Hours
 
+SECOND = dt.timedelta(seconds=1)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Window:
@@ -36,7 +38,11 @@ def window_of(day: dt.date, zone: str, hours: Hours) -> Window | None:
     """
     if hours.weekdays_only and day.weekday() >= 5:  # Saturday is 5
         return None
-    opens_at, closes_at = _instant(day, hours.start, zone), _instant(day, hours.end, zone)
+    opens_at = _instants(day, hours.start, zone)[0]
+    for again in _instants(day, hours.start, zone)[1:]:  # a clock that is put back past the start begins anew
+        if (again - SECOND).astimezone(zone_info(zone)).replace(tzinfo=None) < _wall(day, hours.start):
+            opens_at = again
+    closes_at = next((at for at in _instants(day, hours.end, zone) if at > opens_at), opens_at)
     if opens_at >= closes_at or local_day(opens_at, zone) != day:
         return None
     return Window(opens_at=opens_at, closes_at=closes_at)
@@ -66,10 +72,30 @@ def is_zone(name: str) -> bool:
     return True
 
 
-def _instant(day: dt.date, hour: int, zone: str) -> dt.datetime:
-    """The instant of a local hour. One that a clock change skips is the moment of the change, one that it repeats is
-    the first of the two (PEP 495, fold 0): no hour is lost and none counts twice."""
-    if hour == 24:  # midnight at the end of the day
-        day, hour = day + dt.timedelta(days=1), 0
-    local = dt.datetime(day.year, day.month, day.day, hour, tzinfo=zone_info(zone))
-    return local.astimezone(dt.UTC)
+def _instants(day: dt.date, hour: int, zone: str) -> list[dt.datetime]:
+    """The instants at which a clock of `zone` shows this hour: two where it is put back (PEP 495, folds 0 and 1).
+
+    An hour that a clock change skips is the moment of the change.
+    """
+    wall = _wall(day, hour).replace(tzinfo=zone_info(zone))
+    first, second = wall.astimezone(dt.UTC), wall.replace(fold=1).astimezone(dt.UTC)
+    if first <= second:
+        return [first] if first == second else [first, second]
+    return [_change_between(second, first, zone)]
+
+
+def _wall(day: dt.date, hour: int) -> dt.datetime:
+    """What the clock shows then; hour 24 is midnight at the end of the day."""
+    return dt.datetime(day.year, day.month, day.day) + dt.timedelta(hours=hour)  # noqa: DTZ001  a wall clock's
+
+
+def _change_between(before: dt.datetime, after: dt.datetime, zone: str) -> dt.datetime:
+    """The moment, to the second, in which the zone's offset changes."""
+    offset = before.astimezone(zone_info(zone)).utcoffset()
+    while after - before > SECOND:
+        middle = (before + (after - before) / 2).replace(microsecond=0)
+        if middle.astimezone(zone_info(zone)).utcoffset() == offset:
+            before = middle
+        else:
+            after = middle
+    return after

@@ -23,15 +23,14 @@ SCOPES = {  # what a refresh asks for, as the providers document it; Google's gr
 class Keyring:
     """Passwords come from the vault, access tokens from their keeper."""
 
-    def __init__(self, vault: Vault, tokens: TokenKeeper, *, warmup_folder: str = "Warmup") -> None:
+    def __init__(self, vault: Vault, tokens: TokenKeeper) -> None:
         self.tokens = tokens
         self._vault = vault
-        self._warmup_folder = warmup_folder
 
     async def open(self, sealed: SealedAccount) -> Account:
         """The account with its credentials open. Raises SecretsError, or what `TokenKeeper.access_token` raises."""
         token = await self.tokens.access_token(sealed) if sealed.oauth_provider else ""
-        return open_account(sealed, self._vault, token=token, warmup_folder=self._warmup_folder)
+        return open_account(sealed, self._vault, token=token)
 
     def take_over(self, config: Config) -> None:
         """Go by another configuration's clients from the next renewal on."""
@@ -61,7 +60,7 @@ def keyring_of(config: Config, db: Database, clock: Clock, vault: Vault | None =
     vault = vault or Vault([key.get_secret_value() for key in config.secrets.keys])
     context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
     tokens = TokenKeeper(db, clock, vault=vault, client=TokenClient(context), registrations=registrations_of(config))
-    return Keyring(vault, tokens, warmup_folder=config.engagement.folder)
+    return Keyring(vault, tokens)
 
 
 def registrations_of(config: Config) -> dict[str, Registration]:

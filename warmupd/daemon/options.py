@@ -121,6 +121,7 @@ def visiting_of(config: Config, hosts: HostPolicy, context: SSLContext) -> Visit
         hosts=hosts,
         context=context,
         source_address=config.sending.source_address,
+        warmup_folder=config.engagement.folder,
     )
 
 

@@ -6,7 +6,7 @@ from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount
 
 
-def open_account(sealed: SealedAccount, vault: Vault, *, token: str = "", warmup_folder: str = "Warmup") -> Account:
+def open_account(sealed: SealedAccount, vault: Vault, *, token: str = "") -> Account:
     """The account with its credentials open, or to log in with this access `token`.
 
     Raises SecretsError when its passwords are missing or cannot be opened.
@@ -20,7 +20,6 @@ def open_account(sealed: SealedAccount, vault: Vault, *, token: str = "", warmup
         language=sealed.language,
         junk_folder=sealed.junk_folder,
         provider=sealed.provider,
-        warmup_folder=warmup_folder,
         smtp=Endpoint(
             host=sealed.smtp_host,
             port=sealed.smtp_port,

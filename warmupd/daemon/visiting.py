@@ -3,7 +3,7 @@
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from warmupd.daemon.keyring import Keyring
 from warmupd.mail.account import Account
@@ -24,6 +24,7 @@ class Visiting:
     context: ssl.SSLContext
     timeouts: ImapTimeouts | None = None
     source_address: str = ""
+    warmup_folder: str = "Warmup"
 
 
 @asynccontextmanager
@@ -37,7 +38,7 @@ async def enter_mailbox(
 
     def opened(account: Account) -> AbstractAsyncContextManager[Visit]:
         return open_visit(
-            account,
+            replace(account, warmup_folder=visiting.warmup_folder),
             policy=visiting.hosts,
             context=visiting.context,
             recognise=recognise,
