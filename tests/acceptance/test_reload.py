@@ -72,12 +72,6 @@ OTHER = {  # a value for each key that is not its default
     "health.watch_factor": 0.71,
     "health.throttle_factor": 0.51,
     "health.suspend_hours": 49,
-    "oauth.google.client_id": "known",
-    "oauth.google.client_secret": "hush",
-    "oauth.google.token_url": "https://tokens.test/",
-    "oauth.microsoft.client_id": "known",
-    "oauth.microsoft.client_secret": "hush",
-    "oauth.microsoft.token_url": "https://tokens.test/",
 }
 
 
@@ -109,7 +103,6 @@ async def conduct(worker: Worker) -> list[object]:
         engager._recorder.policy,
         engager._revisits._per_day,
         engager._lanes["a.test"]._value,
-        worker._keyring.tokens.registrations,
         [getattr(engager.visiting, name) for name in VISITING],
     ]
 

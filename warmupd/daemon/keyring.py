@@ -32,10 +32,6 @@ class Keyring:
         token = await self.tokens.access_token(sealed) if sealed.oauth_provider else ""
         return open_account(sealed, self._vault, token=token)
 
-    def take_over(self, config: Config) -> None:
-        """Go by another configuration's clients from the next renewal on."""
-        self.tokens.registrations = registrations_of(config)
-
     async def close(self) -> None:
         """Nobody will be let in any more."""
         await self.tokens.close()

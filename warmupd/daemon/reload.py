@@ -36,10 +36,6 @@ TAKEN_OVER = (
     "quota.",
     "sending.",
     "engagement.",
-    "oauth.google.client_",
-    "oauth.google.token_url",
-    "oauth.microsoft.client_",
-    "oauth.microsoft.token_url",
 )
 
 _log = structlog.get_logger()
@@ -82,7 +78,6 @@ class Reload:
         _change_sends(worker, new)
         _change_visits(worker, new)
         worker.shard.schedule.book.rules = health_of(new)
-        worker._keyring.take_over(new)
         set_up_logs(level=new.logging.level, form=new.logging.format)
         worker.shard.knock(everything=True)
 

@@ -38,8 +38,8 @@ class TokenKeeper:
         client: TokenClient,
         registrations: Mapping[str, Registration],
     ) -> None:
-        """`registrations` by provider: GOOGLE, MICROSOFT. Others may be put in their place at any time."""
-        self.registrations = registrations
+        """`registrations` by provider: GOOGLE, MICROSOFT."""
+        self._registrations = registrations
         self._db = db
         self._clock = clock
         self._vault = vault
@@ -68,7 +68,7 @@ class TokenKeeper:
 
     async def first_tokens(self, provider: str, refresh_token: str) -> Tokens:
         """Tokens for a grant that is not stored yet. Raises as `access_token`."""
-        return await self._client.refresh(self.registrations[provider], refresh_token)
+        return await self._client.refresh(self._registrations[provider], refresh_token)
 
     def sealed(self, mailbox_id: int, provider: str, tokens: Tokens) -> Grant:
         """The grant as it is stored. Tokens without an access token are all right: one is had when it is needed."""
@@ -148,7 +148,7 @@ class TokenKeeper:
         if left > 0:
             raise TokensUnavailable(f"{provider.lower()} gave no tokens a moment ago", retry_after=left)
         try:
-            return await self._client.refresh(self.registrations[provider], self._refresh_token(grant))
+            return await self._client.refresh(self._registrations[provider], self._refresh_token(grant))
         except TokensUnavailable as away:
             who: Hashable = provider if away.for_all else grant.mailbox_id
             self._resting[who] = now + max(REST, away.retry_after or 0.0)
