@@ -186,6 +186,14 @@ def test_own_target_may_be_below_the_default_minimum_but_not_below_its_own(conso
     assert "would be 25, above its daily target of 10" in console.refused("mailbox", "set", ANNA, "--target", "10")
 
 
+def test_what_concerns_no_login_needs_no_key(console: Console, database_url: str) -> None:
+    console.add(ANNA)
+    console.file.write_text(f'[database]\nurl = "{database_url}"\n')
+    console.did("mailbox", "set", ANNA, "--add-label", "c", "--target", "50")
+    assert stored(database_url)["labels"] == ["c"]
+    assert "secrets.keys" in console.refused("mailbox", "set", ANNA, "--password-stdin", stdin="hush")
+
+
 def test_labels_keep_their_order_and_stand_once(console: Console, database_url: str) -> None:
     console.add(ANNA, "--label", "b", "--label", "a")
     console.did("mailbox", "set", ANNA, "--add-label", "c", "--add-label", "b", "--remove-label", "a")

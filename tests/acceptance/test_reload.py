@@ -123,7 +123,7 @@ async def conduct(worker: Worker) -> list[object]:
         worker._keyring.tokens._vault.key_ids,
         {id(worker._message_key), id(engager._message_key), id(shard._sends._sender._message_key)} == {id(key)},
         key.token(CLOCK.now().date(), 1),
-        worker._keyring.tokens.registrations,
+        worker._keyring.tokens._registrations,
     ]
 
 

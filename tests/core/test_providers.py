@@ -14,6 +14,7 @@ from warmupd.core.providers import PROVIDERS, TABLE
         ("A@GoogleMail.com", [], [], "gmail", "imap.gmail.com"),
         ("a@north.test", ["ASPMX.L.Google.com."], [], "google", "imap.gmail.com"),
         ("a@north.test", ["north-test.mail.protection.outlook.com"], [], "microsoft", "outlook.office365.com"),
+        ("a@north.test", ["north-test.r-v1.mx.microsoft"], [], "microsoft", "outlook.office365.com"),
         ("a@hotmail.nl", ["hotmail-nl.olc.protection.outlook.com"], [], "outlook", "outlook.office365.com"),
         ("a@north.test", ["mx1-eu.mail.am0.yahoodns.net"], [], "yahoo", "imap.mail.yahoo.com"),
         ("a@aol.com", ["mx-aol.mail.gm0.yahoodns.net"], [], "aol", "imap.aol.com"),

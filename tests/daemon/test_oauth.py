@@ -65,7 +65,7 @@ async def test_new_refresh_tokens_are_kept_and_sealed(rig: Rig, provider: TokenS
     async with keyring(rig, provider) as ring:
         for _ in range(3):
             await ring.open(await account(rig, box))
-            rig.clock.advance(3500)
+            rig.clock.advance(3600)
     assert len({form["refresh_token"] for form in provider.asked}) == 3
     row = await rig.db.fetchrow("SELECT * FROM oauth_grants")
     grant = await load_grant(rig.db, box)

@@ -5,12 +5,15 @@ from typing import Any
 
 import pytest
 
-from tests.daemon.granted import account, connect, keyring, provider
-from tests.daemon.rig import Rig
+from tests.daemon.granted import account, connect, keyring, provider, settings
+from tests.daemon.rig import Rig, after
 from tests.mail.token_server import TokenServer
+from warmupd.daemon import options
+from warmupd.daemon import sender as sender_module
 from warmupd.daemon import tokens as tokens_module
 from warmupd.mail.oauth import GrantRevoked, TokensUnavailable
 from warmupd.store import grants
+from warmupd.store.mailboxes import load_mailboxes
 
 __all__ = ["provider"]
 
@@ -49,7 +52,7 @@ async def test_late_writer_saves_the_only_refresh_token_that_is_valid(
             await other.open(await account(rig, box))
         frozen.go_on.set()
         await asking
-        rig.clock.advance(3500)
+        rig.clock.advance(3600)
         assert (await other.open(await account(rig, box))).smtp.password in provider.tokens
 
 
@@ -70,7 +73,7 @@ async def test_late_writer_saves_it_though_the_stored_one_was_sealed_anew(
         await rig.db.execute("UPDATE oauth_grants SET refresh_secret = $1", anew)
         frozen.go_on.set()
         await asking
-        rig.clock.advance(3500)
+        rig.clock.advance(3600)
         await ring.open(await account(rig, box))
     assert len({form["refresh_token"] for form in provider.asked}) == 2
 
@@ -131,3 +134,44 @@ async def test_who_joins_a_renewal_is_not_handed_the_token_that_was_refused(rig:
         joined, anew = await asyncio.gather(stored, ring.open_anew(sealed, first))
     assert joined == first.smtp.password
     assert anew.smtp.password in provider.tokens.keys() - {joined}
+
+
+async def test_slow_provider_keeps_nobody_waiting_while_a_token_lasts(rig: Rig, provider: TokenServer) -> None:
+    (box,) = await rig.world.enrol(1)
+    await connect(rig, provider, [box])
+    async with keyring(rig, provider) as ring:
+        first = await ring.open(await account(rig, box))
+        rig.clock.advance(3600 - 300)
+        provider.go_on.clear()
+        assert (await ring.open(await account(rig, box))).smtp.password == first.smtp.password
+        provider.arrived.clear()
+        await asyncio.wait_for(provider.arrived.wait(), 5.0)  # and it is renewed meanwhile
+        provider.go_on.set()
+
+
+async def test_send_waits_for_a_hanging_provider_no_longer_than_it_may(
+    rig: Rig, provider: TokenServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender_module, "TOKEN_WITHIN", 0.1)
+    boxes = await rig.world.enrol(2, quota=4, end_hour=9)
+    await connect(rig, provider, boxes[:1])
+    provider.go_on.clear()
+    async with rig.running({**settings(provider), "sending.max_concurrent": 1}):
+        await rig.until(after(9.5))
+        provider.go_on.set()
+    assert await rig.world.sent(boxes) == [0, 4]
+    row = await rig.world.mailbox(boxes[0])
+    assert (row["state"], row["resting_reason"]) == ("ACTIVE", "token_unavailable")
+
+
+async def test_visit_without_a_token_comes_again_when_the_provider_says(rig: Rig) -> None:
+    (box,) = await rig.world.enrol(1)
+    worker = rig.build({}, visits=True)
+    revisits = worker.engager._revisits
+    (mailbox,) = await load_mailboxes(rig.db, options.defaults_of(worker.config), [box])
+    away = TokensUnavailable("google gives no token", retry_after=1200.0)
+    assert {revisits._wait_after(mailbox.id, away) for _ in range(5)} == {1200.0}
+    assert revisits._wait_after(mailbox.id, TokensUnavailable("away")) == 300.0
+    assert not revisits._failures[box]
+    await revisits._tell(mailbox, away)
+    assert (await rig.world.mailbox(box))["last_error"] == "google gives no token"

@@ -13,6 +13,7 @@ from warmupd.store import accounts, users
 from warmupd.store.accounts import NewMailbox
 from warmupd.store.changes import change_mailboxes
 from warmupd.store.enrolment import Sealed, Wish, enrol
+from warmupd.store.grants import Grant, load_grant
 from warmupd.store.users import Role
 
 
@@ -28,6 +29,19 @@ async def test_mailbox_may_be_enrolled_paused(ground: Ground) -> None:
     mailbox = await _add(ground, await _user(ground), pause_reason="warmup was off")
     assert await _state(ground, mailbox) == "PAUSED"
     assert await ground.db.fetchval("SELECT became FROM state_changes WHERE subject = 'mailbox'") == "PAUSED"
+
+
+async def test_grant_is_not_connected_when_what_is_set_beside_it_cannot_be(ground: Ground) -> None:
+    mailbox = await _add(ground, await _user(ground))
+    grant = Grant(
+        mailbox_id=mailbox, provider="GOOGLE", refresh_secret=b"r", access_secret=None, renew_at=None, expires_at=None
+    )
+    with pytest.raises(UsageError):
+        await change_mailboxes(ground.db, [mailbox], {"smtp_port": 0}, grant=grant)
+    assert await load_grant(ground.db, mailbox) is None
+    await change_mailboxes(ground.db, [mailbox], {}, grant=grant)
+    assert await load_grant(ground.db, mailbox) == grant
+    assert (await accounts.load_accounts(ground.db, [mailbox]))[mailbox].smtp_secret is None
 
 
 async def test_sealed_secrets_are_not_printed(ground: Ground) -> None:

@@ -77,12 +77,14 @@ def _print(explained: "Explained") -> None:
 
 
 def _facts(explained: "Explained") -> Iterator[tuple[str, str]]:
+    from warmupd.cli.mailbox_show import login
     from warmupd.core.provider_match import provider_of
 
     row = explained.mailbox
     state = f"{row.state}: {row.state_reason}" if row.state_reason else row.state
     yield "State", state + (f", until {_clock(explained, row.state_until)}" if row.state_until else "")
     yield "Provider", provider_of(row.provider).name
+    yield "Login", login(row)
     yield "Window", _window(explained)
     yield "Quota", _quota(explained)
     yield "Short", explained.shortfall

@@ -109,7 +109,7 @@ ProviderLimit = Annotated[
         "Messages a day that its provider takes, own mail included,",
         0,
         100_000,
-        default="none is known",
+        default="its provider's, where it is known",
     ),
 ]
 AlreadyWarm = Annotated[

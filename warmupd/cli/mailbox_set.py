@@ -96,12 +96,11 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
 
 
 async def _change(session: "Session", given: Mapping[str, Any]) -> None:
-    """Everything is looked at before anything is written, and written in one statement."""
+    """Everything is looked at before anything is written, and written at once, or not at all."""
     from warmupd.cli.mailbox_choice import choose, make_pool, pool_id
     from warmupd.cli.mailbox_oauth import new_grant
     from warmupd.cli.mailbox_rules import check_rules, check_servers
     from warmupd.daemon.keyring import keyring_of
-    from warmupd.store.grants import connect_mailbox
 
     add, remove = ([entries.label(word) for word in given[name] or []] for name in ("add_label", "remove_label"))
     wanted = {name: given[name] for name in (*SERVER_COLUMNS, *SENDING_OPTIONS)}
@@ -122,15 +121,15 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     pool = await pool_id(session.db, given["pool"], create=given["create_pool"])
     passwords = _passwords(given, chosen)
     logins = bool(given["oauth"] or passwords or changes.keys() & set(SERVER_COLUMNS))
-    async with keyring_of(session.config, session.db, session.clock) as keyring:
-        grant = await new_grant(keyring, _one(chosen), given) if given["oauth"] else None
-        if given["check"] and logins:
-            await _check(session, keyring, [(mailbox, changes, passwords, grant) for mailbox in chosen])
+    grant = None
+    if given["oauth"] or (given["check"] and logins):  # what concerns no login needs no key
+        async with keyring_of(session.config, session.db, session.clock) as keyring:
+            grant = await new_grant(keyring, _one(chosen), given) if given["oauth"] else None
+            if given["check"]:
+                await _check(session, keyring, [(mailbox, changes, passwords, grant) for mailbox in chosen])
     if given["pool"] is not None:
         changes["pool_id"] = pool or await make_pool(session.db, given["pool"])
-    if grant is not None:
-        await connect_mailbox(session.db, grant)
-    await _write(session, chosen, changes, passwords, labels=(add, remove))
+    await _write(session, chosen, changes, passwords, grant, labels=(add, remove))
     if logins:
         await _wake(session, chosen)
     _tell(chosen, changes, given, add=add, remove=remove)
@@ -217,6 +216,7 @@ async def _write(
     chosen: "Sequence[MailboxReport]",
     changes: Mapping[str, Any],
     passwords: tuple[str, str] | None,
+    grant: "Grant | None",
     *,
     labels: "tuple[Sequence[str], Sequence[str]]",
 ) -> None:
@@ -230,6 +230,7 @@ async def _write(
         add_labels=add,
         remove_labels=remove,
         secrets=_sealed(passwords, chosen[0].id, _vault(session)) if passwords else None,
+        grant=grant,
     )
 
 

@@ -48,6 +48,7 @@ def show(address: Address, config: ConfigPath = None, as_json: AsJson = False) -
         facts = [
             *_identity(report),
             *_servers(settings),
+            ("Login", login(report)),
             *_provider(settings),
             *_sending(report, settings, mailbox, session.config),
         ]
@@ -69,6 +70,14 @@ def _identity(report: "MailboxReport") -> list[tuple[str, str]]:
         ("Health", report.health.lower()),
         ("Enrolled", _utc(report.enrolled_at)),
     ]
+
+
+def login(report: "MailboxReport") -> str:
+    """How it logs in, and how long what it has for that lasts."""
+    if report.oauth_provider is None:
+        return "by password"
+    until = f"its token lasts until {_utc(report.token_until)}" if report.token_until else "no token yet"
+    return f"by OAuth of {report.oauth_provider.lower()}, {until}; it is renewed by itself"
 
 
 def _servers(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -34,7 +34,7 @@ _MICROSOFT = Provider(
     name="Microsoft 365",
     smtp=Server(host="smtp.office365.com", port=587, security="STARTTLS"),
     imap=Server(host="outlook.office365.com", port=993, security="TLS"),
-    exchanges=("mail.protection.outlook.com",),
+    exchanges=("mail.protection.outlook.com", "mx.microsoft"),  # the second for domains since 2026, or with DNSSEC
     hosts=("office365.com", "outlook.com"),
     junk=("Junk Email",),
     sent=("Sent Items",),

@@ -12,7 +12,7 @@ from warmupd.core.condition import LONG_UNKNOWN
 from warmupd.core.finding import Finding, Grade
 from warmupd.core.provider_match import provider_of
 from warmupd.daemon.domain_check import domain_check_of
-from warmupd.daemon.keyring import keyring_of
+from warmupd.daemon.keyring import keyring_of, registrations_of
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.options import limits_of
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
@@ -82,6 +82,8 @@ async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: 
     for finding in _capacity(snapshot, config):
         yield finding
     yield await _credentials(db, config)
+    for finding in await _clients(db, config):
+        yield finding
     yield await _login(db, config, clock, mailbox)
     async for finding in _domains(db, config, mailbox):
         yield finding
@@ -201,6 +203,21 @@ async def _credentials(db: Database, config: Config) -> Finding:
     except WarmupdError as error:
         return _failed("credentials", error)
     return _ok("credentials", f"{len(sample)} tried, all open" if sample else "none is stored yet")
+
+
+async def _clients(db: Database, config: Config) -> list[Finding]:
+    """Whether this installation is registered with the providers whose mailboxes log in by OAuth."""
+    found, known = [], registrations_of(config)
+    for provider, mailboxes in (await diagnosis.count_grants(db)).items():
+        name = provider.lower()
+        text = f"mailboxes that log in by OAuth of {name}: {mailboxes}"
+        if known[provider].client_id:
+            found.append(_ok("oauth", text))
+        else:
+            text = f"{text}; but no client of it is configured, so their tokens cannot be renewed"
+            remedy = f"set oauth.{name}.client_id and oauth.{name}.client_secret, and reload with SIGHUP"
+            found.append(Finding(grade=Grade.FAIL, check="oauth", text=text, remedy=remedy))
+    return found
 
 
 async def _login(db: Database, config: Config, clock: Clock, address: str | None) -> Finding:

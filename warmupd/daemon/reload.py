@@ -108,7 +108,7 @@ class Reload:
 def _change_keys(worker: Worker, new: Config, vault: Vault) -> None:
     """From now on all is sealed with the newest key, and opened with any of them."""
     worker._keyring._vault = worker._keyring.tokens._vault = worker._vault = vault
-    worker._keyring.tokens.registrations = registrations_of(new)
+    worker._keyring.tokens._registrations = registrations_of(new)
     worker._message_key.take_keys_of(MessageKey(vault))
 
 

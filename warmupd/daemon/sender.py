@@ -1,7 +1,8 @@
 """One send: from a reserved job to the settlement of what its server answered."""
 
+import asyncio
 import datetime as dt
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -26,6 +27,7 @@ from warmupd.store.jobs import Settlement
 
 FAIR_CHANCE = 2.5  # real seconds from connecting to the deadline for MAIL within which a server should log us in
 SLOW_SERVER = "slow_server"
+TOKEN_WITHIN = 3.0  # real seconds that a send waits for a token: of its 5, enough are left to log in
 SLOW = "the server took longer to let us log in than a send may wait"
 
 
@@ -114,7 +116,7 @@ class Sender:
         sender, recipient = accounts.get(job.mailbox_id), accounts.get(job.recipient_id)
         if sender is None or recipient is None:
             return Outcome(kind=OutcomeKind.FAILED, reason="removed", message="the mailbox was removed meanwhile")
-        account = await self._keyring.open(sender)
+        account = await _soon(self._keyring.open(sender))
         try:
             message = self._compose(job, mailbox, sender, recipient)
         except WarmupdError:
@@ -131,7 +133,7 @@ class Sender:
         try:
             outcome = classify(await self._courier.deliver(account, message, may_proceed=may_proceed, login=login))
             if account.by_token and outcome.action is Action.DOUBT_CREDENTIALS:  # perhaps the token alone is at fault
-                account = await self._keyring.open_anew(sender, account)
+                account = await _soon(self._keyring.open_anew(sender, account))
                 outcome = classify(await self._courier.deliver(account, message, may_proceed=may_proceed))
         except ValueError as error:  # an address that no command line can carry: said before anything is
             return Outcome(kind=OutcomeKind.FAILED, reason="bad_address", message=str(error))
@@ -175,6 +177,15 @@ class Sender:
         elif kind is OutcomeKind.RETURNED:
             retry_at = self._clock.now()
         return Settlement(job=job, kind=kind, reason=reason, message=outcome.message, retry_at=retry_at)
+
+
+async def _soon(opening: Awaitable[Account]) -> Account:
+    """A provider that is slow to renew a token must not hold the places of other mailboxes' sends; it may go on."""
+    try:
+        async with asyncio.timeout(TOKEN_WITHIN):
+            return await opening
+    except TimeoutError:
+        raise TokensUnavailable(f"no access token was to be had within {TOKEN_WITHIN:g} s") from None
 
 
 def _correspondent(sealed: SealedAccount) -> Correspondent:

@@ -39,9 +39,7 @@ class SpfWalker:
         for name, target in steps:
             self._lookups += 1
             if self._lookups > MOST_LOOKUPS:
-                text = (
-                    f"the SPF record of {self._domain} needs more than {MOST_LOOKUPS} look-ups: it counts for nothing"
-                )
+                text = f"the SPF record of {self._domain} needs more than {MOST_LOOKUPS} look-ups, so it is void"
                 raise _PermanentError(text, "take out includes that are not used any more")
             if "%" in target:
                 self._macros = True

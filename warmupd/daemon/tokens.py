@@ -8,7 +8,7 @@ from uuid import UUID, uuid4
 
 from warmupd.clock import Clock
 from warmupd.errors import DatabaseUnavailable, SecretsError
-from warmupd.mail.oauth import ClientRefused, GrantRevoked, Registration, TokenClient, Tokens, TokensUnavailable
+from warmupd.mail.oauth import GrantRevoked, Registration, TokenClient, Tokens, TokensUnavailable
 from warmupd.mail.vault import Vault
 from warmupd.store import grants
 from warmupd.store.accounts import SealedAccount
@@ -38,8 +38,8 @@ class TokenKeeper:
         client: TokenClient,
         registrations: Mapping[str, Registration],
     ) -> None:
-        """`registrations` by provider: GOOGLE, MICROSOFT. Others may be put in their place at any time."""
-        self.registrations = registrations
+        """`registrations` by provider: GOOGLE, MICROSOFT."""
+        self._registrations = registrations
         self._db = db
         self._clock = clock
         self._vault = vault
@@ -55,21 +55,20 @@ class TokenKeeper:
     async def access_token(self, account: SealedAccount, *, refused: str = "") -> str:
         """A token to log in with; another one than `refused`, which a server did not take.
 
-        Raises GrantRevoked, TokensUnavailable, ClientRefused (see mail/oauth.py), SecretsError, DatabaseUnavailable.
+        One that is to be replaced soon serves at once, while its successor is asked for: nobody waits for a slow
+        provider before the very end. Raises GrantRevoked, TokensUnavailable, ClientRefused (see mail/oauth.py),
+        SecretsError, DatabaseUnavailable.
         """
         held = self._held(account)
-        if held and held != refused and self._is_new(account):
+        if held and held != refused and account.expires_at and self._clock.now() < account.expires_at - LAST:
+            if not self._is_new(account):
+                _ = self._renewal(account.mailbox_id, refused)
             return held
-        try:
-            return await self._renewed(account.mailbox_id, refused)
-        except (TokensUnavailable, ClientRefused):
-            if held and held != refused and account.expires_at and self._clock.now() < account.expires_at - LAST:
-                return held
-            raise
+        return await self._renewed(account.mailbox_id, refused)
 
     async def first_tokens(self, provider: str, refresh_token: str) -> Tokens:
         """Tokens for a grant that is not stored yet. Raises as `access_token`."""
-        return await self._client.refresh(self.registrations[provider], refresh_token)
+        return await self._client.refresh(self._registrations[provider], refresh_token)
 
     def sealed(self, mailbox_id: int, provider: str, tokens: Tokens) -> Grant:
         """The grant as it is stored. Tokens without an access token are all right: one is had when it is needed."""
@@ -93,13 +92,17 @@ class TokenKeeper:
             token = await asyncio.shield(joined)
             if token != refused:
                 return token
+        return await asyncio.shield(self._renewal(mailbox_id, refused))
+
+    def _renewal(self, mailbox_id: int, refused: str) -> asyncio.Task[str]:
+        """The one that is under way, or is now."""
         task = self._under_way.get(mailbox_id)
         if task is None:
             task = asyncio.create_task(self._renew(mailbox_id, refused), name=f"token {mailbox_id}")
             self._under_way[mailbox_id] = task
             task.add_done_callback(lambda _: self._under_way.pop(mailbox_id))
             task.add_done_callback(_heard)
-        return await asyncio.shield(task)
+        return task
 
     async def _renew(self, mailbox_id: int, refused: str) -> str:
         claim = uuid4()
@@ -145,7 +148,7 @@ class TokenKeeper:
         if left > 0:
             raise TokensUnavailable(f"{provider.lower()} gave no tokens a moment ago", retry_after=left)
         try:
-            return await self._client.refresh(self.registrations[provider], self._refresh_token(grant))
+            return await self._client.refresh(self._registrations[provider], self._refresh_token(grant))
         except TokensUnavailable as away:
             who: Hashable = provider if away.for_all else grant.mailbox_id
             self._resting[who] = now + max(REST, away.retry_after or 0.0)

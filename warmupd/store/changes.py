@@ -7,6 +7,7 @@ import asyncpg
 
 from warmupd.errors import UsageError
 from warmupd.store.database import Database
+from warmupd.store.grants import CONNECT, Grant, connecting
 
 # What an owner may set on a mailbox: column to a word for the person who reads an error.
 CHANGEABLE: Mapping[str, str] = {
@@ -58,11 +59,12 @@ async def change_mailboxes(
     add_labels: Sequence[str] = (),
     remove_labels: Sequence[str] = (),
     secrets: tuple[bytes, bytes] | None = None,
+    grant: Grant | None = None,
 ) -> None:
-    """Set columns of CHANGEABLE on mailboxes, in one statement; a `pool_id` of None is each user's private pool.
+    """Set columns of CHANGEABLE on mailboxes, in one transaction; a `pool_id` of None is each user's private pool.
 
-    `secrets` are new sealed ones, for SMTP and IMAP; they take the place of a grant by OAuth. Raises
-    UsageError when the table refuses a value; nothing is changed then.
+    `secrets` are new sealed ones, for SMTP and IMAP; they take the place of a grant by OAuth, and `grant` of them.
+    Raises UsageError when the table refuses a value; nothing is changed then.
     """
     values = checked(changes)
     own_pools = values.get("pool_id", 0) is None
@@ -77,15 +79,20 @@ async def change_mailboxes(
     if add_labels or remove_labels:
         sets.append(f"labels = {_RELABELLED.format(add=len(arguments) + 2, remove=len(arguments) + 3)}")
         arguments += [list(add_labels), list(remove_labels)]
-    if not sets or not ids:
+    if not ids:
         return
     forget = "WITH gone AS (DELETE FROM oauth_grants WHERE mailbox_id = ANY ($1))" if secrets is not None else ""
     try:
-        await db.execute(
-            f"{forget} UPDATE mailboxes SET {', '.join(sets)}, changed_at = clock_timestamp() WHERE id = ANY ($1)",  # noqa: S608  the names are ours
-            ids,
-            *arguments,
-        )
+        async with db.acquire() as connection, connection.transaction():
+            if grant is not None:
+                await connection.execute(CONNECT, *connecting(grant))
+            if sets:
+                await connection.execute(
+                    f"{forget} UPDATE mailboxes SET {', '.join(sets)}, changed_at = clock_timestamp()"  # noqa: S608  the names are ours
+                    " WHERE id = ANY ($1)",
+                    ids,
+                    *arguments,
+                )
     except asyncpg.CheckViolationError as error:
         raise refusal(error) from error
 

@@ -39,13 +39,29 @@ async def sample_sealed(db: Database, *, limit: int) -> list[Sealed]:
             (SELECT id, smtp_secret, imap_secret FROM mailboxes WHERE state <> 'REMOVED' ORDER BY id LIMIT $1)
             UNION
             (SELECT id, smtp_secret, imap_secret FROM mailboxes WHERE state <> 'REMOVED' ORDER BY id DESC LIMIT $1)
+        ), granted AS (
+            (SELECT mailbox_id, refresh_secret, access_secret FROM oauth_grants ORDER BY mailbox_id LIMIT $1)
+            UNION
+            (SELECT mailbox_id, refresh_secret, access_secret FROM oauth_grants ORDER BY mailbox_id DESC LIMIT $1)
         )
         SELECT id AS mailbox_id, 'smtp' AS purpose, smtp_secret AS secret FROM ends WHERE smtp_secret IS NOT NULL
-        UNION ALL SELECT id, 'imap', imap_secret FROM ends WHERE imap_secret IS NOT NULL ORDER BY 1, 2
+        UNION ALL SELECT id, 'imap', imap_secret FROM ends WHERE imap_secret IS NOT NULL
+        UNION ALL SELECT mailbox_id, 'oauth refresh', refresh_secret FROM granted
+        UNION ALL SELECT mailbox_id, 'oauth access', access_secret FROM granted WHERE access_secret IS NOT NULL
+        ORDER BY 1, 2
         """,
         limit,
     )
     return [Sealed(**dict(row)) for row in rows]
+
+
+async def count_grants(db: Database) -> dict[str, int]:
+    """How many mailboxes log in by OAuth, by provider: GOOGLE, MICROSOFT."""
+    rows = await db.fetch(
+        "SELECT g.provider, count(*) AS n FROM oauth_grants g JOIN mailboxes m ON m.id = g.mailbox_id"
+        " WHERE m.state <> 'REMOVED' GROUP BY 1 ORDER BY 1"
+    )
+    return {row["provider"]: row["n"] for row in rows}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +88,8 @@ async def mailbox_to_try(db: Database) -> int | None:
     """The mailbox whose login is most worth trying: that with the last error, else the longest unvisited."""
     found: int | None = await db.fetchval(
         "SELECT m.id FROM mailboxes m JOIN mailbox_visits v ON v.mailbox_id = m.id"
-        " WHERE m.state <> 'REMOVED' AND m.smtp_secret IS NOT NULL"
+        " WHERE m.state <> 'REMOVED'"
+        " AND (m.smtp_secret IS NOT NULL OR EXISTS (SELECT FROM oauth_grants g WHERE g.mailbox_id = m.id))"
         " ORDER BY m.last_error_at DESC NULLS LAST, v.last_visit_at NULLS FIRST, m.id LIMIT 1"
     )
     return found

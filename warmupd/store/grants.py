@@ -25,8 +25,10 @@ async def connect_mailbox(db: Database, grant: Grant, *, activate: bool = False)
 
     A renewal that is under way with an earlier one comes to nothing. `activate` ends the enrolling.
     """
-    await db.execute(
-        """
+    await db.execute(CONNECT, *connecting(grant, activate=activate))
+
+
+CONNECT = """
         WITH granted AS (
             INSERT INTO oauth_grants AS g (mailbox_id, provider, refresh_secret, access_secret, renew_at, expires_at)
             VALUES ($1, $2, $3, $4, $5, $6)
@@ -39,7 +41,12 @@ async def connect_mailbox(db: Database, grant: Grant, *, activate: bool = False)
         SET smtp_secret = NULL, imap_secret = NULL, auth_doubts = 0, changed_at = clock_timestamp(),
             state = CASE WHEN $7 THEN 'ACTIVE' ELSE state END, state_reason = CASE WHEN $7 THEN '' ELSE state_reason END
         WHERE id = $1
-        """,
+"""
+
+
+def connecting(grant: Grant, *, activate: bool = False) -> tuple[object, ...]:
+    """The arguments of CONNECT, for who does more in the same transaction."""
+    return (
         grant.mailbox_id,
         grant.provider,
         grant.refresh_secret,

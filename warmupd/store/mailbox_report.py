@@ -73,6 +73,8 @@ class MailboxReport:
     visit_failures: int
     slot: int
     enrolled_at: dt.datetime
+    oauth_provider: str | None  # GOOGLE or MICROSOFT; None: it logs in by passwords
+    token_until: dt.datetime | None  # when its access token ends; None: it has none yet
 
     def rest(self, at: dt.datetime) -> Hold | None:
         """The rest that holds the mailbox at that moment, if one does."""
@@ -97,10 +99,12 @@ _REPORT = """
            c.resting_reason, m.last_error, m.last_remedy, m.last_error_at,
            m.rest_since, m.rest_message, m.rest_remedy, f.proven_at, f.own_only, f.unproven_sends,
            v.last_visit_at, v.next_visit_at, v.failures AS visit_failures,
-           (m.slot_hash % s.worker_count)::integer AS slot, m.created_at AS enrolled_at
+           (m.slot_hash % s.worker_count)::integer AS slot, m.created_at AS enrolled_at,
+           g.provider AS oauth_provider, g.expires_at AS token_until
     FROM mailboxes m JOIN users u ON u.id = m.user_id JOIN plans p ON p.id = u.plan_id JOIN pools o ON o.id = m.pool_id
          JOIN mailbox_pace c ON c.mailbox_id = m.id JOIN proofs f ON f.mailbox_id = m.id
-         JOIN mailbox_visits v ON v.mailbox_id = m.id, settings s
+         JOIN mailbox_visits v ON v.mailbox_id = m.id
+         LEFT JOIN oauth_grants g ON g.mailbox_id = m.id, settings s
     WHERE m.id = ANY ($1) ORDER BY m.id
 """
 
