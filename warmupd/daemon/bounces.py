@@ -1,6 +1,7 @@
 """Delivery reports that a visit found: the job has failed, its recipient is checked, the report is filed away."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from warmupd.core.mailbox import Mailbox
@@ -11,6 +12,7 @@ from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
 from warmupd.errors import LeaseLost
 from warmupd.mail.found import Bounce
+from warmupd.mail.imap import ImapError
 from warmupd.mail.visit import Visit
 from warmupd.store.bounces import record_bounces
 
@@ -44,8 +46,11 @@ class Bounces:
                 outcome = judged(bounce)
                 ground.events.bounced(job=bounce.place.token.job_id, mailbox=mailbox.id, message=outcome.message)
                 await self._aftermath.check_recipient(mailbox, recipient_id, outcome)
-            await visit.mark_read(bounce.place)
-            await visit.file_away(bounce.place)
+            with suppress(
+                ImapError
+            ):  # what it says is written down: that it is filed matters less than the other reports
+                await visit.mark_read(bounce.place)
+                await visit.file_away(bounce.place)
 
 
 def said(bounce: Bounce) -> str:

@@ -187,7 +187,8 @@ class Engager:
             look, follow_up = await self._look_and_treat(mailbox, due, began, epoch)
             surely = self._ensure(mailbox, epoch)
             if due.everywhere and look.complete:
-                await self._recorder.miss(mailbox, began=began, since=(began - MISSED_FOR).date())
+                begun = due.round_began or began
+                await self._recorder.miss(mailbox, began=begun, since=(begun - MISSED_FOR).date())
             await self._revisits.after(mailbox, due, look, began, follow_up=follow_up, epoch=surely)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("visit", str(error))
@@ -197,7 +198,7 @@ class Engager:
         except Exception as error:  # noqa: BLE001  one mailbox's oddity must not end the visits of all others
             if epoch is None or not self._leases.trusts(mailbox, epoch):
                 return False  # frozen, or cut off: that the server hung up on us says nothing
-            return await self._revisits.after_failure(mailbox, error, began, epoch=epoch)
+            return await self._revisits.after_failure(mailbox, due, error, began, epoch=epoch)
         return True
 
     def _ensure(self, mailbox: Mailbox, epoch: int | None) -> int:
@@ -220,15 +221,27 @@ class Engager:
             enter_mailbox(sealed, self._keyring, self.visiting, recognise) as visit,
         ):
             since = (began - LOOK_BACK).date()
-            look = await visit.look(known, since=since, everywhere=due.everywhere)
-            found = await self._recorder.record(mailbox, look.found)
-            treated = await self._treat(mailbox, visit, found, self._ensure(mailbox, epoch))
-            await self._bounces.follow(mailbox, visit, look.bounces)
+            look = await visit.look_near(known, since=since)
+            treated = await self._take_in(mailbox, visit, look, epoch)
+            if not look.trouble:
+                further = await visit.look_further(known, since=since, everywhere=due.everywhere)
+                if further.found or further.bounces:
+                    treated = treated.plus(await self._take_in(mailbox, visit, further, epoch))
+                look = look.plus(further)
             if due.lost:
                 await self._look_for_lost(mailbox, visit, look, since)
         seconds = (self._clock.now() - began).total_seconds()
-        self._events.visited(mailbox=mailbox.id, found=len(found), engaged=treated.engaged, seconds=seconds)
+        found = len({one.token for one in look.found})
+        self._events.visited(mailbox=mailbox.id, found=found, engaged=treated.engaged, seconds=seconds)
         return look, treated.follow_up
+
+    async def _take_in(self, mailbox: Mailbox, visit: Visit, look: Look, epoch: int | None) -> Treated:
+        """Write down what a look has found, and treat what is due; after trouble the server is left alone."""
+        found = await self._recorder.record(mailbox, look.found)
+        surely = self._ensure(mailbox, epoch)
+        treated = Treated() if look.trouble else await self._treat(mailbox, visit, found, surely)
+        await self._bounces.follow(mailbox, visit, look.bounces)
+        return treated
 
     async def _treat(self, mailbox: Mailbox, visit: Visit, found: Mapping[Key, Found], epoch: int) -> Treated:
         """In its owner's waking hours; at night a visit only looks."""

@@ -1,7 +1,6 @@
 """When a mailbox is visited again: after a good visit, a failed one, or a login that was refused."""
 
 import datetime as dt
-from collections import Counter
 
 from warmupd.core.engagement import next_visit_at
 from warmupd.core.mailbox import Mailbox, MailboxState
@@ -22,7 +21,7 @@ GO_ON = 60.0  # seconds until what was cut short is read on
 
 
 class Revisits:
-    """Ends visits and plans the next ones. How many failed in a row is kept in memory only."""
+    """Ends visits and plans the next ones. Which logins were refused in a row is kept in memory only."""
 
     def __init__(self, ground: Ground, aftermath: Aftermath, *, per_day: int) -> None:
         self._db = ground.db
@@ -31,8 +30,7 @@ class Revisits:
         self._rng = ground.rng
         self._aftermath = aftermath
         self._per_day = per_day
-        self._failures: Counter[int] = Counter()
-        self._refusals: dict[int, list[dt.datetime]] = {}  # of these, when logins were refused: those that are apart
+        self._refusals: dict[int, list[dt.datetime]] = {}  # when logins were refused in a row: those that are apart
 
     def planned(self, mailbox: Mailbox) -> dt.datetime:
         """The next visit in the mailbox's waking hours."""
@@ -53,9 +51,9 @@ class Revisits:
     ) -> None:
         """The visit that began then was good; `follow_up` is when there is something to do that cannot wait.
 
-        Raises LeaseLost when `epoch` is over: another worker's word counts.
+        What was cut short is read on soon; what the server would not show, or what broke the look off behind the INBOX,
+        is tried again by the next planned visit. Raises LeaseLost when `epoch` is over: another worker's word counts.
         """
-        self._failures.pop(mailbox.id, None)
         self._refusals.pop(mailbox.id, None)
         next_at = min(self.planned(mailbox), follow_up or dt.datetime.max.replace(tzinfo=dt.UTC))
         if look.more:
@@ -69,15 +67,22 @@ class Revisits:
             marks=look.marks,
             saw_all=look.complete and due.everywhere,
         )
+        if look.trouble is not None:
+            if isinstance(look.trouble, ImapThrottled):
+                wait = (look.trouble.retry_after or FAILED_AGAIN) * self._rng.uniform(1.0, 1.5)
+                until = self._clock.now() + dt.timedelta(seconds=wait)
+                await visits.put_off_visits(self._db, mailbox.id, until=until)
+            await self._failed(mailbox, look.trouble)
 
-    async def after_failure(self, mailbox: Mailbox, error: Exception, began: dt.datetime, *, epoch: int) -> bool:
+    async def after_failure(
+        self, mailbox: Mailbox, due: DueVisit, error: Exception, began: dt.datetime, *, epoch: int
+    ) -> bool:
         """The visit that began then failed: tell it, and try again the later, the more have failed in a row.
 
         False, and nothing is told, when `epoch` is over: another worker visits it.
         """
         asked = error.retry_after if isinstance(error, ImapThrottled) else None
-        wait = min(FAILED_MOST, (asked or FAILED_AGAIN) * 2 ** min(self._failures[mailbox.id], 10))
-        self._failures[mailbox.id] += 1
+        wait = min(FAILED_MOST, (asked or FAILED_AGAIN) * 2 ** min(due.failures, 10))
         try:
             if isinstance(error, ImapRefusedLogin) and mailbox.id not in self._refusals:
                 wait = FAILED_AGAIN  # soon, to be sure of it: the second time it is told to the owner

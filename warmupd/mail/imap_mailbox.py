@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from warmupd.core.placement import FolderMark
+from warmupd.core.placement import LET_BE_AFTER, FolderMark
 from warmupd.core.provider_match import provider_of
 from warmupd.mail.account import Account
 from warmupd.mail.imap import ImapDenied, ImapSession
@@ -71,6 +71,7 @@ class Mailbox:
         """
         if mark is not None and self._has_nothing_new(mark):
             return News(opened=None, heads=[], mark=mark, whole=True)
+        refusals = mark.refusals if mark is not None else 0
         self.opened = None  # what is open may have grown since it was opened
         opened = await self.open(folder, writable=False)
         if mark is not None and mark.uidvalidity == opened.uidvalidity:
@@ -78,18 +79,26 @@ class Mailbox:
             taken = uids[:MOST_MESSAGES]
             end = max(mark.last_uid, (opened.uidnext or 1) - 1, *uids[-1:]) if taken == uids else taken[-1]
         else:
-            uids = await self._since(opened, since)
+            uids = _newest(opened.uidnext) if refusals and opened.uidnext else await self._since(opened, since)
             taken = uids[-MOST_MESSAGES:]
             end = max(await self._highest(opened), *uids[-1:], 0)
         heads, failed = await self._heads(taken)
-        if failed is not None and taken == uids:
-            end = failed - 1  # the next look tries them again, unless so much comes that it would never get past them
+        whole = taken == uids
+        # The next looks try those again that were not told, unless so much comes that they would never get past them.
+        again = failed is not None and whole and refusals + 1 < LET_BE_AFTER
+        if failed is not None and again:
+            end = failed - 1
         return News(
             opened=opened,
             heads=heads,
-            mark=FolderMark(folder=folder.name, uidvalidity=opened.uidvalidity, last_uid=end),
-            whole=taken == uids and failed is None,
-            more=taken != uids,
+            mark=FolderMark(
+                folder=folder.name,
+                uidvalidity=opened.uidvalidity,
+                last_uid=end,
+                refusals=refusals + 1 if again else 0,
+            ),
+            whole=whole and not again,
+            more=not whole,
         )
 
     async def create_warmup_folder(self) -> Folder:
@@ -160,6 +169,11 @@ class Mailbox:
             heads += some
             failed = failed or (None if whole else uids[at])
         return heads, failed
+
+
+def _newest(uidnext: int) -> list[int]:
+    """The highest UIDs that may exist: for a folder so large that its server takes too long to search it."""
+    return list(range(max(1, uidnext - MOST_UIDS), uidnext))
 
 
 def _personal_prefix(answer: Sequence[Value]) -> str | None:
