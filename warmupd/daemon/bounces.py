@@ -46,9 +46,7 @@ class Bounces:
                 outcome = judged(bounce)
                 ground.events.bounced(job=bounce.place.token.job_id, mailbox=mailbox.id, message=outcome.message)
                 await self._aftermath.check_recipient(mailbox, recipient_id, outcome)
-            with suppress(
-                ImapError
-            ):  # what it says is written down: that it is filed matters less than the other reports
+            with suppress(ImapError):  # what it says is written down, and the other reports matter more
                 await visit.mark_read(bounce.place)
                 await visit.file_away(bounce.place)
 

@@ -46,9 +46,9 @@ async def treat(
 ) -> Treated:
     """Do what is due on the messages of this mailbox.
 
-    `found` is what this visit has just seen, by job: there may be a message that is not any more where it was. What was
-    done is written down after each message, so that a visit that breaks off does nothing twice. Raises LeaseLost, before
-    it touches another message, when the mailbox is not surely this worker's by `epoch` any more.
+    `found` is what this visit has just seen, by job: there may be a message that is not any more where it was. What
+    was done is written down after each message, so that a visit that breaks off does nothing twice. Raises LeaseLost,
+    before it touches another message, when the mailbox is not surely this worker's by `epoch` any more.
     """
     now = clock.now()
     known = await due_engagements(db, mailbox_id, at=now + LEEWAY)

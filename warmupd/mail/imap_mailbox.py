@@ -12,7 +12,7 @@ from warmupd.mail.account import Account
 from warmupd.mail.imap import ImapDenied, ImapSession
 from warmupd.mail.imap_folders import Folder, Folders, listed_folder
 from warmupd.mail.imap_messages import MOST_UIDS, Head, Opened, open_folder, read_heads, search
-from warmupd.mail.imap_syntax import Reply, Value
+from warmupd.mail.imap_syntax import Reply, Value, from_modified_utf7
 
 MOST_MESSAGES = 2000  # headers read in one folder by one look
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -53,6 +53,8 @@ class Mailbox:
             names = {folder.wire: folder.name for folder in self._folders}
             for answer in reply.of("STATUS"):
                 self._count(answer, names)
+            if self._folders.may_have_prefix:
+                self._folders.set_prefix(await self._prefix() or "")
         return self._folders
 
     async def open(self, folder: Folder, *, writable: bool) -> Opened:
@@ -103,12 +105,12 @@ class Mailbox:
 
     async def create_warmup_folder(self) -> Folder:
         """Made where this server keeps personal folders (RFC 2342), and subscribed to. Raises ImapDenied."""
-        prefix = None
-        if self.session.offers("NAMESPACE"):
-            for answer in (await self.session.command("NAMESPACE")).of("NAMESPACE"):
-                prefix = _personal_prefix(answer)
         folders = await self.folders()
+        prefix = await self._prefix()
+        folders.set_prefix(prefix or "")
         folder = folders.warmup_folder(prefix)
+        if any(folder.name == other.name and other.can_be_read for other in folders):
+            return folders.named(folder.name)
         try:
             await self.session.command("CREATE", folder.argument)
         except ImapDenied as denied:
@@ -118,6 +120,16 @@ class Mailbox:
         with suppress(ImapDenied):  # then some mail programs do not show it
             await self.session.command("SUBSCRIBE", folder.argument)
         return folder
+
+    async def _prefix(self) -> str | None:
+        """Of personal folders; None when the server does not say."""
+        prefix = None
+        if not self.session.offers("NAMESPACE"):
+            return None
+        with suppress(ImapDenied):
+            for answer in (await self.session.command("NAMESPACE")).of("NAMESPACE"):
+                prefix = _personal_prefix(answer)
+        return prefix
 
     async def _list(self) -> Reply:
         wishes = ["SPECIAL-USE"] if self.session.offers("SPECIAL-USE") else []
@@ -140,7 +152,7 @@ class Mailbox:
 
     def _has_nothing_new(self, mark: FolderMark) -> bool:
         uidvalidity, uidnext = self._counters.pop(mark.folder, (0, 0))  # true only of the moment of the listing
-        return uidvalidity == mark.uidvalidity and uidnext <= mark.last_uid + 1
+        return uidvalidity == mark.uidvalidity != 0 and uidnext <= mark.last_uid + 1
 
     async def _after(self, opened: Opened, last: int) -> list[int]:
         """The UIDs above `last`; where they are few, all that may exist, which saves the search."""
@@ -180,7 +192,7 @@ def _personal_prefix(answer: Sequence[Value]) -> str | None:
     """`INBOX.` in `NAMESPACE (("INBOX." ".")) NIL NIL`."""
     match answer:
         case [_, [[bytes() as prefix, *_], *_], *_]:
-            return prefix.decode("ascii", "replace")
+            return from_modified_utf7(prefix)
     return None
 
 

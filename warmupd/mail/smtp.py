@@ -7,6 +7,7 @@ after the final dot raise the same exception, and only the first message may be 
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 
 from aiosmtplib import SMTPException
 
@@ -76,6 +77,9 @@ class SmtpSender:
                     response = await talk.body(message, may_proceed)
             return reply_from_response(talk.phase, response.code, response.message, endpoint)
         except (OSError, SMTPException, ForbiddenHost, UnresolvedHost, Stopped) as error:
+            if isinstance(error, TimeoutError) and talk.refusal is not None and talk.line.is_quiet:
+                said = reply_from_response(talk.phase, talk.refusal.code, talk.refusal.message, endpoint)
+                return replace(said, proven=False)
             return reply_from_error(talk.phase, error, endpoint, seconds=talk.allowed)
         finally:
             self._part(talk)

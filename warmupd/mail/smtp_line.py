@@ -42,6 +42,11 @@ class Line(SMTPProtocol):
         self._missed |= not self._response_pending or waiter is None or waiter.done()
         super().data_received(data)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether the connection lives, and nothing has come that nobody had asked for."""
+        return self.is_connected and not self._buffer and not self._missed
+
     async def ask(self, *words: bytes) -> SMTPResponse:
         self.refuse_spares()
         return _sound(await self.execute_command(*words))

@@ -1,4 +1,4 @@
-"""Looking through the folders of a mailbox for messages of ours; trouble in one of them spoils nothing in the others."""
+"""Looking through a mailbox for messages of ours, so that trouble in one folder spoils nothing in the others."""
 
 import datetime as dt
 from collections.abc import MutableMapping, Sequence

@@ -58,7 +58,7 @@ class Visit:
     async def look(self, marks: Sequence[FolderMark], *, since: dt.date, everywhere: bool = False) -> Look:
         """What is new in all folders that a visit looks into; see `look_near` and `look_further`."""
         near = await self.look_near(marks, since=since)
-        return near.plus(await self.look_further(marks, since=since, everywhere=everywhere))
+        return near if near.trouble else near.plus(await self.look_further(marks, since=since, everywhere=everywhere))
 
     async def look_near(self, marks: Sequence[FolderMark], *, since: dt.date) -> Look:
         """Read what is new since `marks` in INBOX, Junk and the warmup folder; changes nothing in the mailbox.

@@ -124,7 +124,8 @@ async def end_visit(
             asked_by = CASE WHEN asked_by > $3 THEN asked_by END,
             last_visit_at = CASE WHEN $7 THEN last_visit_at ELSE greatest(last_visit_at, $3) END,
             everywhere_at = CASE WHEN $8 THEN greatest(everywhere_at, coalesce(round_began, $3)) ELSE everywhere_at END,
-            round_began = CASE WHEN $8 THEN NULL WHEN true = ANY ($11) THEN coalesce(round_began, $3) ELSE round_began END,
+            round_began = CASE WHEN $8 THEN NULL
+                               WHEN true = ANY ($11) THEN coalesce(round_began, $3) ELSE round_began END,
             everywhere = everywhere AND (NOT $8 OR coalesce(asked_by > $3, false)),
             failures = CASE WHEN $7 THEN least(failures + 1, 1000) ELSE 0 END
         FROM ours WHERE mailbox_id = $1 RETURNING failures
@@ -151,7 +152,8 @@ def _ours(failures: int | None, mailbox_id: int, epoch: int) -> int:
 async def folder_marks(db: Database, mailbox_id: int) -> list[FolderMark]:
     """How far each folder of the mailbox has been read."""
     rows = await db.fetch(
-        "SELECT f.folder, f.uidvalidity, f.last_uid, f.refusals, coalesce(f.looked_at >= v.round_began, false) AS looked"
+        "SELECT f.folder, f.uidvalidity, f.last_uid, f.refusals,"
+        " coalesce(f.looked_at >= v.round_began, false) AS looked"
         " FROM folder_marks f JOIN mailbox_visits v USING (mailbox_id) WHERE f.mailbox_id = $1",
         mailbox_id,
     )
