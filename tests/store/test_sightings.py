@@ -269,6 +269,28 @@ async def test_a_mailbox_is_not_due_sooner_than_its_provider_wants(ground: Groun
     assert [one.mailbox_id for one in await _due(ground, worker, after(15 * 60))] == [gmail, own]
 
 
+async def test_the_visit_that_proves_the_address_does_not_wait_for_its_provider(ground: Ground) -> None:
+    worker, (gmail,) = await ground.worker(), await ground.mailboxes(1, proven=False)
+    await ground.db.execute("UPDATE mailboxes SET provider = 'gmail'")
+    await ground.db.execute("UPDATE mailbox_visits SET last_visit_at = $1, next_visit_at = $1", NOON)
+    assert await _due(ground, worker, after(3 * 60)) == []  # nothing waits to be found
+    await visits.hasten_visit(ground.db, gmail, before=after(3 * 60))
+    assert [one.mailbox_id for one in await _due(ground, worker, after(3 * 60))] == [gmail]
+    await ground.db.execute("UPDATE proofs SET proven_at = $1", NOON)
+    assert await _due(ground, worker, after(14 * 60)) == []
+
+
+async def test_server_that_asked_for_patience_is_not_visited_sooner_whoever_asks(ground: Ground) -> None:
+    worker, (mailbox,) = await ground.worker(), await ground.mailboxes(1, proven=False)
+    epoch = worker.leases[slot_hash(mailbox) % 64]
+    await visits.hasten_visit(ground.db, mailbox, before=after(60))  # asked for while the visit went on
+    await visits.end_visit(ground.db, mailbox, epoch=epoch, next_visit_at=after(300), began=NOON, failed=True)
+    await visits.put_off_visits(ground.db, mailbox, until=after(300))
+    await visits.hasten_visit(ground.db, mailbox, before=after(120))
+    assert await _due(ground, worker, after(299)) == []
+    assert [one.mailbox_id for one in await _due(ground, worker, after(300))] == [mailbox]
+
+
 async def test_visit_of_a_worker_whose_epoch_is_over_ends_and_plans_nothing(ground: Ground) -> None:
     (mailbox,), mark = await ground.mailboxes(1), FolderMark(folder="INBOX", uidvalidity=7, last_uid=40)
     worker = await ground.worker()

@@ -4,6 +4,7 @@ import datetime as dt
 
 from warmupd.core.engagement import next_visit_at
 from warmupd.core.mailbox import Mailbox, MailboxState
+from warmupd.core.provider_match import provider_of
 from warmupd.core.window import local_day, next_opening, window_of
 from warmupd.daemon.aftermath import DOUBT_APART, Aftermath
 from warmupd.daemon.ground import Ground
@@ -55,9 +56,12 @@ class Revisits:
         is tried again by the next planned visit. Raises LeaseLost when `epoch` is over: another worker's word counts.
         """
         self._refusals.pop(mailbox.id, None)
-        next_at = min(self.planned(mailbox), follow_up or dt.datetime.max.replace(tzinfo=dt.UTC))
+        moments = [self.planned(mailbox)]
+        if follow_up is not None:
+            moments.append(follow_up)
         if look.more:
-            next_at = min(next_at, self._clock.now() + dt.timedelta(seconds=GO_ON * self._rng.uniform(1.0, 1.5)))
+            moments.append(self._clock.now() + dt.timedelta(seconds=GO_ON * self._rng.uniform(1.0, 1.5)))
+        next_at = max(min(moments), began + dt.timedelta(minutes=provider_of(mailbox.provider).poll_minutes))
         await visits.end_visit(
             self._db,
             mailbox.id,

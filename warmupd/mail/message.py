@@ -107,7 +107,7 @@ def _said(thread: Thread, depth: int, language: Language, writer: Persona, reade
     body = language.body(thread.topic, thread.seed, depth, Names(sender=writer.first_name, recipient=reader.first_name))
     parts = [body, writer.sign_off]
     if depth == 1 or writer.greets_in_answers:
-        parts.insert(0, writer.greeting.render(Draw(f"{thread.seed} greeting"), {"first_name": reader.first_name}))
+        parts.insert(0, writer.greeting.render(Draw(writer.habit), {"first_name": reader.first_name}))
     return _wrapped("\n\n".join(parts))
 
 

@@ -41,6 +41,7 @@ class Persona:
     display_name: str  # for the From and To headers
     first_name: str
     greeting: Template
+    habit: str  # what its words are drawn by where `greeting` leaves a choice: the same ones in every message
     greets_in_answers: bool
     sign_off: str  # with the name below it, as it stands under a message
     quoting: Quoting
@@ -64,6 +65,7 @@ def persona_of(who: Correspondent, language: Language) -> Persona:
         display_name=display_name,
         first_name=words[0],
         greeting=language.greetings[draw.below(len(language.greetings))],
+        habit=f"greeting {who.mailbox_id}",
         greets_in_answers=draw.below(2) == 0,
         sign_off=f"{sign_off}\n{signed}",
         quoting=Quoting(draw.below(3)),
