@@ -287,7 +287,8 @@ CREATE TABLE mailbox_visits (
     asked_by       timestamptz,                            -- by when a visit is wanted, over and above the planned ones
     not_before     timestamptz,                            -- the server asked for patience until then
     everywhere     boolean NOT NULL DEFAULT false,         -- the next visit looks into all folders
-    everywhere_at  timestamptz,                            -- when a complete visit of all folders began last
+    everywhere_at  timestamptz,                            -- when the last complete round through all folders began
+    round_began    timestamptz,                            -- of such a round that has not ended: it takes several visits
     failures       smallint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 70);
 
@@ -356,6 +357,8 @@ CREATE TABLE folder_marks (
     folder         text NOT NULL,
     uidvalidity    bigint NOT NULL,
     last_uid       bigint NOT NULL,
+    refusals       smallint NOT NULL DEFAULT 0,            -- looks in a row at which the server would not show it
+    looked_at      timestamptz,                            -- when it was read in a round that did not end in one visit
     PRIMARY KEY (mailbox_id, folder)
 ) WITH (fillfactor = 70);
 

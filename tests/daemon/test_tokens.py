@@ -14,6 +14,7 @@ from warmupd.daemon import tokens as tokens_module
 from warmupd.mail.oauth import GrantRevoked, TokensUnavailable
 from warmupd.store import grants
 from warmupd.store.mailboxes import load_mailboxes
+from warmupd.store.visits import DueVisit
 
 __all__ = ["provider"]
 
@@ -170,8 +171,13 @@ async def test_visit_without_a_token_comes_again_when_the_provider_says(rig: Rig
     revisits = worker.engager._revisits
     (mailbox,) = await load_mailboxes(rig.db, options.defaults_of(worker.config), [box])
     away = TokensUnavailable("google gives no token", retry_after=1200.0)
-    assert {revisits._wait_after(mailbox.id, away) for _ in range(5)} == {1200.0}
-    assert revisits._wait_after(mailbox.id, TokensUnavailable("away")) == 300.0
-    assert not revisits._failures[box]
-    await revisits._tell(mailbox, away)
+    assert {revisits._wait_after(mailbox.id, away, failures=n) for n in range(5)} == {1200.0}
+    assert revisits._wait_after(mailbox.id, TokensUnavailable("away"), failures=3) == 300.0
+    await rig.db.execute("UPDATE slots SET epoch = 7")
+    now = rig.clock.now()
+    due = DueVisit(
+        mailbox_id=box, everywhere=False, last_visit_at=None, imap_host="", round_began=None, failures=0, lost=False
+    )
+    assert await revisits.after_failure(mailbox, due, away, now, epoch=7)
+    assert await rig.db.fetchval("SELECT failures FROM mailbox_visits WHERE mailbox_id = $1", box) == 0
     assert (await rig.world.mailbox(box))["last_error"] == "google gives no token"

@@ -142,3 +142,17 @@ def test_a_name_that_is_not_modified_utf7_is_sent_back_as_it_came() -> None:
 )
 def test_where_it_was_seen_makes_the_placement(seen: list[str], placement: Placement | None) -> None:
     assert placement_of(FolderRole(role) for role in seen) is placement
+
+
+def test_own_folder_below_a_prefix_is_found_again_once_the_prefix_is_known() -> None:
+    found = folders("|/|Mail/Sent", "|/|Mail/Warmup", "|/|Mail/Reklama", junk_folder="Reklama")
+    before = found.may_have_prefix
+    found.set_prefix("Mail/")
+    assert (before, found.may_have_prefix) == (True, False)
+    assert [folder.name for folder in found if folder.role is FolderRole.WARMUP] == ["Mail/Warmup"]
+    assert found.first(FolderRole.JUNK) == found.named("Mail/Reklama")
+
+
+@pytest.mark.parametrize("lines", [["|/|Warmup", "|/|Clients/Warmup"], ["|.|INBOX.Warmup"], ["|/|Clients"], []])
+def test_nobody_is_asked_for_a_prefix_that_would_change_nothing(lines: list[str]) -> None:
+    assert not folders(*lines).may_have_prefix

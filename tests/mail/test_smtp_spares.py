@@ -9,7 +9,7 @@ import pytest
 from aiosmtplib import SMTPResponseException
 
 from tests.mail.fault_smtp import Fault, FaultServer
-from warmupd.core.outcome import OutcomeKind, Phase, Trouble, classify
+from warmupd.core.outcome import Action, OutcomeKind, Phase, Trouble, classify
 from warmupd.mail.account import Account
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.smtp_line import Line
@@ -68,7 +68,7 @@ async def test_two_replies_to_the_body_are_no_verdict(
     assert classify(reply).kind is OutcomeKind.UNKNOWN
 
 
-@pytest.mark.parametrize("dot", [None, Fault("reply", "250 queued"), Fault("hang"), Fault("half")])
+@pytest.mark.parametrize("dot", [None, Fault("reply", "250 queued"), Fault("half")])
 @pytest.mark.parametrize("early", ["550 5.7.1 no", "451 4.3.0 not now"])
 async def test_refusal_amid_a_body_that_may_be_taken_is_no_verdict(
     start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, early: str, dot: Fault | None
@@ -82,19 +82,50 @@ async def test_refusal_amid_a_body_that_may_be_taken_is_no_verdict(
 
 
 @pytest.mark.parametrize(
-    ("farewell", "code"),
+    ("early", "kind"),
     [
-        (Fault("drop"), 451),
-        (Fault("rst"), 451),
-        (Fault("reply", "421 too many errors"), 451),
-        (Fault("hang"), None),
-        (Fault("garbage"), None),
+        ("451 4.3.0 not now", OutcomeKind.UNKNOWN),
+        ("550 5.4.5 Daily user sending limit exceeded", OutcomeKind.UNKNOWN),  # it would be sent again tomorrow
+        ("550 5.7.1 no", OutcomeKind.FAILED),  # wrongly, but nothing is sent twice
+    ],
+)
+async def test_refusal_that_may_not_have_been_to_the_dot_never_leads_to_a_second_copy(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, early: str, kind: OutcomeKind
+) -> None:
+    server = await start_smtp(faults={"body": Fault("reply", early), "dot": Fault("hang")})
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    assert classify(reply).kind is kind
+    assert len(server.taken) == 1
+
+
+async def test_limit_told_before_a_silence_is_heeded_all_the_same(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+) -> None:
+    limit = Fault("reply", "550 5.4.5 Daily user sending limit exceeded")
+    server = await start_smtp(faults={"dot": limit, "quit": Fault("hang")})
+    outcome = classify(await sender.deliver(account_at(server), Mail(), may_proceed=always))
+    assert (outcome.kind, outcome.reason) == (OutcomeKind.UNKNOWN, "daily_limit")
+    assert outcome.action in {Action.REST_A_DAY, Action.REST_UNTIL_NEXT_DAY}
+
+
+@pytest.mark.parametrize(
+    ("refusal", "farewell", "code"),
+    [
+        ("451 4.3.0 not now", Fault("drop"), 451),
+        ("451 4.3.0 not now", Fault("rst"), 451),
+        ("451 4.3.0 not now", Fault("reply", "421 too many errors"), 451),
+        ("451 4.3.0 not now", Fault("hang"), None),
+        ("451 4.3.0 not now", Fault("garbage"), None),
+        ("550 5.7.1 spam", Fault("drop"), 550),
+        ("550 5.7.1 spam", Fault("hang"), 550),
+        ("550 5.7.1 spam", Fault("garbage"), None),
+        ("550 5.7.1 spam", Fault("half"), None),
     ],
 )
 async def test_refused_body_is_a_verdict_once_nothing_can_follow(
-    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, farewell: Fault, code: int | None
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, refusal: str, farewell: Fault, code: int | None
 ) -> None:
-    server = await start_smtp(faults={"dot": Fault("reply", "451 4.3.0 not now"), "quit": farewell})
+    server = await start_smtp(faults={"dot": Fault("reply", refusal), "quit": farewell})
     reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
     assert (reply.phase, reply.code) == (Phase.BODY, code)
     await sender.close()

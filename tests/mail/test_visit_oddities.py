@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -136,8 +137,8 @@ async def test_a_folder_that_cannot_be_opened_hides_only_itself(
     mark = FolderMark(folder="Junk", uidvalidity=1, last_uid=1)
     async with visit(server) as here:
         look = await here.look([mark], since=SINCE)
-    assert look.complete is complete
-    assert mark in look.marks
+    assert (look.complete, look.more) == (complete, False)
+    assert replace(mark, refusals=0 if complete else 1) in look.marks
 
 
 async def test_an_inbox_that_cannot_be_opened_is_an_error(start: Start, visit: Open) -> None:
@@ -157,7 +158,7 @@ async def test_heads_that_a_server_withholds_are_asked_for_again(start: Start, v
     async with visit(server) as here:
         look = await here.look([mark], since=SINCE)
     assert numbers(look.found) == [12]
-    assert (look.complete, look.marks) == (False, [mark])
+    assert (look.complete, look.more, look.marks) == (False, False, [replace(mark, refusals=1)])
 
 
 async def test_a_message_that_can_never_be_read_does_not_block_a_folder(start: Start, visit: Open) -> None:
@@ -263,6 +264,23 @@ async def test_the_warmup_folder_is_made_under_the_prefix(
     assert filed is not None
     assert filed.folder == "INBOX.Warmup"
     assert {'CREATE "INBOX.Warmup"', 'SUBSCRIBE "INBOX.Warmup"', 'UID MOVE 5 "INBOX.Warmup"'} <= set(server.commands)
+
+
+@pytest.mark.parametrize("listed", ["", '* LIST () "/" Mail/Warmup\n'])
+async def test_folder_below_a_prefix_is_made_once(start: Start, visit: Open, listed: str) -> None:
+    server = await start(
+        capabilities="IMAP4rev1 MOVE NAMESPACE",
+        NAMESPACE='* NAMESPACE (("Mail/" "/")) NIL NIL\n{tag} OK',
+        LIST=f'* LIST () "/" INBOX\n* LIST () "/" Mail/Sent\n{listed}{{tag}} OK',
+        CREATE="{tag} NO Mailbox exists" if listed else "{tag} OK",
+        SELECT=selected(exists=5, uidnext=9),
+        UID_FETCH=fetched(5, "<warm-5@x>") + fetched(6, "<warm-6@x>") + "{tag} OK",
+    )
+    async with visit(server) as here:
+        for uid in (5, 6):
+            await here.file_away(ours(uid=uid, folder="INBOX", role=FolderRole.INBOX))
+    assert server.count("CREATE") == (0 if listed else 1)
+    assert {'UID MOVE 5 "Mail/Warmup"', 'UID MOVE 6 "Mail/Warmup"'} <= set(server.commands)
 
 
 async def test_at_gmail_deleting_means_moving_to_trash(start: Start, visit: Open) -> None:

@@ -284,7 +284,9 @@ async def test_server_that_asked_for_patience_is_not_visited_sooner_whoever_asks
     worker, (mailbox,) = await ground.worker(), await ground.mailboxes(1, proven=False)
     epoch = worker.leases[slot_hash(mailbox) % 64]
     await visits.hasten_visit(ground.db, mailbox, before=after(60))  # asked for while the visit went on
-    await visits.end_visit(ground.db, mailbox, epoch=epoch, next_visit_at=after(300), began=NOON, failed=True)
+    await visits.end_visit(
+        ground.db, mailbox, epoch=epoch, next_visit_at=after(300), began=NOON, end=visits.VisitEnd.FAILED
+    )
     await visits.put_off_visits(ground.db, mailbox, until=after(300))
     await visits.hasten_visit(ground.db, mailbox, before=after(120))
     assert await _due(ground, worker, after(299)) == []
@@ -308,7 +310,13 @@ async def test_failed_visits_are_counted_and_forgotten(ground: Ground) -> None:
     mark = FolderMark(folder="INBOX", uidvalidity=7, last_uid=40)
     ended = [
         await visits.end_visit(
-            ground.db, mailbox, epoch=UNCLAIMED, next_visit_at=NOON, began=NOON, marks=[mark], failed=failed
+            ground.db,
+            mailbox,
+            epoch=UNCLAIMED,
+            next_visit_at=NOON,
+            began=NOON,
+            marks=[mark],
+            end=visits.VisitEnd.FAILED if failed else visits.VisitEnd.GOOD,
         )
         for failed in (True, True, False)
     ]

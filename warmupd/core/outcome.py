@@ -3,7 +3,7 @@
 import random
 import re
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from warmupd.core.replies import RULES, TROUBLES
 from warmupd.core.reply import Phase, SmtpReply, Trouble
@@ -45,6 +45,10 @@ class Outcome:
 def classify(reply: SmtpReply) -> Outcome:
     """Judge a reply. Only what the server really said is looked up in the table of replies (`core/replies.py`)."""
     verdict = _no_reply(reply) if reply.code is None else _spoken(reply, reply.code)
+    if not reply.proven and verdict.kind is OutcomeKind.DEFERRED:
+        verdict = replace(
+            verdict, kind=OutcomeKind.UNKNOWN
+        )  # what follows for the mailbox is the same, but no resending
     return Outcome(
         kind=verdict.kind,
         reason=verdict.reason,

@@ -17,6 +17,8 @@ class Placement(StrEnum):
 
 MISSING_AFTER = dt.timedelta(minutes=30)  # the grace; what comes later is found by a later visit, and missing no more
 
+LET_BE_AFTER = 4  # looks in a row in vain; then a folder, or a message in it, counts as one that cannot be read
+
 
 class FolderRole(StrEnum):
     """What a folder is for, whatever its owner's language calls it."""
@@ -52,5 +54,7 @@ class FolderMark:
     """A folder has been read up to `last_uid`, as long as its UIDVALIDITY (RFC 3501, 2.3.1.1) stays the same."""
 
     folder: str
-    uidvalidity: int
+    uidvalidity: int  # 0: it has never been read
     last_uid: int
+    refusals: int = 0  # looks in a row at which the server would not show the folder, or something in it
+    looked: bool = False  # into it, in the round through all folders that has not ended yet

@@ -43,6 +43,7 @@ class SmtpReply:
     enhanced: str = ""  # RFC 3463 status such as "5.7.1", or ""
     text: str = ""
     trouble: Trouble | None = None
+    proven: bool = True  # False: the server said nothing more, so that the reply may not have been to the final dot
 
     @property
     def accepted(self) -> bool:

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from warmupd.core.fate import Fate, fate_of
@@ -13,6 +14,7 @@ from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
 from warmupd.errors import LeaseLost
 from warmupd.mail.found import Bounce
+from warmupd.mail.imap import ImapError
 from warmupd.mail.visit import Visit
 from warmupd.store.bounces import record_bounces, reported_recipients
 
@@ -50,8 +52,9 @@ class Bounces:
                 ground.events.bounced(job=bounce.place.token.job_id, mailbox=mailbox.id, message=outcome.message)
                 await self._aftermath.check_recipient(mailbox, recipient_id, outcome)
         for bounce, _ in ours:
-            await visit.mark_read(bounce.place)
-            await visit.file_away(bounce.place)
+            with suppress(ImapError):  # what it says is written down, and the other reports matter more
+                await visit.mark_read(bounce.place)
+                await visit.file_away(bounce.place)
 
 
 def said(fate: Fate) -> str:

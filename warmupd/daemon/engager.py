@@ -8,7 +8,7 @@ from typing import Any
 
 from warmupd.clock import VirtualClock
 from warmupd.core.mailbox import Mailbox
-from warmupd.core.proof import own_proof
+from warmupd.core.proof import OwnProof, own_proof
 from warmupd.core.provider_match import lane, provider_of
 from warmupd.core.provider_rules import may_keep_sent
 from warmupd.core.window import is_open
@@ -203,7 +203,8 @@ class Engager:
             look, follow_up = await self._look_and_treat(mailbox, due, began, epoch)
             surely = self._ensure(mailbox, epoch)
             if due.everywhere and look.complete:
-                await self._recorder.miss(mailbox, began=began, since=(began - MISSED_FOR).date())
+                begun = due.round_began or began
+                await self._recorder.miss(mailbox, began=begun, since=(begun - MISSED_FOR).date())
             await self._revisits.after(mailbox, due, look, began, follow_up=follow_up, epoch=surely)
         except DatabaseUnavailable as error:
             self._events.database_unavailable("visit", str(error))
@@ -214,7 +215,7 @@ class Engager:
             self._in_vain.add(mailbox.id)
             if epoch is None or not self._leases.trusts(mailbox, epoch):
                 return False  # frozen, or cut off: that the server hung up on us says nothing
-            return await self._revisits.after_failure(mailbox, error, began, epoch=epoch)
+            return await self._revisits.after_failure(mailbox, due, error, began, epoch=epoch)
         return True
 
     def _ensure(self, mailbox: Mailbox, epoch: int | None) -> int:
@@ -234,16 +235,28 @@ class Engager:
         recognise = self._message_key.recognise
         async with enter_mailbox(sealed, self._keyring, self.visiting, recognise) as visit:
             since = (began - LOOK_BACK).date()
-            look = await visit.look(known, since=since, everywhere=due.everywhere)
+            look = await visit.look_near(known, since=since)
             own = own_proof(sealed.address, sealed.imap_host, sealed.imap_username)
-            found = await self._recorder.record(mailbox, look.found, own)
-            treated = await self._treat(mailbox, visit, found, self._ensure(mailbox, epoch))
-            await self._bounces.follow(mailbox, visit, look.bounces)
+            treated = await self._take_in(mailbox, visit, look, epoch, own)
+            if not look.trouble:
+                further = await visit.look_further(known, since=since, everywhere=due.everywhere)
+                if further.found or further.bounces:
+                    treated = treated.plus(await self._take_in(mailbox, visit, further, epoch, own))
+                look = look.plus(further)
             if due.lost and may_keep_sent(provider_of(sealed.provider)):
                 await self._look_for_lost(mailbox, visit, look, since)
         seconds = (self._clock.now() - began).total_seconds()
-        self._events.visited(mailbox=mailbox.id, found=len(found), engaged=treated.engaged, seconds=seconds)
+        found = len({one.token for one in look.found})
+        self._events.visited(mailbox=mailbox.id, found=found, engaged=treated.engaged, seconds=seconds)
         return look, treated.follow_up
+
+    async def _take_in(self, mailbox: Mailbox, visit: Visit, look: Look, epoch: int | None, own: OwnProof) -> Treated:
+        """Write down what a look has found, and treat what is due; after trouble the server is left alone."""
+        found = await self._recorder.record(mailbox, look.found, own)
+        surely = self._ensure(mailbox, epoch)
+        treated = Treated() if look.trouble else await self._treat(mailbox, visit, found, surely)
+        await self._bounces.follow(mailbox, visit, look.bounces)
+        return treated
 
     async def _treat(self, mailbox: Mailbox, visit: Visit, found: Mapping[Key, Found], epoch: int) -> Treated:
         """In its owner's waking hours; at night a visit only looks."""

@@ -1,7 +1,6 @@
 """When a mailbox is visited again: after a good visit, a failed one, or a login that was refused."""
 
 import datetime as dt
-from collections import Counter
 
 from warmupd.core.engagement import next_visit_at
 from warmupd.core.mailbox import Mailbox, MailboxState
@@ -15,7 +14,7 @@ from warmupd.mail.oauth import GrantRevoked, OAuthError, TokensUnavailable
 from warmupd.mail.visit import Look
 from warmupd.store import visits
 from warmupd.store.states import note_error
-from warmupd.store.visits import DueVisit
+from warmupd.store.visits import DueVisit, VisitEnd
 
 FAILED_AGAIN = 900.0  # seconds after a failed visit; doubled with each failure in a row
 FAILED_MOST = 6 * 3600.0
@@ -25,7 +24,7 @@ REFUSALS = (ImapRefusedLogin, GrantRevoked)  # what a second one, apart from the
 
 
 class Revisits:
-    """Ends visits and plans the next ones. How many failed in a row is kept in memory only."""
+    """Ends visits and plans the next ones. Which logins were refused in a row is kept in memory only."""
 
     def __init__(self, ground: Ground, aftermath: Aftermath, *, per_day: int) -> None:
         self._db = ground.db
@@ -34,8 +33,7 @@ class Revisits:
         self._rng = ground.rng
         self._aftermath = aftermath
         self._per_day = per_day
-        self._failures: Counter[int] = Counter()
-        self._refusals: dict[int, list[dt.datetime]] = {}  # of these, when logins were refused: those that are apart
+        self._refusals: dict[int, list[dt.datetime]] = {}  # when logins were refused in a row: those that are apart
 
     def planned(self, mailbox: Mailbox) -> dt.datetime:
         """The next visit in the mailbox's waking hours."""
@@ -56,9 +54,9 @@ class Revisits:
     ) -> None:
         """The visit that began then was good; `follow_up` is when there is something to do that cannot wait.
 
-        Raises LeaseLost when `epoch` is over: another worker's word counts.
+        What was cut short is read on soon; what the server would not show, or what broke the look off behind the INBOX,
+        is tried again by the next planned visit. Raises LeaseLost when `epoch` is over: another worker's word counts.
         """
-        self._failures.pop(mailbox.id, None)
         self._refusals.pop(mailbox.id, None)
         moments = [self.planned(mailbox)]
         if follow_up is not None:
@@ -75,16 +73,31 @@ class Revisits:
             marks=look.marks,
             saw_all=look.complete and due.everywhere,
         )
+        if look.trouble is not None:
+            if isinstance(look.trouble, ImapThrottled):
+                wait = (look.trouble.retry_after or FAILED_AGAIN) * self._rng.uniform(1.0, 1.5)
+                until = self._clock.now() + dt.timedelta(seconds=wait)
+                await visits.put_off_visits(self._db, mailbox.id, until=until)
+            await self._failed(mailbox, look.trouble)
 
-    async def after_failure(self, mailbox: Mailbox, error: Exception, began: dt.datetime, *, epoch: int) -> bool:
+    async def after_failure(
+        self, mailbox: Mailbox, due: DueVisit, error: Exception, began: dt.datetime, *, epoch: int
+    ) -> bool:
         """The visit that began then failed: tell it, and try again the later, the more have failed in a row.
 
         False, and nothing is told, when `epoch` is over: another worker visits it.
         """
-        wait = self._wait_after(mailbox.id, error)
+        wait = self._wait_after(mailbox.id, error, failures=due.failures)
         try:
             next_at = self._clock.now() + dt.timedelta(seconds=wait * self._rng.uniform(1.0, 1.5))
-            await visits.end_visit(self._db, mailbox.id, epoch=epoch, next_visit_at=next_at, began=began, failed=True)
+            await visits.end_visit(
+                self._db,
+                mailbox.id,
+                epoch=epoch,
+                next_visit_at=next_at,
+                began=began,
+                end=VisitEnd.EXCUSED if isinstance(error, TokensUnavailable) else VisitEnd.FAILED,
+            )
             if isinstance(error, ImapThrottled):
                 await visits.put_off_visits(self._db, mailbox.id, until=next_at)
             await self._tell(mailbox, error)
@@ -94,13 +107,12 @@ class Revisits:
             self._events.database_unavailable("visit", str(away))
         return True
 
-    def _wait_after(self, mailbox_id: int, error: Exception) -> float:
+    def _wait_after(self, mailbox_id: int, error: Exception, *, failures: int) -> float:
         """Seconds until the next try. That a token endpoint is away is no failure of the mailbox's, and not counted."""
         if isinstance(error, TokensUnavailable):
             return max(error.retry_after or 0.0, NO_TOKEN_AGAIN)
         asked = error.retry_after if isinstance(error, ImapThrottled) else None
-        wait: float = min(FAILED_MOST, (asked or FAILED_AGAIN) * 2 ** min(self._failures[mailbox_id], 10))
-        self._failures[mailbox_id] += 1
+        wait: float = min(FAILED_MOST, (asked or FAILED_AGAIN) * 2 ** min(failures, 10))
         if isinstance(error, REFUSALS) and mailbox_id not in self._refusals:
             wait = FAILED_AGAIN  # soon, to be sure of it: the second time it is told to the owner
         return wait

@@ -28,6 +28,10 @@ class Treated:
     engaged: int = 0  # messages on which something was due
     follow_up: dt.datetime | None = None  # when a message must be opened because it is to be answered
 
+    def plus(self, later: "Treated") -> "Treated":
+        """Both together; what is left is as the later one saw it."""
+        return Treated(engaged=self.engaged + later.engaged, follow_up=later.follow_up or self.follow_up)
+
 
 async def treat(
     db: Database,

@@ -7,6 +7,7 @@ from warmupd.core.fate import Fate
 from warmupd.core.placement import FolderMark, FolderRole
 from warmupd.errors import UsageError
 from warmupd.mail.header_text import ascii_address
+from warmupd.mail.imap_errors import ImapError
 from warmupd.mail.message_id import MessageToken
 
 
@@ -49,6 +50,8 @@ class Look:
     junk_folder: str | None  # None: this mailbox has none
     bounces: list[Bounce] = field(default_factory=list)
     more: bool = False  # so much is new that the next look should go on soon
+    trouble: ImapError | None = None  # what ended the look early
+    left: frozenset[str] = frozenset()  # folders that have yet to be read, or read on
 
     def plus(self, other: "Look") -> "Look":
         """This one with what was found in one more folder."""
@@ -59,6 +62,8 @@ class Look:
             complete=self.complete and other.complete,
             bounces=self.bounces + other.bounces,
             more=self.more or other.more,
+            trouble=self.trouble or other.trouble,
+            left=self.left | other.left,
         )
 
 

@@ -167,6 +167,11 @@ class ImapSession:
         """Whether the server said so, after login if there was one."""
         return capability in self.capabilities
 
+    @property
+    def has_time(self) -> bool:
+        """Whether there is time left for a command that takes as long as one may."""
+        return self._ends_at - self._loop.time() >= self._timeouts.command
+
     async def command(self, name: str, *arguments: str | Literal) -> Reply:
         """The reply to a command that went well. Raises ImapDenied for NO and BAD, ImapThrottled, ImapBroken."""
         reply = await self._exchange(name, *arguments)

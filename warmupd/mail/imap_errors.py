@@ -11,10 +11,14 @@ from warmupd.mail.imap_frames import WireLost
 from warmupd.mail.imap_syntax import Reply
 
 LONGEST_BACKOFF = 600.0  # seconds; a longer wish is cut to this
+SHUT_OUT = 4 * 3600.0  # seconds of rest after "exceeded ... limits"; Gmail shuts an account out for up to a day
 LONGEST_TEXT = 200  # characters of a server's text that are passed on
 
 _BACKOFF = re.compile(r"Suggested Backoff Time: *(\d+) *milliseconds", re.IGNORECASE)  # Microsoft 365
 _TOO_MUCH = re.compile(r"throttl|too many|rate.?limit|\[LIMIT\]", re.IGNORECASE)
+# Gmail: "Account exceeded command or bandwidth limits". A mailbox that is full says "exceeded", too, of its storage.
+_USED_UP = re.compile(r"exceeded\b.{0,40}\b(command|bandwidth|connection|request)s?\b.{0,40}\blimit", re.IGNORECASE)
+_OVER_LIMIT = re.compile(r"exceeded\b.{0,60}\blimit", re.IGNORECASE)
 _PASSING = re.compile(r"temporar|try(ing)? again|unavailable|internal (server )?error|not connected", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _REFUSAL = frozenset({"AUTHENTICATIONFAILED", "AUTHORIZATIONFAILED", "EXPIRED"})  # RFC 5530, as the next
@@ -84,6 +88,8 @@ def throttling(host: str, text: str, reply: Reply | None = None) -> ImapThrottle
         return ImapThrottled(f"{host} asks to wait: {text}", retry_after=min(int(asked[1]) / 1000, LONGEST_BACKOFF))
     if _TOO_MUCH.search(text) or (reply is not None and "LIMIT" in reply.codes):
         return ImapThrottled(f"{host} asks to wait: {text}")
+    if _USED_UP.search(text):
+        return ImapThrottled(f"{host} lets nobody in for some hours: {text}", retry_after=SHUT_OUT)
     busy = reply is not None and reply.status == "NO" and not _BUSY.isdisjoint(reply.codes)
     return ImapBusy(f"{host} cannot serve this now: {text}") if busy else None
 
@@ -95,6 +101,8 @@ def login_trouble(host: str, reply: Reply, text: str) -> ImapError:
         throttled = throttling(host, text)
         if throttled is not None:
             return throttled
+        if "OVERQUOTA" in reply.codes or _OVER_LIMIT.search(text):  # of what may be done: a login stores nothing
+            return ImapThrottled(f"{host} lets nobody in for some hours: {text}", retry_after=SHUT_OUT)
         if reply.status != "NO":
             return ImapBroken(f"the login was not understood by {said}")
         if not _NOT_NOW.isdisjoint(reply.codes) or _PASSING.search(text):

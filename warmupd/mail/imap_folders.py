@@ -29,9 +29,10 @@ class Folder:
         """Not so mere levels of the hierarchy, nor views of messages that are marked in some way (Gmail's Starred)."""
         return self.attributes.isdisjoint({"\\noselect", "\\nonexistent", "\\flagged", "\\important"})
 
-    @property
-    def own_name(self) -> str:
-        """Its name without the prefix under which some servers keep all personal folders."""
+    def own_name(self, prefix: str = "") -> str:
+        """Its name without the prefix under which some servers keep all personal folders: this one, or INBOX."""
+        if prefix and self.name.startswith(prefix):
+            return self.name[len(prefix) :]
         prefix = f"INBOX{self.separator}"
         return self.name[len(prefix) :] if self.separator and self.name.upper().startswith(prefix) else self.name
 
@@ -47,9 +48,9 @@ class Folders:
             for role, names in _KNOWN_NAMES.items()
         }
         self._warmup_folder = warmup_folder
+        self._prefix = ""
         by_name = {folder.name: self._with_role(folder) for folder in (INBOX, *listed)}
-        order = list(FolderRole)
-        self._folders = sorted(by_name.values(), key=lambda folder: order.index(folder.role))
+        self._folders = sorted(by_name.values(), key=_by_role)
 
     def __iter__(self) -> Iterator[Folder]:
         """INBOX first, then Junk: what matters most is looked at even when a visit is cut short."""
@@ -65,6 +66,24 @@ class Folders:
         those = [folder for folder in self._folders if folder.role is role and folder.can_be_read]
         return min(those, key=self._rank, default=None)
 
+    @property
+    def may_have_prefix(self) -> bool:
+        """Whether a folder that is looked for by name seems to lie under a prefix that is not known yet."""
+        sought = [(FolderRole.WARMUP, self._warmup_folder)]
+        if self._junk_folder:
+            sought.append((FolderRole.JUNK, self._junk_folder))
+        for role, name in sought:
+            ends = [folder for folder in self._folders if _plain(folder.name).endswith(_plain(_below(folder, name)))]
+            if ends and not any(folder.role is role for folder in self._folders):
+                return True
+        return False
+
+    def set_prefix(self, prefix: str) -> None:
+        """From now on the names of personal folders begin behind `prefix` (RFC 2342), such as "Mail/"."""
+        if prefix != self._prefix:
+            self._prefix = prefix
+            self._folders = sorted(map(self._with_role, self._folders), key=_by_role)
+
     def warmup_folder(self, prefix: str | None) -> Folder:
         """The folder that is to be created for our messages, under the `prefix` of personal folders.
 
@@ -73,7 +92,7 @@ class Folders:
         others = [folder for folder in self._folders if folder.name.upper() != "INBOX"]
         separator = next((folder.separator for folder in self._folders if folder.separator), "")
         if prefix is None:
-            under_inbox = others and all(folder.own_name != folder.name for folder in others)
+            under_inbox = others and all(folder.own_name() != folder.name for folder in others)
             prefix = f"INBOX{separator}" if under_inbox else ""
         name = self._warmup_folder.replace("/", separator or "-")
         name = name if not prefix or name.startswith(prefix) else prefix + name
@@ -94,12 +113,13 @@ class Folders:
         for attribute, role in _SPECIAL_USE.items():
             if attribute in folder.attributes:
                 return role
-        if folder.own_name == self._warmup_folder.replace("/", folder.separator or "-"):
+        if folder.own_name(self._prefix) == self._warmup_folder.replace("/", folder.separator or "-"):
             return FolderRole.WARMUP
         return next((role for role, names in self._names.items() if _known_name(folder) in names), FolderRole.OTHER)
 
     def _is_owners_junk(self, folder: Folder) -> bool:
-        return self._junk_folder != "" and _plain(self._junk_folder) in (_plain(folder.name), _plain(folder.own_name))
+        names = (folder.name, folder.own_name(self._prefix))
+        return self._junk_folder != "" and _plain(self._junk_folder) in map(_plain, names)
 
     def _rank(self, folder: Folder) -> int:
         if self._is_owners_junk(folder):
@@ -120,6 +140,16 @@ def listed_folder(answer: Sequence[Value]) -> Folder | None:
     return None
 
 
+def _by_role(folder: Folder) -> int:
+    return _ORDER.index(folder.role)
+
+
+def _below(folder: Folder, name: str) -> str:
+    """How `folder` ends if it is the one of that name below another."""
+    separator = folder.separator or "/"
+    return separator + name.replace("/", separator)
+
+
 def _known_name(folder: Folder) -> str:
     """The name to be looked up: the last level, if what stands above it is a mere prefix; else ""."""
     *above, last = folder.name.split(folder.separator) if folder.separator else [folder.name]
@@ -131,6 +161,7 @@ def _plain(name: str) -> str:
 
 
 INBOX = Folder(name="INBOX", wire=b"INBOX")
+_ORDER = list(FolderRole)
 
 _PREFIXES = frozenset({"inbox", "[gmail]", "[google mail]", "mail"})
 

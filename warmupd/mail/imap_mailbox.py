@@ -6,13 +6,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TypeGuard
 
-from warmupd.core.placement import FolderMark
+from warmupd.core.placement import LET_BE_AFTER, FolderMark
 from warmupd.core.provider_match import provider_of
 from warmupd.mail.account import Account
 from warmupd.mail.imap import ImapDenied, ImapSession
 from warmupd.mail.imap_folders import Folder, Folders, listed_folder
 from warmupd.mail.imap_messages import MOST_UIDS, Head, Opened, open_folder, read_heads, search
-from warmupd.mail.imap_syntax import Reply, Value
+from warmupd.mail.imap_syntax import Reply, Value, from_modified_utf7
 
 MOST_MESSAGES = 2000  # headers read in one folder by one look
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -53,6 +53,8 @@ class Mailbox:
             names = {folder.wire: folder.name for folder in self._folders}
             for answer in reply.of("STATUS"):
                 self._count(answer, names)
+            if self._folders.may_have_prefix:
+                self._folders.set_prefix(await self._prefix() or "")
         return self._folders
 
     async def open(self, folder: Folder, *, writable: bool) -> Opened:
@@ -71,6 +73,7 @@ class Mailbox:
         """
         if mark is not None and self._has_nothing_new(mark):
             return News(opened=None, heads=[], mark=mark, whole=True)
+        refusals = mark.refusals if mark is not None else 0
         self.opened = None  # what is open may have grown since it was opened
         opened = await self.open(folder, writable=False)
         if mark is not None and mark.uidvalidity == opened.uidvalidity:
@@ -78,28 +81,36 @@ class Mailbox:
             taken = uids[:MOST_MESSAGES]
             end = max(mark.last_uid, (opened.uidnext or 1) - 1, *uids[-1:]) if taken == uids else taken[-1]
         else:
-            uids = await self._since(opened, since)
+            uids = _newest(opened.uidnext) if refusals and opened.uidnext else await self._since(opened, since)
             taken = uids[-MOST_MESSAGES:]
             end = max(await self._highest(opened), *uids[-1:], 0)
         heads, failed = await self._heads(taken)
-        if failed is not None and taken == uids:
-            end = failed - 1  # the next look tries them again, unless so much comes that it would never get past them
+        whole = taken == uids
+        # The next looks try those again that were not told, unless so much comes that they would never get past them.
+        again = failed is not None and whole and refusals + 1 < LET_BE_AFTER
+        if failed is not None and again:
+            end = failed - 1
         return News(
             opened=opened,
             heads=heads,
-            mark=FolderMark(folder=folder.name, uidvalidity=opened.uidvalidity, last_uid=end),
-            whole=taken == uids and failed is None,
-            more=taken != uids,
+            mark=FolderMark(
+                folder=folder.name,
+                uidvalidity=opened.uidvalidity,
+                last_uid=end,
+                refusals=refusals + 1 if again else 0,
+            ),
+            whole=whole and not again,
+            more=not whole,
         )
 
     async def create_warmup_folder(self) -> Folder:
         """Made where this server keeps personal folders (RFC 2342), and subscribed to. Raises ImapDenied."""
-        prefix = None
-        if self.session.offers("NAMESPACE"):
-            for answer in (await self.session.command("NAMESPACE")).of("NAMESPACE"):
-                prefix = _personal_prefix(answer)
         folders = await self.folders()
+        prefix = await self._prefix()
+        folders.set_prefix(prefix or "")
         folder = folders.warmup_folder(prefix)
+        if any(folder.name == other.name and other.can_be_read for other in folders):
+            return folders.named(folder.name)
         try:
             await self.session.command("CREATE", folder.argument)
         except ImapDenied as denied:
@@ -109,6 +120,16 @@ class Mailbox:
         with suppress(ImapDenied):  # then some mail programs do not show it
             await self.session.command("SUBSCRIBE", folder.argument)
         return folder
+
+    async def _prefix(self) -> str | None:
+        """Of personal folders; None when the server does not say."""
+        prefix = None
+        if not self.session.offers("NAMESPACE"):
+            return None
+        with suppress(ImapDenied):
+            for answer in (await self.session.command("NAMESPACE")).of("NAMESPACE"):
+                prefix = _personal_prefix(answer)
+        return prefix
 
     async def _list(self) -> Reply:
         wishes = ["SPECIAL-USE"] if self.session.offers("SPECIAL-USE") else []
@@ -131,7 +152,7 @@ class Mailbox:
 
     def _has_nothing_new(self, mark: FolderMark) -> bool:
         uidvalidity, uidnext = self._counters.pop(mark.folder, (0, 0))  # true only of the moment of the listing
-        return uidvalidity == mark.uidvalidity and uidnext <= mark.last_uid + 1
+        return uidvalidity == mark.uidvalidity != 0 and uidnext <= mark.last_uid + 1
 
     async def _after(self, opened: Opened, last: int) -> list[int]:
         """The UIDs above `last`; where they are few, all that may exist, which saves the search."""
@@ -162,11 +183,16 @@ class Mailbox:
         return heads, failed
 
 
+def _newest(uidnext: int) -> list[int]:
+    """The highest UIDs that may exist: for a folder so large that its server takes too long to search it."""
+    return list(range(max(1, uidnext - MOST_UIDS), uidnext))
+
+
 def _personal_prefix(answer: Sequence[Value]) -> str | None:
     """`INBOX.` in `NAMESPACE (("INBOX." ".")) NIL NIL`."""
     match answer:
         case [_, [[bytes() as prefix, *_], *_], *_]:
-            return prefix.decode("ascii", "replace")
+            return from_modified_utf7(prefix)
     return None
 
 

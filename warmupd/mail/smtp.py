@@ -7,6 +7,7 @@ after the final dot raise the same exception, and only the first message may be 
 import asyncio
 import ssl
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 from aiosmtplib import SMTPException
@@ -131,6 +132,9 @@ class SmtpSender:
                     response = await talk.body(message, may_proceed)
             return reply_from_response(talk.phase, response.code, response.message, talk.endpoint)
         except _ENDINGS as error:
+            if isinstance(error, TimeoutError) and talk.refusal is not None and talk.line.is_quiet:
+                said = reply_from_response(talk.phase, talk.refusal.code, talk.refusal.message, talk.endpoint)
+                return replace(said, proven=False)
             return reply_from_error(talk.phase, error, talk.endpoint, seconds=talk.allowed)
         finally:
             self._part(talk)

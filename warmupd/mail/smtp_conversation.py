@@ -69,6 +69,7 @@ class Conversation:
         self.phase = Phase.CONNECT
         self.allowed = 0.0  # seconds the present phase was given
         self.may_quit = False  # whether the server waits for a command
+        self.refusal: SMTPResponse | None = None  # of the body, for good; a silence after it takes nothing from it
         self.limit: asyncio.Timeout
         self.extensions: dict[str, str] = {}
         self.mechanisms: list[str] = []
@@ -142,7 +143,8 @@ class Conversation:
         """Write the content and its final dot, and hear what became of it.
 
         A reply that comes after the first byte looks like the answer to the dot, even if it is not. Only another one
-        gives it away, so a refusal, after which the message might be sent again, must prove to be the last word.
+        gives it away, so a refusal, after which the message might be sent again, must prove to be the last word. One
+        for good is believed, though not proven, where the server says nothing more at all.
         """
         stuffed = stuff_dots(message.content)
         _heed(may_proceed)
@@ -155,6 +157,7 @@ class Conversation:
         self.line.refuse_spares()
         if response.code >= 400:
             self.may_quit = False
+            self.refusal = response if response.code >= 500 else None
             await self.line.prove_last()
         return response
 

@@ -8,16 +8,15 @@ from dataclasses import replace
 
 from warmupd.core.placement import FolderMark, FolderRole
 from warmupd.mail.account import Account
-from warmupd.mail.delivery_report import DeliveryReport, read_reports
 from warmupd.mail.found import Bounce, Found, Look
 from warmupd.mail.hosts import HostPolicy
-from warmupd.mail.imap import ImapBusy, ImapDenied, ImapSession, ImapTimeouts, Login
+from warmupd.mail.imap import ImapDenied, ImapSession, ImapTimeouts, Login
 from warmupd.mail.imap_folders import Folder
 from warmupd.mail.imap_mailbox import MOST_MESSAGES, Mailbox
 from warmupd.mail.imap_messages import Head, Opened, change_flags, move, read_heads, remove, search
 from warmupd.mail.imap_syntax import astring
 from warmupd.mail.recognition import Recognise, Recogniser
-from warmupd.mail.tabs import in_tabs
+from warmupd.mail.survey import Place, Survey, place_of
 
 __all__ = ["MOST_MESSAGES", "Bounce", "FolderMark", "Found", "Look", "Recognise", "Visit", "open_visit"]
 
@@ -53,26 +52,30 @@ class Visit:
         self._session = session
         self._mailbox = Mailbox(session, account)
         self._known = Recogniser(account.address, recognise)
-        self._grasped: dict[tuple[str, int, int], Head] = {}  # folder, UIDVALIDITY, UID: surely ours, in this visit
+        self._grasped: dict[Place, Head] = {}  # surely ours, in this visit
+        self._survey = Survey(session, self._mailbox, self._known, self._grasped)
 
     async def look(self, marks: Sequence[FolderMark], *, since: dt.date, everywhere: bool = False) -> Look:
+        """What is new in all folders that a visit looks into; see `look_near` and `look_further`."""
+        near = await self.look_near(marks, since=since)
+        return near if near.trouble else near.plus(await self.look_further(marks, since=since, everywhere=everywhere))
+
+    async def look_near(self, marks: Sequence[FolderMark], *, since: dt.date) -> Look:
         """Read what is new since `marks` in INBOX, Junk and the warmup folder; changes nothing in the mailbox.
 
-        A folder without a valid mark is read from the day of arrival `since` on. `everywhere` adds all folders but
-        Sent and Drafts, Trash too. Of one folder at most MOST_MESSAGES headers are read.
+        A folder without a valid mark is read from the day of arrival `since` on. Of one folder at most MOST_MESSAGES
+        headers are read. What goes wrong behind the INBOX takes nothing from what was found there: it is the look's
+        `trouble`.
         """
-        roles = _EVERYWHERE if everywhere else _ALWAYS
-        known = {mark.folder: mark for mark in marks}
-        folders = await self._mailbox.folders()
-        junk = folders.first(FolderRole.JUNK)
-        look = Look(found=[], marks=[], complete=True, junk_folder=junk.name if junk else None)
-        for folder in folders:
-            mark = known.get(folder.name)
-            if folder.can_be_read and folder.role in roles:
-                look = look.plus(await self._look_into(folder, mark, since))
-            elif mark is not None:
-                look.marks.append(mark)
-        return look
+        return await self._survey.near(marks, since)
+
+    async def look_further(self, marks: Sequence[FolderMark], *, since: dt.date, everywhere: bool) -> Look:
+        """Read what is new in the folders that `look_near` has left out, those that gave trouble last of all.
+
+        `everywhere` adds all folders but Sent and Drafts, Trash too, unless their marks say that they were looked into
+        in this round. Where time runs short the look says that there is `more`; trouble ends it, and is no error.
+        """
+        return await self._survey.further(marks, since, everywhere=everywhere)
 
     async def look_into_sent(self, *, since: dt.date) -> list[Found]:
         """Messages of ours in the folder of sent mail, of those that came there on `since` or later; changes nothing.
@@ -81,10 +84,7 @@ class Visit:
         MOST_MESSAGES are read. That one is absent proves nothing, since many servers keep no copy; so it is no error,
         either, when there is no such folder or it cannot be read.
         """
-        folder = (await self._mailbox.folders()).first(FolderRole.SENT)
-        if folder is None:
-            return []
-        return (await self._look_into(folder, None, since)).found
+        return await self._survey.sent(since)
 
     async def find(self, message_id: str, folder: str, senders: Sequence[str] = ()) -> Found | None:
         """The newest message of ours with this Message-ID in `folder`, for one whose UID is not known any more.
@@ -150,36 +150,8 @@ class Visit:
                 await remove(self._session, found.uid)
         except ImapDenied:
             return False
-        self._grasped.pop(_place(found), None)
+        self._grasped.pop(place_of(found), None)
         return True
-
-    async def _look_into(self, folder: Folder, mark: FolderMark | None, since: dt.date) -> Look:
-        try:
-            news = await self._mailbox.read_new(folder, mark, since)
-        except (ImapDenied, ImapBusy) as denied:
-            if folder.role is FolderRole.INBOX:
-                raise
-            forbidden = isinstance(denied, ImapDenied) and not _NOT_FOR_US.isdisjoint(denied.reply.codes)
-            return Look(found=[], marks=[mark] if mark else [], complete=forbidden, junk_folder=None)
-        found = [ours for head in news.heads if news.opened and (ours := self._known.ours(news.opened, head))]
-        if folder.role is FolderRole.INBOX and found:
-            tabbed = await in_tabs(self._session, [ours.uid for ours in found])
-            found = [replace(one, role=_of_tab(one.role)) if one.uid in tabbed else one for one in found]
-        look = Look(found=found, marks=[news.mark], complete=news.whole, junk_folder=None, more=news.more)
-        if news.opened and folder.role in _FOR_REPORTS:
-            strange = [head for head in news.heads if self._known.token(head) is None]
-            reports, left = await read_reports(self._session, strange, self._known.recognise)
-            look.bounces.extend(self._bounce(news.opened, report) for report in reports)
-            if left is not None:  # the next look goes on there; what it finds for a second time is known by then
-                mark = replace(news.mark, last_uid=min(news.mark.last_uid, left - 1))
-                return replace(look, marks=[mark], complete=False, more=True)
-        return look
-
-    def _bounce(self, opened: Opened, report: DeliveryReport) -> Bounce:
-        """From now on the report counts as ours in this visit: it may be marked as read and filed away."""
-        place = self._known.found(opened, report.head, report.token)
-        self._grasped[_place(place)] = report.head
-        return Bounce(place=place, fates=report.fates)
 
     async def _grasp(self, found: Found) -> tuple[Opened | None, Head | None]:
         """The folder, open for changes, and the message there, if it is the one that was found; None for what is not.
@@ -193,12 +165,12 @@ class Visit:
             return None, None
         if not opened.writable or opened.uidvalidity != found.uidvalidity:
             return None, None
-        head = self._grasped.get(_place(found))
+        head = self._grasped.get(place_of(found))
         if head is None:
             heads, _ = await read_heads(self._session, [found.uid])
             head = next((head for head in heads if self._known.token(head) == found.token), None)
             if head is not None:
-                self._grasped[_place(found)] = head
+                self._grasped[place_of(found)] = head
         return opened, head
 
     async def _flag(self, found: Found, flag: str) -> bool:
@@ -227,23 +199,8 @@ class Visit:
             place = await move(self._session, found.uid, target)
         except ImapDenied:
             return None
-        self._grasped.pop(_place(found), None)
+        self._grasped.pop(place_of(found), None)
         if place is None:  # no UIDPLUS, or it was gone already
             return await self.find(found.message_id, target.name)
         role = FolderRole.SENT if found.role is FolderRole.SENT else target.role
         return replace(found, folder=target.name, role=role, uidvalidity=place[0], uid=place[1])
-
-
-def _place(found: Found) -> tuple[str, int, int]:
-    return found.folder, found.uidvalidity, found.uid
-
-
-def _of_tab(role: FolderRole) -> FolderRole:
-    """A tab is no place where one sees at once what came; the owner's own message stays what it is."""
-    return FolderRole.OTHER if role is FolderRole.INBOX else role
-
-
-_ALWAYS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.WARMUP})
-_FOR_REPORTS = frozenset({FolderRole.INBOX, FolderRole.OTHER})  # a filter holds those in Junk to be forged: let be
-_EVERYWHERE = _ALWAYS | {FolderRole.TRASH, FolderRole.ALL, FolderRole.OTHER}
-_NOT_FOR_US = frozenset({"NOPERM", "NONEXISTENT"})  # RFC 5530: somebody else's folder, or deleted this moment

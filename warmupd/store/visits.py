@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from warmupd.core.placement import FolderMark
 from warmupd.core.providers import PROVIDERS
@@ -13,6 +14,14 @@ EVERYWHERE_EVERY = dt.timedelta(hours=8)  # tabs and filters file mail into othe
 POLL_GAPS = {word: dt.timedelta(minutes=one.poll_minutes) for word, one in PROVIDERS.items() if one.poll_minutes}
 
 
+class VisitEnd(Enum):
+    """How a visit went."""
+
+    GOOD = "good"
+    FAILED = "failed"  # one more in a row
+    EXCUSED = "excused"  # nothing that the mailbox or its server has done
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DueVisit:
     """A mailbox whose visit is due."""
@@ -21,6 +30,8 @@ class DueVisit:
     everywhere: bool  # look into all folders: a message is missed, or it was not done for long
     last_visit_at: dt.datetime | None
     imap_host: str
+    round_began: dt.datetime | None  # of a look into all folders that has not ended yet
+    failures: int  # visits in a row that have failed
     lost: bool  # the outcome of a send of its own is not known: look into its folder of sent mail
 
 
@@ -40,7 +51,7 @@ async def due_visits(
     """
     rows = await db.fetch(
         """
-        SELECT v.mailbox_id, v.last_visit_at, m.imap_host,
+        SELECT v.mailbox_id, v.last_visit_at, m.imap_host, v.round_began, v.failures,
                v.everywhere OR coalesce(v.everywhere_at, '-infinity') <= $1::timestamptz - $5::interval AS everywhere,
                EXISTS (SELECT FROM warmup_jobs j WHERE j.mailbox_id = v.mailbox_id AND j.status = 'UNKNOWN') AS lost
         FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c
@@ -99,12 +110,13 @@ async def end_visit(
     next_visit_at: dt.datetime,
     began: dt.datetime,
     marks: Sequence[FolderMark] = (),
-    failed: bool = False,
+    end: VisitEnd = VisitEnd.GOOD,
     saw_all: bool = False,
 ) -> int:
     """Write down how far the folders were read and when the next visit is. How many visits in a row have failed now.
 
-    `saw_all` says that all folders were looked into and nothing was cut short: what is absent then is missing.
+    `saw_all` says that all folders were looked into, by now, and nothing was cut short: what is absent then is missing.
+    Until then the marks of folders that were looked into hold the round open.
     A visit that was asked for while this one went on is not put off. Raises LeaseLost, and writes nothing, when
     `epoch` is not that of the mailbox's slot any more: whoever holds it now may have read further.
     """
@@ -114,28 +126,38 @@ async def end_visit(
             SELECT s.slot FROM slots s JOIN settings c USING (worker_count)
             WHERE s.slot = mailbox_hash($1) % c.worker_count AND s.epoch = $9 FOR KEY SHARE OF s
         ), read AS (
-            INSERT INTO folder_marks (mailbox_id, folder, uidvalidity, last_uid)
-            SELECT $1, a.* FROM unnest($4::text[], $5::bigint[], $6::bigint[]) AS a, ours
+            INSERT INTO folder_marks AS m (mailbox_id, folder, uidvalidity, last_uid, refusals, looked_at)
+            SELECT $1, a.folder, a.uidvalidity, a.last_uid, a.refusals, CASE WHEN a.looked AND NOT $8 THEN $3 END
+            FROM unnest($4::text[], $5::bigint[], $6::bigint[], $10::smallint[], $11::boolean[])
+                AS a(folder, uidvalidity, last_uid, refusals, looked), ours
             ON CONFLICT (mailbox_id, folder) DO UPDATE
-                SET uidvalidity = excluded.uidvalidity, last_uid = excluded.last_uid
-                WHERE (folder_marks.uidvalidity, folder_marks.last_uid) <> (excluded.uidvalidity, excluded.last_uid)
+                SET uidvalidity = excluded.uidvalidity, last_uid = excluded.last_uid, refusals = excluded.refusals,
+                    looked_at = coalesce(excluded.looked_at, m.looked_at)
+                WHERE (m.uidvalidity, m.last_uid, m.refusals)
+                      <> (excluded.uidvalidity, excluded.last_uid, excluded.refusals)
+                   OR excluded.looked_at IS NOT NULL
         )
         UPDATE mailbox_visits
         SET next_visit_at = CASE WHEN asked_by > $3 THEN least(asked_by, $2) ELSE $2 END,
             asked_by = CASE WHEN asked_by > $3 THEN asked_by END,
             last_visit_at = CASE WHEN $7 THEN last_visit_at ELSE greatest(last_visit_at, $3) END,
-            everywhere_at = CASE WHEN $8 THEN greatest(everywhere_at, $3) ELSE everywhere_at END,
+            everywhere_at = CASE WHEN $8 THEN greatest(everywhere_at, coalesce(round_began, $3)) ELSE everywhere_at END,
+            round_began = CASE WHEN $8 THEN NULL
+                               WHEN true = ANY ($11) THEN coalesce(round_began, $3) ELSE round_began END,
             everywhere = everywhere AND (NOT $8 OR coalesce(asked_by > $3, false)),
-            failures = CASE WHEN $7 THEN least(failures + 1, 1000) ELSE 0 END
+            failures = CASE WHEN $7 THEN least(failures + $12::integer, 1000) ELSE 0 END
         FROM ours WHERE mailbox_id = $1 RETURNING failures
         """,
         mailbox_id,
         next_visit_at,
         began,
         *([getattr(mark, name) for mark in marks] for name in ("folder", "uidvalidity", "last_uid")),
-        failed,
-        saw_all and not failed,
+        end is not VisitEnd.GOOD,
+        saw_all and end is VisitEnd.GOOD,
         epoch,
+        [mark.refusals for mark in marks],
+        [mark.looked for mark in marks],
+        int(end is VisitEnd.FAILED),
     )
     return _ours(failures, mailbox_id, epoch)
 
@@ -148,8 +170,13 @@ def _ours(failures: int | None, mailbox_id: int, epoch: int) -> int:
 
 async def folder_marks(db: Database, mailbox_id: int) -> list[FolderMark]:
     """How far each folder of the mailbox has been read."""
-    rows = await db.fetch("SELECT folder, uidvalidity, last_uid FROM folder_marks WHERE mailbox_id = $1", mailbox_id)
-    return [FolderMark(folder=r["folder"], uidvalidity=r["uidvalidity"], last_uid=r["last_uid"]) for r in rows]
+    rows = await db.fetch(
+        "SELECT f.folder, f.uidvalidity, f.last_uid, f.refusals,"
+        " coalesce(f.looked_at >= v.round_began, false) AS looked"
+        " FROM folder_marks f JOIN mailbox_visits v USING (mailbox_id) WHERE f.mailbox_id = $1",
+        mailbox_id,
+    )
+    return [FolderMark(**dict(row)) for row in rows]
 
 
 async def put_off_visits(db: Database, mailbox_id: int, *, until: dt.datetime) -> None:
