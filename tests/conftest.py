@@ -15,6 +15,7 @@ import asyncpg
 import pytest
 from hypothesis import settings
 
+from tests.known_types import known_types
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.migrate import migrate
@@ -85,7 +86,8 @@ def postgres(clean_environment: None) -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="warmupd-test-"))
     server = EmbeddedPostgres(directory, fsync=False)
     _run(server.start())
-    yield server.url
+    with known_types(server.socket_dir):
+        yield server.url
     _run(server.stop())
     shutil.rmtree(directory)
 

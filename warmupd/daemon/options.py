@@ -2,6 +2,7 @@
 
 import datetime as dt
 from ssl import SSLContext
+from typing import TYPE_CHECKING
 
 from warmupd.clock import Clock
 from warmupd.config import Config
@@ -11,9 +12,11 @@ from warmupd.core.mailbox import Defaults, Hours, Ramp
 from warmupd.core.pacing import Spacing
 from warmupd.core.throttling import ThrottleRules
 from warmupd.daemon.pace import Pace
-from warmupd.daemon.visiting import Visiting
-from warmupd.mail.hosts import HostPolicy
-from warmupd.mail.smtp import Timeouts
+
+if TYPE_CHECKING:  # imported where it is made: commands that only report need some of this, and no mail libraries
+    from warmupd.daemon.visiting import Visiting
+    from warmupd.mail.hosts import HostPolicy
+    from warmupd.mail.smtp import Timeouts
 
 SEND_WITHIN = 5.0  # real seconds from a reservation to MAIL FROM
 SLACK = 5.0  # seconds by which spacing and cap windows are lengthened, so that mail servers see them kept
@@ -94,8 +97,10 @@ def pace_of(config: Config) -> Pace:
     )
 
 
-def timeouts_of(config: Config) -> Timeouts:
+def timeouts_of(config: Config) -> "Timeouts":
     """How long each phase of an SMTP conversation may last."""
+    from warmupd.mail.smtp import Timeouts
+
     sending = config.sending
     connect, command = sending.connect_timeout_seconds, sending.command_timeout_seconds
     body = sending.body_timeout_seconds + sending.reply_timeout_seconds
@@ -112,8 +117,10 @@ def timeouts_of(config: Config) -> Timeouts:
     )
 
 
-def visiting_of(config: Config, hosts: HostPolicy, context: SSLContext) -> Visiting:
+def visiting_of(config: Config, hosts: "HostPolicy", context: SSLContext) -> "Visiting":
     """How visits are made."""
+    from warmupd.daemon.visiting import Visiting
+
     return Visiting(
         per_day=config.engagement.visits_per_day,
         concurrent=config.sending.max_concurrent,
