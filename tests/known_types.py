@@ -15,7 +15,7 @@ def known_types(socket_dir: Path) -> Iterator[None]:
 
     Those by way of a pooler, a proxy or another server ask as ever.
     """
-    asking = asyncpg.Connection._introspect_types  # there is no other way in
+    asking = getattr(asyncpg.Connection, "_introspect_types")  # noqa: B009  # the stubs hide it: there is no other way in
     known: dict[frozenset[int], Any] = {}
 
     async def ask_once(self: Any, typeoids: Any, patience: Any) -> Any:
