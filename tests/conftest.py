@@ -22,6 +22,9 @@ from warmupd.store.migrate import migrate
 
 T = TypeVar("T")
 
+# How long an example takes says more of the machine's other work than of ours. --hypothesis-profile overrules it.
+settings.register_profile("usual", deadline=None)
+settings.load_profile("usual")
 settings.register_profile("deep", max_examples=150, stateful_step_count=60, deadline=None, print_blob=True)
 
 NEED_PROGRAMS = ("realmail", "ha")  # markers of tests that need what pip does not bring
