@@ -6,6 +6,8 @@
 # The environment around must not decide what is tested or shown: no configuration, no other Python's packages.
 unexport DATABASE_URL CREDENTIALS_DIRECTORY STATE_DIRECTORY PYTHONPATH PYTHONHOME PYTEST_ADDOPTS
 unexport $(filter WARMUP_% PG%,$(.VARIABLES)) VIRTUAL_ENV
+# Nor whether the tests are compiled anew in every process of every run: they are 3500 asserts to rewrite.
+unexport PYTHONDONTWRITEBYTECODE
 
 VENV := $(shell sh scripts/setup.sh where)
 READY := $(VENV)/.ready

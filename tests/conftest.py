@@ -15,21 +15,35 @@ import asyncpg
 import pytest
 from hypothesis import settings
 
+from tests.known_types import known_types
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.migrate import migrate
 
 T = TypeVar("T")
 
+# How long an example takes says more of the machine's other work than of ours. --hypothesis-profile overrules it.
+settings.register_profile("usual", deadline=None)
+settings.load_profile("usual")
 settings.register_profile("deep", max_examples=150, stateful_step_count=60, deadline=None, print_blob=True)
 
 NEED_PROGRAMS = ("realmail", "ha")  # markers of tests that need what pip does not bring
+
+MEMORY = Path("/dev/shm")
+ROOM = 3 * 2**30  # bytes that must be free there: several workers' databases, and what they write ahead
 
 _numbers = count(1)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--require-real", action="store_true", help="skipped tests marked realmail or ha have failed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Temporary files lie in memory where there is room: a database of its own for each test is 300 files."""
+    if "TMPDIR" not in os.environ and _in_memory():
+        os.environ["TMPDIR"] = str(MEMORY)
+        tempfile.tempdir = None  # whoever asked already asks again
 
 
 @pytest.hookimpl(wrapper=True)
@@ -75,7 +89,8 @@ def postgres(clean_environment: None) -> Iterator[str]:
     directory = Path(tempfile.mkdtemp(prefix="warmupd-test-"))
     server = EmbeddedPostgres(directory, fsync=False)
     _run(server.start())
-    yield server.url
+    with known_types(server.socket_dir):
+        yield server.url
     _run(server.stop())
     shutil.rmtree(directory)
 
@@ -105,6 +120,14 @@ async def db(database_url: str) -> AsyncIterator[Database]:
     """Open on `database_url`."""
     async with await Database.open(database_url, pool_size=4, application_name="tests") as database:
         yield database
+
+
+def _in_memory() -> bool:
+    """Whether files can be made and run in memory, and have room there (a container's 64 MB are none)."""
+    if not os.access(MEMORY, os.W_OK | os.X_OK):
+        return False
+    place = os.statvfs(MEMORY)
+    return not place.f_flag & os.ST_NOEXEC and place.f_bavail * place.f_frsize >= ROOM
 
 
 def _database(server: str, template: str) -> Iterator[str]:

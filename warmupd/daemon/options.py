@@ -2,7 +2,7 @@
 
 import datetime as dt
 from ssl import SSLContext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from warmupd.clock import Clock
 from warmupd.config import Config
@@ -12,10 +12,12 @@ from warmupd.core.mailbox import Defaults, Hours, Ramp
 from warmupd.core.pacing import Spacing
 from warmupd.core.throttling import ThrottleRules
 from warmupd.daemon.pace import Pace
-from warmupd.daemon.visiting import Visiting
-from warmupd.mail.hosts import HostPolicy
-from warmupd.mail.smtp import Timeouts
-from warmupd.mail.vault import Vault
+
+if TYPE_CHECKING:  # imported where it is made: commands that only report need some of this, and no mail libraries
+    from warmupd.daemon.visiting import Visiting
+    from warmupd.mail.hosts import HostPolicy
+    from warmupd.mail.smtp import Timeouts
+    from warmupd.mail.vault import Vault
 
 SEND_WITHIN = 5.0  # real seconds from a reservation to MAIL FROM
 SLACK = 5.0  # seconds by which spacing and cap windows are lengthened, so that mail servers see them kept
@@ -67,7 +69,7 @@ def limits_of(config: Config, clock: Clock) -> dict[str, float]:
     }
 
 
-def told_by(config: Config, clock: Clock, vault: Vault) -> dict[str, Any]:
+def told_by(config: Config, clock: Clock, vault: "Vault") -> dict[str, Any]:
     """What a worker writes into its own row: the limits it wants, and which keys it holds (by id, newest first)."""
     return {**limits_of(config, clock), "key_ids": list(vault.key_ids)}
 
@@ -101,8 +103,10 @@ def pace_of(config: Config) -> Pace:
     )
 
 
-def timeouts_of(config: Config) -> Timeouts:
+def timeouts_of(config: Config) -> "Timeouts":
     """How long each phase of an SMTP conversation may last."""
+    from warmupd.mail.smtp import Timeouts
+
     sending = config.sending
     connect, command = sending.connect_timeout_seconds, sending.command_timeout_seconds
     body = sending.body_timeout_seconds + sending.reply_timeout_seconds
@@ -119,8 +123,10 @@ def timeouts_of(config: Config) -> Timeouts:
     )
 
 
-def visiting_of(config: Config, hosts: HostPolicy, context: SSLContext) -> Visiting:
+def visiting_of(config: Config, hosts: "HostPolicy", context: SSLContext) -> "Visiting":
     """How visits are made."""
+    from warmupd.daemon.visiting import Visiting
+
     return Visiting(
         per_day=config.engagement.visits_per_day,
         concurrent=config.sending.max_concurrent,
