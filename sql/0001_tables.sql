@@ -296,7 +296,10 @@ CREATE INDEX mailbox_visits_next ON mailbox_visits (next_visit_at);
 
 -- Each mailbox has its companion rows from the start, so that they can be locked and updated, never missed.
 -- What its address had without a proof, under whichever owner, was had: rows that are locked are being counted up.
-CREATE FUNCTION add_companions() RETURNS trigger LANGUAGE plpgsql AS $$
+CREATE FUNCTION add_companions() RETURNS trigger
+    LANGUAGE plpgsql
+    SET enable_seqscan = off  -- a plan from when there were few must not read all when there are many
+AS $$
 DECLARE
     who text := reader_of(NEW.address);
 BEGIN

@@ -10,11 +10,64 @@ BEGIN
     END IF;
 END $$;
 
+-- These messages were found in the mailbox: what that proves of its address; whether it is proven more than before. A
+-- message of another user proves it to everybody, one of the owner's own what `p_own` says: 'full', 'own' or 'none'
+-- (core/proof.py). `p_here`: they were written to this very row, and counted there as far as it was not proven.
+CREATE FUNCTION prove(
+    p_recipient bigint, p_job_days date[], p_job_ids bigint[], p_own text, p_here boolean, v_now timestamptz
+) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+    SET enable_seqscan = off  -- see settle_sends
+AS $$
+DECLARE
+    of_own integer;  -- messages of the owner's own mailboxes
+    fully boolean;  -- whether they prove the address to everybody
+    before timestamptz;
+BEGIN
+    SELECT count(*) FILTER (WHERE j.user_id = m.user_id AND p_here), bool_or(j.user_id <> m.user_id OR p_own = 'full')
+    INTO of_own, fully
+    FROM unnest(p_job_days, p_job_ids) AS a(day, id) JOIN warmup_jobs j ON j.day = a.day AND j.id = a.id
+    JOIN mailboxes m ON m.id = p_recipient;
+    SELECT proven_at INTO before FROM proofs WHERE mailbox_id = p_recipient FOR UPDATE;
+    -- What lies there did no harm; but of what others sent, another's message alone says that it does.
+    UPDATE proofs f
+    SET proven_at = coalesce(proven_at, v_now), own_only = NOT fully AND (f.proven_at IS NULL OR f.own_only),
+        unproven_sends = CASE WHEN fully THEN 0 WHEN f.proven_at IS NULL THEN greatest(f.unproven_sends - of_own, 0)
+                         ELSE f.unproven_sends END,
+        refused_to = NULL, refused_at = NULL
+    WHERE f.mailbox_id = p_recipient AND (fully OR p_own <> 'none')
+      AND (f.proven_at IS NULL OR f.refused_to IS NOT NULL OR (fully AND f.own_only));
+    RETURN FOUND AND (before IS NULL OR fully);
+END $$;
+
+-- Messages that were written to the address when it was enrolled before, and lie in the mailbox now that it is again: the
+-- row is another one, but what is proven is the address. Whether it is proven more than before.
+CREATE FUNCTION prove_by_earlier(
+    p_recipient bigint, p_slot integer, p_epoch bigint, p_job_days date[], p_job_ids bigint[], p_own text,
+    p_now timestamptz DEFAULT NULL
+) RETURNS boolean
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+    SET enable_seqscan = off  -- see settle_sends
+AS $$
+DECLARE
+    days date[];
+    ids bigint[];
+BEGIN
+    PERFORM hold_slot(p_recipient, p_slot, p_epoch);
+    SELECT array_agg(j.day), array_agg(j.id) INTO days, ids
+    FROM unnest(p_job_days, p_job_ids) AS a(day, id) JOIN warmup_jobs j ON j.day = a.day AND j.id = a.id
+    JOIN mailboxes e ON e.id = j.recipient_id JOIN mailboxes m ON m.id = p_recipient
+    WHERE e.id <> m.id AND e.state = 'REMOVED' AND lower(e.address) = lower(m.address) AND j.attempt_token IS NOT NULL;
+    RETURN ids IS NOT NULL AND prove(p_recipient, days, ids, p_own, false, coalesce(p_now, clock_timestamp()));
+END $$;
+
 -- Sightings: what a visit found. One statement records the message, its proof, its truth and its answer.
 --
 -- A message counts only where its job says it belongs: a copy that turns up in another mailbox is ignored. The slot's
 -- epoch is checked, so that of two visitors of one mailbox only the owner's findings count; the primary key does the rest.
--- `p_own` is what a message of the owner's own mailboxes proves here: 'full', 'own' or 'none' (core/proof.py).
+-- `p_own`: see prove.
 -- Returns for each message: 'new' (recorded now), 'known' (recorded before), 'foreign' (no such job for this recipient).
 CREATE FUNCTION record_sightings(
     p_recipient bigint, p_slot integer, p_epoch bigint,
@@ -29,8 +82,8 @@ AS $$
 DECLARE
     v_now timestamptz;
     result text[];
-    of_own integer;  -- messages found now, of the owner's own mailboxes
-    fully boolean;  -- whether what was found now proves the address to everybody
+    new_days date[];
+    new_ids bigint[];
 BEGIN
     PERFORM hold_slot(p_recipient, p_slot, p_epoch);
     PERFORM 1 FROM mailbox_days d
@@ -112,18 +165,9 @@ BEGIN
     LEFT JOIN found f USING (job_day, job_id) LEFT JOIN fresh n ON n.job_day = f.job_day AND n.job_id = f.job_id AND f.ord = a.ord;
 
     IF 'new' = ANY (result) THEN
-        SELECT count(*) FILTER (WHERE j.user_id = m.user_id), bool_or(j.user_id <> m.user_id OR p_own = 'full')
-        INTO of_own, fully
-        FROM unnest(p_job_days, p_job_ids, result) AS a(day, id, word) JOIN warmup_jobs j ON j.day = a.day AND j.id = a.id
-        JOIN mailboxes m ON m.id = p_recipient WHERE a.word = 'new';
-        -- What lies there was no harm: but of what others sent, another's message alone says that it does.
-        UPDATE proofs f
-        SET proven_at = coalesce(proven_at, v_now), own_only = NOT fully AND (f.proven_at IS NULL OR f.own_only),
-            unproven_sends = CASE WHEN fully THEN 0 WHEN f.proven_at IS NULL THEN greatest(f.unproven_sends - of_own, 0)
-                             ELSE f.unproven_sends END,
-            refused_to = NULL, refused_at = NULL
-        WHERE f.mailbox_id = p_recipient AND (fully OR p_own <> 'none')
-          AND (f.proven_at IS NULL OR f.refused_to IS NOT NULL OR (fully AND f.own_only));
+        SELECT array_agg(a.day), array_agg(a.id) INTO new_days, new_ids
+        FROM unnest(p_job_days, p_job_ids, result) AS a(day, id, word) WHERE a.word = 'new';
+        PERFORM prove(p_recipient, new_days, new_ids, p_own, true, v_now);
     END IF;
     RETURN coalesce(result, '{}');
 END $$;

@@ -36,7 +36,7 @@ class Forger:
 
 
 async def enrol(rig: Rig, victim: str) -> tuple[list[int], list[int], int, str]:
-    """The forger's own mailboxes, those of others in the pool, the victim's, and the account that reads it."""
+    """The forger's mailboxes, those of others in the pool, and the victim's, with the account it is read by."""
     owner = await rig.world.user()
     own = await rig.world.enrol(3, owner, quota=12, end_hour=18)
     others = await rig.world.enrol(3, quota=12, end_hour=18, state="RECEIVE_ONLY")

@@ -212,11 +212,6 @@ SIGHT: list[tuple[str, str, Test]] = [
         "'UNKNOWN'",
         partial(of_sightings.test_message_seen_before_its_reply_was_told_stays_sent, kind=OutcomeKind.DEFERRED),
     ),
-    (
-        "SET proven_at = coalesce(proven_at, v_now)",
-        "SET proven_at = proven_at",
-        of_sightings.test_sighting_is_the_proof_of_its_address,
-    ),
     ("m.state IN ('ACTIVE', 'RECEIVE_ONLY')", "true", of_sightings.test_mailbox_that_is_paused_plans_no_answer),
     (
         "least(d.taken + c.retries, d.quota), sent",

@@ -6,6 +6,7 @@ import pytest
 
 from tests.store import test_proofs as of_proofs
 from tests.store import test_settle as of_settle
+from tests.store import test_sightings as of_sightings
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
 from tests.store.test_ablation import Ablation, Test, miss
 
@@ -59,28 +60,52 @@ PROOFS: list[tuple[str, str, str, Test]] = [
         of_settle.test_message_of_another_to_who_is_proven_to_his_own_alone_hastens_the_visit,
     ),
     (
-        "record_sightings",
+        "prove",
         "j.user_id <> m.user_id OR p_own = 'full'",
         "true",
         of_proofs.test_own_message_opens_the_address_to_the_owners_mailboxes_alone,
     ),
     (
-        "record_sightings",
+        "prove",
         " OR p_own = 'full'",
         "",
         of_proofs.test_own_message_is_full_proof_where_the_server_speaks_for_the_address,
     ),
     (
-        "record_sightings",
+        "prove",
         "(fully OR p_own <> 'none')",
         "true",
         of_proofs.test_own_message_proves_nothing_where_the_address_cannot_be_read,
     ),
     (
-        "record_sightings",
+        "prove",
         "WHEN f.proven_at IS NULL THEN greatest",
         "WHEN true THEN greatest",
         of_proofs.test_later_finds_of_own_messages_give_nothing_back,
+    ),
+    (
+        "prove",
+        "SET proven_at = coalesce(proven_at, v_now)",
+        "SET proven_at = proven_at",
+        of_sightings.test_sighting_is_the_proof_of_its_address,
+    ),
+    (
+        "prove",
+        "j.user_id = m.user_id AND p_here",
+        "j.user_id = m.user_id",
+        of_proofs.test_message_found_again_under_a_new_row_gives_nothing_back,
+    ),
+    (
+        "prove_by_earlier",
+        "lower(e.address) = lower(m.address)",
+        "true",
+        of_proofs.test_message_to_another_address_proves_nothing,
+    ),
+    (
+        "prove_by_earlier",
+        "e.state = 'REMOVED'",
+        "false",
+        of_proofs.test_message_of_before_proves_the_address_that_is_enrolled_anew,
     ),
     ("add_companions", "max(f.unproven_sends)", "0", partial(REMEMBERED, erased=False)),
     ("keep_unproven_mark", "AND f.unproven_sends > 0", "AND false", partial(REMEMBERED, erased=True)),

@@ -12,7 +12,7 @@ from warmupd.core.mailbox import slot_hash
 from warmupd.core.outcome import OutcomeKind
 from warmupd.core.proof import OwnProof
 from warmupd.store import sightings
-from warmupd.store.proofs import unproven_room
+from warmupd.store.proofs import prove_by_earlier, unproven_room
 
 
 class Enrolled:
@@ -32,6 +32,19 @@ class Enrolled:
         slot = slot_hash(self.box) % 64
         await sightings.record_sightings(
             self.ground.db, self.box, [found_of(job)], slot=slot, epoch=self.worker.leases[slot], at=after(60), own=own
+        )
+
+    async def find_of_before(self, job: Job, own: OwnProof = OwnProof.OWN) -> bool:
+        """A visit finds what was written to the address when it was enrolled before."""
+        slot = slot_hash(self.box) % 64
+        return await prove_by_earlier(
+            self.ground.db,
+            self.box,
+            [(job.day, job.id)],
+            slot=slot,
+            epoch=self.worker.leases[slot],
+            at=after(90),
+            own=own,
         )
 
     async def why(self, sender: int) -> str:
@@ -188,6 +201,34 @@ async def test_name_behind_a_plus_sign_is_the_same_reader(ground: Ground) -> Non
     address = await enrolled.ground.db.fetchval("SELECT address FROM mailboxes WHERE id = $1", enrolled.box)
     await enrolled.again(address=address.replace("@", "+news@").upper())
     assert await enrolled.why(enrolled.others[3]) == "unproven"
+
+
+async def test_message_of_before_proves_the_address_that_is_enrolled_anew(ground: Ground) -> None:
+    enrolled = await enrol(ground)
+    jobs = [await enrolled.sent(sender) for sender in enrolled.others[:3]]
+    await enrolled.again()
+    assert await enrolled.find_of_before(jobs[0], OwnProof.NONE)
+    assert await enrolled.proof() == (True, False, 0)
+    assert not await enrolled.find_of_before(jobs[1])
+
+
+async def test_message_found_again_under_a_new_row_gives_nothing_back(ground: Ground) -> None:
+    enrolled = await enrol(ground)
+    own = await enrolled.sent(enrolled.own[0])
+    for other in enrolled.others[:2]:
+        await enrolled.sent(other)
+    await enrolled.find(own)
+    await enrolled.again()
+    assert await enrolled.find_of_before(own)
+    assert await enrolled.proof() == (True, True, 2)
+
+
+async def test_message_to_another_address_proves_nothing(ground: Ground) -> None:
+    enrolled = await enrol(ground)
+    job = await enrolled.sent(enrolled.others[0])
+    await enrolled.again(address="somebody@else.test")
+    assert not await enrolled.find_of_before(job)
+    assert (await enrolled.proof())[0] is False
 
 
 async def test_enrolling_waits_for_a_message_that_is_just_being_granted(ground: Ground) -> None:

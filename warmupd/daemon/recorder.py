@@ -13,6 +13,7 @@ from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
 from warmupd.errors import LeaseLost
 from warmupd.mail.visit import Found
+from warmupd.store.proofs import prove_by_earlier
 from warmupd.store.sightings import Known, Parent, Sighting, find_parents, record_missing, record_sightings
 from warmupd.store.unknowns import confirm_sent
 
@@ -69,6 +70,8 @@ class Recorder:
                 sightings.append(sighting)
         if sightings:
             await self._write(mailbox, sightings, own)
+        if others := copies.keys() - {(parent.job_day, parent.job_id) for parent in parents}:
+            await self._prove_by_earlier(mailbox, sorted(others), own)
         return first
 
     async def confirm(self, mailbox: Mailbox, copies: Sequence[Found]) -> None:
@@ -134,6 +137,15 @@ class Recorder:
             self._on_found(mailbox.id)
         if any(sighting.engagement.answer_at and not sighting.let_be for sighting in sightings):
             self._on_answers(mailbox.id)
+
+    async def _prove_by_earlier(self, mailbox: Mailbox, keys: Sequence[Key], own: OwnProof) -> None:
+        """What is known already, or not for this row, may be from when the address was enrolled before."""
+        slot, epoch = self._lease_of(mailbox)
+        ground = self._ground
+        if await prove_by_earlier(
+            ground.db, mailbox.id, keys, slot=slot, epoch=epoch, at=ground.clock.stamp(), own=own
+        ):
+            self._on_found(mailbox.id)
 
     def _lease_of(self, mailbox: Mailbox) -> tuple[int, int]:
         slot = self._leases.slot_of(mailbox)
