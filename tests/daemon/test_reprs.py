@@ -1,13 +1,16 @@
 """What holds a secret does not show it: a repr ends in tracebacks, assertion messages and debuggers' logs."""
 
 import datetime as dt
+import io
 from typing import Any
 from uuid import uuid4
 
 import pytest
+import structlog
 
 from warmupd.config import Config
 from warmupd.daemon.keyring import registrations_of
+from warmupd.daemon.logs import set_up_logs
 from warmupd.mail.account import Account, Endpoint, Security
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.oauth import Registration, Tokens
@@ -21,7 +24,7 @@ HUSH = "hush-hush-hush"
 SEALED = HUSH.encode()
 NOW = dt.datetime(2026, 3, 1, tzinfo=dt.UTC)
 KEY = "aHVzaC1odXNoLWh1c2gtaHVzaC1odXNoLWh1c2gtaHU"
-SERVERS = {
+SERVERS: dict[str, Any] = {
     f"{kind}_{name}": value
     for kind in ("smtp", "imap")
     for name, value in {"host": "h", "port": 1, "security": "TLS", "username": "u"}.items()
@@ -64,3 +67,19 @@ def test_what_holds_a_secret_does_not_show_it(holder: Any) -> None:
 
 async def test_a_conversation_does_not_show_whose_it_is() -> None:
     assert HUSH not in repr(Conversation(None, ENDPOINT))  # type: ignore[arg-type]  # it is not begun
+
+
+@pytest.mark.parametrize("form", ["json", "console"])
+def test_a_traceback_shows_no_variables(form: str) -> None:
+    stream = io.StringIO()
+    set_up_logs(level="debug", form=form, stream=stream)
+
+    def send(password: str) -> None:
+        raise RuntimeError(f"an oddity of {len(password)} characters")
+
+    try:
+        send(HUSH)
+    except RuntimeError as error:
+        structlog.get_logger().error("worker.part_failed", exc_info=error)
+    assert "Traceback" in stream.getvalue()
+    assert HUSH not in stream.getvalue()

@@ -151,3 +151,20 @@ async def test_messages_under_the_old_key_are_recognised_until_it_goes(rig: Rig)
     assert key.token(day, 7) == MessageKey(Vault([new])).token(day, 7)
     key.take_keys_of(MessageKey(Vault([new])))
     assert key.recognise(token) is None
+
+
+@pytest.mark.parametrize("keys", ["another", "moved"])
+async def test_a_secret_that_does_not_open_has_its_mailbox_rest_and_says_what_to_do(rig: Rig, keys: str) -> None:
+    lost, well, *_ = await rig.world.enrol(3, quota=3, end_hour=12)
+    if keys == "moved":
+        await rig.db.execute("UPDATE mailboxes SET smtp_secret = o.smtp_secret FROM mailboxes o WHERE o.id = $1", well)
+    other = Vault([Vault.new_key()]).seal("lost", mailbox_id=lost, purpose="smtp")
+    if keys == "another":
+        await rig.db.execute("UPDATE mailboxes SET smtp_secret = $2 WHERE id = $1", lost, other)
+    async with rig.running():
+        await rig.until(after(12.5))
+    row = await rig.world.mailbox(lost)
+    assert row["state"] == "ACTIVE"
+    assert "credential of mailbox" in row["last_error"]
+    assert "enter the credential again" in row["last_remedy"]
+    assert await rig.world.sent([lost, well]) == [0, 3]
