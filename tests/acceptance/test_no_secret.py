@@ -234,3 +234,25 @@ async def test_no_secret_is_to_be_seen_anywhere(scene: Scene, start: Callable[..
     scene.found += scene.hunt.search_files(data)
     assert scene.found == []
     assert scene.said > 100_000
+
+
+BAD = {  # a variable, and a value of it that cannot be used or reached
+    "WARMUP_DATABASE__URL": "postgresql://me:{}@127.0.0.1:1/none?password={}",
+    "DATABASE_URL": "postgresql://me:{}@127.0.0.1:1,127.0.0.1:2/none?schema=x",
+    "WARMUP_DATABASE__LISTEN_URL": "mysql://me:{}@127.0.0.1/none",
+    "WARMUP_SECRETS__KEYS": '["{}"]',
+    "WARMUP_AUTH__SECRET": "{}",
+    "WARMUP_NOTIFICATIONS__WEBHOOK_URL": "ftp://{}",
+    "WARMUP_OAUTH__GOOGLE__CLIENT_SECRET_FILE": "/nowhere/x",
+}
+
+
+@pytest.mark.parametrize("variable", BAD)
+def test_values_that_cannot_be_used_are_not_shown(initialised: Program, variable: str) -> None:
+    secret = "Bad-5_Pq.Rt~Yu9"
+    initialised.environment[variable] = BAD[variable].format(*[secret] * 2)
+    hunt = Hunt({"the value": secret, **own_secrets(initialised)})
+    for command in (("status", "--json"), ("doctor",), ("run",)):
+        done = initialised(*command)
+        assert done.returncode in {1, 2, 3}
+        assert hunt.search(" ".join(command), done.stdout + done.stderr) == []

@@ -7,6 +7,7 @@ import pytest
 
 from tests.config.conftest import Loading, wrong
 from warmupd.errors import ConfigError
+from warmupd.mail.vault import Vault
 
 SECRET = "correct-horse-battery-staple-and-more"
 
@@ -28,6 +29,16 @@ def test_secret_comes_from_systemd_credentials(loaded: Loading, tmp_path: Path) 
     (tmp_path / "creds/tls.pem").write_text("somebody else's")
     config = loaded(environ={"CREDENTIALS_DIRECTORY": str(tmp_path / "creds")})
     assert config.auth.secret.get_secret_value() == SECRET
+
+
+@pytest.mark.parametrize("written", ["{new}\n{old}\n", "{new}, {old}", '["{new}", "{old}"]'])
+def test_keys_come_newest_first_from_a_file_or_a_credential(loaded: Loading, tmp_path: Path, written: str) -> None:
+    new, old = Vault.new_key(), Vault.new_key()
+    (tmp_path / "secrets.keys").write_text(written.format(new=new, old=old))
+    by_file = loaded(environ={"WARMUP_SECRETS__KEYS_FILE": str(tmp_path / "secrets.keys")})
+    by_credential = loaded(environ={"CREDENTIALS_DIRECTORY": str(tmp_path)})
+    for config in (by_file, by_credential):
+        assert [key.get_secret_value() for key in config.secrets.keys] == [new, old]
 
 
 def test_mistyped_credential_is_named(loaded: Loading, tmp_path: Path) -> None:

@@ -1,8 +1,12 @@
 """Credentials in a server's words: gone in every shape, and the words around them are left alone."""
 
+import base64
+import json
+from urllib.parse import quote, quote_plus
+
 import pytest
 
-from warmupd.mail.concealment import KEPT, conceal
+from warmupd.mail.concealment import HIDDEN, KEPT, conceal, forms_of
 
 
 @pytest.mark.parametrize(
@@ -34,3 +38,34 @@ def test_secrets_that_overlap_are_hidden_as_one() -> None:
 
 def test_long_text_is_cut() -> None:
     assert conceal("a" * 3 * KEPT, ["b"]) == "a" * KEPT
+
+
+SECRET = 'Hush/17"Kx qW%9z\\vB+t'
+NEAR = f"user\0name\0{SECRET}\0more"
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        SECRET,
+        SECRET.upper(),
+        SECRET[::-1],
+        quote(SECRET, safe=""),
+        quote_plus(SECRET),
+        repr(SECRET),
+        json.dumps(SECRET),
+        SECRET.replace("\\", "\\\\").replace('"', '\\"'),
+        *(base64.b64encode(f"{'x' * shift}{SECRET}y".encode()).decode() for shift in range(3)),
+        base64.urlsafe_b64encode(NEAR.encode()).decode(),
+    ],
+)
+def test_secret_is_hidden_however_it_is_written(said: str) -> None:
+    left = conceal(f"535 you said {said} to us", forms_of(SECRET))
+    assert HIDDEN in left
+    assert len(left.replace(HIDDEN, "")) <= len("535 you said  to us") + (0 if said == SECRET else 28)
+    pieces = {form[at : at + 8].lower() for form in forms_of(SECRET) for at in range(len(form) - 7)}
+    assert not [piece for piece in pieces if piece in left.lower()]
+
+
+def test_no_secret_has_no_forms() -> None:
+    assert forms_of("") == ()
