@@ -74,15 +74,15 @@ def test_known_provider_needs_address_and_secret_only(console: Console, file: Pa
 
 
 def test_bad_rows_come_back_with_reasons_and_are_imported_once_corrected(console: Console, file: Path) -> None:
-    text = 'email,password,timezone\nanna@gmail.com,hush,\nbert@gmail.com," p,w ",Mars/Olympus\nnobody,hush,\n'
+    text = 'email,password,timezone\nanna@gmail.com,hush,\nbert@gmail.com," pw ",Mars/Olympus\nnobody,hush,\n'
     text += "anna@GMAIL.com,hush,\ncarl@nowhere.test,hush,\n\ndora@gmail.com,hush\n"
     result = imported(console, file, text, code=1)
     assert [row["row"] for row in result["rows"] if row["result"] == "rejected"] == [3, 4, 5, 6, 8]
     reasons = [row["reason"] for row in rejected(result)]
     assert "Mars/Olympus" in reasons[0]
     assert "row 2" in reasons[2]
-    assert rejected(result)[0]["password"] == " p,w "
     back = Path(result["rejected_file"])
+    assert '" pw "' in back.read_text("utf-8")  # without quotes the spaces would not count
     again = back.read_text("utf-8").replace("Mars/Olympus", "Asia/Tokyo")
     result = imported(console, back, again, code=1)
     assert result["counts"]["enrolled"] == 1

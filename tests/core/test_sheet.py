@@ -168,3 +168,8 @@ def test_no_header_means_two_fields() -> None:
     every = [header for headers in HEADERS.values() for header in headers]
     assert len(every) == len(set(every))
     assert every == [folded(header) for header in every]
+
+
+def test_no_repr_shows_a_cell() -> None:
+    assert "hush" not in repr(read_sheet(b"email,password\na@x.test,hush\n"))
+    assert "hush" not in repr(read("email,password\na@x.test,hush\n"))

@@ -125,6 +125,22 @@ async def test_database_that_is_away_is_no_fault_of_a_row(
     assert importing.counts()["rejected"] == 0
 
 
+async def test_rows_beyond_the_plan_bother_no_server(db: Database, config: Config, user: User) -> None:
+    await db.execute("UPDATE plans SET mailbox_limit = 2")
+    asked = []
+
+    async def login(account: Account) -> list[Any]:
+        asked.append(account.address)
+        return []
+
+    importing = sheet_of(5)
+    async with keyring_of(config, db, SystemClock()) as keyring:
+        enroller = Enroller(config, db, SystemClock(), user=user, keyring=keyring, login=login, actor="test")
+        await (await compared(importing, db, user, enroller)).check(enroller, lambda *_: None)
+    assert asked == ["m0@gmail.com", "m1@gmail.com"]
+    assert importing.counts()["rejected"] == 3
+
+
 async def test_token_endpoint_that_gives_nothing_is_not_asked_by_everybody(
     db: Database, config: Config, user: User
 ) -> None:

@@ -29,6 +29,7 @@ class Servers(LoginCheck):
         number = self.tries[host]
         self.at_once[host] += 1
         self.most[host] = max(self.most[host], self.at_once[host])
+        self.most["all"] = max(self.most["all"], self.at_once.total())
         await (self.go_on[host].wait() if host in self.go_on else asyncio.sleep(0))
         self.at_once[host] -= 1
         return self.answers[host](number) if host in self.answers else None
@@ -103,6 +104,13 @@ async def test_server_gets_as_many_at_once_as_the_configuration_says(config: Con
     servers = Servers()
     await asyncio.gather(*map(LoginLanes(config, servers, Impatient()).check, boxes("h.test", 30)))
     assert servers.most["h.test"] == 5
+
+
+async def test_servers_of_one_provider_count_together(config: Config) -> None:
+    servers = Servers()
+    accounts = boxes("smtp.gmail.com", 20) + boxes("smtp.googlemail.com", 20)
+    await asyncio.gather(*map(LoginLanes(config, servers, Impatient()).check, accounts))
+    assert servers.most["all"] == 5
 
 
 async def test_who_is_put_off_comes_back_later(config: Config) -> None:
