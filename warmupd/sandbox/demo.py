@@ -19,6 +19,7 @@ from warmupd.daemon.options import SEND_WITHIN, defaults_of
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
 from warmupd.sandbox.process import SandboxProcess
+from warmupd.sandbox.real.stack import ensure_possible
 from warmupd.sandbox.real.world import RealMailWorld
 from warmupd.sandbox.report import DemoReport, Run, report_of
 from warmupd.sandbox.violations import Promises
@@ -76,6 +77,8 @@ async def run_demo(
 
     Nothing of the machine's configuration is read, all servers are on loopback, and all files in a temporary folder.
     """
+    if options.mail == "dovecot":
+        ensure_possible()  # before anything is started
     began = time.monotonic()
     people, weather = inhabitants(options.mailboxes), WEATHERS[options.weather]
     async with AsyncExitStack() as stack:
