@@ -77,8 +77,7 @@ async def run_demo(
 
     Nothing of the machine's configuration is read, all servers are on loopback, and all files in a temporary folder.
     """
-    if options.mail == "dovecot":
-        ensure_possible()  # before anything is started
+    _ensure_servers(options)
     began = time.monotonic()
     people, weather = inhabitants(options.mailboxes), WEATHERS[options.weather]
     async with AsyncExitStack() as stack:
@@ -117,6 +116,12 @@ async def run_demo(
             if keep_open:
                 await keep_open(report)
         return report
+
+
+def _ensure_servers(options: DemoOptions) -> None:
+    """Before anything is started. Raises UsageError."""
+    if options.mail == "dovecot":
+        ensure_possible()
 
 
 def _mail_world(options: DemoOptions, *, accounts: Mapping[str, str], weather: Weather) -> MailWorld:
