@@ -7,6 +7,7 @@ import pytest
 
 from warmupd.core.outcome import Phase
 from warmupd.errors import UsageError
+from warmupd.sandbox import demo
 from warmupd.sandbox.real.chronicle import read_record
 from warmupd.sandbox.real.policy import Request
 from warmupd.sandbox.real.stack import missing
@@ -60,3 +61,12 @@ async def test_who_is_not_root_is_told_so(monkeypatch: pytest.MonkeyPatch) -> No
     assert "only root" in missing()
     with pytest.raises(UsageError, match="only root"):
         await RealMailWorld(accounts={}, weather=FAIR).__aenter__()
+
+
+async def test_ordinary_user_is_told_the_way_out_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(demo, "EmbeddedPostgres", None)
+    with pytest.raises(UsageError, match="only root") as refused:
+        await demo.run_demo(demo.DemoOptions(mail="dovecot"), on_progress=lambda _: None)
+    assert "as root" in refused.value.remedy
+    assert "leave out --mail" in refused.value.remedy

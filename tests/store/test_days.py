@@ -3,6 +3,8 @@
 import asyncio
 import datetime as dt
 
+import pytest
+
 from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     CLOSES,
     NOON,
@@ -65,6 +67,17 @@ async def test_limits_of_plan_and_provider_and_what_was_learnt_are_named(ground:
     provider = DayLimit("provider", 20), DayLimit("own_mail", 15)
     assert mailbox.day_limits == (DayLimit("plan", 12), *provider, learnt)
     assert mailbox.priority == 3
+
+
+@pytest.mark.parametrize(
+    ("word", "limits"), [("gmail", (500, 20)), ("outlook", (50, 0)), ("microsoft", (10_000, 9520))]
+)
+async def test_what_a_provider_is_known_to_take_is_a_limit_less_the_owners_own_mail(
+    ground: Ground, word: str, limits: tuple[int, int]
+) -> None:
+    await ground.mailboxes(1)
+    await ground.db.execute("UPDATE mailboxes SET provider = $1, own_mail = 480", word)
+    assert (await _only(ground)).day_limits == (DayLimit("provider", limits[0]), DayLimit("own_mail", limits[1]))
 
 
 async def test_who_is_already_warm_starts_at_the_minimum(ground: Ground) -> None:

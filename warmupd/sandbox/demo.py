@@ -19,6 +19,7 @@ from warmupd.daemon.options import SEND_WITHIN, defaults_of
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
 from warmupd.sandbox.process import SandboxProcess
+from warmupd.sandbox.real.stack import ensure_possible
 from warmupd.sandbox.real.world import RealMailWorld
 from warmupd.sandbox.report import DemoReport, Run, report_of
 from warmupd.sandbox.violations import Promises
@@ -76,6 +77,7 @@ async def run_demo(
 
     Nothing of the machine's configuration is read, all servers are on loopback, and all files in a temporary folder.
     """
+    _ensure_servers(options)
     began = time.monotonic()
     people, weather = inhabitants(options.mailboxes), WEATHERS[options.weather]
     async with AsyncExitStack() as stack:
@@ -114,6 +116,12 @@ async def run_demo(
             if keep_open:
                 await keep_open(report)
         return report
+
+
+def _ensure_servers(options: DemoOptions) -> None:
+    """Before anything is started. Raises UsageError."""
+    if options.mail == "dovecot":
+        ensure_possible()
 
 
 def _mail_world(options: DemoOptions, *, accounts: Mapping[str, str], weather: Weather) -> MailWorld:

@@ -41,6 +41,15 @@ def missing() -> str:
     return f"{', '.join(lacking)} not installed (apt-get install --no-install-recommends {PACKAGES})" if lacking else ""
 
 
+def ensure_possible() -> None:
+    """Raise UsageError when the real servers cannot be run here."""
+    if reason := missing():
+        raise UsageError(
+            f"the real mail servers cannot be run: {reason}",
+            remedy="run it as root, with these packages; or leave out --mail: the sandbox's own server needs neither",
+        )
+
+
 class RealStack:
     """A context manager. Several may run at once: ports, folders and processes are its own.
 
@@ -56,8 +65,7 @@ class RealStack:
         self._processes: list[tuple[subprocess.Popen[bytes], Lifeline]] = []
 
     def __enter__(self) -> Self:
-        if reason := missing():
-            raise UsageError(f"the real mail servers cannot be run: {reason}")
+        ensure_possible()
         self.folder = Path(tempfile.mkdtemp(prefix="warmupd-mail-"))
         self.folder.chmod(0o755)
         self.policy = PolicyService(self._decide)
