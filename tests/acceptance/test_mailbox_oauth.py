@@ -41,10 +41,13 @@ async def test_mailbox_is_enrolled_by_a_refresh_token_on_stdin(
     assert (code, provider.asked) == (0, []), told
     shown = await asyncio.to_thread(registered.json, "mailbox", "show", ANNA)
     assert "hush" not in str(shown)
+    for command in (("mailbox", "show"), ("explain",)):
+        assert "by OAuth of google, no token yet" in (await run(registered, *command, ANNA))[1]
     code, told = await run(registered, "mailbox", "check", ANNA)
     assert code == 1  # the sandbox takes no tokens, and is shown none as a password
     assert "XOAUTH2" in told
     assert len(provider.asked) == 1
+    assert "its token lasts until" in (await run(registered, "mailbox", "show", ANNA))[1]
 
 
 async def test_revoked_token_is_not_stored(registered: Program, provider: TokenServer, servers: list[str]) -> None:

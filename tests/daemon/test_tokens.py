@@ -181,3 +181,17 @@ async def test_visit_without_a_token_comes_again_when_the_provider_says(rig: Rig
     assert await revisits.after_failure(mailbox, due, away, now, epoch=7)
     assert await rig.db.fetchval("SELECT failures FROM mailbox_visits WHERE mailbox_id = $1", box) == 0
     assert (await rig.world.mailbox(box))["last_error"] == "google gives no token"
+
+
+async def test_visit_is_told_twice_that_a_grant_is_void_before_it_is_believed(rig: Rig) -> None:
+    (box,) = await rig.world.enrol(1)
+    worker = rig.build({}, visits=True)
+    (mailbox,) = await load_mailboxes(rig.db, options.defaults_of(worker.config), [box])
+    revoked, states = GrantRevoked("google does not accept it any more", remedy="connect it again"), []
+    for wait in (10.0, 301.0, 0.0):  # what comes at once after the first is the same word
+        await worker.engager._revisits._tell(mailbox, revoked)
+        row = await rig.world.mailbox(box)
+        states.append(row["state"])
+        rig.clock.advance(wait)
+    assert states == ["ACTIVE", "ACTIVE", "AUTH_FAILED"]
+    assert (row["last_error"], row["last_remedy"]) == ("google does not accept it any more", "connect it again")
