@@ -16,7 +16,7 @@ from warmupd.mail.vault import Vault
 from warmupd.store.database import Database
 from warmupd.store.fleet import fleet_settings
 
-VISITING = ("per_day", "concurrent", "per_host_concurrent", "warmup_folder", "source_address")
+VISITING = ("per_day", "concurrent", "per_host_concurrent", "source_address")
 KEY = Vault.new_key()
 CLOCK = SystemClock()
 OTHER = {  # a value for each key that is not its default
@@ -100,9 +100,9 @@ async def conduct(worker: Worker) -> list[object]:
         worker.smtp._manner.source_address,
         worker.housekeeping._grace,
         worker.housekeeping.throttling,
+        engager._keyring._warmup_folder,
         engager._recorder.policy,
         engager._revisits._per_day,
-        engager._lanes["a.test"]._value,
         [getattr(engager.visiting, name) for name in VISITING],
     ]
 

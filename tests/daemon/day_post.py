@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import defaultdict, deque
 from dataclasses import dataclass
+from typing import Any
 
 from tests.daemon.model import LOST, OK, Answer, ModelServer, fails, says
 from warmupd.clock import VirtualClock
@@ -60,6 +61,8 @@ class Said:
             return HELD
         if self.reply.trouble in {Trouble.LATE, Trouble.DOUBT} and self.word != "slow login":
             return RETURNED
+        if self.word == "slow login" and self.reply.accepted:  # it had logged in before
+            return SENT
         return ANSWERS[self.word][1]
 
     @property
@@ -80,7 +83,9 @@ class DayPost(ModelServer):
         self.said: list[Said] = []
         self._known: set[str] = set()
 
-    async def deliver(self, account: Account, message: Message, *, may_proceed: MayProceed) -> SmtpReply:
+    async def deliver(
+        self, account: Account, message: Message, *, may_proceed: MayProceed, login: Any = None
+    ) -> SmtpReply:
         laid_out = self.answers[account.address]
         word = laid_out.popleft() if laid_out else "taken"
         self.rule = lambda account, message: ANSWERS[word][0]
@@ -94,7 +99,7 @@ class DayPost(ModelServer):
         )
         self._known.add(message.message_id)
         self.said.append(said)
-        reply = await super().deliver(account, message, may_proceed=may_proceed)
+        reply = await super().deliver(account, message, may_proceed=may_proceed, login=login)
         said.reply, said.heard_at = reply, self._clock.now()
         if reply.phase not in {Phase.CONNECT, Phase.AUTH} and reply.trouble not in {Trouble.LATE, Trouble.DOUBT}:
             said.mail_at = said.at + dt.timedelta(seconds=ANSWERS[word][0].login_takes)

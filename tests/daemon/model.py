@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 from warmupd.clock import VirtualClock
 from warmupd.core.reply import Phase, SmtpReply, Trouble
@@ -48,6 +49,7 @@ class Gate:
             await clock.sleep(AGES)
 
 
+NOTHING = Message(sender="", recipient="", message_id="", content=b"")
 OK = Answer(reply=SmtpReply(phase=Phase.BODY, code=250, text="taken"))
 LOST = Answer(reply=SmtpReply(phase=Phase.BODY, code=None, trouble=Trouble.LOST), lost=True)
 
@@ -76,6 +78,15 @@ class Try:
 Rule = Callable[[Account, Message], Answer]
 
 
+class ModelLogin:
+    """Open as long as it is wanted."""
+
+    is_in = is_sound = True
+
+    def end(self) -> None:
+        pass
+
+
 class ModelServer:
     """Stands in for SmtpSender. `rule` decides each delivery; all are taken as long as nobody sets it."""
 
@@ -85,12 +96,27 @@ class ModelServer:
         self.tries: list[Try] = []
         self.taken: list[Taken] = []
         self.at_once = 0
+        self.logins = 0  # without a message
         self.most_at_once: dict[str, int] = {}  # by host
         self._now_at: dict[str, int] = {}
         self._begun = asyncio.Event()
 
-    async def deliver(self, account: Account, message: Message, *, may_proceed: MayProceed) -> SmtpReply:
+    async def log_in(self, account: Account) -> "ModelLogin":
+        """As slow as the server lets this account in; what it answers is for `deliver` to hear."""
+        self.logins += 1
+        await self._clock.sleep(self.slowness(account))
+        return ModelLogin()
+
+    def slowness(self, account: Account) -> float:
+        """Seconds that a login takes."""
+        return self.rule(account, NOTHING).login_takes
+
+    async def deliver(
+        self, account: Account, message: Message, *, may_proceed: MayProceed, login: Any = None
+    ) -> SmtpReply:
         answer = self.rule(account, message)
+        if login is not None:
+            answer = replace(answer, login_takes=0.0)
         host = account.smtp.host
         self._now_at[host] = self._now_at.get(host, 0) + 1
         self.most_at_once[host] = max(self.most_at_once.get(host, 0), self._now_at[host])

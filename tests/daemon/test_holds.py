@@ -58,14 +58,14 @@ def test_server_that_names_its_time_is_left_alone_as_long() -> None:
 
 def test_as_many_leave_the_queue_as_there_is_room_for() -> None:
     holds = Holds(VirtualClock(BEGIN))
-    holds.enter_host(HOST)
-    holds.enter_host(HOST)
+    holds.permits.enter("a", HOST)
+    holds.permits.enter("b", HOST)
     for number in (1, 2, 3, 4):
         holds.queue_for_host(box(number))
-    assert holds.release(BEGIN, 2) == []
-    holds.leave_host(HOST)
-    assert holds.release(BEGIN, 2) == [1]
+    assert holds.release(BEGIN, per_host=2, most=9) == []
+    holds.permits.leave("a")
+    assert holds.release(BEGIN, per_host=2, most=9) == [1]
     holds.discard(2)  # it was planned anew
-    holds.leave_host(HOST)
-    assert holds.release(BEGIN, 3) == [3, 4]
+    holds.permits.leave("b")
+    assert holds.release(BEGIN, per_host=3, most=9) == [3, 4]
     assert not holds.waits(3)

@@ -158,18 +158,6 @@ async def test_send_that_is_late_by_us_goes_back_and_is_sent_later(rig: Rig) -> 
     assert {job["retry_count"] for box in boxes for job in await rig.world.jobs(box)} == {0}
 
 
-async def test_server_that_is_slow_to_let_in_is_told_and_not_stormed(rig: Rig) -> None:
-    (box, *others) = await rig.world.enrol(3, quota=4)
-    slow = await rig.world.address(box)
-    tarpit = Answer(reply=OK.reply, login_takes=6.0)
-    rig.server.rule = lambda account, message: tarpit if account.address == slow else OK
-    async with rig.running():
-        await rig.until(after(22.5))
-    assert sum(one.address == slow for one in rig.server.tries) <= 7
-    assert "longer to let us log in" in (await rig.world.mailbox(box))["last_error"]
-    assert await rig.world.sent(others) == [4] * 2
-
-
 async def test_lease_lost_in_the_middle_stops_the_send(rig: Rig) -> None:
     boxes = await rig.world.enrol(2, quota=2, end_hour=9)
     rig.server.rule = lambda account, message: Answer(reply=OK.reply, login_takes=1.0)

@@ -115,7 +115,7 @@ async def test_sent_message_that_no_visit_finds_is_missing_until_it_comes(rig: R
         await no_more_sends(rig)
         await rig.until(after(10, days=1))
         assert await placements(rig) == {"MISSING": 4}
-        assert value(worker, "warmup_placement_total", placement="MISSING", provider="unknown") == 4
+        assert value(worker, "warmup_placement_total", placement="MISSING", provider="other") == 4
         (late, *_) = await post.messages(await rig.world.address(boxes[0]), "Sent")
         await post.server.append(late["To"].addresses[0].addr_spec, "Junk", late.as_bytes())
         await rig.until(after(10, days=2))

@@ -19,7 +19,7 @@ class Authority:
     """PEM files of one throw-away authority and its leaves; the leaves' files hold key and certificate."""
 
     ca_file: Path
-    good: Path  # localhost, 127.0.0.1, ::1
+    good: Path  # localhost, ::1, 127.0.0.1 to 127.0.0.39
     wrong_host: Path  # elsewhere.test
     expired: Path  # localhost, until yesterday
 
@@ -40,7 +40,7 @@ def make_authority(folder: Path) -> Authority:
         path.write_bytes(_leaf(key, certificate, hosts, days))
         return path
 
-    here = ("localhost", "127.0.0.1", "::1")
+    here = ("localhost", "::1", *(f"127.0.0.{number}" for number in range(1, 40)))
     return Authority(
         ca_file=ca_file,
         good=leaf("good", here, 30),

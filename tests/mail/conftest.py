@@ -9,7 +9,7 @@ import pytest
 
 from tests.mail import imap_fixtures
 from tests.mail.certificates import Authority, make_authority
-from tests.mail.fault_smtp import PASSWORD, FaultServer
+from tests.mail.fault_smtp import PASSWORD, FaultServer, Stage
 from tests.mail.imap_fixtures import Open, recognise
 from warmupd.mail.account import Account, Endpoint, Security
 from warmupd.mail.hosts import HostPolicy
@@ -46,11 +46,24 @@ async def start_smtp(authority: Authority) -> AsyncIterator[Callable[..., Any]]:
 
 @pytest.fixture
 async def sender(trusting: ssl.SSLContext) -> AsyncIterator[SmtpSender]:
-    """A sender with little patience: a quarter of a second a phase."""
-    patience = dict.fromkeys(("connect", "ehlo", "tls", "auth", "mail", "rcpt", "data", "body"), 0.25)
-    sender = SmtpSender(context=trusting, policy=LOOPBACK, timeouts=Timeouts(**patience))
+    """With patience: a busy machine is no fault of the server's."""
+    sender = SmtpSender(context=trusting, policy=LOOPBACK)
     yield sender
     await sender.close()
+
+
+@pytest.fixture
+async def hasty(trusting: ssl.SSLContext) -> AsyncIterator[Callable[[Stage], SmtpSender]]:
+    """A sender with little patience at one stage, which is to be over for want of time, and at no other."""
+    async with AsyncExitStack() as stack:
+
+        def make(stage: Stage) -> SmtpSender:
+            phase = {"connect": "ehlo", "starttls": "tls", "dot": "body"}.get(stage, stage)
+            sender = SmtpSender(context=trusting, policy=LOOPBACK, timeouts=Timeouts(**{phase: 0.4}))
+            stack.push_async_callback(sender.close)
+            return sender
+
+        yield make
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ class Fault(Enum):
     GARBAGE = "what is not IMAP"
     HUGE_LINE = "a line of 100 MB, and then the right answer"
     HUGE_LITERAL = "a literal of 100 MB, and then the right answer"
+    VAST_LITERAL = "a literal that is said to have 1,000,000,000 octets, of which few ever come"
+    LYING_LITERAL = "a literal that is longer than it is said to be"
     SPARE = "an answer to a command that nobody gave"
     ENDLESS_LINE = "a line that does not end"
     ENDLESS_LINES = "lines that do not end"
@@ -44,6 +46,8 @@ _SAID = {
     Fault.SPARE: b"W999 OK done\r\n",
     Fault.HUGE_LINE: b"* X ",
     Fault.HUGE_LITERAL: b"* X {%d}\r\n" % HUGE,
+    Fault.VAST_LITERAL: b"* X {1000000000}\r\nfew",
+    Fault.LYING_LITERAL: b"* X {3}\r\nmuch more than three\r\n",
 }
 
 Answer = str | bytes | Fault | Challenge | Sequence["str | bytes | Fault | Challenge"]  # a sequence: one after another
@@ -82,6 +86,7 @@ class FakeImap:
         *,
         context: ssl.SSLContext,
         implicit_tls: bool = True,
+        host: str = "127.0.0.1",
         greeting: str | bytes | Fault = "* OK ready",
         capabilities: str = "IMAP4rev1",
         answers: Mapping[str, Answer] | None = None,
@@ -92,6 +97,7 @@ class FakeImap:
         self.peers: list[str] = []  # address of the client of each connection
         self.closed = asyncio.Event()  # whenever nobody is connected
         self._context = context
+        self._host = host
         self._implicit_tls = implicit_tls
         self._greeting = greeting
         listed = f"* CAPABILITY {capabilities}\n{{tag}} OK listed"
@@ -101,9 +107,9 @@ class FakeImap:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FakeImap"]:
-        """Listens on a free port of 127.0.0.1."""
+        """Listens on a free port of its loopback address."""
         context = self._context if self._implicit_tls else None
-        server = await asyncio.start_server(self._admit, "127.0.0.1", 0, ssl=context, limit=1 << 24)
+        server = await asyncio.start_server(self._admit, self._host, 0, ssl=context, limit=1 << 24)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self
@@ -201,7 +207,7 @@ class _Line:
         if fault in _SAID:
             await self._flood(_SAID[fault])
         match fault:
-            case Fault.HANG | Fault.GARBAGE | Fault.SPARE:
+            case Fault.HANG | Fault.GARBAGE | Fault.SPARE | Fault.VAST_LITERAL | Fault.LYING_LITERAL:
                 await self._reader.read()  # until the client goes
             case Fault.RESET:
                 linger = struct.pack("ii", 1, 0)

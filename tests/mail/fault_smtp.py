@@ -59,6 +59,7 @@ class FaultServer:
     extensions: tuple[str, ...] = ("SIZE 1000000", "8BITMIME", "ENHANCEDSTATUSCODES")
     starttls: bool = True
     faults: dict[Stage, Fault] = field(default_factory=dict)
+    host: str = "127.0.0.1"
     port: int = 0
     taken: list[Taken] = field(default_factory=list)
     commands: list[str] = field(default_factory=list)  # as received, AUTH without what followed
@@ -84,7 +85,7 @@ class FaultServer:
             await _Session(self, reader, writer).run()
 
         tls = self.context if self.implicit_tls else None
-        server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=tls)
+        server = await asyncio.start_server(accept, self.host, 0, ssl=tls)
         self.port = server.sockets[0].getsockname()[1]
         try:
             yield self

@@ -11,6 +11,7 @@ from tests.mail.fake_imap import Answer, FakeImap, Fault, fetched, selected
 from tests.mail.imap_fixtures import IMPATIENT, SINCE, Open, ours
 from tests.mail.memory import BOUND, at_most
 from warmupd.core.placement import FolderRole
+from warmupd.mail.account import Security
 from warmupd.mail.imap import ImapBroken, ImapError, ImapTimeouts, ImapUnreachable
 
 Serve = Callable[[str, "Fault | str"], Awaitable[FakeImap]]
@@ -20,7 +21,9 @@ MODERN = "IMAP4rev1 MOVE UIDPLUS SPECIAL-USE LIST-EXTENDED"
 # Where a fault strikes, in the order of a visit that looks, marks as read, rescues and files away.
 STAGES = {
     "greeting": ImapUnreachable,
+    "STARTTLS": ImapUnreachable,
     "CAPABILITY": ImapBroken,
+    "LOGIN": ImapBroken,
     "AUTHENTICATE": ImapBroken,
     "NAMESPACE": ImapBroken,
     "LIST": ImapBroken,
@@ -44,6 +47,8 @@ FAULTS: dict[Fault | str, str] = {
     Fault.SPARE: "does not speak IMAP",
     Fault.HUGE_LINE: "a line without end",
     Fault.HUGE_LITERAL: "too much at once",
+    Fault.VAST_LITERAL: "too much at once|does not speak IMAP",
+    Fault.LYING_LITERAL: "does not speak IMAP|did not answer|does not answer",
     Fault.ENDLESS_LINE: "a line without end",
     Fault.ENDLESS_LINES: "without end|does not speak IMAP",  # the latter of a greeting
     "* BYE done for today": "ended the connection: done for today",
@@ -56,14 +61,16 @@ ANSWERS: dict[str, Answer] = {
     "UID FETCH": fetched(5, "<warm-5@two.test>") + "{tag} OK",
     "UID MOVE": "* OK [COPYUID 77 5 31] moved\n{tag} OK",
 }
-WAITS = (Fault.HANG, Fault.DRIP)
+WAITS = (Fault.HANG, Fault.DRIP, Fault.LYING_LITERAL)
+OFFERS = {"STARTTLS": "STARTTLS AUTH=PLAIN", "LOGIN": ""}
 PATIENT = ImapTimeouts(connect=10, login=10, command=10, logout=10)
 FLOODS = (Fault.HUGE_LINE, Fault.HUGE_LITERAL, Fault.ENDLESS_LINE, Fault.ENDLESS_LINES, Fault.DRIP)
 
 
-async def visit_whole(visit: Open, server: FakeImap, fault: Fault | str = "") -> None:
+async def visit_whole(visit: Open, server: FakeImap, fault: Fault | str = "", stage: str = "") -> None:
     """With patience, unless time is what must end it."""
-    async with visit(server, timeouts=IMPATIENT if fault in WAITS else PATIENT) as here:
+    security = Security.STARTTLS if stage == "STARTTLS" else Security.TLS
+    async with visit(server, timeouts=IMPATIENT if fault in WAITS else PATIENT, security=security) as here:
         await here.look([], since=SINCE)
         await here.mark_read(ours())
         await here.rescue(ours())
@@ -78,9 +85,12 @@ async def serve(authority: Authority) -> AsyncIterator[Serve]:
         async def serve(stage: str, fault: Fault | str) -> FakeImap:
             greeting = fault if stage == "greeting" else "* OK ready"
             answers = ANSWERS if stage == "greeting" else {**ANSWERS, stage: fault}
-            capabilities = f"{MODERN} NAMESPACE AUTH=PLAIN"
             fake = FakeImap(
-                context=authority.server_context(), greeting=greeting, capabilities=capabilities, answers=answers
+                context=authority.server_context(),
+                implicit_tls=stage != "STARTTLS",
+                greeting=greeting,
+                capabilities=f"{MODERN} NAMESPACE " + OFFERS.get(stage, "AUTH=PLAIN"),
+                answers=answers,
             )
             return await stack.enter_async_context(fake.running())
 
@@ -93,7 +103,7 @@ async def test_fault_ends_the_visit_in_time(serve: Serve, visit: Open, stage: st
     server = await serve(stage, fault)
     async with asyncio.timeout(20):
         with pytest.raises(ImapError, match=FAULTS[fault]) as error, at_most(BOUND):
-            await visit_whole(visit, server, fault)
+            await visit_whole(visit, server, fault, stage)
         await server.closed.wait()
     assert error.value.temporary
     assert isinstance(error.value, (STAGES[stage], ImapBroken))

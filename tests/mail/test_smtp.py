@@ -14,6 +14,7 @@ from aiosmtplib import SMTPResponseException
 from tests.mail.certificates import Authority
 from tests.mail.fault_smtp import PASSWORD, Action, Fault, FaultServer, Stage, Taken
 from warmupd.core.outcome import OutcomeKind, Phase, SmtpReply, Trouble, classify
+from warmupd.mail import smtp_line
 from warmupd.mail.account import Account
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.smtp import SmtpSender, Timeouts
@@ -21,6 +22,7 @@ from warmupd.mail.smtp_line import Line
 
 StartSmtp = Callable[..., Awaitable[FaultServer]]
 AccountAt = Callable[..., Account]
+Hasty = Callable[[Stage], SmtpSender]
 
 LOOPBACK = HostPolicy(allow_hosts=("127.0.0.0/8",))
 
@@ -69,15 +71,18 @@ TROUBLES: dict[Action, Trouble] = {
     "longline": Trouble.GARBAGE,
     "endless": Trouble.GARBAGE,
 }
+WAITS: tuple[Action, ...] = ("hang", "drip")  # it is time that ends them
 
 
 @pytest.mark.parametrize("action", TROUBLES)
 @pytest.mark.parametrize("stage", STAGES)
 async def test_fault_is_a_trouble_in_its_phase(
-    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, stage: Stage, action: Action
+    start_smtp: StartSmtp, sender: SmtpSender, hasty: Hasty, account_at: AccountAt, stage: Stage, action: Action
 ) -> None:
     server = await start_smtp(faults={stage: Fault(action)})
-    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    sends = hasty(stage) if action in WAITS else sender
+    async with asyncio.timeout(20):
+        reply = await sends.deliver(account_at(server), Mail(), may_proceed=always)
     assert (reply.phase, reply.code, reply.trouble) == (STAGES[stage], None, TROUBLES[action])
     expected = OutcomeKind.UNKNOWN if stage in ("body", "dot") else OutcomeKind.DEFERRED
     assert classify(reply).kind is expected
@@ -113,12 +118,13 @@ async def test_refusal_is_a_reply_in_its_phase(
     assert server.taken == []
 
 
-@pytest.mark.parametrize("action", ["hang", "drop", "rst", "garbage"])
+@pytest.mark.parametrize("action", [*TROUBLES, "huge"])
 async def test_farewell_never_changes_the_reply(
-    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, action: Action
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, action: Action, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(smtp_line, "QUIT_SECONDS", 60)  # who waited for the farewell would wait so long
     server = await start_smtp(faults={"rcpt": Fault("reply", "550 5.1.1 unknown"), "quit": Fault(action)})
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
     assert (reply.phase, reply.code, reply.enhanced) == (Phase.RCPT, 550, "5.1.1")
 
@@ -130,9 +136,12 @@ async def test_quit_is_said_after_the_answer(start_smtp: StartSmtp, sender: Smtp
     assert server.commands[-1] == "QUIT"
 
 
-async def test_hanging_farewell_is_cut_short(start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt) -> None:
+async def test_hanging_farewell_is_cut_short(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtp_line, "QUIT_SECONDS", 60)
     server = await start_smtp(faults={"quit": Fault("hang")})
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await sender.deliver(account_at(server), Mail(), may_proceed=always)
         await server.struck.wait()
         await sender.close()
@@ -143,7 +152,7 @@ async def test_farewell_that_never_began_still_hangs_up(
     start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
 ) -> None:
     server = await start_smtp()
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await sender.deliver(account_at(server), Mail(), may_proceed=always)
         await sender.close()
         await server.ended.wait()
@@ -290,7 +299,7 @@ async def test_all_phases_together_are_bounded(
 ) -> None:
     server = await start_smtp(faults={"rcpt": Fault("hang")})
     sender = SmtpSender(context=trusting, policy=LOOPBACK, timeouts=Timeouts(total=0.3))
-    async with asyncio.timeout(2):
+    async with asyncio.timeout(20):
         reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
     assert (reply.phase, reply.trouble) == (Phase.RCPT, Trouble.TIMEOUT)
 
@@ -324,7 +333,7 @@ async def test_cancelled_delivery_hangs_up(
     delivery.cancel()
     with pytest.raises(asyncio.CancelledError):
         await delivery
-    async with asyncio.timeout(1):
+    async with asyncio.timeout(20):
         await server.ended.wait()
 
 

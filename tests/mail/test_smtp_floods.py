@@ -8,7 +8,7 @@ import pytest
 
 from tests.mail.fault_smtp import Action, Fault, Stage
 from tests.mail.memory import at_most
-from tests.mail.test_smtp import LOOPBACK, STAGES, AccountAt, Mail, StartSmtp, always
+from tests.mail.test_smtp import LOOPBACK, STAGES, AccountAt, Hasty, Mail, StartSmtp, always
 from warmupd.core.outcome import OutcomeKind, Phase, Trouble, classify
 from warmupd.mail.smtp import SmtpSender
 
@@ -40,9 +40,10 @@ async def test_flood_is_garbage_and_takes_no_memory(
 
 @pytest.mark.parametrize("action", ["huge", "endless", "drip", "hang"])
 async def test_no_other_delivery_waits(
-    start_smtp: StartSmtp, sender: SmtpSender, patient: SmtpSender, account_at: AccountAt, action: Action
+    start_smtp: StartSmtp, hasty: Hasty, patient: SmtpSender, account_at: AccountAt, action: Action
 ) -> None:
     bad, good = await start_smtp(faults={"mail": Fault(action)}), await start_smtp()
+    sender = hasty("mail")
     trouble = [asyncio.create_task(sender.deliver(account_at(bad), Mail(), may_proceed=always)) for _ in range(4)]
     async with asyncio.timeout(9):
         reply = await patient.deliver(account_at(good), Mail(), may_proceed=always)

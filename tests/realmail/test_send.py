@@ -97,6 +97,7 @@ async def test_one_connection_too_many_is_about_the_host(
         ("no_tls", Phase.STARTTLS, Trouble.NO_STARTTLS),
         ("no_login", Phase.AUTH, Trouble.NO_AUTH),
         ("untrusted", Phase.STARTTLS, Trouble.CERTIFICATE),
+        ("expired", Phase.STARTTLS, Trouble.CERTIFICATE),
     ],
 )
 async def test_listener_that_gets_no_password(

@@ -1,14 +1,21 @@
 """The stack itself: up in seconds with a thousand accounts, several at once, and gone without a trace."""
 
+import asyncio
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.mail.imap_fixtures import LOOPBACK
+from warmupd.mail.account import Account, Endpoint, Security
+from warmupd.mail.imap import check_login
+from warmupd.mail.smtp import SmtpSender
+from warmupd.mail.tls import client_context
 from warmupd.sandbox.real.box import Box
 from warmupd.sandbox.real.stack import RealStack
 
@@ -51,3 +58,31 @@ def is_running(pid: int) -> bool:
     except ProcessLookupError:
         return False
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+async def test_each_of_a_thousand_accounts_logs_in(capsys: pytest.CaptureFixture[str]) -> None:
+    boxes = [Box(address=f"box{number}@d{number % 7}.test", password=f"secret {number}") for number in range(1000)]
+    began = time.monotonic()
+    with RealStack(boxes) as stack:
+        ready = time.monotonic() - began
+        context, gate = client_context(str(stack.ca_file)), asyncio.Semaphore(20)
+        sender = SmtpSender(context=context, policy=LOOPBACK)
+
+        async def log_in(box: Box) -> bool:
+            login: dict[str, Any] = {"host": "localhost", "username": box.address, "password": box.password}
+            account = Account(
+                mailbox_id=1,
+                address=box.address,
+                display_name="",
+                smtp=Endpoint(port=stack.smtp_port, security=Security.STARTTLS, **login),
+                imap=Endpoint(port=stack.imap_port, security=Security.TLS, **login),
+            )
+            async with gate:
+                reply = await sender.check_login(account)
+                return reply.accepted and "IMAP4REV1" in await check_login(account, LOOPBACK, context)
+
+        assert all(await asyncio.gather(*map(log_in, boxes)))
+        took = time.monotonic() - began - ready
+        await sender.close()
+    with capsys.disabled():
+        sys.stdout.write(f" [1,000 accounts: up in {ready:.1f} s, 2,000 logins in {took:.1f} s]")

@@ -47,7 +47,8 @@ _MICROSOFT = Provider(
     hint="use --oauth microsoft; its administrator must allow authenticated SMTP and IMAP for the mailbox",
 )
 _OUTLOOK = replace(
-    # mail-facts section 2: by reputation, 10 to 50 a day when new; IMAP off by default; XOAUTH2 only. Domains and MX:
+    # mail-facts section 2: by reputation, 10 to 50 a day when new, so the ramp and the limit that is learnt from its
+    # refusals matter more than the number here; IMAP off by default; XOAUTH2 only. Domains and MX:
     # autoconfig hotmail.com, which has more countries' domains: those are found by their MX.
     _MICROSOFT,
     word="outlook",
@@ -63,7 +64,7 @@ _OUTLOOK = replace(
         "live.de",
     ),
     exchanges=("olc.protection.outlook.com",),
-    daily_limit=None,
+    daily_limit=50,
     connections=None,
     selectors=(),
     spf="",

@@ -22,6 +22,7 @@ from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
 from warmupd.daemon.fleet_watch import FleetWatch
 from warmupd.daemon.ground import Ground
+from warmupd.daemon.head_start import HeadStarts
 from warmupd.daemon.hints import Hints
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.housekeeping import Housekeeping
@@ -190,12 +191,14 @@ class Worker:
         )
 
     def _build_shard(self, book: Book, holds: Holds, aftermath: Aftermath) -> Shard:
+        head_starts = HeadStarts(self._ground, self.smtp, self._keyring, holds.permits)
         schedule = Schedule(
             self._ground,
             leases=self.leases,
             book=book,
             checkup=Checkup(self._ground, book),
             holds=holds,
+            head_starts=head_starts,
             library=self._library,
             pace=options.pace_of(self.config),
         )
@@ -219,6 +222,7 @@ class Worker:
                 sender=sender,
                 settler=self.settler,
                 aftermath=aftermath,
+                head_starts=head_starts,
             ),
             settler=self.settler,
         )

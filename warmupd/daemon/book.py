@@ -8,10 +8,12 @@ from typing import TypeVar
 
 from warmupd.core.directory import DAYS_APART
 from warmupd.core.health import HealthRules
+from warmupd.core.heap import Need, owed_since
 from warmupd.core.job import Job, JobKind, JobStatus, WaitingJob
 from warmupd.core.mailbox import DayRow, Defaults, Mailbox
 from warmupd.core.opening import is_current, next_day
 from warmupd.core.outcome import OutcomeKind
+from warmupd.core.pacing import relative_deficit
 from warmupd.core.pairing import Fit, choose_recipient
 from warmupd.core.ramp import Budget, resolve_budget
 from warmupd.core.tally import Tally
@@ -142,6 +144,19 @@ class Book:
         """The mailbox's open day, if it is the one to send on."""
         row = self.days.get(mailbox.id)
         return row if row is not None and is_current(row, mailbox.zone, now) else None
+
+    def need_of(self, mailbox_id: int, now: dt.datetime) -> Need:
+        """How much the mailbox needs a send."""
+        mailbox = self.mailboxes.get(mailbox_id)
+        day = self.day_of(mailbox, now) if mailbox else None
+        if mailbox is None or day is None:
+            return Need(below_floor=True, priority=0, relative_deficit=1.0)  # opening its day comes first
+        behind = relative_deficit(day, now)
+        return Need(below_floor=day.taken < day.floor, priority=mailbox.priority, relative_deficit=behind)
+
+    def owed_since(self, mailbox_id: int, now: dt.datetime) -> dt.datetime:
+        """How long the mailbox has waited, by its need: who waits behind a gate leaves in this order."""
+        return owed_since(self.need_of(mailbox_id, now), now)
 
     def next_opening(self, mailbox: Mailbox, now: dt.datetime) -> dt.datetime:
         """When the mailbox's next day row is to be opened: at once inside its window, else when that opens."""

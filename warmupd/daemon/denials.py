@@ -32,7 +32,9 @@ class Denials:
             return
         again = self._again(denied, now)
         if why in USER_CAPS:
-            self._schedule.holds.shut_for_user(mailbox, again, now, since=self._schedule.owed_since(mailbox.id, now))
+            self._schedule.holds.shut_for_user(
+                mailbox, again, now, since=self._schedule.book.owed_since(mailbox.id, now)
+            )
             return
         self._schedule.holds.answered(mailbox, granted=False)
         if why in GLOBAL_CAPS:

@@ -2,14 +2,14 @@
 
 import asyncio
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from warmupd.clock import VirtualClock
 from warmupd.core.mailbox import Mailbox
-from warmupd.core.provider_match import lane
+from warmupd.core.provider_match import lane, provider_of
+from warmupd.core.provider_rules import may_keep_sent
 from warmupd.core.window import is_open
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
@@ -18,6 +18,7 @@ from warmupd.daemon.ground import Ground
 from warmupd.daemon.keyring import Keyring
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.patience import within
+from warmupd.daemon.permits import Permits
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.revisits import Revisits
 from warmupd.daemon.treatment import Key, Treated, treat
@@ -65,10 +66,9 @@ class Engager:
         self._keyring = keyring
         self._message_key = message_key
         self._under_way: dict[int, asyncio.Task[bool]] = {}
+        self._in_vain: set[int] = set()  # of these, those that have failed
         self._breaking_off: set[asyncio.Task[None]] = set()
-        self._lanes: defaultdict[str, asyncio.Semaphore] = defaultdict(
-            lambda: asyncio.Semaphore(visiting.per_host_concurrent)
-        )
+        self._permits = Permits(ground.clock)
         self._room = asyncio.Event()  # half of the visits at once have ended
         self._for_room = False
         self._nobody = asyncio.Event()
@@ -118,7 +118,10 @@ class Engager:
 
     async def _wait(self, *, for_room: bool) -> None:
         """Until the next look, or, when more visits are due than may be made at once, until there is room."""
-        seconds = max(POLL, POLL_LEAST * self._clock.speed)
+        least = POLL_LEAST * self._clock.speed
+        seconds = max(POLL, least)
+        if for_room and (soon := self._permits.next_room()) is not None:
+            seconds = max(least, min(seconds, soon))
         sleeping = self._sleeping = asyncio.create_task(self._clock.sleep(seconds), name="engager sleeps")
         way = asyncio.create_task(self._leases.waiting.wait(), name="engager listens")
         waits: set[asyncio.Task[Any]] = {sleeping, way}
@@ -157,25 +160,37 @@ class Engager:
         if unplanned:
             planned = {one: self._revisits.planned(known[one]) for one in unplanned if one in known}
             await visits.plan_visits(self._db, planned, epochs=self._leases.held.values())
-        free = self.visiting.concurrent - len(self._under_way)
-        if free <= 0:
-            return True
-        found = await visits.due_visits(
-            self._db, slots=slots, skip=list(self._under_way), limit=free, at=self._clock.now()
-        )
-        for due in found:
-            if (mailbox := known.get(due.mailbox_id)) is not None:
-                self._leases.begin(("visit", due.mailbox_id), [mailbox])
-                task = asyncio.create_task(self._visit(mailbox, due), name=f"visit {due.mailbox_id}")
-                self._under_way[due.mailbox_id] = task
-                self._nobody.clear()
-                task.add_done_callback(partial(self._ended, due.mailbox_id))
-        return len(found) == free
+        crowded: set[str] = set()  # hosts whose lanes are full: they must not keep others from being found
+        most = self.visiting.concurrent
+        while free := self._permits.room(most):
+            skip, before = list(self._under_way), len(crowded)
+            found = await visits.due_visits(
+                self._db, slots=slots, skip=skip, skip_hosts=list(crowded), limit=free, at=self._clock.now()
+            )
+            for due in found:
+                if not self._permits.room_at(lane(due.imap_host), self.visiting.per_host_concurrent, most):
+                    crowded.add(due.imap_host)
+                elif (mailbox := known.get(due.mailbox_id)) is not None:
+                    self._start(mailbox, due)
+            if len(found) < free or len(crowded) == before:
+                return len(found) == free or bool(crowded)
+        return True
+
+    def _start(self, mailbox: Mailbox, due: DueVisit) -> None:
+        self._leases.begin(("visit", mailbox.id), [mailbox])
+        self._permits.enter(mailbox.id, lane(due.imap_host))
+        task = asyncio.create_task(self._visit(mailbox, due), name=f"visit {mailbox.id}")
+        self._under_way[mailbox.id] = task
+        self._nobody.clear()
+        task.add_done_callback(partial(self._ended, mailbox.id))
 
     def _ended(self, mailbox_id: int, task: asyncio.Task[bool]) -> None:
         self._under_way.pop(mailbox_id, None)
         self._leases.end(("visit", mailbox_id))
-        if len(self._under_way) <= self.visiting.concurrent // 2 and not task.cancelled() and task.result():
+        self._permits.leave(mailbox_id, in_vain=mailbox_id in self._in_vain)
+        self._in_vain.discard(mailbox_id)
+        most = self.visiting.concurrent
+        if self._permits.room(most) >= (most + 1) // 2 and not task.cancelled() and task.result():
             self._room.set()
         if not self._under_way:
             self._nobody.set()
@@ -196,6 +211,7 @@ class Engager:
         except LeaseLost:
             return False  # another worker's now
         except Exception as error:  # noqa: BLE001  one mailbox's oddity must not end the visits of all others
+            self._in_vain.add(mailbox.id)
             if epoch is None or not self._leases.trusts(mailbox, epoch):
                 return False  # frozen, or cut off: that the server hung up on us says nothing
             return await self._revisits.after_failure(mailbox, due, error, began, epoch=epoch)
@@ -215,11 +231,7 @@ class Engager:
         if sealed is None:
             raise NotFound("the mailbox was removed meanwhile")
         known = await visits.folder_marks(self._db, mailbox.id)
-        recognise = self._message_key.recognise
-        async with (
-            self._lanes[lane(sealed.imap_host)],
-            enter_mailbox(sealed, self._keyring, self.visiting, recognise) as visit,
-        ):
+        async with enter_mailbox(sealed, self._keyring, self.visiting, self._message_key.recognise) as visit:
             since = (began - LOOK_BACK).date()
             look = await visit.look_near(known, since=since)
             treated = await self._take_in(mailbox, visit, look, epoch)
@@ -228,7 +240,7 @@ class Engager:
                 if further.found or further.bounces:
                     treated = treated.plus(await self._take_in(mailbox, visit, further, epoch))
                 look = look.plus(further)
-            if due.lost:
+            if due.lost and may_keep_sent(provider_of(sealed.provider)):
                 await self._look_for_lost(mailbox, visit, look, since)
         seconds = (self._clock.now() - began).total_seconds()
         found = len({one.token for one in look.found})
@@ -237,8 +249,7 @@ class Engager:
 
     async def _take_in(self, mailbox: Mailbox, visit: Visit, look: Look, epoch: int | None) -> Treated:
         """Write down what a look has found, and treat what is due; after trouble the server is left alone."""
-        found = await self._recorder.record(mailbox, look.found)
-        surely = self._ensure(mailbox, epoch)
+        found, surely = await self._recorder.record(mailbox, look.found), self._ensure(mailbox, epoch)
         treated = Treated() if look.trouble else await self._treat(mailbox, visit, found, surely)
         await self._bounces.follow(mailbox, visit, look.bounces)
         return treated

@@ -1,12 +1,13 @@
 """What holds mailboxes back for a while: gates of caps that are spent, and mail servers that are busy or away."""
 
 import datetime as dt
-from collections import Counter, deque
+from collections import deque
 from uuid import UUID
 
 from warmupd.clock import Clock
 from warmupd.core.gate import Gates
 from warmupd.core.mailbox import Mailbox
+from warmupd.daemon.permits import Permits
 
 GLOBAL_CAPS = frozenset({"global_minute", "global_hour", "fleet_stopped"})
 USER_CAPS = frozenset({"user_minute", "user_hour", "user_spacing"})
@@ -18,13 +19,13 @@ class Holds:
     """Kept in memory only: after a restart the first denial or failure tells again."""
 
     def __init__(self, clock: Clock) -> None:
+        self.permits = Permits(clock)  # of sends under way
         self._clock = clock
         self._everybody_until = float("-inf")  # epoch seconds
         self.by_order = False  # sending is stopped for the whole fleet, as far as is known
         self._users = Gates()
         self._through: set[int] = set()  # mailboxes that a gate let out and that have not been answered yet
         self._behind: dict[int, UUID | str] = {}  # mailbox -> the user's gate or the mail server that it waits behind
-        self._busy: Counter[str] = Counter()  # sends under way to each mail server
         self._queues: dict[str, deque[int]] = {}  # who waits for a mail server; some have gone elsewhere since
         self._failures: dict[str, int] = {}  # connection failures in a row, those while the server was left alone once
         self._shut: dict[str, float] = {}  # mail server -> boottime until which it is left alone
@@ -39,12 +40,12 @@ class Holds:
             self._users.discard(mailbox_id)
         self._through.discard(mailbox_id)
 
-    def release(self, now: dt.datetime, per_host: int) -> list[int]:
+    def release(self, now: dt.datetime, *, per_host: int, most: int) -> list[int]:
         """The mailboxes that may ask now."""
         freed = self._users.release(now.timestamp())
         self._through.update(freed)
         for host in list(self._queues):
-            freed += self._next_in_queue(host, per_host - self._busy[host])
+            freed += self._next_in_queue(host, self.permits.room_at(host, per_host, most))
         for mailbox_id in freed:
             self._behind.pop(mailbox_id, None)
         return freed
@@ -96,20 +97,6 @@ class Holds:
         return None if moment is None else dt.datetime.fromtimestamp(moment, dt.UTC)
 
     # -- busy mail servers --------------------------------------------------------------------------------------
-
-    def enter_host(self, host: str) -> None:
-        """A send to this mail server begins."""
-        self._busy[host] += 1
-
-    def leave_host(self, host: str) -> None:
-        """A send to this mail server has ended."""
-        self._busy[host] -= 1
-        if not self._busy[host]:
-            del self._busy[host]
-
-    def busy(self, host: str) -> int:
-        """Sends under way to the mail server."""
-        return self._busy[host]
 
     def queue_for_host(self, mailbox: Mailbox) -> None:
         """The mailbox waits until its mail server is less busy."""

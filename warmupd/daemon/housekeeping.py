@@ -129,7 +129,7 @@ class Housekeeping:
         for state, count in states.items():
             metrics.mailboxes.labels(state=state).set(count)
         metrics.slots_held.set(len(self._leases.held))
-        metrics.utilization.set(self._shard.in_flight / schedule.pace.max_concurrent)
+        metrics.utilization.set(min(1.0, self._shard.in_flight / schedule.pace.max_concurrent))
         book = schedule.book
         ours = (day for day in book.days.values() if day.opens_at <= now and day.mailbox_id in book.mailboxes)
         days = [day for day in ours if self._leases.owns(book.mailboxes[day.mailbox_id])]

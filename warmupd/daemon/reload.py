@@ -1,7 +1,6 @@
 """SIGHUP: what of a new configuration a running worker takes over, and what it names as waiting for a restart."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -100,14 +99,13 @@ def _change_sends(worker: Worker, new: Config) -> None:
 
 
 def _change_visits(worker: Worker, new: Config) -> None:
-    """Visits that begin from now on go by `new`; those under way keep their places at their servers."""
+    """Visits that begin from now on go by `new`."""
     engager = worker.engager
     before, after = engager.visiting, visiting_of(new, engager.visiting.hosts, engager.visiting.context)
     engager.visiting = replace(after, timeouts=before.timeouts)
+    engager._keyring._warmup_folder = new.engagement.folder
     engager._recorder.policy = engagement_of(new)
     engager._revisits._per_day = after.per_day
-    if after.per_host_concurrent != before.per_host_concurrent:
-        engager._lanes = defaultdict(lambda: asyncio.Semaphore(after.per_host_concurrent))
 
 
 def _changed_keys(old: Config, new: Config) -> list[str]:

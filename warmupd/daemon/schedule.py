@@ -4,13 +4,14 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from warmupd.core.heap import HeapEntry, Need, SendHeap, owed_since
+from warmupd.core.heap import HeapEntry, SendHeap
 from warmupd.core.job import Thread
 from warmupd.core.mailbox import DayRow, Mailbox
-from warmupd.core.pacing import next_send_at, relative_deficit, user_gap
+from warmupd.core.pacing import next_send_at, user_gap
 from warmupd.daemon.book import Book
 from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.ground import Ground
+from warmupd.daemon.head_start import HeadStarts
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.pace import Pace
@@ -20,6 +21,8 @@ from warmupd.store.jobs import Request
 
 NO_RECIPIENT_WAIT = 600.0  # seconds until a mailbox that found nobody to write to looks again
 UNSERVED = 600.0  # real seconds in which nobody was served, after which those who are due begin one by one
+STILL_SENDING_WAIT = 30.0  # seconds until a mailbox whose last send goes on yet looks again
+NO_ROOM_WAIT = 10.0  # seconds until a mailbox that could not log in yet, since too many do, tries again
 NOT_OPENED_WAIT = 60.0  # seconds until a mailbox whose day could not be opened (its row is gone) tries again
 
 
@@ -34,6 +37,7 @@ class Schedule:
         book: Book,
         checkup: Checkup,
         holds: Holds,
+        head_starts: HeadStarts,
         library: Library,
         pace: Pace,
     ) -> None:
@@ -41,12 +45,13 @@ class Schedule:
         self.pace = pace
         self.library = library
         self.holds = holds
+        self._head_starts = head_starts
         self._clock = ground.clock
         self._events = ground.events
         self._rng = ground.rng
         self._leases = leases
         self._checkup = checkup
-        self._heap = SendHeap(self._need)
+        self._heap = SendHeap(self.book.need_of)
         self._served_at = ground.clock.now()  # when it was last looked who is due
         self._lonely: set[int] = set()  # mailboxes that found nobody to write to
 
@@ -78,11 +83,11 @@ class Schedule:
         """
         await self.book.load(self._clock.now())
         await self.book.recall_meetings(self._leases.held, self._leases.slot_of, self._clock.now())
-        before = SendHeap(self._need) if afresh else self._heap
+        before = SendHeap(self.book.need_of) if afresh else self._heap
         if afresh:
             self.holds.empty_queues()
         ready = {entry.mailbox_id: entry.due_at for entry in before.pop_ready(self._clock.now(), len(before))}
-        self._heap = SendHeap(self._need)
+        self._heap = SendHeap(self.book.need_of)
         for mailbox_id, mailbox in self.book.mailboxes.items():
             due_at = ready.get(mailbox_id) or before.due_of(mailbox_id)
             if not mailbox.state.sends or not self._leases.owns(mailbox):
@@ -158,18 +163,6 @@ class Schedule:
             moments.append(max(waiting.scheduled_for, now))
         return min(moments) if moments else self.book.next_opening(mailbox, now)
 
-    def owed_since(self, mailbox_id: int, now: dt.datetime) -> dt.datetime:
-        """How long the mailbox has waited, by its need: who waits behind a gate leaves in this order."""
-        return owed_since(self._need(mailbox_id, now), now)
-
-    def _need(self, mailbox_id: int, now: dt.datetime) -> Need:
-        mailbox = self.book.mailboxes.get(mailbox_id)
-        day = self.book.day_of(mailbox, now) if mailbox else None
-        if mailbox is None or day is None:
-            return Need(below_floor=True, priority=0, relative_deficit=1.0)  # opening its day comes first
-        behind = relative_deficit(day, now)
-        return Need(below_floor=day.taken < day.floor, priority=mailbox.priority, relative_deficit=behind)
-
     # -- heap entry -> due --------------------------------------------------------------------------------------
 
     async def take(self, permits: int) -> list[Request]:
@@ -182,7 +175,9 @@ class Schedule:
         if self.holds.everybody_waits(now) is not None:
             return requests
         permits = min(permits, 1) if self.holds.by_order else permits  # one asks for all whether the order stands
-        for mailbox_id in self.holds.release(now, self.pace.per_host_concurrent):
+        for mailbox_id in self.holds.release(
+            now, per_host=self.pace.per_host_concurrent, most=self.pace.max_concurrent
+        ):
             self.push(mailbox_id, now)
         while len(requests) < permits and (entries := self._heap.pop_ready(now, permits - len(requests))):
             for entry in entries:
@@ -229,20 +224,23 @@ class Schedule:
 
         `hosts` counts what this batch asks for already.
         """
-        if self.holds.park(mailbox, self.owed_since(mailbox.id, now), now):
+        if self.holds.park(mailbox, self.book.owed_since(mailbox.id, now), now):
             return True
         if (wait := self.holds.host_wait(mailbox.smtp_server)) is not None:
             self.push(mailbox.id, _after(now, wait * self._rng.uniform(1.0, 1.5)))
             return True
-        if self.holds.busy(mailbox.lane) + hosts[mailbox.lane] >= self.pace.per_host_concurrent:
+        if self.holds.permits.is_busy(mailbox.id):  # two at once of one mailbox are more than some providers allow
+            self.push(mailbox.id, _after(now, STILL_SENDING_WAIT * self._rng.uniform(1.0, 1.5)))
+            return True
+        room = self.holds.permits.room_at(mailbox.lane, self.pace.per_host_concurrent, self.pace.max_concurrent)
+        if room <= hosts[mailbox.lane] and not self._head_starts.under_way(mailbox.id):
             self.holds.queue_for_host(mailbox)
             return True
         return False
 
     def _request(self, mailbox: Mailbox, day: DayRow, now: dt.datetime) -> list[Request]:
         """What the mailbox asks for now: its waiting job that is due, else a first send; nothing when neither is."""
-        waiting = self.book.next_waiting(mailbox.id)
-        if waiting is not None and waiting.scheduled_for > now:
+        if (waiting := self.book.next_waiting(mailbox.id)) and waiting.scheduled_for > now:
             waiting = None
         first = mailbox.state.starts and day.left > self.book.answers_today(day)
         if now >= day.closes_at or not day.has_room or not (waiting or first):
@@ -260,6 +258,10 @@ class Schedule:
             self._lonely.add(mailbox.id)
             self.push(mailbox.id, _after(now, NO_RECIPIENT_WAIT * self._rng.uniform(0.5, 1.5)))
             self._hasten(mailbox.id)
+            return []
+        if self._head_starts.waits(mailbox):  # it is looked at again when it has logged in
+            if not self._head_starts.under_way(mailbox.id):
+                self.push(mailbox.id, _after(now, NO_ROOM_WAIT * self._rng.uniform(0.5, 1.5)))
             return []
         return [
             Request(

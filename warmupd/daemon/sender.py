@@ -11,6 +11,7 @@ from warmupd.core.outcome import Action, Outcome, OutcomeKind, backoff, classify
 from warmupd.core.reply import SmtpReply, Trouble
 from warmupd.core.window import zone_info
 from warmupd.daemon.ground import Ground
+from warmupd.daemon.head_start import Login
 from warmupd.daemon.keyring import Keyring
 from warmupd.errors import DatabaseUnavailable, SecretsError, WarmupdError
 from warmupd.mail.account import Account
@@ -24,6 +25,7 @@ from warmupd.store.accounts import SealedAccount
 from warmupd.store.jobs import Settlement
 
 FAIR_CHANCE = 2.5  # real seconds from connecting to the deadline for MAIL within which a server should log us in
+SLOW_SERVER = "slow_server"
 SLOW = "the server took longer to let us log in than a send may wait"
 
 
@@ -38,8 +40,14 @@ class Sent:
 class Courier(Protocol):
     """What hands messages over: SMTP, or a model of it."""
 
-    async def deliver(self, account: Account, message: Message, *, may_proceed: MayProceed) -> SmtpReply:
-        """Submit the message; every ending is a reply."""
+    async def deliver(
+        self, account: Account, message: Message, *, may_proceed: MayProceed, login: Login | None = None
+    ) -> SmtpReply:
+        """Submit the message; every ending is a reply. A `login` of that account saves another one."""
+        ...
+
+    async def log_in(self, account: Account) -> Login:
+        """Connect and log in; every ending is a login."""
         ...
 
     async def close(self) -> None:
@@ -70,13 +78,19 @@ class Sender:
         self._max_retries = max_retries
 
     async def send(
-        self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount], *, trusted: Callable[[], bool]
+        self,
+        job: Job,
+        mailbox: Mailbox,
+        accounts: Mapping[int, SealedAccount],
+        *,
+        trusted: Callable[[], bool],
+        login: Login | None = None,
     ) -> Sent:
         """Send the job, once. Never raises for what servers, networks or rows do: every ending is a settlement."""
         await self._clock.sleep(job.not_before - self._clock.boottime())
         began = self._clock.boottime()
         try:
-            outcome = await self._deliver(job, mailbox, accounts, trusted)
+            outcome = await self._deliver(job, mailbox, accounts, trusted, login)
         except WarmupdError as error:
             outcome = _not_sendable(error)
         if (
@@ -90,7 +104,12 @@ class Sender:
         return Sent(settlement=self._settlement(job, outcome), outcome=outcome)
 
     async def _deliver(
-        self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount], trusted: Callable[[], bool]
+        self,
+        job: Job,
+        mailbox: Mailbox,
+        accounts: Mapping[int, SealedAccount],
+        trusted: Callable[[], bool],
+        login: Login | None,
     ) -> Outcome:
         sender, recipient = accounts.get(job.mailbox_id), accounts.get(job.recipient_id)
         if sender is None or recipient is None:
@@ -110,7 +129,7 @@ class Sender:
             return None if trusted() else Trouble.DOUBT
 
         try:
-            outcome = classify(await self._courier.deliver(account, message, may_proceed=may_proceed))
+            outcome = classify(await self._courier.deliver(account, message, may_proceed=may_proceed, login=login))
             if account.by_token and outcome.action is Action.DOUBT_CREDENTIALS:  # perhaps the token alone is at fault
                 account = await self._keyring.open_anew(sender, account)
                 outcome = classify(await self._courier.deliver(account, message, may_proceed=may_proceed))
@@ -135,7 +154,7 @@ class Sender:
         """Time was up. When we began in time it is the server that is slow, and asking at once again would not help."""
         if allowed < FAIR_CHANCE * self._clock.speed:
             return outcome
-        return replace(outcome, kind=OutcomeKind.DEFERRED, reason="slow_server", message=SLOW)
+        return replace(outcome, kind=OutcomeKind.DEFERRED, reason=SLOW_SERVER, message=SLOW)
 
     def _settlement(self, job: Job, outcome: Outcome) -> Settlement:
         kind, reason, retry_at = outcome.kind, outcome.reason, None

@@ -1,18 +1,21 @@
 """The sends that are under way: started, counted by mail server, and waited for."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from warmupd.clock import VirtualClock
 from warmupd.core.job import Job
 from warmupd.core.mailbox import Mailbox
+from warmupd.core.outcome import OutcomeKind
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.ground import Ground
+from warmupd.daemon.head_start import HeadStarts, Login
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.leases import Leases
-from warmupd.daemon.sender import Sender
+from warmupd.daemon.sender import SLOW_SERVER, Sender
 from warmupd.daemon.settler import Settler
-from warmupd.store.accounts import SealedAccount
+from warmupd.errors import DatabaseUnavailable
+from warmupd.store.accounts import SealedAccount, load_accounts
 
 
 class Sends:
@@ -27,35 +30,60 @@ class Sends:
         sender: Sender,
         settler: Settler,
         aftermath: Aftermath,
+        head_starts: HeadStarts,
     ) -> None:
+        self.head_starts = head_starts
+        self._db = ground.db
         self._events = ground.events
         self._leases = leases
-        self._holds = holds
+        self._permits = holds.permits
         self._sender = sender
         self._settler = settler
         self._aftermath = aftermath
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._under_way: set[asyncio.Task[bool]] = set()
 
     def __len__(self) -> int:
         return len(self._under_way)
+
+    def room(self, most: int) -> int:
+        """How many more may begin now, of `most` at once."""
+        return self._permits.room(most)
+
+    def next_room(self) -> float | None:
+        """Seconds of the clock until there may be more room although no send ends; None: there will not."""
+        return self._permits.next_room()
+
+    async def accounts(self, jobs: Sequence[Job]) -> Mapping[int, SealedAccount] | None:
+        """The accounts of both ends of these jobs; None when they cannot be had now."""
+        if not jobs:
+            return {}
+        try:
+            return await load_accounts(
+                self._db, list({end for job in jobs for end in (job.mailbox_id, job.recipient_id)})
+            )
+        except DatabaseUnavailable as error:
+            self._events.database_unavailable("accounts", str(error))
+            return None
 
     def start(
         self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount], *, on_end: Callable[[], None]
     ) -> None:
         """Send the job; `on_end` is called when that has ended, whichever way."""
-        self._holds.enter_host(mailbox.lane)
-        task = asyncio.create_task(self._send(job, mailbox, accounts), name=f"send {job.id}")
+        login = self.head_starts.take(mailbox.id)
+        self._permits.enter(mailbox.id, mailbox.lane)
+        task = asyncio.create_task(self._send(job, mailbox, accounts, login), name=f"send {job.id}")
         self._under_way.add(task)
 
-        def ended(task: asyncio.Task[None]) -> None:
+        def ended(task: asyncio.Task[bool]) -> None:
             self._under_way.discard(task)
-            self._holds.leave_host(mailbox.lane)
+            self._permits.leave(mailbox.id, in_vain=task.cancelled() or task.result())
             on_end()
 
         task.add_done_callback(ended)
 
     async def ended(self) -> None:
-        """Return when no send is under way."""
+        """Return when no send is under way. Who has logged in without a reservation leaves."""
+        await self.head_starts.cut()
         while self._under_way:
             await asyncio.wait(self._under_way)
 
@@ -65,17 +93,27 @@ class Sends:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.head_starts.cut()
 
     def asleep(self, clock: VirtualClock) -> bool:
         """Whether all that is under way waits for the clock alone."""
-        return all(clock.asleep(task) for task in self._under_way)
+        return all(clock.asleep(task) for task in self._under_way) and self.head_starts.asleep(clock)
 
-    async def _send(self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount]) -> None:
+    async def _send(
+        self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount], login: Login | None
+    ) -> bool:
+        """Whether it was in vain: nothing was accepted, and not for want of our own time."""
         epoch = self._leases.epoch_of(mailbox)
         try:
-            sent = await self._sender.send(job, mailbox, accounts, trusted=lambda: self._leases.trusts(mailbox, epoch))
+            sent = await self._sender.send(
+                job, mailbox, accounts, trusted=lambda: self._leases.trusts(mailbox, epoch), login=login
+            )
+            if sent.outcome.reason == SLOW_SERVER:
+                self.head_starts.note_slow(mailbox.smtp_server)
             self._settler.add(sent.settlement)
             await self._aftermath.follow(mailbox, job, sent.outcome)
+            return sent.outcome.kind is not OutcomeKind.SENT and sent.outcome.reason != SLOW_SERVER
         except Exception as error:  # noqa: BLE001  one send's fault must not end the worker; its job is reaped as UNKNOWN
             self._leases.end(job.attempt_token)
             self._events.part_failed("send", error)
+            return True

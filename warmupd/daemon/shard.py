@@ -11,7 +11,7 @@ first half, up to the request, lives in `schedule.py`, sends under way in `sends
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from typing import TypeVar
 from uuid import uuid4
@@ -30,8 +30,7 @@ from warmupd.daemon.patience import patiently, within
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sends import Sends
 from warmupd.daemon.settler import Settler
-from warmupd.errors import DatabaseUnavailable, WorkerForgotten
-from warmupd.store.accounts import SealedAccount, load_accounts
+from warmupd.errors import WorkerForgotten
 from warmupd.store.jobs import Batch, Denied, Request, Settlement, reserve
 
 LONGEST_WAIT = 60.0  # seconds of the clock: a hint that was lost costs at most this
@@ -71,6 +70,7 @@ class Shard:
         self._afresh = False
         self._reading = False
         self._draining = False
+        sends.head_starts.on_ready = self._hear_login
         self._asked_in = 0  # the database's era when it granted the last batch, or an earlier one
 
     @property
@@ -100,6 +100,10 @@ class Shard:
         """A visit found a message in this mailbox: its owner reads there."""
         self.schedule.hear_proof(mailbox_id)
         self._answered.update(self.schedule.book.take_up([mailbox_id]))
+        self._wake.set()
+
+    def _hear_login(self, mailbox_id: int) -> None:
+        self.schedule.push(mailbox_id, self._clock.now())
         self._wake.set()
 
     async def run(self) -> None:
@@ -170,7 +174,7 @@ class Shard:
 
     async def _take(self) -> list[Request]:
         pace = self.schedule.pace
-        permits = min(pace.batch_size, pace.max_concurrent - len(self._sends))
+        permits = min(pace.batch_size, self._sends.room(pace.max_concurrent))
         return await self.schedule.take(permits) if permits > 0 and self._leases.trusted else []
 
     async def _reserve(self, requests: Sequence[Request]) -> list[Job | Denied]:
@@ -206,7 +210,7 @@ class Shard:
             for request, answer in zip(requests, answers, strict=True)
             if isinstance(answer, Job)
         ]
-        accounts = await self._accounts([job for job, _ in granted])
+        accounts = await self._sends.accounts([job for job, _ in granted])
         granter_gone = self._ground.db.era != self._asked_in  # the server that answers now may not know of these jobs
         for job, mailbox in granted:
             self._leases.begin(job.attempt_token, [mailbox])
@@ -229,18 +233,6 @@ class Shard:
         self.schedule.plan(job.mailbox_id, not_before=now + dt.timedelta(seconds=spaced))
         return mailbox
 
-    async def _accounts(self, jobs: Sequence[Job]) -> Mapping[int, SealedAccount] | None:
-        """The accounts of both ends of these jobs; None when they cannot be had now."""
-        if not jobs:
-            return {}
-        try:
-            return await load_accounts(
-                self._ground.db, list({end for job in jobs for end in (job.mailbox_id, job.recipient_id)})
-            )
-        except DatabaseUnavailable as error:
-            self._events.database_unavailable("accounts", str(error))
-            return None
-
     # -- outcome -> settled job -> next heap entry ------------------------------------------------------------------
 
     async def hear_settled(self, settled: Sequence[tuple[Settlement, JobStatus | None]]) -> None:
@@ -261,19 +253,19 @@ class Shard:
 
     async def _wait(self) -> None:
         """Until the next entry is due, a gate opens, a send ends, or somebody knocks."""
-        delay = LONGEST_WAIT
+        delay: float | None = None
         if not self._leases.trusted:
             delay = UNTRUSTED_WAIT
-        elif len(self._sends) < self.schedule.pace.max_concurrent and (look := self.schedule.next_look()):
-            delay = min(delay, max(0.0, (look - self._clock.now()).total_seconds()))
+        elif not self._sends.room(self.schedule.pace.max_concurrent):
+            delay = self._sends.next_room()
+        elif look := self.schedule.next_look():
+            delay = max(0.0, (look - self._clock.now()).total_seconds())
+        delay = LONGEST_WAIT if delay is None else min(delay, LONGEST_WAIT)
         sleeping = self._sleeping = asyncio.create_task(self._clock.sleep(delay), name="shard sleeps")
-        knocking = asyncio.create_task(self._knocked(), name="shard listens")
+        knocking = asyncio.create_task(self._wake.wait(), name="shard listens")
         try:
             await asyncio.wait({sleeping, knocking}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             sleeping.cancel()
             knocking.cancel()
             await asyncio.gather(sleeping, knocking, return_exceptions=True)
-
-    async def _knocked(self) -> None:
-        await self._wake.wait()

@@ -8,16 +8,44 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from aiosmtplib import SMTPException
 
 from warmupd.core.reply import Phase, SmtpReply
-from warmupd.mail.account import Account, Endpoint
+from warmupd.mail.account import Account
 from warmupd.mail.hosts import ForbiddenHost, HostPolicy, UnresolvedHost
 from warmupd.mail.smtp_conversation import LOCAL_HOSTNAME, Conversation, Manner, MayProceed, Message, Timeouts
 from warmupd.mail.smtp_line import Stopped, reply_from_error, reply_from_response
 
-__all__ = ["MayProceed", "Message", "SmtpSender", "Timeouts"]
+__all__ = ["MayProceed", "Message", "SmtpLogin", "SmtpSender", "Timeouts"]
+
+
+class SmtpLogin:
+    """A conversation that has come as far as it can without a message: logged in, or at its end with a reply."""
+
+    def __init__(
+        self, talk: Conversation, part: Callable[[Conversation], None], reply: SmtpReply | None = None
+    ) -> None:
+        self.talk = talk
+        self.reply = reply
+        self._part = part
+
+    @property
+    def is_in(self) -> bool:
+        """Whether the server has let us in and still waits for what we say."""
+        return self.reply is None and self.talk.line.is_quiet
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether what it has come to still holds."""
+        return self.reply is not None or self.is_in
+
+    def end(self) -> None:
+        """Leave: no message follows."""
+        if self.reply is None:
+            self._part(self.talk)
+            self.talk.end()
 
 
 class SmtpSender:
@@ -44,20 +72,43 @@ class SmtpSender:
         )
         self._farewells: set[asyncio.Task[None]] = set()
 
-    async def deliver(self, account: Account, message: Message, *, may_proceed: MayProceed) -> SmtpReply:
+    async def log_in(self, account: Account) -> SmtpLogin:
+        """Connect and log in, for a message that `deliver` is given later. Every ending is a login."""
+        talk = Conversation(self._manner, account.smtp)
+        try:
+            async with asyncio.timeout(None) as talk.limit:
+                await talk.open()
+                await talk.login()
+        except _ENDINGS as error:
+            reply = reply_from_error(talk.phase, error, account.smtp, seconds=talk.allowed)
+            self._part(talk)
+            talk.end()
+            return SmtpLogin(talk, self._part, reply)
+        except BaseException:
+            talk.line.hang_up()
+            raise
+        talk.rest()
+        return SmtpLogin(talk, self._part)
+
+    async def deliver(
+        self, account: Account, message: Message, *, may_proceed: MayProceed, login: Any = None
+    ) -> SmtpReply:
         """Submit `message`. Every ending that a server or a network brings about is a reply, never an exception.
 
+        A `login` of that account saves another one; one that failed is the reply.
         `may_proceed` is asked right before MAIL and right before the first byte of the body; the trouble it answers
         with stops the delivery there. Raises ValueError for an envelope address that no command line can carry.
         """
         for address in (message.sender, message.recipient):
             if not address or any(char <= " " or char in "<>\x7f" for char in address):
                 raise ValueError("an envelope address is empty, or holds a space, a bracket or a control character")
-        return await self._converse(account.smtp, message, may_proceed)
+        if not isinstance(login, SmtpLogin) or not login.is_sound:
+            return await self._converse(Conversation(self._manner, account.smtp), message, may_proceed)
+        return login.reply or await self._converse(login.talk, message, may_proceed, is_in=True)
 
     async def check_login(self, account: Account) -> SmtpReply:
         """Log in and leave: the answer to AUTH (2xx: all is well), or whatever came in its way."""
-        return await self._converse(account.smtp, None, _always)
+        return await self._converse(Conversation(self._manner, account.smtp), None, _always)
 
     async def close(self) -> None:
         """Cut short the farewells that still go on."""
@@ -66,21 +117,25 @@ class SmtpSender:
             farewell.cancel()
         await asyncio.gather(*farewells, return_exceptions=True)
 
-    async def _converse(self, endpoint: Endpoint, message: Message | None, may_proceed: MayProceed) -> SmtpReply:
-        talk = Conversation(self._manner, endpoint)
+    async def _converse(
+        self, talk: Conversation, message: Message | None, may_proceed: MayProceed, *, is_in: bool = False
+    ) -> SmtpReply:
         try:
             async with asyncio.timeout(None) as talk.limit:
-                await talk.open()
-                response = await talk.login()
+                if is_in:
+                    talk.resume()
+                else:
+                    await talk.open()
+                    response = await talk.login()
                 if message is not None:
                     await talk.envelope(message, may_proceed)
                     response = await talk.body(message, may_proceed)
-            return reply_from_response(talk.phase, response.code, response.message, endpoint)
-        except (OSError, SMTPException, ForbiddenHost, UnresolvedHost, Stopped) as error:
+            return reply_from_response(talk.phase, response.code, response.message, talk.endpoint)
+        except _ENDINGS as error:
             if isinstance(error, TimeoutError) and talk.refusal is not None and talk.line.is_quiet:
-                said = reply_from_response(talk.phase, talk.refusal.code, talk.refusal.message, endpoint)
+                said = reply_from_response(talk.phase, talk.refusal.code, talk.refusal.message, talk.endpoint)
                 return replace(said, proven=False)
-            return reply_from_error(talk.phase, error, endpoint, seconds=talk.allowed)
+            return reply_from_error(talk.phase, error, talk.endpoint, seconds=talk.allowed)
         finally:
             self._part(talk)
             talk.end()
@@ -98,6 +153,9 @@ class SmtpSender:
         farewell = asyncio.create_task(talk.line.say_goodbye(), name="smtp-quit")
         self._farewells.add(farewell)
         farewell.add_done_callback(over)
+
+
+_ENDINGS = (OSError, SMTPException, ForbiddenHost, UnresolvedHost, Stopped)
 
 
 def _always() -> None:

@@ -74,7 +74,7 @@ class Conversation:
         self.extensions: dict[str, str] = {}
         self.mechanisms: list[str] = []
         self._loop = asyncio.get_running_loop()
-        self._began = self._phase_began = self._loop.time()
+        self._began = self._phase_began = self._resting_since = self._loop.time()
         self.line = Line(self._loop)
 
     async def open(self) -> None:
@@ -111,6 +111,16 @@ class Conversation:
                 break
             response = await self._ask(answer)
         return self._accept(response)
+
+    def rest(self) -> None:
+        """Nothing is said for a while."""
+        self._resting_since = self._loop.time()
+
+    def resume(self) -> None:
+        """Go on: the rest counts neither for the phase nor for the whole."""
+        rested = self._loop.time() - self._resting_since
+        self._began = self._loop.time()
+        self._phase_began += rested
 
     async def envelope(self, message: Message, may_proceed: MayProceed) -> None:
         times = self.manner.timeouts

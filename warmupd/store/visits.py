@@ -20,28 +20,36 @@ class DueVisit:
     mailbox_id: int
     everywhere: bool  # look into all folders: a message is missed, or it was not done for long
     last_visit_at: dt.datetime | None
+    imap_host: str
     round_began: dt.datetime | None  # of a look into all folders that has not ended yet
     failures: int  # visits in a row that have failed
     lost: bool  # the outcome of a send of its own is not known: look into its folder of sent mail
 
 
 async def due_visits(
-    db: Database, *, slots: Sequence[int], skip: Sequence[int], limit: int, at: dt.datetime
+    db: Database,
+    *,
+    slots: Sequence[int],
+    skip: Sequence[int],
+    limit: int,
+    at: dt.datetime,
+    skip_hosts: Sequence[str] = (),
 ) -> list[DueVisit]:
-    """Visits that are due in these slots, the longest due first, without those in `skip` (under way).
+    """Visits that are due in these slots, the longest due first, without those in `skip` and at `skip_hosts`.
 
     A mailbox is not due before as long after its last visit as its provider wants, unless a message waits to prove
     whose the address is; nor, whatever is asked for, before its server wants to see us again.
     """
     rows = await db.fetch(
         """
-        SELECT v.mailbox_id, v.last_visit_at, v.round_began, v.failures,
+        SELECT v.mailbox_id, v.last_visit_at, m.imap_host, v.round_began, v.failures,
                v.everywhere OR coalesce(v.everywhere_at, '-infinity') <= $1::timestamptz - $5::interval AS everywhere,
                EXISTS (SELECT FROM warmup_jobs j WHERE j.mailbox_id = v.mailbox_id AND j.status = 'UNKNOWN') AS lost
         FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c
         WHERE v.next_visit_at <= $1 AND coalesce(v.not_before, '-infinity') <= $1
           AND m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')
           AND m.slot_hash % c.worker_count = ANY ($2::integer[]) AND v.mailbox_id <> ALL ($3::bigint[])
+          AND m.imap_host <> ALL ($8::text[])
           AND (NOT EXISTS (SELECT FROM unnest($6::text[], $7::interval[]) AS p(word, gap)
                            WHERE p.word = m.provider AND v.last_visit_at > $1::timestamptz - p.gap)
                OR (v.asked_by IS NOT NULL
@@ -55,6 +63,7 @@ async def due_visits(
         EVERYWHERE_EVERY,
         list(POLL_GAPS.keys()),
         list(POLL_GAPS.values()),
+        skip_hosts,
     )
     return [DueVisit(**dict(row)) for row in rows]
 

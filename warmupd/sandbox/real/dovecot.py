@@ -29,6 +29,10 @@ ssl = required
 ssl_cert = <{tls.chain_file}
 ssl_key = <{tls.key_file}
 ssl_min_protocol = TLSv1.2
+local 127.0.0.2 {{
+  ssl_cert = <{expired.chain_file}
+  ssl_key = <{expired.key_file}
+}}
 auth_mechanisms = plain login
 auth_failure_delay = 0
 first_valid_uid = 1
@@ -54,6 +58,11 @@ service imap-login {{
     port = {imap_port}
   }}
   inet_listener imaps {{
+    port = {imaps_port}
+    ssl = yes
+  }}
+  inet_listener imaps_expired {{
+    address = 127.0.0.2
     port = {imaps_port}
     ssl = yes
   }}
@@ -137,7 +146,10 @@ class Sorting:
 class Dovecot:
     """A configuration in a folder of its own, the command that runs it, and questions that it alone can answer."""
 
-    def __init__(self, folder: Path, ports: DovecotPorts, tls: Certificates, sorting: Sorting) -> None:
+    def __init__(
+        self, folder: Path, ports: DovecotPorts, tls: Certificates, sorting: Sorting, *, expired: Certificates
+    ) -> None:
+        """At 127.0.0.2 it shows the `expired` certificate."""
         self.folder = folder
         self.config_file = folder / "dovecot.conf"
         self.log_file = folder / "dovecot.log"
@@ -154,6 +166,7 @@ class Dovecot:
             _CONFIG.format(
                 folder=folder,
                 tls=tls,
+                expired=expired,
                 imap_port=ports.imap,
                 imaps_port=ports.imaps,
                 lmtp_port=ports.lmtp,

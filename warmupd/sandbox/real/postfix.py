@@ -16,17 +16,8 @@ class Temper:
     settings: Mapping[str, str] = field(default_factory=dict)
 
 
-def tempers(other_tls: Certificates | None = None) -> tuple[Temper, ...]:
-    """All that there are; `other_tls` is what the one shows that clients must not trust."""
-    untrusted = (
-        {}
-        if other_tls is None
-        else {
-            "smtpd_tls_chain_files": f"{other_tls.key_file},{other_tls.chain_file}",
-            "smtpd_tls_cert_file": "",
-            "smtpd_tls_key_file": "",
-        }
-    )
+def tempers(**bad_tls: Certificates) -> tuple[Temper, ...]:
+    """All that there are; `bad_tls` are certificates that clients must not trust, by the names of who shows them."""
     return (
         Temper(name="submission"),
         Temper(name="smtps", settings={"smtpd_tls_wrappermode": "yes"}),
@@ -39,8 +30,16 @@ def tempers(other_tls: Certificates | None = None) -> tuple[Temper, ...]:
         Temper(name="small", settings={"message_size_limit": "1000"}),
         Temper(name="no_tls", settings={"smtpd_tls_security_level": "none", "smtpd_tls_auth_only": "no"}),
         Temper(name="no_login", settings={"smtpd_sasl_auth_enable": "no"}),
-        *([Temper(name="untrusted", settings=untrusted)] if untrusted else []),
+        *(Temper(name=name, settings=_shows(tls)) for name, tls in bad_tls.items()),
     )  # fmt: skip
+
+
+def _shows(tls: Certificates) -> dict[str, str]:
+    return {
+        "smtpd_tls_chain_files": f"{tls.key_file},{tls.chain_file}",
+        "smtpd_tls_cert_file": "",
+        "smtpd_tls_key_file": "",
+    }
 
 
 MASTER = "/usr/lib/postfix/sbin/master"  # where Debian has it

@@ -16,7 +16,7 @@ from typing import Self
 
 from warmupd.clock import SystemClock
 from warmupd.errors import UsageError, WarmupdError
-from warmupd.sandbox.certificates import issue_certificates
+from warmupd.sandbox.certificates import LIFETIME, issue_certificates
 from warmupd.sandbox.real.box import Box, write_boxes
 from warmupd.sandbox.real.dovecot import Dovecot, DovecotPorts, Sorting
 from warmupd.sandbox.real.policy import Answer, PolicyService
@@ -115,20 +115,22 @@ class RealStack:
     def _write(self) -> None:
         domains = {address.rpartition("@")[2] for address in self.boxes}
         now = SystemClock().now()
-        folders = {name: self.folder / name for name in ("tls", "other", "dovecot", "postfix")}
+        folders = {name: self.folder / name for name in ("tls", "other", "expired", "dovecot", "postfix")}
         for folder in folders.values():
             folder.mkdir()
             folder.chmod(0o755)
         tls = issue_certificates(folders["tls"], domains if len(domains) < _MANY else (), now=now)
         self.ca_file = tls.ca_file
-        minds = tempers(issue_certificates(folders["other"], (), now=now))
+        expired = issue_certificates(folders["expired"], (), now=now - 2 * LIFETIME)
+        self.expired_ca_file = expired.ca_file
+        minds = tempers(untrusted=issue_certificates(folders["other"], (), now=now), expired=expired)
         chosen = iter(_free_ports(len(minds) + 4))
         dovecot = DovecotPorts(imap=next(chosen), imaps=next(chosen), lmtp=next(chosen), sasl=next(chosen))
         self.imap_port, self.imap_starttls_port = dovecot.imaps, dovecot.imap
         self.ports = {temper.name: next(chosen) for temper in minds}
         self.smtp_port, self.smtps_port = self.ports["submission"], self.ports["smtps"]
         self.lmtp_port = dovecot.lmtp
-        self.dovecot = Dovecot(folders["dovecot"], dovecot, tls, self._sorting)
+        self.dovecot = Dovecot(folders["dovecot"], dovecot, tls, self._sorting, expired=expired)
         self._write_boxes()
         self.postfix = Postfix(
             folders["postfix"],

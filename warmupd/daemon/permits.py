@@ -1,0 +1,82 @@
+"""How many conversations with mail servers go on at once, so that servers that hang hold up nobody but their own."""
+
+from collections import Counter
+from collections.abc import Hashable
+from dataclasses import dataclass
+
+from warmupd.clock import Clock
+
+HANGING = 5.0  # real seconds after which nobody else waits for a conversation to end
+LONGEST = 600.0  # real seconds: more than all time-outs of a conversation together
+BESIDE = 10  # times as many as may go on at once may hang beside them: each is a connection, some 35 KiB
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Talk:
+    lane: str
+    began: float  # boottime
+    on_trial: bool
+
+
+class Permits:
+    """Conversations of one kind, sends or visits, counted in all and by lane.
+
+    One that goes on for long counts no more among the `most` at once that others wait for, as long as there are no more
+    than BESIDE times as many; so a permit is held for HANGING seconds at most, whatever a server does. A lane whose
+    last conversation took long for nothing is on trial: one at a time, and that takes no permit at all; no more than
+    `most` such begin while others hang.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._talks: dict[Hashable, _Talk] = {}
+        self._lanes: Counter[str] = Counter()
+        self._on_trial: set[str] = set()
+
+    def enter(self, key: Hashable, lane: str) -> None:
+        """A conversation begins; `key` is told again when it ends."""
+        self._talks[key] = _Talk(lane=lane, began=self._clock.boottime(), on_trial=lane in self._on_trial)
+        self._lanes[lane] += 1
+
+    def leave(self, key: Hashable, *, in_vain: bool = False) -> None:
+        """It has ended, for nothing perhaps: when that took long the lane goes on trial, else it is trusted again."""
+        talk = self._talks.pop(key, None)
+        if talk is None:
+            return
+        self._lanes[talk.lane] -= 1
+        if not self._lanes[talk.lane]:
+            del self._lanes[talk.lane]
+        if not in_vain:
+            self._on_trial.discard(talk.lane)
+        elif self._age(talk) >= HANGING:
+            self._on_trial.add(talk.lane)
+
+    def is_busy(self, key: Hashable) -> bool:
+        """Whether that conversation goes on. None that was cut off by its time-outs lasts LONGEST seconds."""
+        talk = self._talks.get(key)
+        return talk is not None and self._age(talk) < LONGEST
+
+    def room(self, most: int) -> int:
+        """How many more may begin now, of `most` at once."""
+        hanging = self._hanging()
+        return max(0, most - (len(self._talks) - hanging) - max(0, hanging - BESIDE * most))
+
+    def room_at(self, lane: str, per_lane: int, most: int) -> int:
+        """How many more may begin now in this lane, as far as the lane goes."""
+        if lane in self._on_trial:
+            return max(0, 1 - self._lanes[lane]) if self._hanging() < most else 0
+        return max(0, per_lane - self._lanes[lane])
+
+    def next_room(self) -> float | None:
+        """Seconds of the clock until the next conversation begins to count as one that hangs; None: none will."""
+        ages = [self._age(talk) for talk in self._talks.values() if not self._hangs(talk)]
+        return (HANGING - max(ages)) * self._clock.speed if ages else None
+
+    def _hanging(self) -> int:
+        return sum(map(self._hangs, self._talks.values()))
+
+    def _hangs(self, talk: _Talk) -> bool:
+        return talk.on_trial or self._age(talk) >= HANGING
+
+    def _age(self, talk: _Talk) -> float:
+        return (self._clock.boottime() - talk.began) / self._clock.speed
