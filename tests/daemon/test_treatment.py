@@ -236,7 +236,7 @@ async def test_message_whose_numbers_changed_after_it_was_opened_is_filed_and_de
     case = await case_of(ground)
     for hour in hours[:-1]:
         await case.visit(after(hour * HOUR))
-    case.shelf.there = [replace(case.shelf.there[0], uidvalidity=2, uid=1)]
+    case.shelf.there = [replace(case.shelf.there[0], uidvalidity=2, uid=1, sender=case.here.sender)]
     await case.visit(after(hours[-1] * HOUR))
     assert case.verbs[-1] == verb
     assert (await case.row())["next_at"] != after((hours[-1] + 3) * HOUR)

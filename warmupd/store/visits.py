@@ -118,7 +118,8 @@ async def end_visit(
             WHERE s.slot = mailbox_hash($1) % c.worker_count AND s.epoch = $9 FOR KEY SHARE OF s
         ), read AS (
             INSERT INTO folder_marks AS m (mailbox_id, folder, uidvalidity, last_uid, refusals, looked_at)
-            SELECT $1, a.folder, a.uidvalidity, a.last_uid, a.refusals, CASE WHEN a.looked AND NOT $8 THEN $3::timestamptz END
+            SELECT $1, a.folder, a.uidvalidity, a.last_uid, a.refusals,
+                   CASE WHEN a.looked AND NOT $8 THEN $3::timestamptz END
             FROM unnest($4::text[], $5::bigint[], $6::bigint[], $10::smallint[], $11::boolean[])
                 AS a(folder, uidvalidity, last_uid, refusals, looked), ours
             ON CONFLICT (mailbox_id, folder) DO UPDATE
