@@ -28,7 +28,7 @@ MODERN = "IMAP4rev1 MOVE UIDPLUS SPECIAL-USE LIST-EXTENDED"
 
 # Where a fault strikes, in the order of a visit that looks, marks as read, rescues and files away; and what the server
 # offers there. Without MOVE a message is copied and expunged.
-OFFERS = {
+STAGES = {
     "greeting": f"{MODERN} AUTH=PLAIN",
     "STARTTLS": f"{MODERN} STARTTLS AUTH=PLAIN",
     "CAPABILITY": f"{MODERN} AUTH=PLAIN",
@@ -124,7 +124,7 @@ async def serve(authority: Authority) -> AsyncIterator[Serve]:
                 context=authority.server_context(),
                 implicit_tls=stage != "STARTTLS",
                 greeting=greeting,
-                capabilities=OFFERS.get(stage, MODERN),
+                capabilities=STAGES.get(stage, MODERN),
                 answers=answers,
             )
             return await stack.enter_async_context(fake.running())
@@ -133,7 +133,7 @@ async def serve(authority: Authority) -> AsyncIterator[Serve]:
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)
-@pytest.mark.parametrize("stage", OFFERS)
+@pytest.mark.parametrize("stage", STAGES)
 async def test_fault_ends_the_visit_in_time(serve: Serve, visit: Open, stage: str, fault: Fault | str) -> None:
     server = await serve(stage, fault)
     async with asyncio.timeout(20):
