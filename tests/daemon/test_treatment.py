@@ -16,7 +16,8 @@ from warmupd.daemon.events import Events
 from warmupd.daemon.metrics import Metrics
 from warmupd.daemon.treatment import Treated, treat
 from warmupd.mail.found import Found
-from warmupd.mail.imap import ImapBusy
+from warmupd.mail.imap import ImapBusy, ImapDenied
+from warmupd.mail.imap_syntax import Reply
 from warmupd.mail.message_id import MessageToken
 
 HOUR = 3600.0
@@ -36,6 +37,8 @@ class Shelf:
         return self._at(found) is not None
 
     async def find(self, message_id: str, folder: str, senders: Any = ()) -> Found | None:
+        if "find" in self.refused:
+            raise ImapDenied("not now", Reply(status="NO", text="not now", codes={}, untagged=()))
         those = [one for one in self.there if one.folder == folder and one.message_id == message_id]
         return next((one for one in those if one.is_from(senders)), None)
 
@@ -224,6 +227,35 @@ async def test_message_whose_numbers_changed_is_followed(ground: Ground) -> None
     case.shelf.there = [anew]
     await case.visit(after(HOUR), anew)
     assert case.shelf.done == [("open", "INBOX", 1), ("star", "INBOX", 1)]
+
+
+@pytest.mark.parametrize(("hours", "verb"), [((1, 3), "file"), ((1, 3, 10), "delete")])
+async def test_message_whose_numbers_changed_after_it_was_opened_is_filed_and_deleted(
+    ground: Ground, hours: tuple[int, ...], verb: str
+) -> None:
+    case = await case_of(ground)
+    for hour in hours[:-1]:
+        await case.visit(after(hour * HOUR))
+    case.shelf.there = [replace(case.shelf.there[0], uidvalidity=2, uid=1, sender=case.here.sender)]
+    await case.visit(after(hours[-1] * HOUR))
+    assert case.verbs[-1] == verb
+    assert (await case.row())["next_at"] != after((hours[-1] + 3) * HOUR)
+
+
+async def test_copy_is_not_taken_for_a_message_with_which_nothing_may_be_done(ground: Ground) -> None:
+    case = await case_of(ground)
+    await case.visit(after(HOUR))
+    case.shelf.refused = ("file",)
+    case.shelf.there.insert(0, replace(case.here, uid=78))
+    await case.visit(after(3 * HOUR))
+    assert (await case.row())["uid"] == 5
+
+
+async def test_message_of_which_the_server_will_not_say_where_it_is_stays_due(ground: Ground) -> None:
+    case = await case_of(ground, "Junk")
+    case.shelf.refused = ("open", "rescue", "find")
+    await case.visit(after(HOUR))
+    assert (await case.row())["next_at"] is not None
 
 
 async def test_strangers_message_by_its_name_is_never_taken_for_it(ground: Ground) -> None:

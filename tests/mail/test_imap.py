@@ -27,6 +27,7 @@ from warmupd.mail.imap import (
     ImapUnreachable,
     check_login,
 )
+from warmupd.mail.imap_errors import SHUT_OUT
 from warmupd.mail.visit import open_visit
 
 Start = Callable[..., Any]
@@ -154,6 +155,10 @@ async def test_a_refused_login_is_tried_once(start: Start, check: Check, capabil
         ("{tag} NO [INUSE] somebody else is here", ImapUnreachable),
         ("{tag} NO [ALERT] Too many simultaneous connections. (Failure)", ImapThrottled),
         ("{tag} NO [LIMIT] slow down", ImapThrottled),
+        ("{tag} NO [OVERQUOTA] not today", ImapThrottled),
+        ("{tag} NO Account exceeded command or bandwidth limits. (Failure)", ImapThrottled),
+        ("{tag} NO The account has exceeded the daily limit", ImapThrottled),
+        ("* BYE Account exceeded command or bandwidth limits", ImapThrottled),
         ("{tag} BAD User is authenticated but not connected.", ImapBroken),
         ("* BYE [UNAVAILABLE] restarting", ImapBroken),
         ("* BYE too many failures\n{tag} NO login failed", ImapRefusedLogin),
@@ -179,6 +184,19 @@ async def test_a_suggested_backoff_is_honoured_up_to_ten_minutes(
         with pytest.raises(ImapThrottled) as throttled:
             await check(await start(answers={command: text}))
         assert throttled.value.retry_after == seconds
+
+
+@pytest.mark.parametrize("command", ["LOGIN", "EXAMINE"])
+async def test_account_that_is_shut_out_is_left_alone_for_hours(start: Start, check: Check, command: str) -> None:
+    text = "{tag} NO [OVERQUOTA] Account exceeded command or bandwidth limits. (Failure)"
+    with pytest.raises(ImapThrottled) as throttled:
+        await check(await start(answers={command: text}))
+    assert throttled.value.retry_after == SHUT_OUT >= 3600
+
+
+async def test_full_mailbox_is_not_taken_for_a_shut_out_account(start: Start, check: Check) -> None:
+    with pytest.raises(ImapDenied):
+        await check(await start(answers={"EXAMINE": "{tag} NO [OVERQUOTA] Mailbox exceeded its storage limit"}))
 
 
 async def test_credentials_that_a_server_echoes_are_hidden(start: Start, check: Check) -> None:

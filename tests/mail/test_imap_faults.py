@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 
 import pytest
 
@@ -12,28 +12,62 @@ from tests.mail.imap_fixtures import IMPATIENT, SINCE, Open, ours
 from tests.mail.memory import BOUND, at_most
 from warmupd.core.placement import FolderRole
 from warmupd.mail.account import Security
-from warmupd.mail.imap import ImapBroken, ImapError, ImapTimeouts, ImapUnreachable
+from warmupd.mail.imap import (
+    ImapBroken,
+    ImapDenied,
+    ImapError,
+    ImapInsecure,
+    ImapRefusedLogin,
+    ImapTimeouts,
+    ImapUnreachable,
+)
 
 Serve = Callable[[str, "Fault | str"], Awaitable[FakeImap]]
 
 MODERN = "IMAP4rev1 MOVE UIDPLUS SPECIAL-USE LIST-EXTENDED"
 
-# Where a fault strikes, in the order of a visit that looks, marks as read, rescues and files away.
+# Where a fault strikes, in the order of a visit that looks, marks as read, rescues and files away; and what the server
+# offers there. Without MOVE a message is copied and expunged.
 STAGES = {
-    "greeting": ImapUnreachable,
-    "STARTTLS": ImapUnreachable,
-    "CAPABILITY": ImapBroken,
-    "LOGIN": ImapBroken,
-    "AUTHENTICATE": ImapBroken,
-    "NAMESPACE": ImapBroken,
-    "LIST": ImapBroken,
-    "EXAMINE": ImapBroken,
-    "UID SEARCH": ImapBroken,
-    "UID FETCH": ImapBroken,
-    "SELECT": ImapBroken,
-    "UID STORE": ImapBroken,
-    "UID MOVE": ImapBroken,
-    "CREATE": ImapBroken,
+    "greeting": f"{MODERN} AUTH=PLAIN",
+    "STARTTLS": f"{MODERN} STARTTLS AUTH=PLAIN",
+    "CAPABILITY": f"{MODERN} AUTH=PLAIN",
+    "LOGIN": MODERN,
+    "AUTHENTICATE": f"{MODERN} AUTH=PLAIN",
+    "ID": f"{MODERN} ID",
+    "NAMESPACE": f"{MODERN} NAMESPACE",
+    "LIST": MODERN,
+    "EXAMINE": MODERN,
+    "UID SEARCH": MODERN,
+    "UID FETCH": MODERN,
+    "SELECT": MODERN,
+    "UID STORE": MODERN,
+    "UID MOVE": MODERN,
+    "UID COPY": "IMAP4rev1 UIDPLUS",
+    "UID EXPUNGE": "IMAP4rev1 UIDPLUS",
+    "CREATE": MODERN,
+    "SUBSCRIBE": MODERN,
+}
+
+# What a plain NO, and a BAD, to a stage make of the visit; None: it goes on without.
+NO_AND_BAD: dict[str, tuple[type[ImapError] | None, type[ImapError] | None]] = {
+    "STARTTLS": (ImapInsecure, ImapInsecure),
+    "CAPABILITY": (None, None),
+    "LOGIN": (ImapRefusedLogin, ImapBroken),
+    "AUTHENTICATE": (ImapRefusedLogin, ImapBroken),
+    "ID": (None, None),
+    "NAMESPACE": (None, None),
+    "LIST": (ImapDenied, ImapDenied),
+    "EXAMINE": (ImapDenied, ImapDenied),  # of the INBOX
+    "UID SEARCH": (ImapDenied, ImapDenied),
+    "UID FETCH": (None, None),
+    "SELECT": (None, None),
+    "UID STORE": (None, None),
+    "UID MOVE": (None, None),
+    "UID COPY": (None, None),
+    "UID EXPUNGE": (None, None),
+    "CREATE": (None, None),
+    "SUBSCRIBE": (None, None),
 }
 
 # What each fault must be said to be.
@@ -60,9 +94,10 @@ ANSWERS: dict[str, Answer] = {
     "UID SEARCH": "* SEARCH 5\n{tag} OK",
     "UID FETCH": fetched(5, "<warm-5@two.test>") + "{tag} OK",
     "UID MOVE": "* OK [COPYUID 77 5 31] moved\n{tag} OK",
+    "UID COPY": "{tag} OK [COPYUID 77 5 31] copied",
 }
 WAITS = (Fault.HANG, Fault.DRIP, Fault.LYING_LITERAL)
-OFFERS = {"STARTTLS": "STARTTLS AUTH=PLAIN", "LOGIN": ""}
+SILENCE = (Fault.HANG, Fault.DRIP)
 PATIENT = ImapTimeouts(connect=10, login=10, command=10, logout=10)
 FLOODS = (Fault.HUGE_LINE, Fault.HUGE_LITERAL, Fault.ENDLESS_LINE, Fault.ENDLESS_LINES, Fault.DRIP)
 
@@ -89,7 +124,7 @@ async def serve(authority: Authority) -> AsyncIterator[Serve]:
                 context=authority.server_context(),
                 implicit_tls=stage != "STARTTLS",
                 greeting=greeting,
-                capabilities=f"{MODERN} NAMESPACE " + OFFERS.get(stage, "AUTH=PLAIN"),
+                capabilities=STAGES.get(stage, MODERN),
                 answers=answers,
             )
             return await stack.enter_async_context(fake.running())
@@ -105,8 +140,22 @@ async def test_fault_ends_the_visit_in_time(serve: Serve, visit: Open, stage: st
         with pytest.raises(ImapError, match=FAULTS[fault]) as error, at_most(BOUND):
             await visit_whole(visit, server, fault, stage)
         await server.closed.wait()
-    assert error.value.temporary
-    assert isinstance(error.value, (STAGES[stage], ImapBroken))
+    assert server.closed.is_set()
+    # A server that never greeted was not reached; any other has spoken, and the conversation broke.
+    assert type(error.value) is (ImapUnreachable if stage == "greeting" and fault in SILENCE else ImapBroken)
+
+
+@pytest.mark.parametrize("stage", NO_AND_BAD)
+@pytest.mark.parametrize("word", ["NO", "BAD"])
+async def test_no_and_bad_mean_what_their_stage_makes_of_them(serve: Serve, visit: Open, stage: str, word: str) -> None:
+    server = await serve(stage, f"{{tag}} {word} sorry")
+    expected = NO_AND_BAD[stage][word == "BAD"]
+    async with asyncio.timeout(20):
+        with nullcontext() if expected is None else pytest.raises(ImapError) as error:
+            await visit_whole(visit, server, stage=stage)
+        await server.closed.wait()
+    assert error is None or type(error.value) is expected
+    assert server.count(stage) > 0
 
 
 @pytest.mark.parametrize("fault", FAULTS, ids=str)

@@ -146,9 +146,9 @@ def test_where_it_was_seen_makes_the_placement(seen: list[str], placement: Place
 
 def test_own_folder_below_a_prefix_is_found_again_once_the_prefix_is_known() -> None:
     found = folders("|/|Mail/Sent", "|/|Mail/Warmup", "|/|Mail/Reklama", junk_folder="Reklama")
-    before = found.may_have_prefix
+    unknown = found.may_have_prefix
     found.set_prefix("Mail/")
-    assert (before, found.may_have_prefix) == (True, False)
+    assert (unknown, found.may_have_prefix) == (True, False)
     assert [folder.name for folder in found if folder.role is FolderRole.WARMUP] == ["Mail/Warmup"]
     assert found.first(FolderRole.JUNK) == found.named("Mail/Reklama")
 

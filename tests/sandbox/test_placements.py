@@ -17,3 +17,7 @@ DAY = dt.date(2026, 3, 2)
 )
 def test_only_what_was_seen_elsewhere_is_misplaced(said: Placement, misplaced: int) -> None:
     assert count_misplaced({(DAY, 1): said}, [taken(1)], lambda entry: (DAY, 1)) == misplaced
+
+
+def test_what_the_server_never_took_lies_nowhere() -> None:
+    assert count_misplaced({(DAY, 1): Placement.OTHER}, [], lambda entry: (DAY, 1)) == 1

@@ -293,6 +293,38 @@ async def test_server_that_asked_for_patience_is_not_visited_sooner_whoever_asks
     assert [one.mailbox_id for one in await _due(ground, worker, after(300))] == [mailbox]
 
 
+async def test_round_through_all_folders_lasts_until_all_were_seen(ground: Ground) -> None:
+    (mailbox,) = await ground.mailboxes(1)
+    read = FolderMark(folder="INBOX", uidvalidity=7, last_uid=40)
+    far = FolderMark(folder="Archive", uidvalidity=7, last_uid=9, looked=True)
+    slow = FolderMark(folder="Slow", uidvalidity=0, last_uid=0, refusals=2)
+
+    async def end(at: float, *marks: FolderMark, saw_all: bool) -> list[FolderMark]:
+        await visits.end_visit(
+            ground.db, mailbox, epoch=UNCLAIMED, next_visit_at=NOON, began=after(at), marks=marks, saw_all=saw_all
+        )
+        return sorted(await visits.folder_marks(ground.db, mailbox), key=lambda mark: mark.folder)
+
+    async def whole() -> tuple[object, object]:
+        row = await ground.db.fetchrow("SELECT everywhere_at, round_began FROM mailbox_visits")
+        assert row is not None
+        return row["everywhere_at"], row["round_began"]
+
+    assert await end(1, read, far, slow, saw_all=False) == [far, read, slow]
+    assert await whole() == (None, after(1))
+    assert await end(2, read, far, slow, saw_all=False) == [far, read, slow]
+    assert await whole() == (None, after(1))
+    done = replace(slow, uidvalidity=3, last_uid=5, refusals=0, looked=True)
+    assert await end(3, read, far, done, saw_all=True) == [
+        replace(far, looked=False),
+        read,
+        replace(done, looked=False),
+    ]
+    assert await whole() == (after(1), None)
+    assert await end(4, read, saw_all=True) == [replace(far, looked=False), read, replace(done, looked=False)]
+    assert await whole() == (after(4), None)
+
+
 async def test_visit_of_a_worker_whose_epoch_is_over_ends_and_plans_nothing(ground: Ground) -> None:
     (mailbox,), mark = await ground.mailboxes(1), FolderMark(folder="INBOX", uidvalidity=7, last_uid=40)
     worker = await ground.worker()

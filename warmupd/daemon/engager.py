@@ -232,8 +232,7 @@ class Engager:
         if sealed is None:
             raise NotFound("the mailbox was removed meanwhile")
         known = await visits.folder_marks(self._db, mailbox.id)
-        recognise = self._message_key.recognise
-        async with enter_mailbox(sealed, self._keyring, self.visiting, recognise) as visit:
+        async with enter_mailbox(sealed, self._keyring, self.visiting, self._message_key.recognise) as visit:
             since = (began - LOOK_BACK).date()
             look = await visit.look_near(known, since=since)
             own = own_proof(sealed.address, sealed.imap_host, sealed.imap_username)

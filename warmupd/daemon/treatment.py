@@ -8,7 +8,7 @@ from warmupd.clock import Clock
 from warmupd.core.placement import FolderRole, Placement
 from warmupd.daemon.events import Events
 from warmupd.errors import LeaseLost
-from warmupd.mail.imap import ImapThrottled
+from warmupd.mail.imap import ImapDenied, ImapError
 from warmupd.mail.message_id import MessageToken
 from warmupd.mail.visit import Found, Visit
 from warmupd.store.database import Database
@@ -60,7 +60,7 @@ async def treat(
         treatment = _Treatment(visit, one, place, events)
         try:
             await treatment.carry_out(clock.now() + LEEWAY)
-        except ImapThrottled:
+        except ImapError:
             # Put off, so that a message by which the server is troubled every time does not hold up the others.
             await note_engaged(db, mailbox_id, [treatment.put_off(clock.now())], epoch=epoch, at=clock.now())
             raise
@@ -99,14 +99,14 @@ class _Treatment:
         if due.file_at <= now and not self.filed and self.here:
             self.filed = await self._move("file", self._visit.file_away)
         if due.delete_at <= now and self.here:
-            self.deleted = self._done("delete", await self._visit.delete(self.here))
+            self.deleted = await self._delete(self.here)
 
     def told(self, now: dt.datetime) -> Engaged:
         """What was done, and when something is due again."""
         return self._engaged(None if self.here is None or self.deleted else self._next(now))
 
     def put_off(self, now: dt.datetime) -> Engaged:
-        """What was done before the server asked for patience; the rest is left for some hours."""
+        """What was done before the server made trouble; the rest is left for some hours."""
         return self._engaged(now + AGAIN if now < self._due.delete_at + LET_GO else None)
 
     def _engaged(self, next_at: dt.datetime | None) -> Engaged:
@@ -140,19 +140,38 @@ class _Treatment:
         """Mark it as read, where it lies or where it is found again."""
         place = self._last
         opened = await self._visit.mark_read(place)
-        if not opened:
-            self.here = await self._visit.find(self._due.message_id, place.folder, self._due.senders)
-            opened = self.here is not None and await self._visit.mark_read(self.here)
+        if not opened and (there := await self._find_again(place)):
+            opened = await self._visit.mark_read(there)
         return self._done("open", opened)
 
     async def _move(self, action: str, verb: Callable[[Found], Awaitable[Found | None]]) -> bool:
         """Whether it was moved. One that is where it was, in a full mailbox perhaps, is tried again another time."""
         here = self._last = self.here or self._last
-        self.here = await verb(here)
-        if self.here is None:
-            self.here = await self._visit.find(self._due.message_id, here.folder, self._due.senders)
+        moved = await verb(here)
+        if moved is None and (there := await self._find_again(here)):
+            moved = await verb(there)
+        if moved is None:
             return False
+        self.here = moved
         return self._done(action, done=True)
+
+    async def _delete(self, here: Found) -> bool:
+        deleted = await self._visit.delete(here)
+        if not deleted and (there := await self._find_again(here)):
+            deleted = await self._visit.delete(there)
+        return self._done("delete", deleted)
+
+    async def _find_again(self, place: Found) -> Found | None:
+        """Look for it in its folder, since nothing could be done with it. Where it has another number there now, as
+        after a change of UIDVALIDITY, its place; else None. `here` is None only when it is gone."""
+        try:
+            there = await self._visit.find(self._due.message_id, place.folder, self._due.senders)
+            if there is not None and there.uidvalidity == place.uidvalidity and await self._visit.has(place):
+                there = place  # what was found may be a copy, which is let be
+        except ImapDenied:
+            there = place
+        self.here = there
+        return there if there is not place else None
 
     def _done(self, action: str, done: bool) -> bool:
         if done:

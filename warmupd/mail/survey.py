@@ -83,7 +83,7 @@ class Survey:
         except (ImapDenied, ImapBusy) as denied:
             if folder.role is FolderRole.INBOX:
                 raise
-            if isinstance(denied, ImapDenied) and not _NOT_FOR_US.isdisjoint(denied.reply.codes):
+            if isinstance(denied, ImapDenied) and is_gone(denied):
                 return Look(found=[], marks=[mark] if mark else [], complete=True, junk_folder=None)
             return _refused(folder, mark)
         found = [ours for head in news.heads if news.opened and (ours := self._known.ours(news.opened, head))]
@@ -125,6 +125,11 @@ def place_of(found: Found) -> Place:
     return found.folder, found.uidvalidity, found.uid
 
 
+def is_gone(denied: ImapDenied) -> bool:
+    """Whether the folder is somebody else's, or was deleted this moment (RFC 5530)."""
+    return not _NOT_FOR_US.isdisjoint(denied.reply.codes)
+
+
 def _is_near(folder: Folder, known: dict[str, FolderMark]) -> bool:
     if folder.role is FolderRole.INBOX:
         return True
@@ -156,4 +161,4 @@ def _of_tab(role: FolderRole) -> FolderRole:
 _ALWAYS = frozenset({FolderRole.INBOX, FolderRole.JUNK, FolderRole.WARMUP})
 _FOR_REPORTS = frozenset({FolderRole.INBOX, FolderRole.OTHER})  # a filter holds those in Junk to be forged: let be
 _EVERYWHERE = _ALWAYS | {FolderRole.TRASH, FolderRole.ALL, FolderRole.OTHER}
-_NOT_FOR_US = frozenset({"NOPERM", "NONEXISTENT"})  # RFC 5530: somebody else's folder, or deleted this moment
+_NOT_FOR_US = frozenset({"NOPERM", "NONEXISTENT"})

@@ -16,7 +16,7 @@ from warmupd.mail.imap_mailbox import MOST_MESSAGES, Mailbox
 from warmupd.mail.imap_messages import Head, Opened, change_flags, move, read_heads, remove, search
 from warmupd.mail.imap_syntax import astring
 from warmupd.mail.recognition import Recognise, Recogniser
-from warmupd.mail.survey import Place, Survey, place_of
+from warmupd.mail.survey import Place, Survey, is_gone, place_of
 
 __all__ = ["MOST_MESSAGES", "Bounce", "FolderMark", "Found", "Look", "Recognise", "Visit", "open_visit"]
 
@@ -89,12 +89,14 @@ class Visit:
     async def find(self, message_id: str, folder: str, senders: Sequence[str] = ()) -> Found | None:
         """The newest message of ours with this Message-ID in `folder`, for one whose UID is not known any more.
 
-        `senders` are the addresses that it may come from; () for any.
+        `senders` are the addresses that it may come from; () for any. Raises ImapDenied when the server will not say.
         """
         try:
             opened = await self._mailbox.open((await self._mailbox.folders()).named(folder), writable=False)
             matches = await search(self._session, "HEADER", "Message-ID", astring(message_id.encode()))
-        except ImapDenied:
+        except ImapDenied as denied:
+            if folder in (one.name for one in await self._mailbox.folders()) and not is_gone(denied):
+                raise
             return None
         heads, _ = await read_heads(self._session, matches[-MOST_MATCHES:]) if matches else ([], True)
         found = [ours for head in heads if (ours := self._known.ours(opened, head))]
@@ -201,6 +203,8 @@ class Visit:
             return None
         self._grasped.pop(place_of(found), None)
         if place is None:  # no UIDPLUS, or it was gone already
-            return await self.find(found.message_id, target.name)
+            with suppress(ImapDenied):  # then it is there, but nobody can say where
+                return await self.find(found.message_id, target.name)
+            return None
         role = FolderRole.SENT if found.role is FolderRole.SENT else target.role
         return replace(found, folder=target.name, role=role, uidvalidity=place[0], uid=place[1])

@@ -121,33 +121,7 @@ async def end_visit(
     `epoch` is not that of the mailbox's slot any more: whoever holds it now may have read further.
     """
     failures: int | None = await db.fetchval(
-        """
-        WITH ours AS MATERIALIZED (
-            SELECT s.slot FROM slots s JOIN settings c USING (worker_count)
-            WHERE s.slot = mailbox_hash($1) % c.worker_count AND s.epoch = $9 FOR KEY SHARE OF s
-        ), read AS (
-            INSERT INTO folder_marks AS m (mailbox_id, folder, uidvalidity, last_uid, refusals, looked_at)
-            SELECT $1, a.folder, a.uidvalidity, a.last_uid, a.refusals, CASE WHEN a.looked AND NOT $8 THEN $3::timestamptz END
-            FROM unnest($4::text[], $5::bigint[], $6::bigint[], $10::smallint[], $11::boolean[])
-                AS a(folder, uidvalidity, last_uid, refusals, looked), ours
-            ON CONFLICT (mailbox_id, folder) DO UPDATE
-                SET uidvalidity = excluded.uidvalidity, last_uid = excluded.last_uid, refusals = excluded.refusals,
-                    looked_at = coalesce(excluded.looked_at, m.looked_at)
-                WHERE (m.uidvalidity, m.last_uid, m.refusals)
-                      <> (excluded.uidvalidity, excluded.last_uid, excluded.refusals)
-                   OR excluded.looked_at IS NOT NULL
-        )
-        UPDATE mailbox_visits
-        SET next_visit_at = CASE WHEN asked_by > $3 THEN least(asked_by, $2) ELSE $2 END,
-            asked_by = CASE WHEN asked_by > $3 THEN asked_by END,
-            last_visit_at = CASE WHEN $7 THEN last_visit_at ELSE greatest(last_visit_at, $3) END,
-            everywhere_at = CASE WHEN $8 THEN greatest(everywhere_at, coalesce(round_began, $3)) ELSE everywhere_at END,
-            round_began = CASE WHEN $8 THEN NULL
-                               WHEN true = ANY ($11) THEN coalesce(round_began, $3) ELSE round_began END,
-            everywhere = everywhere AND (NOT $8 OR coalesce(asked_by > $3, false)),
-            failures = CASE WHEN $7 THEN least(failures + $12::integer, 1000) ELSE 0 END
-        FROM ours WHERE mailbox_id = $1 RETURNING failures
-        """,
+        _END_VISIT,
         mailbox_id,
         next_visit_at,
         began,
@@ -187,3 +161,33 @@ async def put_off_visits(db: Database, mailbox_id: int, *, until: dt.datetime) -
 async def hasten_visit(db: Database, mailbox_id: int, *, before: dt.datetime) -> None:
     """Have the mailbox visited no later than `before`."""
     await db.execute("SELECT hasten_visits(ARRAY[$1::bigint], '{}', $2)", mailbox_id, before)
+
+
+_END_VISIT = """
+WITH ours AS MATERIALIZED (
+    SELECT s.slot FROM slots s JOIN settings c USING (worker_count)
+    WHERE s.slot = mailbox_hash($1) % c.worker_count AND s.epoch = $9 FOR KEY SHARE OF s
+), read AS (
+    INSERT INTO folder_marks AS m (mailbox_id, folder, uidvalidity, last_uid, refusals, looked_at)
+    SELECT $1, a.folder, a.uidvalidity, a.last_uid, a.refusals,
+           CASE WHEN a.looked AND NOT $8 THEN $3::timestamptz END
+    FROM unnest($4::text[], $5::bigint[], $6::bigint[], $10::smallint[], $11::boolean[])
+        AS a(folder, uidvalidity, last_uid, refusals, looked), ours
+    ON CONFLICT (mailbox_id, folder) DO UPDATE
+        SET uidvalidity = excluded.uidvalidity, last_uid = excluded.last_uid, refusals = excluded.refusals,
+            looked_at = coalesce(excluded.looked_at, m.looked_at)
+        WHERE (m.uidvalidity, m.last_uid, m.refusals)
+              <> (excluded.uidvalidity, excluded.last_uid, excluded.refusals)
+           OR excluded.looked_at IS NOT NULL
+)
+UPDATE mailbox_visits
+SET next_visit_at = CASE WHEN asked_by > $3 THEN least(asked_by, $2) ELSE $2 END,
+    asked_by = CASE WHEN asked_by > $3 THEN asked_by END,
+    last_visit_at = CASE WHEN $7 THEN last_visit_at ELSE greatest(last_visit_at, $3) END,
+    everywhere_at = CASE WHEN $8 THEN greatest(everywhere_at, coalesce(round_began, $3)) ELSE everywhere_at END,
+    round_began = CASE WHEN $8 THEN NULL
+                       WHEN true = ANY ($11) THEN coalesce(round_began, $3) ELSE round_began END,
+    everywhere = everywhere AND (NOT $8 OR coalesce(asked_by > $3, false)),
+    failures = CASE WHEN $7 THEN least(failures + $12::integer, 1000) ELSE 0 END
+FROM ours WHERE mailbox_id = $1 RETURNING failures
+"""
