@@ -103,13 +103,14 @@ def config(**sections: object) -> Config:
 async def conduct(worker: Worker) -> list[object]:
     """All that the configuration says about how this worker sends and visits."""
     shard, engager, key = worker.shard, worker.engager, worker._message_key
+    sender = shard._sends._sender
     assert isinstance(worker.smtp, SmtpSender)
     return [
         shard.schedule.pace,
         shard.schedule.book.defaults,
         shard.schedule.book._variance,
         shard.schedule.book.rules,
-        shard._sends._sender._max_retries,
+        sender._max_retries,
         worker.smtp._manner.timeouts,
         worker.smtp._manner.source_address,
         worker.smtp._manner.policy,
@@ -121,7 +122,8 @@ async def conduct(worker: Worker) -> list[object]:
         [getattr(engager.visiting, name) for name in VISITING],
         worker._keyring._vault.key_ids,
         worker._keyring.tokens._vault.key_ids,
-        {id(worker._message_key), id(engager._message_key), id(shard._sends._sender._message_key)} == {id(key)},
+        {id(worker._message_key), id(engager._visitor._message_key), id(shard._sends._sender._message_key)}
+        == {id(key)},
         key.token(CLOCK.now().date(), 1),
         worker._keyring.tokens._registrations,
     ]

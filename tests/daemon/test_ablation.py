@@ -32,6 +32,7 @@ from warmupd.daemon.revisits import Revisits
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Sender
 from warmupd.daemon.sends import Sends
+from warmupd.daemon.visitor import Visitor
 
 pytestmark = pytest.mark.ablation
 
@@ -119,12 +120,12 @@ DEEDS: list[Deed] = [
     ),
     (Revisits._refused, "del self._refusals[mailbox.id]", "pass", partial(IMAP, state="ACTIVE", most=2)),
     (
-        Engager._look_and_treat,
-        "if due.lost:",
-        "if False:",
+        Visitor.visit,
+        "if due.lost and",
+        "if False and",
         of_unknowns.test_senders_own_copy_says_within_minutes_that_it_was_sent,
     ),
-    (Revisits.after_failure, "mailbox.id not in self._refusals", "True", partial(IMAP, state="PAUSED", most=6)),
+    (Revisits._wait_after, "mailbox_id not in self._refusals", "True", partial(IMAP, state="PAUSED", most=6)),
     (Aftermath._spare, "if twice and", "if", of_recipients.test_address_that_one_sender_was_refused_is_kept),
     (
         Aftermath._spare,

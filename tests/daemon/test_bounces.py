@@ -11,6 +11,7 @@ from tests.mail.reports import delivery_report, other_recipient
 from warmupd.core.engagement import Engagement
 from warmupd.core.placement import Placement
 from warmupd.daemon import engager as engager_module
+from warmupd.daemon import visitor as visitor_module
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
 from warmupd.store.bounces import record_bounces
@@ -20,7 +21,7 @@ from warmupd.store.spares import load_spares
 @pytest.fixture(autouse=True)
 def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engager_module, "POLL", 150.0)
-    monkeypatch.setattr(engager_module, "LOOK_BACK", dt.timedelta(days=3650))  # the server dates by the machine's clock
+    monkeypatch.setattr(visitor_module, "LOOK_BACK", dt.timedelta(days=3650))  # the server dates by the machine's clock
 
 
 async def sent_jobs(rig: Rig, number: int = 4) -> list[Any]:

@@ -18,9 +18,10 @@ from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a
 from warmupd.core.engagement import plan_engagement
 from warmupd.daemon import engager as engager_module
 from warmupd.daemon import treatment
-from warmupd.daemon.engager import Engager
+from warmupd.daemon import visitor as visitor_module
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.revisits import Revisits
+from warmupd.daemon.visitor import Visitor
 from warmupd.mail.imap import ImapBusy
 from warmupd.store import sightings, visits
 
@@ -94,7 +95,7 @@ OF_ROWS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[N
 }
 OF_DAYS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[None]]]] = {
     "by day": (
-        Engager._treat,
+        Visitor._treat,
         "not is_open(self._clock.now(), mailbox.zone, mailbox.hours)",
         "False",
         of_engagement.test_at_night_mailboxes_are_only_looked_into,
@@ -143,7 +144,7 @@ async def test_safeguard_of_a_message_is_missed(ground: Ground, monkeypatch: pyt
 @pytest.mark.parametrize("name", OF_DAYS)
 async def test_safeguard_of_a_day_is_missed(rig: Rig, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.setattr(engager_module, "POLL", 150.0)
-    monkeypatch.setattr(engager_module, "LOOK_BACK", foreign_mail.LOOK_BACK)
+    monkeypatch.setattr(visitor_module, "LOOK_BACK", foreign_mail.LOOK_BACK)
     function, safeguard, nothing, test = OF_DAYS[name]
     take_out(monkeypatch, function, safeguard, nothing)
     with pytest.raises(AssertionError):

@@ -9,12 +9,13 @@ from tests.daemon.foreign_mail import Client, assert_everything_was_done, fill, 
 from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import served
 from warmupd.daemon import engager as engager_module
+from warmupd.daemon import visitor as visitor_module
 
 
 @pytest.fixture(autouse=True)
 def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engager_module, "POLL", 150.0)
-    monkeypatch.setattr(engager_module, "LOOK_BACK", foreign_mail.LOOK_BACK)
+    monkeypatch.setattr(visitor_module, "LOOK_BACK", foreign_mail.LOOK_BACK)
 
 
 async def test_foreign_mail_stays_as_it_was(rig: Rig) -> None:

@@ -11,7 +11,7 @@ from tests.daemon.model import OK, Answer, Gate
 from tests.daemon.rig import Rig, after
 from tests.daemon.test_hints import soon
 from warmupd.daemon import engager
-from warmupd.daemon.engager import Engager
+from warmupd.daemon.visitor import Visitor
 from warmupd.store.fleet import resize, trigger
 from warmupd.store.slots import view_fleet
 
@@ -86,7 +86,7 @@ async def test_visit_that_hangs_holds_up_no_hand_over_for_long(fleet: Fleet, mon
     await rig.world.enrol(12)
     with monkeypatch.context() as patched:
         patched.setattr(rig, "build", partial(rig.build, visits=True))
-        patched.setattr(Engager, "_look_and_treat", hang)
+        patched.setattr(Visitor, "visit", hang)
         async with fleet.running(1) as (first,):
             await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", rig.clock.now())
             rig.clock.advance(engager.POLL)
@@ -97,7 +97,7 @@ async def test_visit_that_hangs_holds_up_no_hand_over_for_long(fleet: Fleet, mon
             assert 0 < len(first.engager.under_way) < 12
 
 
-async def hang(*_: object) -> None:
+async def hang(*_: object, **__: object) -> None:
     await asyncio.Event().wait()
 
 

@@ -10,6 +10,7 @@ import pytest
 from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import Post, served
 from warmupd.daemon import engager as engager_module
+from warmupd.daemon import visitor as visitor_module
 from warmupd.daemon.app import Worker
 from warmupd.mail.found import Look
 from warmupd.mail.imap import ImapBroken
@@ -20,7 +21,7 @@ from warmupd.mail.visit import Visit
 def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engager_module, "POLL", 150.0)
     # The server dates what arrives by the machine's clock, which is behind the rig's.
-    monkeypatch.setattr(engager_module, "LOOK_BACK", dt.timedelta(days=3650))
+    monkeypatch.setattr(visitor_module, "LOOK_BACK", dt.timedelta(days=3650))
 
 
 async def no_more_sends(rig: Rig) -> None:

@@ -11,6 +11,7 @@ from tests.daemon.sandbox import served
 from warmupd.core.mailbox import Mailbox
 from warmupd.daemon import engager as engager_module
 from warmupd.daemon import treatment
+from warmupd.daemon import visitor as visitor_module
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
 from warmupd.store.enrolment import end_rest
 from warmupd.store.states import mend_login
@@ -21,7 +22,7 @@ from warmupd.store.visits import hasten_visit
 def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engager_module, "POLL", 150.0)
     # The server dates what arrives by the machine's clock, which is behind the rig's.
-    monkeypatch.setattr(engager_module, "LOOK_BACK", dt.timedelta(days=3650))
+    monkeypatch.setattr(visitor_module, "LOOK_BACK", dt.timedelta(days=3650))
 
 
 async def no_more_sends(rig: Rig) -> None:
@@ -236,14 +237,14 @@ async def test_visits_at_once_are_bounded_and_follow_each_other(rig: Rig) -> Non
         await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(5.75))
         async with rig.running({**post.config, "sending.max_concurrent": 2}, visits=True, real=True) as worker:
             most = 0
-            look = worker.engager._look_and_treat
+            look = worker.engager._visitor.visit
 
-            async def watched(*args: Any) -> Any:
+            async def watched(*args: Any, **more: Any) -> Any:
                 nonlocal most
                 most = max(most, len(worker.engager.under_way))
-                return await look(*args)
+                return await look(*args, **more)
 
-            worker.engager._look_and_treat = watched  # type: ignore[assignment, method-assign]
+            worker.engager._visitor.visit = watched  # type: ignore[assignment, method-assign]
             await rig.until(after(5.75) + dt.timedelta(seconds=150))  # one look is enough for all of them
     assert most == 2
     assert await rig.db.fetchval("SELECT count(*) FROM mailbox_visits WHERE last_visit_at IS NOT NULL") == 9
@@ -254,10 +255,10 @@ async def test_visit_that_was_put_off_by_the_server_is_no_good_visit(rig: Rig) -
     await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(6))
     async with rig.running(visits=True) as worker:
 
-        async def throttled(*args: Any) -> Any:
+        async def throttled(*args: Any, **more: Any) -> Any:
             raise ImapThrottled("too many connections")
 
-        worker.engager._look_and_treat = throttled  # type: ignore[assignment, method-assign]
+        worker.engager._visitor.visit = throttled  # type: ignore[assignment, method-assign]
         await rig.until(after(6.1))
     for box in boxes:
         row = await rig.world.mailbox(box)
@@ -279,7 +280,7 @@ async def test_refused_imap_login_is_not_stormed_and_takes_two_anew_when_mended(
             tries += mailbox.id == box
             raise ImapRefusedLogin("535 no") if mailbox.id == box else ImapThrottled("later")
 
-        worker.engager._look_and_treat = refused  # type: ignore[assignment, method-assign]
+        worker.engager._visitor.visit = refused  # type: ignore[assignment, method-assign]
         await rig.until(after(18))
         assert 2 <= tries <= most
         assert (await rig.world.mailbox(box))["state"] == ("AUTH_FAILED" if state == "ACTIVE" else "PAUSED")
@@ -302,7 +303,7 @@ async def test_two_refused_imap_logins_a_minute_apart_are_one(rig: Rig) -> None:
             tries += mailbox.id == box
             raise ImapRefusedLogin("535 no") if mailbox.id == box and tries <= 2 else ImapThrottled("later")
 
-        worker.engager._look_and_treat = refused  # type: ignore[assignment, method-assign]
+        worker.engager._visitor.visit = refused  # type: ignore[assignment, method-assign]
         await rig.until(after(6.02))
         await hasten_visit(rig.db, box, before=rig.clock.now())
         await rig.until(after(8))

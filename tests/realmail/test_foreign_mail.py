@@ -11,6 +11,7 @@ from tests.daemon.foreign_mail import Client, assert_everything_was_done, fill, 
 from tests.daemon.rig import BEGIN, Rig
 from warmupd.clock import VirtualClock
 from warmupd.daemon import engager as engager_module
+from warmupd.daemon import visitor as visitor_module
 from warmupd.sandbox.fate import ShareOptions
 from warmupd.sandbox.real.world import RealMailWorld
 from warmupd.sandbox.weather import Weather
@@ -33,7 +34,7 @@ async def rig(db: Database) -> AsyncIterator[Rig]:
 @pytest.fixture(autouse=True)
 def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engager_module, "POLL", 150.0)
-    monkeypatch.setattr(engager_module, "LOOK_BACK", foreign_mail.LOOK_BACK)
+    monkeypatch.setattr(visitor_module, "LOOK_BACK", foreign_mail.LOOK_BACK)
 
 
 async def test_foreign_mail_stays_as_it_was(rig: Rig) -> None:

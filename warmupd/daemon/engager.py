@@ -8,10 +8,7 @@ from typing import Any
 
 from warmupd.clock import VirtualClock
 from warmupd.core.mailbox import Mailbox
-from warmupd.core.proof import OwnProof, own_proof
-from warmupd.core.provider_match import lane, provider_of
-from warmupd.core.provider_rules import may_keep_sent
-from warmupd.core.window import is_open
+from warmupd.core.provider_match import lane
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.book import Book
 from warmupd.daemon.bounces import Bounces
@@ -22,20 +19,16 @@ from warmupd.daemon.patience import within
 from warmupd.daemon.permits import Permits
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.revisits import Revisits
-from warmupd.daemon.treatment import Key, Treated, treat
-from warmupd.daemon.visiting import Visiting, enter_mailbox
-from warmupd.errors import DatabaseUnavailable, LeaseLost, NotFound
-from warmupd.mail.imap import ImapError
+from warmupd.daemon.visiting import Visiting
+from warmupd.daemon.visitor import Visitor, ensure
+from warmupd.errors import DatabaseUnavailable, LeaseLost
 from warmupd.mail.message_id import MessageKey
-from warmupd.mail.visit import Found, Look, Visit
 from warmupd.store import visits
-from warmupd.store.accounts import load_accounts
 from warmupd.store.visits import DueVisit
 
 POLL = 15.0  # seconds of the clock between looks for due visits
 POLL_LEAST = 0.25  # real seconds between them, however fast the clock runs
 WAY_PATIENCE = 10.0  # real seconds that a visit goes on in a slot that somebody else waits for
-LOOK_BACK = dt.timedelta(days=14)  # how far a folder is read that has never been read
 MISSED_FOR = dt.timedelta(days=7)  # what was sent before is not missed any more: its row may be gone
 
 
@@ -62,10 +55,15 @@ class Engager:
         self._leases = leases
         self._book = book
         self._recorder = recorder
-        self._bounces = Bounces(ground, leases, aftermath)
         self._revisits = Revisits(ground, aftermath, per_day=visiting.per_day)
-        self._keyring = keyring
-        self._message_key = message_key
+        self._visitor = Visitor(
+            ground,
+            leases=leases,
+            recorder=recorder,
+            bounces=Bounces(ground, leases, aftermath),
+            keyring=keyring,
+            message_key=message_key,
+        )
         self._under_way: dict[int, asyncio.Task[bool]] = {}
         self._in_vain: set[int] = set()  # of these, those that have failed
         self._breaking_off: set[asyncio.Task[None]] = set()
@@ -200,8 +198,8 @@ class Engager:
         """Visit the mailbox; whether it was, well or not: else it is still due."""
         began, epoch = self._clock.now(), self._leases.epoch_of(mailbox)
         try:
-            look, follow_up = await self._look_and_treat(mailbox, due, began, epoch)
-            surely = self._ensure(mailbox, epoch)
+            look, follow_up = await self._visitor.visit(mailbox, due, self.visiting, epoch=epoch, began=began)
+            surely = ensure(self._leases, mailbox, epoch)
             if due.everywhere and look.complete:
                 begun = due.round_began or began
                 await self._recorder.miss(mailbox, began=begun, since=(begun - MISSED_FOR).date())
@@ -217,66 +215,3 @@ class Engager:
                 return False  # frozen, or cut off: that the server hung up on us says nothing
             return await self._revisits.after_failure(mailbox, due, error, began, epoch=epoch)
         return True
-
-    def _ensure(self, mailbox: Mailbox, epoch: int | None) -> int:
-        """Raise LeaseLost unless the mailbox is surely this worker's, by the same epoch as then."""
-        if epoch is None or not self._leases.trusts(mailbox, epoch):
-            raise LeaseLost(f"the lease of mailbox {mailbox.id} is in doubt")
-        return epoch
-
-    async def _look_and_treat(
-        self, mailbox: Mailbox, due: DueVisit, began: dt.datetime, epoch: int | None
-    ) -> tuple[Look, dt.datetime | None]:
-        """What was found, and when there is something to do that cannot wait for the next planned visit."""
-        sealed = (await load_accounts(self._db, [mailbox.id])).get(mailbox.id)
-        if sealed is None:
-            raise NotFound("the mailbox was removed meanwhile")
-        known = await visits.folder_marks(self._db, mailbox.id)
-        async with enter_mailbox(sealed, self._keyring, self.visiting, self._message_key.recognise) as visit:
-            since = (began - LOOK_BACK).date()
-            look = await visit.look_near(known, since=since)
-            own = own_proof(sealed.address, sealed.imap_host, sealed.imap_username)
-            treated = await self._take_in(mailbox, visit, look, epoch, own)
-            if not look.trouble:
-                further = await visit.look_further(known, since=since, everywhere=due.everywhere)
-                if further.found or further.bounces:
-                    treated = treated.plus(await self._take_in(mailbox, visit, further, epoch, own))
-                look = look.plus(further)
-            if due.lost and may_keep_sent(provider_of(sealed.provider)):
-                await self._look_for_lost(mailbox, visit, look, since)
-        seconds = (self._clock.now() - began).total_seconds()
-        found = len({one.token for one in look.found})
-        self._events.visited(mailbox=mailbox.id, found=found, engaged=treated.engaged, seconds=seconds)
-        return look, treated.follow_up
-
-    async def _take_in(self, mailbox: Mailbox, visit: Visit, look: Look, epoch: int | None, own: OwnProof) -> Treated:
-        """Write down what a look has found, and treat what is due; after trouble the server is left alone."""
-        found = await self._recorder.record(mailbox, look.found, own)
-        surely = self._ensure(mailbox, epoch)
-        treated = Treated() if look.trouble else await self._treat(mailbox, visit, found, surely)
-        await self._bounces.follow(mailbox, visit, look.bounces)
-        return treated
-
-    async def _treat(self, mailbox: Mailbox, visit: Visit, found: Mapping[Key, Found], epoch: int) -> Treated:
-        """In its owner's waking hours; at night a visit only looks."""
-        if not is_open(self._clock.now(), mailbox.zone, mailbox.hours):
-            return Treated()
-        return await treat(
-            self._db,
-            visit,
-            mailbox.id,
-            found,
-            epoch=epoch,
-            trusted=lambda: self._leases.trusts(mailbox, epoch),
-            clock=self._clock,
-            events=self._events,
-        )
-
-    async def _look_for_lost(self, mailbox: Mailbox, visit: Visit, look: Look, since: dt.date) -> None:
-        """Copies of what it sent and whose outcome was lost. What goes wrong here makes a good visit no worse."""
-        copies = list(look.found)  # one may lie elsewhere, too: Gmail shows it in All Mail, an owner may have moved it
-        try:
-            copies += await visit.look_into_sent(since=since)
-        except ImapError as error:
-            self._events.visit_failed(mailbox=mailbox.id, why=f"after all else, its sent mail: {error}")
-        await self._recorder.confirm(mailbox, copies)
