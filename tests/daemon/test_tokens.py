@@ -11,6 +11,7 @@ from tests.mail.token_server import TokenServer
 from warmupd.daemon import options
 from warmupd.daemon import sender as sender_module
 from warmupd.daemon import tokens as tokens_module
+from warmupd.mail.account import Account
 from warmupd.mail.oauth import GrantRevoked, TokensUnavailable
 from warmupd.store import grants
 from warmupd.store.mailboxes import load_mailboxes
@@ -163,6 +164,14 @@ async def test_send_waits_for_a_hanging_provider_no_longer_than_it_may(
     assert await rig.world.sent(boxes) == [0, 4]
     row = await rig.world.mailbox(boxes[0])
     assert (row["state"], row["resting_reason"]) == ("ACTIVE", "token_unavailable")
+
+
+async def test_patience_of_a_send_ends_before_that_of_the_provider(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender_module, "TOKEN_WITHIN", 0.05)
+    never: asyncio.Future[Account] = asyncio.get_running_loop().create_future()
+    async with asyncio.timeout(5.0):
+        with pytest.raises(TokensUnavailable, match=r"within 0\.05 s"):
+            await sender_module._soon(never)
 
 
 async def test_visit_without_a_token_comes_again_when_the_provider_says(rig: Rig) -> None:
