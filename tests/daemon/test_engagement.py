@@ -72,7 +72,7 @@ async def test_after_throttling_the_next_visit_is_that_much_later(rig: Rig) -> N
             visited.extend([rig.clock.now()] if mailbox.id == boxes[0] else [])
             raise ImapThrottled("Suggested Backoff Time: 480000 milliseconds", retry_after=480.0)
 
-        worker.engager._visitor.visit = throttled  # type: ignore[assignment, method-assign]
+        worker.engager._visitor.visit = throttled  # type: ignore[method-assign]
         await rig.until(after(6.05))
         await hasten_visit(rig.db, boxes[0], before=rig.clock.now())
         await rig.until(after(6.12))
@@ -91,10 +91,10 @@ async def test_only_what_can_be_read_on_brings_on_a_visit_at_once(
     await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(8))
     async with rig.running(visits=True) as worker:
 
-        async def looked(*args: Any, **more: Any) -> Any:
+        async def looked(*args: Any, **options: Any) -> Any:
             return Look(found=[], marks=[], complete=False, junk_folder=None, more=more), None
 
-        worker.engager._visitor.visit = looked  # type: ignore[assignment, method-assign]
+        worker.engager._visitor.visit = looked  # type: ignore[method-assign]
         await rig.until(after(8.01))
     wait = (await rig.world.mailbox(box))["next_visit_at"] - after(8)
     assert least <= wait.total_seconds() / 60 <= most
@@ -105,10 +105,10 @@ async def test_what_must_be_opened_brings_on_a_visit_but_not_sooner_than_the_pro
     await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(8))
     async with rig.running(visits=True) as worker:
 
-        async def looked(*args: Any, **more: Any) -> Any:
+        async def looked(*args: Any, **options: Any) -> Any:
             return Look(found=[], marks=[], complete=True, junk_folder=None), after(8.1)
 
-        worker.engager._visitor.visit = looked  # type: ignore[assignment, method-assign]
+        worker.engager._visitor.visit = looked  # type: ignore[method-assign]
         await rig.until(after(8.05))
     assert (await rig.world.mailbox(own))["next_visit_at"] == after(8.1)
     assert after(8.25) <= (await rig.world.mailbox(gmail))["next_visit_at"] <= after(8.35)

@@ -35,7 +35,7 @@ def further(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
             return looks.pop(0) if len(looks) > 1 else looks[0]
 
     @asynccontextmanager
-    async def enter(*args: Any, **more: Any) -> AsyncIterator[Seen]:
+    async def enter(*args: Any, **options: Any) -> AsyncIterator[Seen]:
         yield Seen()
 
     monkeypatch.setattr(engager_module, "enter_mailbox", enter)
@@ -90,10 +90,10 @@ async def test_failures_before_a_restart_count_for_how_long_is_waited(rig: Rig) 
     await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1, failures = 3", after(6))
     async with rig.running(visits=True) as worker:
 
-        async def fails(*args: Any, **more: Any) -> Any:
+        async def fails(*args: Any, **options: Any) -> Any:
             raise ImapBroken("no answer")
 
-        worker.engager._visitor.visit = fails  # type: ignore[assignment, method-assign]
+        worker.engager._visitor.visit = fails  # type: ignore[method-assign]
         await rig.until(after(6.1))
     row = await rig.world.mailbox(box)
     assert row["failures"] == 4

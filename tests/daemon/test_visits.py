@@ -239,12 +239,12 @@ async def test_visits_at_once_are_bounded_and_follow_each_other(rig: Rig) -> Non
             most = 0
             look = worker.engager._visitor.visit
 
-            async def watched(*args: Any, **more: Any) -> Any:
+            async def watched(*args: Any, **options: Any) -> Any:
                 nonlocal most
                 most = max(most, len(worker.engager.under_way))
-                return await look(*args, **more)
+                return await look(*args, **options)
 
-            worker.engager._visitor.visit = watched  # type: ignore[assignment, method-assign]
+            worker.engager._visitor.visit = watched  # type: ignore[method-assign]
             await rig.until(after(5.75) + dt.timedelta(seconds=150))  # one look is enough for all of them
     assert most == 2
     assert await rig.db.fetchval("SELECT count(*) FROM mailbox_visits WHERE last_visit_at IS NOT NULL") == 9
@@ -255,10 +255,10 @@ async def test_visit_that_was_put_off_by_the_server_is_no_good_visit(rig: Rig) -
     await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", after(6))
     async with rig.running(visits=True) as worker:
 
-        async def throttled(*args: Any, **more: Any) -> Any:
+        async def throttled(*args: Any, **options: Any) -> Any:
             raise ImapThrottled("too many connections")
 
-        worker.engager._visitor.visit = throttled  # type: ignore[assignment, method-assign]
+        worker.engager._visitor.visit = throttled  # type: ignore[method-assign]
         await rig.until(after(6.1))
     for box in boxes:
         row = await rig.world.mailbox(box)
@@ -280,7 +280,7 @@ async def test_refused_imap_login_is_not_stormed_and_takes_two_anew_when_mended(
             tries += mailbox.id == box
             raise ImapRefusedLogin("535 no") if mailbox.id == box else ImapThrottled("later")
 
-        worker.engager._visitor.visit = refused  # type: ignore[assignment, method-assign]
+        worker.engager._visitor.visit = refused  # type: ignore[method-assign]
         await rig.until(after(18))
         assert 2 <= tries <= most
         assert (await rig.world.mailbox(box))["state"] == ("AUTH_FAILED" if state == "ACTIVE" else "PAUSED")
@@ -303,7 +303,7 @@ async def test_two_refused_imap_logins_a_minute_apart_are_one(rig: Rig) -> None:
             tries += mailbox.id == box
             raise ImapRefusedLogin("535 no") if mailbox.id == box and tries <= 2 else ImapThrottled("later")
 
-        worker.engager._visitor.visit = refused  # type: ignore[assignment, method-assign]
+        worker.engager._visitor.visit = refused  # type: ignore[method-assign]
         await rig.until(after(6.02))
         await hasten_visit(rig.db, box, before=rig.clock.now())
         await rig.until(after(8))

@@ -233,7 +233,6 @@ class Worker:
         )
 
     def _build_engager(self, book: Book, aftermath: Aftermath) -> Engager:
-        policy = options.engagement_of(self.config)
         return Engager(
             self._ground,
             leases=self.leases,
@@ -241,7 +240,7 @@ class Worker:
             recorder=Recorder(
                 self._ground,
                 self.leases,
-                policy,
+                options.engagement_of(self.config),
                 on_answers=self._hear_answers,
                 on_found=self.shard.hear_proof,
             ),
