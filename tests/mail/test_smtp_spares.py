@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from aiosmtplib import SMTPResponseException
 
-from tests.mail.fault_smtp import Fault, FaultServer
+from tests.mail.fault_smtp import Fault, FaultServer, Stage
 from warmupd.core.outcome import Action, OutcomeKind, Phase, Trouble, classify
 from warmupd.mail.account import Account
 from warmupd.mail.smtp import SmtpSender
@@ -16,6 +16,7 @@ from warmupd.mail.smtp_line import Line
 
 StartSmtp = Callable[..., Awaitable[FaultServer]]
 AccountAt = Callable[..., Account]
+Hasty = Callable[[Stage], SmtpSender]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +72,11 @@ async def test_two_replies_to_the_body_are_no_verdict(
 @pytest.mark.parametrize("dot", [None, Fault("reply", "250 queued"), Fault("half")])
 @pytest.mark.parametrize("early", ["550 5.7.1 no", "451 4.3.0 not now"])
 async def test_refusal_amid_a_body_that_may_be_taken_is_no_verdict(
-    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, early: str, dot: Fault | None
+    start_smtp: StartSmtp, hasty: Hasty, account_at: AccountAt, early: str, dot: Fault | None
 ) -> None:
     faults = {"body": Fault("reply", early)} | ({"dot": dot} if dot else {})
     server = await start_smtp(faults=faults)
-    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    reply = await hasty("dot").deliver(account_at(server), Mail(), may_proceed=always)
     assert (reply.phase, reply.code) == (Phase.BODY, None)
     assert classify(reply).kind is OutcomeKind.UNKNOWN
     assert len(server.taken) == 1
@@ -90,20 +91,20 @@ async def test_refusal_amid_a_body_that_may_be_taken_is_no_verdict(
     ],
 )
 async def test_refusal_that_may_not_have_been_to_the_dot_never_leads_to_a_second_copy(
-    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, early: str, kind: OutcomeKind
+    start_smtp: StartSmtp, hasty: Hasty, account_at: AccountAt, early: str, kind: OutcomeKind
 ) -> None:
     server = await start_smtp(faults={"body": Fault("reply", early), "dot": Fault("hang")})
-    reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+    reply = await hasty("dot").deliver(account_at(server), Mail(), may_proceed=always)
     assert classify(reply).kind is kind
     assert len(server.taken) == 1
 
 
 async def test_limit_told_before_a_silence_is_heeded_all_the_same(
-    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+    start_smtp: StartSmtp, hasty: Hasty, account_at: AccountAt
 ) -> None:
     limit = Fault("reply", "550 5.4.5 Daily user sending limit exceeded")
     server = await start_smtp(faults={"dot": limit, "quit": Fault("hang")})
-    outcome = classify(await sender.deliver(account_at(server), Mail(), may_proceed=always))
+    outcome = classify(await hasty("dot").deliver(account_at(server), Mail(), may_proceed=always))
     assert (outcome.kind, outcome.reason) == (OutcomeKind.UNKNOWN, "daily_limit")
     assert outcome.action in {Action.REST_A_DAY, Action.REST_UNTIL_NEXT_DAY}
 
@@ -123,9 +124,10 @@ async def test_limit_told_before_a_silence_is_heeded_all_the_same(
     ],
 )
 async def test_refused_body_is_a_verdict_once_nothing_can_follow(
-    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, refusal: str, farewell: Fault, code: int | None
+    start_smtp: StartSmtp, hasty: Hasty, account_at: AccountAt, refusal: str, farewell: Fault, code: int | None
 ) -> None:
     server = await start_smtp(faults={"dot": Fault("reply", refusal), "quit": farewell})
+    sender = hasty("dot")
     reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
     assert (reply.phase, reply.code) == (Phase.BODY, code)
     await sender.close()

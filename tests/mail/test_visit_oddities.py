@@ -283,6 +283,17 @@ async def test_folder_below_a_prefix_is_made_once(start: Start, visit: Open, lis
     assert {'UID MOVE 5 "Mail/Warmup"', 'UID MOVE 6 "Mail/Warmup"'} <= set(server.commands)
 
 
+async def test_own_folder_below_a_prefix_is_looked_into_as_such(start: Start, visit: Open) -> None:
+    server = await start(
+        capabilities="IMAP4rev1 NAMESPACE",
+        NAMESPACE='* NAMESPACE (("Mail/" "/")) NIL NIL\n{tag} OK',
+        LIST='* LIST () "/" INBOX\n* LIST () "/" Mail/Warmup\n* LIST () "/" Mail/Else\n{tag} OK',
+    )
+    async with visit(server) as here:
+        await here.look([], since=SINCE)
+    assert [one for one in server.commands if one.startswith("EXAMINE")] == ['EXAMINE "INBOX"', 'EXAMINE "Mail/Warmup"']
+
+
 async def test_at_gmail_deleting_means_moving_to_trash(start: Start, visit: Open) -> None:
     server = await start(
         capabilities=MODERN + " X-GM-EXT-1",
