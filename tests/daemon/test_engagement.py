@@ -68,7 +68,7 @@ async def test_after_throttling_the_next_visit_is_that_much_later(rig: Rig) -> N
     visited: list[dt.datetime] = []
     async with rig.running(visits=True) as worker:
 
-        async def throttled(mailbox: Any, *args: Any) -> Any:
+        async def throttled(mailbox: Any, *args: Any, **options: Any) -> Any:
             visited.extend([rig.clock.now()] if mailbox.id == boxes[0] else [])
             raise ImapThrottled("Suggested Backoff Time: 480000 milliseconds", retry_after=480.0)
 

@@ -275,7 +275,7 @@ async def test_refused_imap_login_is_not_stormed_and_takes_two_anew_when_mended(
     async with rig.running(visits=True) as worker:
         tries = 0
 
-        async def refused(mailbox: Mailbox, *args: Any) -> Any:
+        async def refused(mailbox: Mailbox, *args: Any, **options: Any) -> Any:
             nonlocal tries
             tries += mailbox.id == box
             raise ImapRefusedLogin("535 no") if mailbox.id == box else ImapThrottled("later")
@@ -298,7 +298,7 @@ async def test_two_refused_imap_logins_a_minute_apart_are_one(rig: Rig) -> None:
     async with rig.running(visits=True) as worker:
         tries = 0
 
-        async def refused(mailbox: Mailbox, *args: Any) -> Any:
+        async def refused(mailbox: Mailbox, *args: Any, **options: Any) -> Any:
             nonlocal tries
             tries += mailbox.id == box
             raise ImapRefusedLogin("535 no") if mailbox.id == box and tries <= 2 else ImapThrottled("later")
