@@ -12,6 +12,7 @@ from tests.daemon.rig import Rig, after
 from warmupd.daemon.app import Worker
 from warmupd.daemon.backlog import Backlog
 from warmupd.daemon.logs import set_up_logs
+from warmupd.daemon.permits import BESIDE
 from warmupd.store.backlog import loads
 from warmupd.store.fleet import live_workers
 
@@ -27,16 +28,16 @@ async def told(rig: Rig, worker: Worker) -> tuple[int, float]:
 
 
 async def test_due_sends_for_which_there_is_no_permit_are_told(rig: Rig) -> None:
-    await rig.world.enrol(6, quota=40, end_hour=8)
+    await rig.world.enrol(2 + BESIDE + 3, quota=40, end_hour=8)
     rig.server.rule = lambda account, message: replace(OK, body_takes=600.0)
     async with rig.running({"sending.max_concurrent": 1}) as worker:
         await rig.until(after(6.25))
         depth, oldest = await told(rig, worker)
-        assert 1 <= depth <= 6
+        assert 1 <= depth <= 5
         assert 60 <= oldest <= 900
-        assert [(load.depth, load.in_flight) for load in await loads(rig.db, at=rig.clock.now())] == [
-            (depth, 2)
-        ]  # one has hung for so long that another may begin
+        (load,) = await loads(rig.db, at=rig.clock.now())
+        assert load.depth == depth
+        assert BESIDE <= load.in_flight <= BESIDE + 2  # who has hung for so long keeps nobody else waiting
         await rig.kill()  # the mail server would let it wait
 
 

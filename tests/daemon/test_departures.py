@@ -8,7 +8,7 @@ import pytest
 
 from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import Post, served
-from warmupd.daemon import departures, engager
+from warmupd.daemon import departures, engager, visitor
 from warmupd.mail.imap import ImapRefusedLogin, ImapUnreachable
 from warmupd.store.removals import remove_mailboxes, undo_removal
 
@@ -19,7 +19,7 @@ FILES = {"engagement.file_after_hours": 1}  # they are in the warmup folder the 
 def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engager, "POLL", 150.0)
     # The server dates what arrives by the machine's clock, which is behind the rig's.
-    monkeypatch.setattr(engager, "LOOK_BACK", dt.timedelta(days=3650))
+    monkeypatch.setattr(visitor, "LOOK_BACK", dt.timedelta(days=3650))
 
 
 async def leave(rig: Rig, *boxes: int, clean: bool = False) -> None:

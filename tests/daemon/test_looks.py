@@ -9,7 +9,7 @@ import pytest
 
 from tests.daemon.rig import Rig, after
 from warmupd.core.placement import FolderMark
-from warmupd.daemon import engager as engager_module
+from warmupd.daemon import visitor as visitor_module
 from warmupd.mail.imap import ImapBroken, ImapThrottled
 from warmupd.mail.visit import Look
 
@@ -38,7 +38,7 @@ def further(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
     async def enter(*args: Any, **options: Any) -> AsyncIterator[Seen]:
         yield Seen()
 
-    monkeypatch.setattr(engager_module, "enter_mailbox", enter)
+    monkeypatch.setattr(visitor_module, "enter_mailbox", enter)
     return looks
 
 

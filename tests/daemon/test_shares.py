@@ -83,18 +83,18 @@ async def test_slot_with_a_send_under_way_is_handed_over_after_its_end(fleet: Fl
 async def test_visit_that_hangs_holds_up_no_hand_over_for_long(fleet: Fleet, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engager, "WAY_PATIENCE", 0.05)
     rig = fleet.rig
-    await rig.world.enrol(12)
+    await rig.world.enrol(10)  # as many as may be visited at one host at once
     with monkeypatch.context() as patched:
         patched.setattr(rig, "build", partial(rig.build, visits=True))
         patched.setattr(Visitor, "visit", hang)
         async with fleet.running(1) as (first,):
             await rig.db.execute("UPDATE mailbox_visits SET next_visit_at = $1", rig.clock.now())
             rig.clock.advance(engager.POLL)
-            await soon(lambda: len(first.engager.under_way) == 12)
+            await soon(lambda: len(first.engager.under_way) == 10)
             await fleet.join()
             await first.fleet_watch.look()
             await soon(lambda: len(first.leases.held) == 32 and not first.leases.giving)
-            assert 0 < len(first.engager.under_way) < 12
+            assert 0 < len(first.engager.under_way) < 10
 
 
 async def hang(*_: object, **__: object) -> None:

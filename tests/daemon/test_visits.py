@@ -185,7 +185,7 @@ async def test_crash_between_record_and_treatment_does_nothing_twice(rig: Rig, m
             raise ZeroDivisionError("pulled the plug")
         return await treatment.treat(db, visit, mailbox_id, found, **rest)
 
-    monkeypatch.setattr(engager_module, "treat", treat)
+    monkeypatch.setattr(visitor_module, "treat", treat)
     async with served(rig, boxes, spam_share=1.0) as post:
         async with rig.running({**post.config, **config, "engagement.visits_per_day": 24}, visits=True, real=True):
             await rig.until(after(12.5))
