@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -73,12 +74,14 @@ class Chronicle:
         server, clock = self.rig.server, self.rig.clock
         deliver = server.deliver
 
-        async def listened(account: Account, message: Message, *, may_proceed: MayProceed) -> SmtpReply:
+        async def listened(
+            account: Account, message: Message, *, may_proceed: MayProceed, login: Any = None
+        ) -> SmtpReply:
             delivery = Delivery(began=clock.now(), mailbox_id=account.mailbox_id)
             self.deliveries.append(delivery)
             self.under_way[account.mailbox_id] += 1
             try:
-                reply = await deliver(account, message, may_proceed=may_proceed)
+                reply = await deliver(account, message, may_proceed=may_proceed, login=login)
                 delivery.ended, delivery.accepted = clock.now(), reply.accepted
                 if not reply.accepted:
                     self.note("refused", account.mailbox_id)
