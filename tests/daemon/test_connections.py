@@ -40,8 +40,7 @@ async def most_at_once(house: House, *, slow: bool) -> list[int]:  # noqa: F811
         async with house.working(visits=True) as worker:
             for mailbox in worker.shard.schedule.book.mailboxes.values() if slow else ():
                 worker.shard._sends.head_starts.note_slow(mailbox.smtp_server)
-            while min(door.most for door in doors) < 2:
-                await asyncio.sleep(0.1)  # in real time: the servers live in it
+            await asyncio.gather(*(door.crowded.wait() for door in doors))
             await house.clock.sleep(1800)
     return [door.most for door in doors]
 

@@ -12,6 +12,7 @@ class Turnstile:
         """`patience` is how many real seconds a guest may stay; None: for ever."""
         self.port = 0
         self.came = self.most = self.here = 0
+        self.crowded = asyncio.Event()  # two were there at once
         self._patience = patience
 
     @asynccontextmanager
@@ -27,6 +28,8 @@ class Turnstile:
         self.here += 1
         self.came += 1
         self.most = max(self.most, self.here)
+        if self.here > 1:
+            self.crowded.set()
         try:
             async with asyncio.timeout(self._patience):
                 await reader.read()

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from warmupd.config import Config
 from warmupd.core.outcome import OutcomeKind, classify
-from warmupd.core.provider_rules import allows_at_once
+from warmupd.core.provider_rules import Advice, allows_at_once
 from warmupd.daemon.host_check import policy_of
 from warmupd.daemon.options import timeouts_of
 from warmupd.errors import WarmupdError
@@ -34,10 +34,16 @@ class Refusal:
     passing: bool = False  # it said so itself, or that too much was asked of it
 
 
-def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "") -> WarmupdError:
-    """The error that says why and by whom; nothing in it is secret. `hint` is what its provider wants first."""
+def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "", advice: Advice | None = None) -> WarmupdError:
+    """The error that says why and by whom; nothing in it is secret.
+
+    `hint` is what its provider wants first, `advice` what is to be said of the password that was tried there.
+    """
     told = "; ".join(f"{one.protocol} ({one.host}:{one.port}): {one.message}" for one in refusals)
-    remedies = dict.fromkeys(remedy for remedy in (*(one.remedy for one in refusals), hint) if remedy)
+    remedies = [*(one.remedy for one in refusals), hint]
+    if advice is not None and any(one.reached for one in refusals):
+        told, remedies = f"{told}; {advice.text}", [advice.remedy, *remedies]
+    remedies = list(dict.fromkeys(remedy for remedy in remedies if remedy))
     return WarmupdError(f"{address} was not let in by {told}", remedy="; ".join(remedies))
 
 
