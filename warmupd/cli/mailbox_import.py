@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from warmupd.cli import mailbox_options as options
-from warmupd.cli.mailbox_add import AlreadyWarm, Guess, Labels, Owner
+from warmupd.cli.mailbox_add import AlreadyWarm, Anew, Guess, Labels, Owner
 from warmupd.cli.options import AsJson, ConfigPath
 from warmupd.core import entries
 
@@ -36,6 +36,7 @@ def import_file(  # noqa: PLR0913, PLR0917  one parameter an option
     already_warm: AlreadyWarm = False,
     guess: Guess = False,
     check: options.Check = True,
+    anew: Anew = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     verbose: Verbose = False,
@@ -47,7 +48,8 @@ def import_file(  # noqa: PLR0913, PLR0917  one parameter an option
     Email, First Name, Last Name, SMTP Password, IMAP Password; comma, semicolon or tab between them. Known providers
     need an address and a password only. Tries SMTP and IMAP of every row in parallel, tells the result row by row,
     asks at a terminal, and saves the good ones. Rejected rows go to FILE.rejected.csv with their reasons: correct them
-    there and import it. Rows that are enrolled already are left as they are.
+    there and import it. Rows that are enrolled already are left as they are; those that were removed within 7 days are
+    rejected, since they can be brought back, unless --anew is given.
 
     Warmup Limit is the daily target, Warmup Increment the ramp's step, Daily Limit the owner's own messages a day. A
     row whose Warmup Enabled is false is enrolled PAUSED. Also read: timezone, labels, pool, provider, junk_folder,
@@ -94,7 +96,7 @@ async def _import(session: "Session", sheet: "Sheet", importing: "Import", given
     async with keyring_of(session.config, session.db, session.clock) as keyring:
         enroller = _enroller(session, owner, keyring, given)
         search = ProviderSearch(records_of(session.config))
-        await importing.compare(session.db, owner.id, enroller, search)
+        await importing.compare(session.db, owner.id, enroller, search, anew=given["anew"])
         await _check(importing, enroller)
         if not given["as_json"]:
             print_rows(importing.rows, verbose=given["verbose"])

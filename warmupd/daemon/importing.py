@@ -16,6 +16,7 @@ from warmupd.errors import DatabaseUnavailable, WarmupdError
 from warmupd.mail.header_text import mail_address
 from warmupd.store.database import Database
 from warmupd.store.enrolment import Known, known_addresses, room_in_plan, taken
+from warmupd.store.removals import find_removals, undoable
 
 BATCH = 200  # rows that are saved in one transaction
 
@@ -92,13 +93,23 @@ class Import:
         """How many rows are in which state, by its word."""
         return {state.value: sum(row.state is state for row in self.rows) for state in RowState}
 
-    async def compare(self, db: Database, user_id: UUID, enroller: Enroller, search: ProviderSearch) -> None:
-        """What can be said without bothering a mail server: servers, pool, who is enrolled already, the plan's room."""
+    async def compare(
+        self, db: Database, user_id: UUID, enroller: Enroller, search: ProviderSearch, *, anew: bool = False
+    ) -> None:
+        """What can be said without bothering a mail server: servers, pool, who is enrolled already, the plan's room.
+
+        Who could be brought back is rejected, since its ramp would be lost, unless `anew`.
+        """
         await _for_each(self.good, lambda row: _find(row, enroller, search), _silent)
         known = await known_addresses(db, [row.address for row in self.good])
         for row in self.good:
             if there := known.get(row.address.lower()):
                 _compare(row, there, user_id)
+        if not anew:
+            removed = {one.address.lower(): one for one in await find_removals(db, user_id=user_id)}
+            for row in self.good:
+                if removal := removed.get(row.address.lower()):
+                    row.reject(undoable(removal))
         room, too_many = await room_in_plan(db, user_id)
         for row in self.good[max(0, room) :] if room is not None else ():
             row.reject(too_many)

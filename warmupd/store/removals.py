@@ -90,6 +90,7 @@ async def find_removals(
     *,
     address: str | None = None,
     user: str | None = None,
+    user_id: UUID | None = None,
     label: str | None = None,
     domain: str | None = None,
 ) -> list[Removal]:
@@ -102,14 +103,24 @@ async def find_removals(
         WHERE ($1::text IS NULL OR lower(m.address) = lower($1) OR m.id::text = $1)
           AND ($2::text IS NULL OR lower(u.email) = lower($2)) AND ($3::text IS NULL OR $3 = ANY (m.labels))
           AND ($4::text IS NULL OR lower(split_part(m.address, '@', 2)) = lower($4))
+          AND ($5::uuid IS NULL OR m.user_id = $5)
         ORDER BY lower(m.address), r.removed_at DESC
         """,
         address,
         user,
         label,
         domain,
+        user_id,
     )
     return [Removal(**{**dict(row), "state": MailboxState(row["state"])}) for row in rows]
+
+
+def undoable(removal: Removal) -> UsageError:
+    """What is said to who enrols an address again whose removal they could undo."""
+    return UsageError(
+        f"{removal.address} was removed on {removal.removed_at:%Y-%m-%d}, and can be brought back with its ramp and labels",
+        remedy=f"`warmupd mailbox remove --undo {removal.address}` does that; --anew enrols it as a new one",
+    )
 
 
 async def undo_removal(db: Database, mailbox_id: int, *, actor: str, at: dt.datetime) -> MailboxState | None:
