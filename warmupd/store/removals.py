@@ -30,6 +30,7 @@ class Removal:
     clean_at: dt.datetime | None  # when that is tried next; None: not asked for, or done
     cleaned: int  # messages of ours that were taken out
     clean_error: str  # why the last try failed
+    in_use: bool  # its address is enrolled again: it cannot come back as long as that is so
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,7 +99,9 @@ async def find_removals(
     rows = await db.fetch(
         """
         SELECT DISTINCT ON (lower(m.address)) m.id AS mailbox_id, m.address, u.email AS user, r.removed_at,
-               r.undo_until, r.state, r.clean, r.clean_at, r.cleaned, r.clean_error
+               r.undo_until, r.state, r.clean, r.clean_at, r.cleaned, r.clean_error,
+               EXISTS (SELECT FROM mailboxes o WHERE lower(o.address) = lower(m.address) AND o.state <> 'REMOVED')
+                   AS in_use
         FROM removals r JOIN mailboxes m ON m.id = r.mailbox_id JOIN users u ON u.id = m.user_id
         WHERE ($1::text IS NULL OR lower(m.address) = lower($1) OR m.id::text = $1)
           AND ($2::text IS NULL OR lower(u.email) = lower($2)) AND ($3::text IS NULL OR $3 = ANY (m.labels))
@@ -117,8 +120,9 @@ async def find_removals(
 
 def undoable(removal: Removal) -> UsageError:
     """What is said to who enrols an address again whose removal they could undo."""
+    when = f"{removal.removed_at:%Y-%m-%d}"
     return UsageError(
-        f"{removal.address} was removed on {removal.removed_at:%Y-%m-%d}, and can be brought back with its ramp and labels",
+        f"{removal.address} was removed on {when}, and can be brought back with its ramp and labels",
         remedy=f"`warmupd mailbox remove --undo {removal.address}` does that; --anew enrols it as a new one",
     )
 
