@@ -112,7 +112,7 @@ class Import:
             if there := known.get(row.address.lower()):
                 _compare(row, there, user_id)
         if not anew:
-            removed = {one.address.lower(): one for one in await find_removals(db, user_id=user_id)}
+            removed = {one.address.lower(): one for one in await find_removals(db, user=str(user_id))}
             for row in self.good:
                 if removal := removed.get(row.address.lower()):
                     row.reject(undoable(removal))

@@ -91,11 +91,13 @@ async def find_removals(
     *,
     address: str | None = None,
     user: str | None = None,
-    user_id: UUID | None = None,
     label: str | None = None,
     domain: str | None = None,
 ) -> list[Removal]:
-    """The removed mailboxes that can come back and fit all that is given; of one address the last removed."""
+    """The removed mailboxes that can come back and fit all that is given; of one address the last removed.
+
+    `address` and `user` may be an id instead.
+    """
     rows = await db.fetch(
         """
         SELECT DISTINCT ON (lower(m.address)) m.id AS mailbox_id, m.address, u.email AS user, r.removed_at,
@@ -104,16 +106,15 @@ async def find_removals(
                    AS in_use
         FROM removals r JOIN mailboxes m ON m.id = r.mailbox_id JOIN users u ON u.id = m.user_id
         WHERE ($1::text IS NULL OR lower(m.address) = lower($1) OR m.id::text = $1)
-          AND ($2::text IS NULL OR lower(u.email) = lower($2)) AND ($3::text IS NULL OR $3 = ANY (m.labels))
+          AND ($2::text IS NULL OR lower(u.email) = lower($2) OR u.id::text = $2)
+          AND ($3::text IS NULL OR $3 = ANY (m.labels))
           AND ($4::text IS NULL OR lower(split_part(m.address, '@', 2)) = lower($4))
-          AND ($5::uuid IS NULL OR m.user_id = $5)
         ORDER BY lower(m.address), r.removed_at DESC
         """,
         address,
         user,
         label,
         domain,
-        user_id,
     )
     return [Removal(**{**dict(row), "state": MailboxState(row["state"])}) for row in rows]
 
