@@ -273,6 +273,7 @@ CREATE TABLE sightings (
     opened_at      timestamptz,
     starred_at     timestamptz,
     rescued_at     timestamptz,
+    answered_at    timestamptz,                            -- when it was marked as answered, after its answer was sent
     filed_at       timestamptz,
     deleted_at     timestamptz,
     PRIMARY KEY (job_day, job_id)

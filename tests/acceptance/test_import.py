@@ -135,3 +135,23 @@ def test_file_that_cannot_be_read_is_refused(console: Console, file: Path, text:
     done = console(*IMPORT, str(file), "--user", OWNER)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
+
+
+def test_what_its_user_removed_of_late_is_not_enrolled_anew_by_chance(console: Console, file: Path) -> None:
+    text = "email,password\nanna@gmail.com,hush\nbert@gmail.com,hush\n"
+    imported(console, file, text)
+    console.did("mailbox", "remove", "anna@gmail.com", "--yes")
+    row = imported(console, file, text, code=1)["rows"][0]
+    assert "was removed on 20" in row["reason"]
+    assert "`warmupd mailbox remove --undo anna@gmail.com`" in row["remedy"]
+    assert imported(console, file, text, "--anew")["counts"] == {
+        "good": 0, "enrolled": 1, "already enrolled": 1, "rejected": 0,
+    }  # fmt: skip
+
+
+def test_what_another_user_removed_is_enrolled(console: Console, file: Path) -> None:
+    console.add("anna@gmail.com")
+    console.did("mailbox", "remove", "anna@gmail.com", "--yes")
+    console.did("user", "add", "other@example.com")
+    result = imported(console, file, "email,password\nanna@gmail.com,hush\n", "--user", "other@example.com")
+    assert result["counts"]["enrolled"] == 1

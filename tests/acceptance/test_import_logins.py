@@ -3,10 +3,13 @@
 import asyncio
 import csv
 import json
+import os
+import pty
 import signal
 import socket
 import subprocess
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -97,16 +100,21 @@ async def provider() -> AsyncIterator[TokenServer]:
         yield server
 
 
+def rotating(program: Program, provider: TokenServer) -> list[str]:
+    """Its provider gives another refresh token at each use; the header of a file with such tokens."""
+    lines = f'client_id = "{CLIENT_ID}"\nclient_secret = "{CLIENT_SECRET}"\ntoken_url = "{provider.url}"'
+    program.set("oauth.google", lines)
+    provider.rotates = True
+    return ["email", "oauth", "refresh_token", "password", *HEADER[2:]]
+
+
 async def test_refresh_tokens_are_tried_and_the_newest_is_handed_back(
     installed: Program, mail_server: SandboxProcess, provider: TokenServer
 ) -> None:
-    lines = f'client_id = "{CLIENT_ID}"\nclient_secret = "{CLIENT_SECRET}"\ntoken_url = "{provider.url}"'
-    installed.set("oauth.google", lines)
-    provider.rotates = True
-    header = ["email", "oauth", "refresh_token", *HEADER[2:]]
+    header = rotating(installed, provider)
     given = provider.grant("anna@north.test")
     tokens = {"anna@north.test": given, "bert@south.test": "refresh-revoked-hush"}
-    write(installed, [[who, "google", token, *server_cells(mail_server)] for who, token in tokens.items()], header)
+    write(installed, [[who, "google", token, "", *server_cells(mail_server)] for who, token in tokens.items()], header)
     done = await run(installed)
     assert done.returncode == 1  # the sandbox takes no tokens
     anna, bert = rejected(installed)
@@ -115,6 +123,69 @@ async def test_refresh_tokens_are_tried_and_the_newest_is_handed_back(
     assert anna["refresh_token"] != given
     assert anna["refresh_token"] in provider.grants
     assert (await run(installed, "--no-check")).returncode == 0
+
+
+async def test_dry_run_uses_up_no_refresh_token(
+    installed: Program, mail_server: SandboxProcess, provider: TokenServer
+) -> None:
+    header, token = rotating(installed, provider), provider.grant("anna@north.test")
+    write(installed, [["anna@north.test", "google", token, "", *server_cells(mail_server)]], header)
+    done = await run(installed, "--dry-run")
+    assert (done.returncode, provider.asked, list(provider.grants)) == (0, [], [token])
+    assert "its login was not tried" in done.stdout
+
+
+async def test_new_refresh_tokens_are_kept_when_nothing_is_saved(
+    installed: Program, mail_server: SandboxProcess, provider: TokenServer
+) -> None:
+    header, given = rotating(installed, provider), provider.grant("anna@north.test")
+    cells = server_cells(mail_server)
+    anna, bert = ["anna@north.test", "google", given, ""], ["bert@south.test", "", "", "pw-bert"]
+    write(installed, [[*anna, *cells], [*bert, *cells]], header)
+    told = await asyncio.to_thread(decline, installed)
+    assert "nothing was saved" in told
+    (row,) = rejected(installed)
+    assert (row["email"], row["refresh_token"] != given, row["refresh_token"] in provider.grants) == (
+        anna[0],
+        True,
+        True,
+    )
+    assert "hush" not in told
+    assert await asyncio.to_thread(installed.json, "mailbox", "list") == []
+
+
+def decline(program: Program) -> str:
+    """The import at a terminal whose owner says no; what it showed."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [*COMMAND, *IMPORT], cwd=program.directory, env=program.environment, stdin=theirs, stdout=theirs, stderr=theirs
+    ):
+        os.close(theirs)
+        told = b""
+        with suppress(OSError):  # so a terminal says that nobody is there any more
+            while True:
+                told += os.read(ours, 4096)
+                if b"Save 1 mailbox?" in told and b"\nn" not in told:
+                    os.write(ours, b"n\n")
+                    told += b"\nn"
+    os.close(ours)
+    return told.decode()
+
+
+async def test_new_refresh_tokens_are_kept_when_the_import_is_interrupted(
+    installed: Program, mail_server: SandboxProcess, provider: TokenServer
+) -> None:
+    header, given = rotating(installed, provider), provider.grant("anna@north.test")
+    with SilentServer() as silent:
+        cells = server_cells(mail_server)
+        cells[1] = str(silent.port)
+        write(installed, [["anna@north.test", "google", given, "", *cells]], header)
+        process = begin(installed)
+        await asyncio.to_thread(silent.accept)
+        process.send_signal(signal.SIGINT)
+        await asyncio.to_thread(process.communicate, timeout=60)
+    (row,) = rejected(installed)
+    assert row["refresh_token"] in provider.grants
 
 
 async def test_interrupted_import_saves_nothing_half(installed: Program, mail_server: SandboxProcess) -> None:

@@ -158,6 +158,7 @@ async def assert_everything_was_done(rig: Rig) -> None:
     """Each message was seen once, where its job says, and had all that can be done."""
     row = await rig.db.fetchrow(
         "SELECT count(*) AS seen, count(opened_at) AS opened, count(starred_at) AS starred, count(filed_at) AS filed,"
+        " count(answered_at) AS answered,"
         " count(deleted_at) AS deleted, count(rescued_at) AS rescued,"
         " count(*) FILTER (WHERE placement = 'SPAM') AS spam"
         " FROM sightings WHERE placement <> 'MISSING'"
@@ -168,6 +169,7 @@ async def assert_everything_was_done(rig: Rig) -> None:
     assert row["opened"] == row["starred"] == row["seen"]
     assert row["rescued"] == row["spam"] > 0
     assert row["filed"] > 0
+    assert row["answered"] > 0
     assert row["deleted"] >= row["seen"] - 4
     assert await rig.db.fetchval("SELECT count(*) FROM warmup_jobs WHERE kind = 'REPLY' AND status = 'SENT'") > 0
 

@@ -23,7 +23,7 @@ def few_looks(monkeypatch: pytest.MonkeyPatch) -> None:
 async def sighted(rig: Rig) -> list[Any]:
     """Each sighting with its job, and with its answer if there is one."""
     rows = await rig.db.fetch(
-        "SELECT s.*, j.picked_at, a.picked_at AS answered_at FROM sightings s"
+        "SELECT s.*, j.picked_at, a.picked_at AS replied_at FROM sightings s"
         " JOIN warmup_jobs j ON j.day = s.job_day AND j.id = s.job_id"
         " LEFT JOIN warmup_jobs a ON a.parent_day = s.job_day AND a.parent_id = s.job_id"
         " AND a.status IN ('SENT', 'REPLIED')"
@@ -40,10 +40,24 @@ async def test_messages_are_opened_a_while_after_they_came_and_before_they_are_a
             await rig.until(after(16.5))
     rows = await sighted(rig)
     assert all(row["opened_at"] > row["picked_at"] + dt.timedelta(minutes=1) for row in rows if row["opened_at"])
-    answered = [row for row in rows if row["answered_at"]]
+    answered = [row for row in rows if row["replied_at"]]
     assert len(answered) > 3
-    assert all(row["opened_at"] and row["opened_at"] < row["answered_at"] for row in answered)
-    assert all(row["answered_at"] - row["seen_at"] >= dt.timedelta(minutes=44) for row in answered)
+    assert all(row["opened_at"] and row["opened_at"] < row["replied_at"] for row in answered)
+    assert all(row["replied_at"] - row["seen_at"] >= dt.timedelta(minutes=44) for row in answered)
+
+
+async def test_just_those_whose_answer_was_sent_are_marked_as_answered(rig: Rig) -> None:
+    boxes = await rig.world.enrol(3, quota=8, end_hour=16)
+    async with served(rig, boxes) as post:
+        config = {**post.config, "engagement.reply_rate": 0.6, "engagement.visits_per_day": 8}
+        async with rig.running(config, visits=True, real=True):
+            await rig.until(after(16.5))
+        flagged = sum(state.answered for its in (await post.server.snapshot()).values() for state in its.values())
+    rows = await sighted(rig)
+    marked = [row for row in rows if row["answered_at"]]
+    assert flagged == len(marked)
+    assert len(marked) > 3
+    assert all(row["replied_at"] and row["replied_at"] < row["answered_at"] for row in marked)
 
 
 async def test_at_night_mailboxes_are_only_looked_into(rig: Rig) -> None:

@@ -29,13 +29,14 @@ pytestmark = pytest.mark.ablation
 
 _Treatment = treatment._Treatment
 FULL = of_treatment.test_what_a_full_mailbox_refuses_is_done_once_there_is_room
+NUMBERS = of_treatment.test_message_whose_numbers_changed_after_it_was_opened_is_filed_and_deleted
 STRANGER = of_treatment.test_strangers_message_by_its_name_is_never_taken_for_it
 PROVES = of_sightings.test_the_visit_that_proves_the_address_does_not_wait_for_its_provider
 
 OF_ROWS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[None]]]] = {
     "put off": (
         treatment.treat,
-        "except ImapThrottled:",
+        "except ImapError:",
         "except ZeroDivisionError:",
         of_treatment.test_message_that_troubles_the_server_is_put_off_and_the_visit_ends,
     ),
@@ -47,8 +48,8 @@ OF_ROWS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[N
     ),
     "not moved is not gone": (
         _Treatment._move,
-        "self.here is None",
-        "False",
+        "if moved is None:\n        return False",
+        "pass",
         partial(FULL, folder="INBOX", verb="file"),
     ),
     "rescue is owed": (
@@ -58,8 +59,38 @@ OF_ROWS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[N
         partial(FULL, folder="Junk", verb="rescue"),
     ),
     "opening is owed": (_Treatment._next, "self.opened and not", "not", partial(FULL, folder="INBOX", verb="open")),
+    "renumbered when seen": (
+        treatment._place,
+        "seen if seen.role in",
+        "remembered if seen.role in",
+        of_treatment.test_message_whose_numbers_changed_is_marked_as_answered_where_it_is_now,
+    ),
+    "renumbered when filed": (
+        _Treatment._move,
+        "if moved is None and (there",
+        "if False and (there",
+        partial(NUMBERS, hours=(1, 3), verb="file"),
+    ),
+    "renumbered when deleted": (
+        _Treatment._delete,
+        "if not deleted and (there",
+        "if False and (there",
+        partial(NUMBERS, hours=(1, 3, 10), verb="delete"),
+    ),
+    "renumbered is no copy": (
+        _Treatment._find_again,
+        "there = place  # what",
+        "pass  # what",
+        of_treatment.test_copy_is_not_taken_for_a_message_with_which_nothing_may_be_done,
+    ),
+    "not told where": (
+        _Treatment._find_again,
+        "except ImapDenied:\n        there = place",
+        "except ImapDenied:\n        there = None",
+        of_treatment.test_message_of_which_the_server_will_not_say_where_it_is_stays_due,
+    ),
     "from whom": (treatment._place, "not seen.is_from(due.senders)", "False", STRANGER),
-    "found from whom": (_Treatment._open, ", self._due.senders", "", STRANGER),
+    "found from whom": (_Treatment._find_again, ", self._due.senders", "", STRANGER),
     "copies": (
         treatment._place,
         "seen.role in _MOVED_BY_SERVERS and not await visit.has(remembered)",
@@ -71,6 +102,24 @@ OF_ROWS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[N
         "seen.role in _MOVED_BY_SERVERS and",
         "",
         partial(of_treatment.test_message_that_its_owner_moved_is_let_be, folder="Keep"),
+    ),
+    "answered once it is sent": (
+        sightings.due_engagements,
+        "SELECT j.status = 'REPLIED' FROM",
+        "SELECT true FROM",
+        of_treatment.test_message_is_marked_as_answered_by_the_visit_after_its_answer,
+    ),
+    "answered soon": (
+        _Treatment._next,
+        "upcoming = min(",
+        "_ = min(",
+        of_treatment.test_message_is_marked_as_answered_by_the_visit_after_its_answer,
+    ),
+    "refused and let be": (
+        _Treatment._awaited_answer,
+        "or due.replied",
+        "",
+        of_treatment.test_server_that_refuses_to_mark_as_answered_is_not_asked_again_and_again,
     ),
     "follow-up": (
         sightings.due_engagements,

@@ -141,6 +141,16 @@ async def test_rows_beyond_the_plan_bother_no_server(db: Database, config: Confi
     assert importing.counts()["rejected"] == 3
 
 
+async def test_dry_check_shows_no_refresh_token_to_anybody(db: Database, config: Config, user: User) -> None:
+    importing = Import(read_sheet(b"email,oauth,refresh_token\nanna@gmail.com,google,refresh-1-hush\n"), Given())
+    async with keyring_of(config, db, SystemClock()) as keyring:  # without a client: who asks would be refused
+        enroller = Enroller(config, db, SystemClock(), user=user, keyring=keyring, login=_nobody_asked, actor="test")
+        await (await compared(importing, db, user, enroller)).check(enroller, lambda *_: None, dry=True)
+    (row,) = importing.rows
+    assert (row.state, row.candidate and row.candidate.tokens) == (importing_module.RowState.GOOD, None)
+    assert "was not tried" in row.told
+
+
 async def test_token_endpoint_that_gives_nothing_is_not_asked_by_everybody(
     db: Database, config: Config, user: User
 ) -> None:

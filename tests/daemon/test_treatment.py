@@ -48,6 +48,9 @@ class Shelf:
     async def star(self, found: Found) -> bool:
         return self._do("star", found)
 
+    async def mark_answered(self, found: Found) -> bool:
+        return self._do("answer", found)
+
     async def rescue(self, found: Found) -> Found | None:
         return self._move("rescue", found, "INBOX")
 
@@ -105,6 +108,9 @@ class Case:
     def verbs(self) -> list[str]:
         return [verb for verb, _, _ in self.shelf.done]
 
+    async def send_answer(self) -> None:
+        await self.ground.db.execute("UPDATE warmup_jobs SET status = 'REPLIED' WHERE id = $1", self.job.id)
+
     async def row(self) -> Any:
         return await self.ground.db.fetchrow("SELECT * FROM sightings")
 
@@ -142,6 +148,57 @@ async def test_what_is_to_be_answered_is_told_when_it_must_be_opened(ground: Gro
     case = await case_of(ground, answer_at=after(2 * HOUR))
     assert (await case.visit(NOON)).follow_up == after(HOUR)
     assert (await case.visit(after(HOUR))).follow_up is None
+    assert case.verbs == ["open", "star"]
+
+
+async def test_message_is_marked_as_answered_by_the_visit_after_its_answer(ground: Ground) -> None:
+    case = await case_of(ground, answer_at=after(1.5 * HOUR))
+    await case.visit(after(HOUR))
+    assert (await case.row())["next_at"] == after(2 * HOUR + 60)
+    await case.visit(after(2 * HOUR))  # the answer is late
+    assert case.verbs == ["open", "star"]
+    await case.send_answer()
+    await case.visit(after(2.9 * HOUR))
+    assert case.verbs == ["open", "star"]
+    await case.visit(after(3 * HOUR))
+    assert case.verbs[2:] == ["answer", "file"]
+    assert (await case.row())["answered_at"] == after(3 * HOUR)
+
+
+async def test_message_marked_as_answered_waits_to_be_filed(ground: Ground) -> None:
+    case = await case_of(ground, answer_at=after(1.5 * HOUR))
+    await case.visit(after(HOUR))
+    await case.send_answer()
+    await case.visit(after(2 * HOUR))
+    assert (case.verbs[2:], (await case.row())["next_at"]) == (["answer"], after(3 * HOUR))
+
+
+async def test_server_that_refuses_to_mark_as_answered_is_not_asked_again_and_again(ground: Ground) -> None:
+    case = await case_of(ground, answer_at=after(1.5 * HOUR), file_at=after(7 * HOUR))
+    case.shelf.refused = ("answer",)
+    await case.visit(after(HOUR))
+    await case.send_answer()
+    await case.visit(after(2 * HOUR))
+    assert (await case.row())["next_at"] == after(7 * HOUR)
+    for hour in (7, 10):
+        await case.visit(after(hour * HOUR))
+    assert case.verbs[2:] == ["file", "delete"]
+
+
+async def test_answer_that_never_goes_holds_nothing_up(ground: Ground) -> None:
+    case = await case_of(ground, answer_at=after(1.5 * HOUR))
+    for hour in (1, 2, 3, 4, 10):
+        await case.visit(after(hour * HOUR))
+    assert case.verbs == ["open", "star", "file", "delete"]
+
+
+async def test_strangers_message_is_not_marked_as_answered(ground: Ground) -> None:
+    case = await case_of(ground, answer_at=after(1.5 * HOUR))
+    await case.visit(after(HOUR))
+    await case.send_answer()
+    strangers = replace(case.here, uid=66, sender="eve@evil.test")
+    case.shelf.there = [strangers]
+    await case.visit(after(2 * HOUR), strangers)
     assert case.verbs == ["open", "star"]
 
 
@@ -227,6 +284,16 @@ async def test_message_whose_numbers_changed_is_followed(ground: Ground) -> None
     case.shelf.there = [anew]
     await case.visit(after(HOUR), anew)
     assert case.shelf.done == [("open", "INBOX", 1), ("star", "INBOX", 1)]
+
+
+async def test_message_whose_numbers_changed_is_marked_as_answered_where_it_is_now(ground: Ground) -> None:
+    case = await case_of(ground, answer_at=after(1.5 * HOUR))
+    await case.visit(after(HOUR))
+    await case.send_answer()
+    anew = replace(case.here, uidvalidity=2, uid=1)
+    case.shelf.there = [anew]
+    await case.visit(after(2 * HOUR), anew)
+    assert case.shelf.done[2:] == [("answer", "INBOX", 1)]
 
 
 @pytest.mark.parametrize(("hours", "verb"), [((1, 3), "file"), ((1, 3, 10), "delete")])

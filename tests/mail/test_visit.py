@@ -156,6 +156,18 @@ async def test_an_opened_and_starred_message_is_so_for_its_owner(mail: Mail, vis
     assert "\\Flagged" in flags
 
 
+async def test_an_answered_message_is_so_for_its_owner_and_no_other_one_is(mail: Mail, visit: Open) -> None:
+    await mail.plant("INBOX", letter())
+    await mail.plant("INBOX", letter(1), "\\Seen")
+    before = (await mail.contents())["INBOX"][0]
+    async with visit(mail) as here:
+        (found,) = (await here.look([], since=SINCE)).found
+        assert await here.mark_answered(found)
+        assert not await here.mark_answered(replace(found, uid=found.uid - 1))
+    assert "\\Answered" in (await mail.where(1))["INBOX"]
+    assert (await mail.contents())["INBOX"][0] == before
+
+
 async def test_the_warmup_folder_is_made_once_and_then_used(mail: Mail, visit: Open) -> None:
     await mail.plant("INBOX", letter(1))
     await mail.plant("INBOX", letter(2))

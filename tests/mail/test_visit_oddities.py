@@ -241,6 +241,28 @@ async def test_junk_keywords_are_set_right_where_they_are_kept(start: Start, vis
     assert "UID STORE 5 +FLAGS.SILENT ($NotJunk)" in server.commands
 
 
+async def test_server_that_will_not_mark_as_answered_is_only_asked(start: Start, visit: Open) -> None:
+    server = await start(
+        SELECT=selected(exists=5, uidnext=9),
+        UID_FETCH=fetched(5, "<warm-5@two.test>", flags="\\Seen") + "{tag} OK",
+        UID_STORE="{tag} NO [NOPERM] not that one",
+    )
+    async with visit(server) as here:
+        assert not await here.mark_answered(ours())
+        assert await here.has(ours())
+    assert [one for one in server.commands if "STORE" in one] == ["UID STORE 5 +FLAGS.SILENT (\\Answered)"]
+
+
+async def test_what_its_owner_has_marked_as_answered_is_let_be(start: Start, visit: Open) -> None:
+    server = await start(
+        SELECT=selected(exists=5, uidnext=9),
+        UID_FETCH=fetched(5, "<warm-5@two.test>", flags="\\Answered") + "{tag} OK",
+    )
+    async with visit(server) as here:
+        assert await here.mark_answered(ours())
+    assert server.count("UID STORE") == 0
+
+
 @pytest.mark.parametrize(
     ("capabilities", "answers"),
     [

@@ -49,7 +49,10 @@ def test_the_servers_end_with_their_owner_however_it_dies(tmp_path: Path) -> Non
     while any(is_running(int(pid)) for pid in pids):
         assert time.monotonic() < end, "the servers go on"
         time.sleep(0.05)  # they are nobody's children now: nothing tells of their end
-    subprocess.run(["rm", "-rf", folder], check=True)
+    assert Path(folder).exists()
+    with RealStack([Box(address="a@b.test", password="x")]) as another:
+        assert not Path(folder).exists()
+        assert another.folder.exists()
 
 
 def is_running(pid: int) -> bool:

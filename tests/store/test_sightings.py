@@ -165,7 +165,7 @@ async def test_engagement_of_a_visitor_whose_epoch_is_over_is_not_noted(ground: 
     (due,) = await sightings.due_engagements(ground.db, job.recipient_id, at=after(60))
     gone = Engaged(
         job_day=due.job_day, job_id=due.job_id, folder="INBOX", uidvalidity=1, uid=9, opened=True, starred=False,
-        rescued=False, filed=False, deleted=False, next_at=None,
+        rescued=False, answered=False, filed=False, deleted=False, next_at=None,
     )  # fmt: skip
     slot = slot_hash(job.recipient_id) % 64
     for stale in (worker.leases[slot] + 1000, worker.leases[(slot + 1) % 64]):
@@ -200,6 +200,7 @@ async def test_engagement_is_due_until_nothing_is_left(ground: Ground) -> None:
         opened=True,
         starred=True,
         rescued=False,
+        answered=False,
         filed=True,
         deleted=False,
         next_at=after(9000),

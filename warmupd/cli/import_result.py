@@ -54,8 +54,8 @@ def print_notes(notes: Sequence[str]) -> None:
 
 
 def print_rows(rows: "Sequence[Row]", *, verbose: bool) -> None:
-    """The rows row by row; of many good ones only those that were rejected, unless `verbose`."""
-    told = [row for row in rows if verbose or row.state.value == "rejected"]
+    """Row by row those that were rejected, and good ones of which there is something to say; all if `verbose`."""
+    told = [row for row in rows if verbose or row.state.value == "rejected" or (row.state.value == "good" and row.told)]
     if not told:
         return
     print_table(("row", "address", "result", "reason"), map(_cells, told), right=("row",))

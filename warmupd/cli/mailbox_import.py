@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from warmupd.cli import mailbox_options as options
-from warmupd.cli.mailbox_add import AlreadyWarm, Guess, Labels, Owner
+from warmupd.cli.mailbox_add import AlreadyWarm, Anew, Guess, Labels, Owner
 from warmupd.cli.options import AsJson, ConfigPath
 from warmupd.core import entries
 
@@ -22,7 +22,7 @@ EXAMPLE = "Example: warmupd mailbox import mailboxes.csv --user owner@example.co
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="A CSV file, its first row the header.", show_default=False)]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Save without asking.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and tell, and save nothing.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check and tell, and save nothing; no refresh token is used.")]
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Tell of every row, the good ones too.")]
 
 
@@ -36,6 +36,7 @@ def import_file(  # noqa: PLR0913, PLR0917  one parameter an option
     already_warm: AlreadyWarm = False,
     guess: Guess = False,
     check: options.Check = True,
+    anew: Anew = False,
     dry_run: DryRun = False,
     yes: Yes = False,
     verbose: Verbose = False,
@@ -47,7 +48,8 @@ def import_file(  # noqa: PLR0913, PLR0917  one parameter an option
     Email, First Name, Last Name, SMTP Password, IMAP Password; comma, semicolon or tab between them. Known providers
     need an address and a password only. Tries SMTP and IMAP of every row in parallel, tells the result row by row,
     asks at a terminal, and saves the good ones. Rejected rows go to FILE.rejected.csv with their reasons: correct them
-    there and import it. Rows that are enrolled already are left as they are.
+    there and import it. Rows that are enrolled already are left as they are; those that were removed within 7 days are
+    rejected, since they can be brought back, unless --anew is given.
 
     Warmup Limit is the daily target, Warmup Increment the ramp's step, Daily Limit the owner's own messages a day. A
     row whose Warmup Enabled is false is enrolled PAUSED. Also read: timezone, labels, pool, provider, junk_folder,
@@ -93,30 +95,47 @@ async def _import(session: "Session", sheet: "Sheet", importing: "Import", given
     async with keyring_of(session.config, session.db, session.clock) as keyring:
         enroller = _enroller(session, owner, keyring, given)
         search = ProviderSearch(records_of(session.config))
-        await importing.compare(session.db, owner.id, enroller, search)
+        await importing.compare(session.db, owner.id, enroller, search, anew=given["anew"])
         if not given["check"]:
             print_notes(untried := untried_passwords(importing))
             notes += untried
-        await _check(importing, enroller)
-        if not given["as_json"]:
-            print_rows(importing.rows, verbose=given["verbose"])
-            print_sums(importing)
-        saves = not given["dry_run"] and _confirmed(len(importing.good), given)
+        saves = False
+        try:
+            await _check(importing, enroller, dry=given["dry_run"])
+            if not given["as_json"]:
+                print_rows(importing.rows, verbose=given["verbose"])
+                print_sums(importing)
+            saves = not given["dry_run"] and _confirmed(len(importing.good), given)
+        finally:  # declined, or broken off
+            if not saves:
+                _keep_tokens(sheet, importing, given)
         if saves:
             await _save(sheet, importing, enroller, given)
     await _tell_end(session, sheet, importing, notes, given, saved=saves)
     return int(bool(importing.counts()["rejected"] or (importing.good and not given["dry_run"])))
 
 
-async def _check(importing: "Import", enroller: "Enroller") -> None:
+async def _check(importing: "Import", enroller: "Enroller", *, dry: bool) -> None:
     from warmupd.cli.import_result import progress
 
     try:
         with progress("checking") as on_progress:
-            await importing.check(enroller, on_progress)
+            await importing.check(enroller, on_progress, dry=dry)
     except BaseException:
         print("the import ended early; nothing was saved", file=sys.stderr)
         raise
+
+
+def _keep_tokens(sheet: "Sheet", importing: "Import", given: Mapping[str, Any]) -> None:
+    """What providers gave in place of tokens in the file is the owner's, though nothing is saved here."""
+    from warmupd.cli.rejected_file import write_renewed
+
+    if kept := write_renewed(given["file"], sheet, importing):
+        print(
+            f"note: a provider has replaced refresh tokens of the file, which are worth nothing any more: {kept} holds"
+            " those rows with the new ones",
+            file=sys.stderr,
+        )
 
 
 async def _save(sheet: "Sheet", importing: "Import", enroller: "Enroller", given: Mapping[str, Any]) -> None:

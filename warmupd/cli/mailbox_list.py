@@ -23,6 +23,9 @@ LONGEST_ADDRESS = 40  # characters that stand in the line of the rest
 _COLUMNS = ("mailbox", "state", "today", "health", "inbox")
 _RIGHT = ("today", "inbox")
 
+Removed = Annotated[
+    bool, typer.Option("--removed", help="Instead, those that were removed and can be brought back, and until when.")
+]
 OfState = Annotated[
     str | None, typer.Option("--state", metavar="STATE", help="All in this state, such as PAUSED.", show_default=False)
 ]
@@ -34,6 +37,7 @@ def list_all(
     label: OfLabel = None,
     domain: OfDomain = None,
     state: OfState = None,
+    removed: Removed = False,
     as_json: AsJson = False,
 ) -> None:
     """List mailboxes: state, day, health, and what holds them.
@@ -47,6 +51,11 @@ def list_all(
     from warmupd.daemon.roster import list_mailboxes
     from warmupd.store.accounts import find_mailboxes
 
+    if removed:
+        if state:
+            raise UsageError("--removed and --state do not go together", remedy="give one of the two")
+        work(config, lambda session: _removed(session, user, label, domain, as_json=as_json), name="mailbox list")
+        return
     wanted = None if state is None else _known_state(state)
     fits = any((user, label, domain, state))
 
@@ -63,6 +72,20 @@ def list_all(
             _print_nothing(fits=fits)
 
     work(config, task, name="mailbox list")
+
+
+async def _removed(
+    session: "Session", user: str | None, label: str | None, domain: str | None, *, as_json: bool
+) -> None:
+    from warmupd.cli.mailbox_removed import print_removed
+    from warmupd.cli.output import print_json
+    from warmupd.store.removals import find_removals
+
+    found = await find_removals(session.db, user=user, label=label, domain=domain)
+    if as_json:
+        print_json(found)
+    else:
+        print_removed(found)
 
 
 def _print_nothing(*, fits: bool) -> None:

@@ -64,13 +64,10 @@ def remove(  # noqa: PLR0913, PLR0917  one parameter an option
 
 async def offer_undo(session: "Session", address: str, user: str) -> None:
     """Raise UsageError when the same user removed this address and can have it back with its history."""
-    from warmupd.store.removals import find_removals
+    from warmupd.store.removals import find_removals, undoable
 
     for removal in await find_removals(session.db, address=address, user=user):
-        raise UsageError(
-            f"{address} was removed on {removal.removed_at:%Y-%m-%d}, and can be brought back with its ramp and labels",
-            remedy=f"`warmupd mailbox remove --undo {address}` does that; --anew enrols it as a new one",
-        )
+        raise undoable(removal)
 
 
 async def _remove(

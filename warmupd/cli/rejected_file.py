@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from warmupd.core.sheet import Sheet
-    from warmupd.daemon.importing import Import
+    from warmupd.daemon.importing import Import, Row
 
 
 def write_rejected(file: Path, sheet: "Sheet", importing: "Import") -> Path | None:
@@ -18,7 +18,15 @@ def write_rejected(file: Path, sheet: "Sheet", importing: "Import") -> Path | No
 
     Every cell is quoted, so that a password keeps its spaces. A file that is there is never overwritten.
     """
-    rows = [row for row in importing.rows if row.state.value == "rejected"]
+    return _write(file, sheet, importing, [row for row in importing.rows if row.state.value == "rejected"])
+
+
+def write_renewed(file: Path, sheet: "Sheet", importing: "Import") -> Path | None:
+    """Likewise the rows whose refresh token has been replaced while nothing was saved: the file's is worth nothing."""
+    return _write(file, sheet, importing, [row for row in importing.rows if row.is_token_new])
+
+
+def _write(file: Path, sheet: "Sheet", importing: "Import", rows: "Sequence[Row]") -> Path | None:
     if not rows:
         return None
     earlier = importing.columns.fields.get("reason")
@@ -27,7 +35,7 @@ def write_rejected(file: Path, sheet: "Sheet", importing: "Import") -> Path | No
         writer = csv.writer(stream, delimiter=sheet.delimiter, quoting=csv.QUOTE_ALL)
         writer.writerow(["reason", *_without(earlier, [cell.text for cell in sheet.header.cells])])
         for row in rows:
-            writer.writerow([row.told, *_without(earlier, importing.cells(row))])
+            writer.writerow([row.told or "it was not saved", *_without(earlier, importing.cells(row))])
     return path
 
 

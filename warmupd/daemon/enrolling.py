@@ -93,6 +93,10 @@ class Enroller:
         self._create_pools = create_pools
         self._pools: dict[str, int | None] = {}  # None: still to be made
 
+    @property
+    def tries_logins(self) -> bool:
+        return self._login is not None
+
     async def candidate(self, application: Application, servers: Mapping[str, Any], secrets: Secrets) -> Candidate:
         """What would be enrolled. Raises UsageError or NotFound when settings or pool cannot be."""
         check_settings(application.address, application.settings, self._config)
@@ -122,15 +126,20 @@ class Enroller:
 
         Raises ForbiddenHost, or the error of `refused`; neither shows a secret.
         """
+        await self.admit_hosts(candidate)
         new, tokens = candidate.new, candidate.tokens
-        async with self._looks:
-            await check_hosts(self._config, [(new.smtp_host, new.smtp_port), (new.imap_host, new.imap_port)])
         if self._login is None:
             return
         account = _account(new, candidate.secrets)
         if refusals := await self._login(with_token(account, tokens.access) if tokens else account):
             hint = provider_of(new.provider).hint
             raise refused(new.address, refusals, hint=hint, advice=candidate.advice)
+
+    async def admit_hosts(self, candidate: Candidate) -> None:
+        """Look at its hosts alone. Raises ForbiddenHost."""
+        new = candidate.new
+        async with self._looks:
+            await check_hosts(self._config, [(new.smtp_host, new.smtp_port), (new.imap_host, new.imap_port)])
 
     async def save(self, candidates: Sequence[Candidate]) -> list[int | UsageError]:
         """Enrol them in one transaction; of each its id, or why it was not enrolled after all."""

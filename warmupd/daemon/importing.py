@@ -16,6 +16,7 @@ from warmupd.errors import DatabaseUnavailable, WarmupdError
 from warmupd.mail.header_text import mail_address
 from warmupd.store.database import Database
 from warmupd.store.enrolment import Known, known_addresses, room_in_plan, taken
+from warmupd.store.removals import find_removals, undoable
 
 BATCH = 200  # rows that are saved in one transaction
 
@@ -47,6 +48,12 @@ class Row:
     mailbox_id: int | None = None
 
     @property
+    def is_token_new(self) -> bool:
+        """Whether its provider has given another refresh token in place of the sheet's, which is worth nothing now."""
+        tokens = self.candidate.tokens if self.candidate else None
+        return tokens is not None and tokens.refresh != self.secrets.refresh_token
+
+    @property
     def told(self) -> str:
         """The reason, and what to do."""
         return f"{self.reason} ({self.remedy})" if self.remedy else self.reason
@@ -75,7 +82,7 @@ class Import:
     def cells(self, row: Row) -> list[str]:
         """As they stood in the sheet; only a refresh token is the one that counts now."""
         texts = [cell.text for cell in row.row.cells]
-        if row.candidate is not None and row.candidate.tokens is not None:
+        if row.is_token_new and row.candidate is not None and row.candidate.tokens is not None:
             texts[self.columns.fields["refresh_token"]] = row.candidate.tokens.refresh
         return texts
 
@@ -92,20 +99,34 @@ class Import:
         """How many rows are in which state, by its word."""
         return {state.value: sum(row.state is state for row in self.rows) for state in RowState}
 
-    async def compare(self, db: Database, user_id: UUID, enroller: Enroller, search: ProviderSearch) -> None:
-        """What can be said without bothering a mail server: servers, pool, who is enrolled already, the plan's room."""
+    async def compare(
+        self, db: Database, user_id: UUID, enroller: Enroller, search: ProviderSearch, *, anew: bool = False
+    ) -> None:
+        """What can be said without bothering a mail server: servers, pool, who is enrolled already, the plan's room.
+
+        Who could be brought back is rejected, since its ramp would be lost, unless `anew`.
+        """
         await _for_each(self.good, lambda row: _find(row, enroller, search), _silent)
         known = await known_addresses(db, [row.address for row in self.good])
         for row in self.good:
             if there := known.get(row.address.lower()):
                 _compare(row, there, user_id)
+        if not anew:
+            removed = {one.address.lower(): one for one in await find_removals(db, user=str(user_id))}
+            for row in self.good:
+                if removal := removed.get(row.address.lower()):
+                    row.reject(undoable(removal))
         room, too_many = await room_in_plan(db, user_id)
         for row in self.good[max(0, room) :] if room is not None else ():
             row.reject(too_many)
 
-    async def check(self, enroller: Enroller, on_progress: OnProgress) -> None:
-        """Have every good row's hosts, token and logins tried."""
-        await _for_each(self.good, lambda row: _admit(row, enroller), on_progress)
+    async def check(self, enroller: Enroller, on_progress: OnProgress, *, dry: bool = False) -> None:
+        """Have every good row's hosts, token and logins tried.
+
+        `dry`: no refresh token is shown to anybody, since many providers give another one at each use, and nobody would
+        keep it.
+        """
+        await _for_each(self.good, lambda row: _admit(row, enroller, dry=dry), on_progress)
 
     async def save(self, enroller: Enroller, on_progress: OnProgress) -> None:
         """Enrol the good rows, batch by batch. Cancelled, it ends with the batch that is under way.
@@ -144,10 +165,15 @@ async def _find(row: Row, enroller: Enroller, search: ProviderSearch) -> None:
         row.candidate = await enroller.candidate(row.application, servers, row.secrets)
 
 
-async def _admit(row: Row, enroller: Enroller) -> None:
-    if row.candidate is not None:
-        row.candidate = await enroller.with_tokens(row.candidate)
-        await enroller.admit(row.candidate)
+async def _admit(row: Row, enroller: Enroller, *, dry: bool) -> None:
+    if row.candidate is None:
+        return
+    if dry and row.secrets.issuer and enroller.tries_logins:
+        await enroller.admit_hosts(row.candidate)
+        row.reason = "its login was not tried: that might use up its refresh token"
+        return
+    row.candidate = await enroller.with_tokens(row.candidate)
+    await enroller.admit(row.candidate)
 
 
 async def _save(batch: Sequence[Row], enroller: Enroller) -> None:

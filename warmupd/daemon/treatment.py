@@ -16,6 +16,8 @@ from warmupd.store.sightings import DueEngagement, Engaged, due_engagements, not
 
 LEEWAY = dt.timedelta(minutes=1)  # between the database's clock and ours: what was planned "now" is due now
 AGAIN = dt.timedelta(hours=3)  # until what could not be done is tried again
+ANSWER_AGAIN = dt.timedelta(hours=1)  # until an answer that is late is looked for again, by the visit after that
+ANSWER_LATE = dt.timedelta(hours=18)  # after its time it will hardly be sent: retries end with the window
 LET_GO = dt.timedelta(days=2)  # after its retention a message that cannot be deleted is let be
 
 Key = tuple[dt.date, int]
@@ -77,7 +79,7 @@ class _Treatment:
         self._events = events
         self._last = place
         self.here: Found | None = place
-        self.opened, self.starred, self.rescued = due.opened, due.starred, due.rescued
+        self.opened, self.starred, self.rescued, self.answered = due.opened, due.starred, due.rescued, due.answered
         self.filed = due.filed or place.role is FolderRole.WARMUP
         self.deleted = False
 
@@ -94,6 +96,8 @@ class _Treatment:
             self.rescued = await self._move("rescue", self._visit.rescue)
         if due.star and not self.starred and self.here:
             self.starred = self._done("star", await self._visit.star(self.here))
+        if due.replied and not self.answered and self.opened and self.here:
+            self.answered = self._done("answer", await self._visit.mark_answered(self.here))
         if unread and self.opened:
             return
         if due.file_at <= now and not self.filed and self.here:
@@ -120,6 +124,7 @@ class _Treatment:
             opened=self.opened,
             starred=self.starred,
             rescued=self.rescued,
+            answered=self.answered,
             filed=self.filed,
             deleted=self.deleted,
             next_at=next_at,
@@ -128,10 +133,18 @@ class _Treatment:
     def _next(self, now: dt.datetime) -> dt.datetime | None:
         """The next date; what is overdue could not be done, and is tried again for a while."""
         upcoming = self._due.delete_at if self.filed else self._due.file_at
+        if (answer_at := self._awaited_answer(now)) is not None:
+            upcoming = min(upcoming, max(answer_at, now + ANSWER_AGAIN))
         just_opened = self.opened and not self._due.opened  # what is overdue then is for the next visit
         if self.opened and not self._owes_rescue() and (upcoming > now or just_opened):
             return max(upcoming, now)
         return now + AGAIN if now < self._due.delete_at + LET_GO else None
+
+    def _awaited_answer(self, now: dt.datetime) -> dt.datetime | None:
+        """When its answer is to be sent, if it is not marked as answered yet. That a server refuses it is let be."""
+        due = self._due
+        at = None if self.answered or due.replied else due.answer_at
+        return at if at is not None and now < at + ANSWER_LATE else None
 
     def _owes_rescue(self) -> bool:
         return self._due.rescue and not self.rescued and self.here is not None and self.here.role is FolderRole.JUNK

@@ -115,6 +115,10 @@ class Visit:
         """False: it is not there any more, or may not be changed."""
         return await self._flag(found, "\\Flagged")
 
+    async def mark_answered(self, found: Found) -> bool:
+        """As mail programs do when its answer is sent. False: it is not there any more, or may not be changed."""
+        return await self._flag(found, "\\Answered")
+
     async def rescue(self, found: Found) -> Found | None:
         """Move it to INBOX and tell the server that it is not junk; its new place. None: it is not there any more."""
         opened, head = await self._grasp(found)

@@ -30,6 +30,7 @@ class Removal:
     clean_at: dt.datetime | None  # when that is tried next; None: not asked for, or done
     cleaned: int  # messages of ours that were taken out
     clean_error: str  # why the last try failed
+    in_use: bool  # its address is enrolled again: it cannot come back as long as that is so
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,14 +94,20 @@ async def find_removals(
     label: str | None = None,
     domain: str | None = None,
 ) -> list[Removal]:
-    """The removed mailboxes that can come back and fit all that is given; of one address the last removed."""
+    """The removed mailboxes that can come back and fit all that is given; of one address the last removed.
+
+    `address` and `user` may be an id instead.
+    """
     rows = await db.fetch(
         """
         SELECT DISTINCT ON (lower(m.address)) m.id AS mailbox_id, m.address, u.email AS user, r.removed_at,
-               r.undo_until, r.state, r.clean, r.clean_at, r.cleaned, r.clean_error
+               r.undo_until, r.state, r.clean, r.clean_at, r.cleaned, r.clean_error,
+               EXISTS (SELECT FROM mailboxes o WHERE lower(o.address) = lower(m.address) AND o.state <> 'REMOVED')
+                   AS in_use
         FROM removals r JOIN mailboxes m ON m.id = r.mailbox_id JOIN users u ON u.id = m.user_id
         WHERE ($1::text IS NULL OR lower(m.address) = lower($1) OR m.id::text = $1)
-          AND ($2::text IS NULL OR lower(u.email) = lower($2)) AND ($3::text IS NULL OR $3 = ANY (m.labels))
+          AND ($2::text IS NULL OR lower(u.email) = lower($2) OR u.id::text = $2)
+          AND ($3::text IS NULL OR $3 = ANY (m.labels))
           AND ($4::text IS NULL OR lower(split_part(m.address, '@', 2)) = lower($4))
         ORDER BY lower(m.address), r.removed_at DESC
         """,
@@ -110,6 +117,15 @@ async def find_removals(
         domain,
     )
     return [Removal(**{**dict(row), "state": MailboxState(row["state"])}) for row in rows]
+
+
+def undoable(removal: Removal) -> UsageError:
+    """What is said to who enrols an address again whose removal they could undo."""
+    when = f"{removal.removed_at:%Y-%m-%d}"
+    return UsageError(
+        f"{removal.address} was removed on {when}, and can be brought back with its ramp and labels",
+        remedy=f"`warmupd mailbox remove --undo {removal.address}` does that; --anew enrols it as a new one",
+    )
 
 
 async def undo_removal(db: Database, mailbox_id: int, *, actor: str, at: dt.datetime) -> MailboxState | None:

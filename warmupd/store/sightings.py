@@ -71,9 +71,12 @@ class DueEngagement:
     file_at: dt.datetime
     delete_at: dt.datetime
     senders: tuple[str, ...]  # as those of a Parent
+    answer_at: dt.datetime | None  # when its answer was to be sent
+    replied: bool  # its answer has been sent
     opened: bool
     starred: bool
     rescued: bool
+    answered: bool  # it is marked so
     filed: bool
 
 
@@ -89,6 +92,7 @@ class Engaged:
     opened: bool
     starred: bool
     rescued: bool
+    answered: bool
     filed: bool
     deleted: bool
     next_at: dt.datetime | None
@@ -210,7 +214,10 @@ async def due_engagements(db: Database, recipient_id: int, *, at: dt.datetime, l
         """
         SELECT job_day, job_id, placement, folder, uidvalidity, uid, message_id, star, rescue, next_at, file_at,
                delete_at, opened_at IS NOT NULL AS opened, starred_at IS NOT NULL AS starred,
-               rescued_at IS NOT NULL AS rescued, filed_at IS NOT NULL AS filed,
+               rescued_at IS NOT NULL AS rescued, answered_at IS NOT NULL AS answered, filed_at IS NOT NULL AS filed,
+               answer_at, coalesce(CASE WHEN answer_at <= $2 AND answered_at IS NULL THEN (
+                   SELECT j.status = 'REPLIED' FROM warmup_jobs j WHERE j.day = job_day AND j.id = job_id) END, false)
+                   AS replied,
                array_remove(ARRAY[m.address, m.smtp_username], NULL) AS senders
         FROM sightings LEFT JOIN mailboxes m ON m.id = sender_id
         WHERE recipient_id = $1 AND next_at <= $2::timestamptz + interval '12 hours'
@@ -246,29 +253,27 @@ async def note_engaged(
             opened_at = CASE WHEN a.opened THEN coalesce(s.opened_at, $2) ELSE s.opened_at END,
             starred_at = CASE WHEN a.starred THEN coalesce(s.starred_at, $2) ELSE s.starred_at END,
             rescued_at = CASE WHEN a.rescued THEN coalesce(s.rescued_at, $2) ELSE s.rescued_at END,
+            answered_at = CASE WHEN a.answered THEN coalesce(s.answered_at, $2) ELSE s.answered_at END,
             filed_at = CASE WHEN a.filed THEN coalesce(s.filed_at, $2) ELSE s.filed_at END,
             deleted_at = CASE WHEN a.deleted THEN coalesce(s.deleted_at, $2) ELSE s.deleted_at END
         FROM unnest($3::date[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::boolean[], $9::boolean[],
-                    $10::boolean[], $11::boolean[], $12::boolean[], $13::timestamptz[])
-            AS a(job_day, job_id, folder, uidvalidity, uid, opened, starred, rescued, filed, deleted, next_at)
+                    $10::boolean[], $11::boolean[], $12::boolean[], $13::timestamptz[], $15::boolean[])
+            AS a(job_day, job_id, folder, uidvalidity, uid, opened, starred, rescued, filed, deleted, next_at, answered)
         WHERE s.job_day = a.job_day AND s.job_id = a.job_id AND s.recipient_id = $1 AND EXISTS (SELECT FROM ours)
         )
         SELECT EXISTS (SELECT FROM ours)
         """,
         recipient_id,
         at,
-        [e.job_day for e in done],
-        [e.job_id for e in done],
-        [e.folder for e in done],
-        [e.uidvalidity for e in done],
-        [e.uid for e in done],
-        [e.opened for e in done],
-        [e.starred for e in done],
-        [e.rescued for e in done],
-        [e.filed for e in done],
-        [e.deleted for e in done],
-        [e.next_at for e in done],
+        *([getattr(one, name) for one in done] for name in _NOTED),
         epoch,
+        [one.answered for one in done],
     )
     if not noted:
         raise LeaseLost(f"epoch {epoch} is over for mailbox {recipient_id}")
+
+
+_NOTED = (
+    *("job_day", "job_id", "folder", "uidvalidity", "uid"),
+    *("opened", "starred", "rescued", "filed", "deleted", "next_at"),
+)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,6 +16,7 @@ from typing import Self
 from warmupd.clock import SystemClock
 from warmupd.errors import UsageError, WarmupdError
 from warmupd.sandbox.certificates import LIFETIME, issue_certificates
+from warmupd.sandbox.real.belongings import make_folder, sweep
 from warmupd.sandbox.real.box import Box, write_boxes
 from warmupd.sandbox.real.dovecot import Dovecot, DovecotPorts, Sorting
 from warmupd.sandbox.real.policy import Answer, PolicyService
@@ -53,7 +53,8 @@ def ensure_possible() -> None:
 class RealStack:
     """A context manager. Several may run at once: ports, folders and processes are its own.
 
-    Its servers end with this process, however it dies. The policy service runs in threads of this process.
+    Its servers end with this process, however it dies; the folder that a killed one leaves goes when the next starts.
+    The policy service runs in threads of this process.
     """
 
     def __init__(
@@ -66,8 +67,8 @@ class RealStack:
 
     def __enter__(self) -> Self:
         ensure_possible()
-        self.folder = Path(tempfile.mkdtemp(prefix="warmupd-mail-"))
-        self.folder.chmod(0o755)
+        sweep()
+        self.folder = make_folder()
         self.policy = PolicyService(self._decide)
         try:
             self._write()
