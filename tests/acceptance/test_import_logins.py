@@ -13,7 +13,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import COMMAND, Program
+from tests.acceptance.console import OWNER, Console, opened_console  # noqa: F401  opened_console is a fixture
 from tests.mail.token_server import CLIENT_ID, CLIENT_SECRET, TokenServer
+from warmupd.daemon import login_lanes
 from warmupd.sandbox.mailserver import SandboxProcess
 
 pytestmark = pytest.mark.acceptance
@@ -43,8 +45,8 @@ class SilentServer:
         self._connection, _ = self._socket.accept()
 
 
-def write(program: Program, rows: list[list[str]], header: list[str] = HEADER) -> Path:
-    file = program.directory / "boxes.csv"
+def write(directory: Path, rows: list[list[str]], header: list[str] = HEADER) -> Path:
+    file = directory / "boxes.csv"
     with file.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([header, *rows])
     return file
@@ -52,9 +54,13 @@ def write(program: Program, rows: list[list[str]], header: list[str] = HEADER) -
 
 async def run(program: Program, *options: str) -> "subprocess.CompletedProcess[str]":
     done = await asyncio.to_thread(program, *IMPORT, *options)
-    assert "hush" not in done.stdout + done.stderr
-    assert "pw-" not in done.stdout + done.stderr
+    assert_no_password(done.stdout + done.stderr)
     return done
+
+
+def assert_no_password(told: str) -> None:
+    assert "hush" not in told
+    assert "pw-" not in told
 
 
 def begin(program: Program) -> "subprocess.Popen[str]":
@@ -69,26 +75,30 @@ def begin(program: Program) -> "subprocess.Popen[str]":
     )
 
 
-def rejected(program: Program) -> list[dict[str, str]]:
-    with (program.directory / "boxes.rejected.csv").open(encoding="utf-8", newline="") as stream:
+def rejected(directory: Path) -> list[dict[str, str]]:
+    with (directory / "boxes.rejected.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
 async def test_who_is_let_in_is_saved_and_who_is_not_comes_back_with_the_servers_words(
-    installed: Program, mail_server: SandboxProcess
+    console: Console, mail_server: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(login_lanes, "PAUSES", (0.05, 0.2))  # as if half a minute had passed; so it is no program here
+    allowed = f'[security]\nallow_hosts = ["127.0.0.1"]\nca_file = "{mail_server.ca_file}"\n'
+    console.file.write_text(console.file.read_text() + allowed)
     cells = server_cells(mail_server)
     dead = ["127.0.0.1", "1", "tls", *cells[3:]]
     rows = [["anna@north.test", "pw-anna", *cells], ["bert@south.test", "hush-wrong", *cells]]
-    write(installed, [*rows, *([f"m{n}@dead.test", "hush", *dead] for n in range(8))])
-    done = await run(installed)
+    file = write(console.file.parent, [*rows, *([f"m{n}@dead.test", "hush", *dead] for n in range(8))])
+    done = await asyncio.to_thread(console, "mailbox", "import", str(file), "--user", OWNER)
+    assert_no_password(done.stdout + done.stderr)
     assert done.returncode == 1
     assert "10 rows: 1 enrolled, 9 rejected" in done.stdout
     assert len([line for line in done.stdout.splitlines() if " rejected  " in line]) == 9
-    reasons = {row["email"]: row["reason"] for row in rejected(installed)}
+    reasons = {row["email"]: row["reason"] for row in rejected(console.file.parent)}
     assert "535" in reasons["bert@south.test"]
     assert sum("not tried" in reason for reason in reasons.values()) == 5
-    assert (await asyncio.to_thread(installed, "mailbox", "check", "anna@north.test", "--no-dns")).returncode == 0
+    assert (await asyncio.to_thread(console, "mailbox", "check", "anna@north.test", "--no-dns")).returncode == 0
 
 
 @pytest.fixture
@@ -106,10 +116,14 @@ async def test_refresh_tokens_are_tried_and_the_newest_is_handed_back(
     header = ["email", "oauth", "refresh_token", *HEADER[2:]]
     given = provider.grant("anna@north.test")
     tokens = {"anna@north.test": given, "bert@south.test": "refresh-revoked-hush"}
-    write(installed, [[who, "google", token, *server_cells(mail_server)] for who, token in tokens.items()], header)
+    write(
+        installed.directory,
+        [[who, "google", token, *server_cells(mail_server)] for who, token in tokens.items()],
+        header,
+    )
     done = await run(installed)
     assert done.returncode == 1  # the sandbox takes no tokens
-    anna, bert = rejected(installed)
+    anna, bert = rejected(installed.directory)
     assert "XOAUTH2" in anna["reason"]
     assert "does not accept" in bert["reason"]
     assert anna["refresh_token"] != given
@@ -121,7 +135,7 @@ async def test_interrupted_import_saves_nothing_half(installed: Program, mail_se
     with SilentServer() as silent:
         cells = server_cells(mail_server)
         cells[1] = str(silent.port)
-        write(installed, [["anna@north.test", "pw-anna", *cells]])
+        write(installed.directory, [["anna@north.test", "pw-anna", *cells]])
         process = begin(installed)
         await asyncio.to_thread(silent.accept)
         process.send_signal(signal.SIGINT)
@@ -133,7 +147,7 @@ async def test_interrupted_import_saves_nothing_half(installed: Program, mail_se
 
 
 async def test_json_tells_every_row(installed: Program, mail_server: SandboxProcess) -> None:
-    write(installed, [["anna@north.test", "pw-anna", *server_cells(mail_server)]])
+    write(installed.directory, [["anna@north.test", "pw-anna", *server_cells(mail_server)]])
     result: dict[str, Any] = json.loads((await run(installed, "--json")).stdout)
     (row,) = result["rows"]
     assert (row["row"], row["address"], row["result"]) == (2, "anna@north.test", "enrolled")
