@@ -5,8 +5,9 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -113,6 +114,13 @@ def empty_database_url(postgres: str) -> Iterator[str]:
 def database_url(postgres: str, template_database: str) -> Iterator[str]:
     """A migrated database of the test's own."""
     yield from _database(postgres, template_database)
+
+
+@pytest.fixture
+def more_databases(postgres: str, template_database: str) -> Iterator[Callable[[], str]]:
+    """Makes migrated databases of the test's own, for what lives in several worlds at once."""
+    with ExitStack() as stack:
+        yield lambda: stack.enter_context(contextmanager(_database)(postgres, template_database))
 
 
 @pytest.fixture

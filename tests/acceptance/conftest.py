@@ -16,11 +16,12 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
 import warmupd
+from tests.acceptance.forks import Forks
 from warmupd.sandbox.mailserver import SandboxProcess
 from warmupd.store.database import Database
 from warmupd.store.embedded import embedded_database
@@ -34,12 +35,16 @@ PATIENCE = 60.0  # seconds until a test that waits gives up
 class Program:
     """Runs `warmupd` in `directory`; nothing of this machine's environment reaches it."""
 
+    forks: ClassVar[Forks | None] = None  # what makes its commands quicker, where it runs
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.environment = {"PATH": os.environ["PATH"], "HOME": str(directory), "COLUMNS": "100", "TERM": "dumb"}
         self.environment["PYTHONPATH"] = str(Path(warmupd.__file__).parents[1])  # the same program as the tests import
 
     def __call__(self, *arguments: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+        if self.forks is not None:
+            return self.forks.run(arguments, cwd=self.directory, env=self.environment, stdin=stdin, patience=PATIENCE)
         return subprocess.run(
             [*COMMAND, *arguments],
             cwd=self.directory,
@@ -146,6 +151,16 @@ class Daemon:
         for line in self._process.stderr or ():
             self._lines.put(line)
         self._lines.put(None)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def forks(clean_environment: None) -> Iterator[None]:
+    """Commands of programs are forked from one that has imported everything."""
+    with tempfile.TemporaryDirectory(prefix="warmupd-test-") as place:
+        forks = Program.forks = Forks(Program(Path(place)).environment, Path(place))
+        yield
+        Program.forks = None
+        forks.close()
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,9 @@ from typing import Any
 import pytest
 
 from tests.acceptance.conftest import COMMAND, Program
+from tests.acceptance.console import OWNER, Console, opened_console  # noqa: F401  opened_console is a fixture
 from tests.mail.token_server import CLIENT_ID, CLIENT_SECRET, TokenServer
+from warmupd.daemon import login_lanes
 from warmupd.sandbox.mailserver import SandboxProcess
 
 pytestmark = pytest.mark.acceptance
@@ -46,8 +48,8 @@ class SilentServer:
         self._connection, _ = self._socket.accept()
 
 
-def write(program: Program, rows: list[list[str]], header: list[str] = HEADER) -> Path:
-    file = program.directory / "boxes.csv"
+def write(directory: Path, rows: list[list[str]], header: list[str] = HEADER) -> Path:
+    file = directory / "boxes.csv"
     with file.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows([header, *rows])
     return file
@@ -55,9 +57,13 @@ def write(program: Program, rows: list[list[str]], header: list[str] = HEADER) -
 
 async def run(program: Program, *options: str) -> "subprocess.CompletedProcess[str]":
     done = await asyncio.to_thread(program, *IMPORT, *options)
-    assert "hush" not in done.stdout + done.stderr
-    assert "pw-" not in done.stdout + done.stderr
+    assert_no_password(done.stdout + done.stderr)
     return done
+
+
+def assert_no_password(told: str) -> None:
+    assert "hush" not in told
+    assert "pw-" not in told
 
 
 def begin(program: Program) -> "subprocess.Popen[str]":
@@ -72,26 +78,30 @@ def begin(program: Program) -> "subprocess.Popen[str]":
     )
 
 
-def rejected(program: Program) -> list[dict[str, str]]:
-    with (program.directory / "boxes.rejected.csv").open(encoding="utf-8", newline="") as stream:
+def rejected(directory: Path) -> list[dict[str, str]]:
+    with (directory / "boxes.rejected.csv").open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
 async def test_who_is_let_in_is_saved_and_who_is_not_comes_back_with_the_servers_words(
-    installed: Program, mail_server: SandboxProcess
+    console: Console, mail_server: SandboxProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(login_lanes, "PAUSES", (0.05, 0.2))  # as if half a minute had passed; so it is no program here
+    allowed = f'[security]\nallow_hosts = ["127.0.0.1"]\nca_file = "{mail_server.ca_file}"\n'
+    console.file.write_text(console.file.read_text() + allowed)
     cells = server_cells(mail_server)
     dead = ["127.0.0.1", "1", "tls", *cells[3:]]
     rows = [["anna@north.test", "pw-anna", *cells], ["bert@south.test", "hush-wrong", *cells]]
-    write(installed, [*rows, *([f"m{n}@dead.test", "hush", *dead] for n in range(8))])
-    done = await run(installed)
+    file = write(console.file.parent, [*rows, *([f"m{n}@dead.test", "hush", *dead] for n in range(8))])
+    done = await asyncio.to_thread(console, "mailbox", "import", str(file), "--user", OWNER)
+    assert_no_password(done.stdout + done.stderr)
     assert done.returncode == 1
     assert "10 rows: 1 enrolled, 9 rejected" in done.stdout
     assert len([line for line in done.stdout.splitlines() if " rejected  " in line]) == 9
-    reasons = {row["email"]: row["reason"] for row in rejected(installed)}
+    reasons = {row["email"]: row["reason"] for row in rejected(console.file.parent)}
     assert "535" in reasons["bert@south.test"]
     assert sum("not tried" in reason for reason in reasons.values()) == 5
-    assert (await asyncio.to_thread(installed, "mailbox", "check", "anna@north.test", "--no-dns")).returncode == 0
+    assert (await asyncio.to_thread(console, "mailbox", "check", "anna@north.test", "--no-dns")).returncode == 0
 
 
 @pytest.fixture
@@ -114,10 +124,11 @@ async def test_refresh_tokens_are_tried_and_the_newest_is_handed_back(
     header = rotating(installed, provider)
     given = provider.grant("anna@north.test")
     tokens = {"anna@north.test": given, "bert@south.test": "refresh-revoked-hush"}
-    write(installed, [[who, "google", token, "", *server_cells(mail_server)] for who, token in tokens.items()], header)
+    rows = [[who, "google", token, "", *server_cells(mail_server)] for who, token in tokens.items()]
+    write(installed.directory, rows, header)
     done = await run(installed)
     assert done.returncode == 1  # the sandbox takes no tokens
-    anna, bert = rejected(installed)
+    anna, bert = rejected(installed.directory)
     assert "XOAUTH2" in anna["reason"]
     assert "does not accept" in bert["reason"]
     assert anna["refresh_token"] != given
@@ -129,7 +140,7 @@ async def test_dry_run_uses_up_no_refresh_token(
     installed: Program, mail_server: SandboxProcess, provider: TokenServer
 ) -> None:
     header, token = rotating(installed, provider), provider.grant("anna@north.test")
-    write(installed, [["anna@north.test", "google", token, "", *server_cells(mail_server)]], header)
+    write(installed.directory, [["anna@north.test", "google", token, "", *server_cells(mail_server)]], header)
     done = await run(installed, "--dry-run")
     assert (done.returncode, provider.asked, list(provider.grants)) == (0, [], [token])
     assert "its login was not tried" in done.stdout
@@ -141,10 +152,10 @@ async def test_new_refresh_tokens_are_kept_when_nothing_is_saved(
     header, given = rotating(installed, provider), provider.grant("anna@north.test")
     cells = server_cells(mail_server)
     anna, bert = ["anna@north.test", "google", given, ""], ["bert@south.test", "", "", "pw-bert"]
-    write(installed, [[*anna, *cells], [*bert, *cells]], header)
+    write(installed.directory, [[*anna, *cells], [*bert, *cells]], header)
     told = await asyncio.to_thread(decline, installed)
     assert "nothing was saved" in told
-    (row,) = rejected(installed)
+    (row,) = rejected(installed.directory)
     assert (row["email"], row["refresh_token"] != given, row["refresh_token"] in provider.grants) == (
         anna[0],
         True,
@@ -179,12 +190,12 @@ async def test_new_refresh_tokens_are_kept_when_the_import_is_interrupted(
     with SilentServer() as silent:
         cells = server_cells(mail_server)
         cells[1] = str(silent.port)
-        write(installed, [["anna@north.test", "google", given, "", *cells]], header)
+        write(installed.directory, [["anna@north.test", "google", given, "", *cells]], header)
         process = begin(installed)
         await asyncio.to_thread(silent.accept)
         process.send_signal(signal.SIGINT)
         await asyncio.to_thread(process.communicate, timeout=60)
-    (row,) = rejected(installed)
+    (row,) = rejected(installed.directory)
     assert row["refresh_token"] in provider.grants
 
 
@@ -192,7 +203,7 @@ async def test_interrupted_import_saves_nothing_half(installed: Program, mail_se
     with SilentServer() as silent:
         cells = server_cells(mail_server)
         cells[1] = str(silent.port)
-        write(installed, [["anna@north.test", "pw-anna", *cells]])
+        write(installed.directory, [["anna@north.test", "pw-anna", *cells]])
         process = begin(installed)
         await asyncio.to_thread(silent.accept)
         process.send_signal(signal.SIGINT)
@@ -204,7 +215,7 @@ async def test_interrupted_import_saves_nothing_half(installed: Program, mail_se
 
 
 async def test_json_tells_every_row(installed: Program, mail_server: SandboxProcess) -> None:
-    write(installed, [["anna@north.test", "pw-anna", *server_cells(mail_server)]])
+    write(installed.directory, [["anna@north.test", "pw-anna", *server_cells(mail_server)]])
     result: dict[str, Any] = json.loads((await run(installed, "--json")).stdout)
     (row,) = result["rows"]
     assert (row["row"], row["address"], row["result"]) == (2, "anna@north.test", "enrolled")

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.ablation import take_out
-from tests.daemon.test_hostile import House, authority, house, soon  # noqa: F401  fixtures
+from tests.daemon.test_hostile import Build, House, authority, build, soon  # noqa: F401  fixtures
 from tests.daemon.turnstile import Turnstile
 from warmupd.config import Config
 from warmupd.daemon import login_check
@@ -15,22 +15,27 @@ from warmupd.daemon.schedule import Schedule
 from warmupd.mail.account import Account, Endpoint, Security
 
 
+@pytest.fixture
+async def house(build: Build) -> House:  # noqa: F811
+    return await build()
+
+
 @pytest.mark.parametrize("slow", [False, True])
-async def test_send_and_visit_are_all_that_is_open_of_a_mailbox(house: House, slow: bool) -> None:  # noqa: F811
+async def test_send_and_visit_are_all_that_is_open_of_a_mailbox(house: House, slow: bool) -> None:
     """On servers that leave us hanging for an hour, at the login for a reservation or at one before it."""
     assert await most_at_once(house, slow=slow) == [2, 2]
 
 
 @pytest.mark.ablation
 async def test_mailbox_that_is_not_known_to_be_busy_has_more(
-    house: House,  # noqa: F811
+    house: House,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     take_out(monkeypatch, Schedule._held_back, "self.holds.permits.is_busy(mailbox.id)", "False")
     assert max(await most_at_once(house, slow=False)) > 2
 
 
-async def most_at_once(house: House, *, slow: bool) -> list[int]:  # noqa: F811
+async def most_at_once(house: House, *, slow: bool) -> list[int]:
     """Of each of two mailboxes, once they have a connection to both servers and half an hour has gone by."""
     async with AsyncExitStack() as stack:
         doors = [await stack.enter_async_context(Turnstile(patience=None).open()) for _ in range(2)]

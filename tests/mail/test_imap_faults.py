@@ -132,17 +132,31 @@ async def serve(authority: Authority) -> AsyncIterator[Serve]:
         yield serve
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=str)
-@pytest.mark.parametrize("stage", STAGES)
-async def test_fault_ends_the_visit_in_time(serve: Serve, visit: Open, stage: str, fault: Fault | str) -> None:
+async def strike(serve: Serve, visit: Open, stage: str, fault: Fault | str) -> None:
+    """One fault at one stage, and what is true of it."""
     server = await serve(stage, fault)
-    async with asyncio.timeout(20):
-        with pytest.raises(ImapError, match=FAULTS[fault]) as error, at_most(BOUND):
-            await visit_whole(visit, server, fault, stage)
-        await server.closed.wait()
-    assert server.closed.is_set()
+    with pytest.raises(ImapError, match=FAULTS[fault]) as error:
+        await visit_whole(visit, server, fault, stage)
+    await server.closed.wait()
     # A server that never greeted was not reached; any other has spoken, and the conversation broke.
     assert type(error.value) is (ImapUnreachable if stage == "greeting" and fault in SILENCE else ImapBroken)
+    assert stage == "greeting" or server.count(stage) == 1
+
+
+@pytest.mark.parametrize("fault", [fault for fault in FAULTS if fault not in WAITS], ids=str)
+@pytest.mark.parametrize("stage", STAGES)
+async def test_fault_ends_the_visit_in_time(serve: Serve, visit: Open, stage: str, fault: Fault | str) -> None:
+    async with asyncio.timeout(20):
+        with at_most(BOUND):
+            await strike(serve, visit, stage, fault)
+
+
+@pytest.mark.parametrize("fault", WAITS, ids=str)
+async def test_fault_that_only_time_ends_ends_in_time(serve: Serve, visit: Open, fault: Fault) -> None:
+    """At all stages at once: it is waiting, and they hold less together than one flood may."""
+    async with asyncio.timeout(20):
+        with at_most(BOUND):
+            await asyncio.gather(*(strike(serve, visit, stage, fault) for stage in STAGES))
 
 
 @pytest.mark.parametrize("stage", NO_AND_BAD)

@@ -350,33 +350,42 @@ async def test_a_folder_that_is_read_only_is_left_alone(start: Start, visit: Ope
     assert not server.count("UID STORE")
 
 
-@pytest.mark.parametrize("command", ["LIST", "SELECT", "UID FETCH", "UID STORE", "UID MOVE", "CREATE", "NAMESPACE"])
-async def test_no_verb_waits_for_ever(start: Start, visit: Open, command: str) -> None:
+async def test_no_verb_waits_for_ever(start: Start, visit: Open) -> None:
     answers = {"SELECT": selected(exists=5, uidnext=9), "UID FETCH": fetched(5, "<warm-5@x>") + "{tag} OK"}
     listed = {"LIST": '* LIST () "/" INBOX\n* LIST () "/" Junk\n{tag} OK'}
-    server = await start(MODERN + " NAMESPACE", **(listed | answers | {command: Fault.HANG}))
 
-    async def engage() -> None:
-        async with visit(server, timeouts=IMPATIENT) as here:
-            await here.mark_read(ours())
-            await here.file_away(ours())
+    async def strike(command: str) -> None:
+        server = await start(MODERN + " NAMESPACE", **(listed | answers | {command: Fault.HANG}))
 
-    async with asyncio.timeout(2):
+        async def engage() -> None:
+            async with visit(server, timeouts=IMPATIENT) as here:
+                await here.mark_read(ours())
+                await here.file_away(ours())
+
         with pytest.raises(ImapBroken, match="did not answer"):
             await engage()
         await server.closed.wait()
+        assert server.count(command) == 1
+
+    commands = ["LIST", "SELECT", "UID FETCH", "UID STORE", "UID MOVE", "CREATE", "NAMESPACE"]
+    async with asyncio.timeout(4):
+        await asyncio.gather(*map(strike, commands))
 
 
-@pytest.mark.parametrize("command", ["LIST", "EXAMINE", "UID SEARCH", "UID FETCH"])
 @pytest.mark.parametrize("fault", [Fault.HANG, "* BYE done for today", Fault.ENDLESS_LINE])
-async def test_no_look_waits_for_ever(start: Start, visit: Open, command: str, fault: Any) -> None:
+async def test_no_look_waits_for_ever(start: Start, visit: Open, fault: Any) -> None:
     answers = {"EXAMINE": selected(exists=5, uidnext=9), "UID SEARCH": "* SEARCH 5\n{tag} OK"}
-    server = await start(**(answers | {command: fault}))
-    async with asyncio.timeout(2):
+
+    async def strike(command: str) -> None:
+        server = await start(**(answers | {command: fault}))
         with pytest.raises(ImapBroken):
             async with visit(server, timeouts=IMPATIENT) as here:
                 await here.look([], since=SINCE)
         await server.closed.wait()
+        assert server.count(command) == 1
+
+    async with asyncio.timeout(4):
+        await asyncio.gather(*map(strike, ["LIST", "EXAMINE", "UID SEARCH", "UID FETCH"]))
 
 
 async def test_throttling_in_the_middle_is_told(start: Start, visit: Open) -> None:
