@@ -27,6 +27,8 @@ def tempers(**bad_tls: Certificates) -> tuple[Temper, ...]:
         Temper(name="few_logins", settings={"smtpd_client_auth_rate_limit": "1"}),
         Temper(name="few_recipients", settings={"smtpd_client_recipient_rate_limit": "1"}),
         Temper(name="knows_recipients", settings={"virtual_mailbox_maps": "texthash:$config_directory/boxes"}),
+        Temper(name="slow_greeting", settings={"smtpd_client_restrictions": "sleep 6"}),  # longer than a reservation
+        Temper(name="slow_recipients", settings={"smtpd_recipient_restrictions": "sleep 6, $usual_recipients"}),
         Temper(name="small", settings={"message_size_limit": "1000"}),
         Temper(name="no_tls", settings={"smtpd_tls_security_level": "none", "smtpd_tls_auth_only": "no"}),
         Temper(name="no_login", settings={"smtpd_sasl_auth_enable": "no"}),
@@ -96,7 +98,8 @@ smtpd_error_sleep_time = 0
 smtpd_delay_reject = no
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
 smtpd_sender_restrictions = check_policy_service inet:127.0.0.1:{near.policy_port}, reject_sender_login_mismatch
-smtpd_recipient_restrictions = check_policy_service inet:127.0.0.1:{near.policy_port}, reject_unauth_destination
+smtpd_recipient_restrictions = $usual_recipients
+usual_recipients = check_policy_service inet:127.0.0.1:{near.policy_port}, reject_unauth_destination
 smtpd_end_of_data_restrictions = check_policy_service inet:127.0.0.1:{near.policy_port}
 smtpd_policy_service_default_action = DUNNO
 header_checks = pcre:{folder}/config/headers
