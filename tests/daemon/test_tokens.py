@@ -1,6 +1,8 @@
 """One mailbox's token: renewed by whoever comes first, never lost, and no mailbox pays for another."""
 
 import asyncio
+from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from tests.mail.token_server import TokenServer
 from warmupd.daemon import options
 from warmupd.daemon import sender as sender_module
 from warmupd.daemon import tokens as tokens_module
+from warmupd.daemon.sender import Sender
 from warmupd.mail.account import Account
 from warmupd.mail.oauth import GrantRevoked, TokensUnavailable
 from warmupd.store import grants
@@ -190,6 +193,14 @@ async def test_visit_without_a_token_comes_again_when_the_provider_says(rig: Rig
     assert await revisits.after_failure(mailbox, due, away, now, epoch=7)
     assert await rig.db.fetchval("SELECT failures FROM mailbox_visits WHERE mailbox_id = $1", box) == 0
     assert (await rig.world.mailbox(box))["last_error"] == "google gives no token"
+
+
+def test_mailboxes_that_a_provider_told_one_time_come_back_apart() -> None:
+    told = sender_module._not_sendable(TokensUnavailable("google gives no token", retry_after=1200.0))
+    chance: Any = SimpleNamespace(_rng=Random(1))
+    waits = {Sender._apart(chance, told).retry_after or 0.0 for _ in range(20)}
+    assert len(waits) == 20
+    assert all(1200.0 <= wait <= 1800.0 for wait in waits)
 
 
 async def test_visit_is_told_twice_that_a_grant_is_void_before_it_is_believed(rig: Rig) -> None:

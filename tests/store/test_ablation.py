@@ -26,7 +26,7 @@ from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import bands, days, enrolment, slots, spares, states, visits
+from warmupd.store import bands, days, enrolment, slots, spares, states
 
 pytestmark = pytest.mark.ablation
 
@@ -308,12 +308,6 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     (days.open_days, " FOR NO KEY UPDATE", "", of_days.test_two_who_open_overlapping_days_at_once_open_one),
     (states.rest_mailbox, " AND resting_until < $2", "", of_days.test_rest_is_never_cut_short),
     (enrolment._enrol, "FOR UPDATE OF u", "", of_accounts.test_plans_limit_holds_for_enrolments_at_once),
-    (
-        visits.end_visit,
-        "asked_by > $3 THEN least",
-        "false THEN least",
-        of_sightings.test_visit_asked_for_during_a_visit_is_not_put_off,
-    ),
 ]
 BOUNCED = of_settle.test_bounce_is_told_from_what_no_server_refused
 SETTLE += [
