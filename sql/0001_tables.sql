@@ -163,11 +163,13 @@ CREATE TABLE proofs (
     own_only       boolean NOT NULL DEFAULT false,         -- proven to the mailboxes of its owner, and to nobody else
     unproven_sends smallint NOT NULL DEFAULT 0 CHECK (unproven_sends BETWEEN 0 AND 3),
     first_at       timestamptz,                            -- when the first of these was reserved
+    others_at      timestamptz,                            -- and the first that another user's mailbox was to send
     spared_until   timestamptz NOT NULL DEFAULT '-infinity',   -- full, or written to too often: nobody writes to it
     refused_to     bigint,                                 -- the sender that was last told that there is no such address
     refused_at     timestamptz
 ) WITH (fillfactor = 70);
 CREATE INDEX proofs_open ON proofs (first_at) WHERE proven_at IS NULL AND unproven_sends > 0;
+CREATE INDEX proofs_open_to_others ON proofs (others_at) WHERE (proven_at IS NULL OR own_only) AND unproven_sends > 0;
 
 -- Messages that addresses had without a proof and whose rows are gone: a digest tells nobody who it was.
 CREATE TABLE unproven_marks (
@@ -307,10 +309,10 @@ BEGIN
     PERFORM 1 FROM proofs f JOIN mailboxes m ON m.id = f.mailbox_id WHERE reader_of(m.address) = who
         ORDER BY f.mailbox_id FOR UPDATE OF f;
     INSERT INTO mailbox_pace (mailbox_id) VALUES (NEW.id);
-    INSERT INTO proofs (mailbox_id, unproven_sends, first_at)
+    INSERT INTO proofs (mailbox_id, unproven_sends, first_at, others_at)
     SELECT NEW.id, greatest(max(f.unproven_sends),
                             (SELECT u.unproven_sends FROM unproven_marks u WHERE u.digest = sha256(convert_to(who, 'UTF8'))), 0),
-           max(f.first_at) FILTER (WHERE f.unproven_sends > 0)
+           max(f.first_at) FILTER (WHERE f.unproven_sends > 0), max(f.others_at) FILTER (WHERE f.unproven_sends > 0)
     FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id WHERE reader_of(m.address) = who;
     INSERT INTO mailbox_visits (mailbox_id) VALUES (NEW.id);
     RETURN NULL;

@@ -82,22 +82,43 @@ BEGIN
     RETURN greatest(free - owed, least(free - ones, mine), 0);
 END $$;
 
--- How many addresses of this user that had nothing yet may be written to before they are proven. Who has nothing but
--- addresses of others cannot prove them: of those that were begun with within a day no more may be open than the user has
--- proven, but ten. A visit looks within minutes, so who reads what was enrolled hardly notices.
-CREATE FUNCTION unproven_room(owner uuid, at timestamptz) RETURNS integer
-    LANGUAGE plpgsql STABLE AS $$
-DECLARE
-    begun integer;
-    proven integer;
+-- How many addresses of these users that had nothing yet may be written to before they are proven: by others (`p_others`),
+-- or by the user's own mailboxes. Who has nothing but addresses of strangers cannot prove them: of those that were begun
+-- with within a day no more may be open than the user has proven, but ten. A visit looks within minutes, so who reads what
+-- was enrolled hardly notices. Own proofs can be forged (core/proof.py): to others they neither end an open address nor
+-- count as proven ones. Proven ones are counted no further than somebody who asks for `p_wanted` has to know.
+CREATE FUNCTION unproven_rooms(p_owners uuid[], p_others boolean[], p_wanted integer, at timestamptz)
+    RETURNS TABLE (owner uuid, of_others boolean, room integer)
+    LANGUAGE plpgsql STABLE
+    SET enable_seqscan = off  -- see settle_sends: it runs behind the caps' lock
+AS $$
 BEGIN
-    SELECT count(*) INTO begun FROM proofs f JOIN mailboxes m ON m.id = f.mailbox_id
-        WHERE f.proven_at IS NULL AND f.unproven_sends > 0 AND f.first_at > at - interval '1 day' AND m.user_id = owner;
-    SELECT count(*) INTO proven FROM (
+    RETURN QUERY
+    WITH open AS MATERIALIZED (
+        SELECT f.mailbox_id, false AS to_others FROM proofs f
+        WHERE f.proven_at IS NULL AND f.unproven_sends > 0 AND f.first_at > at - interval '1 day'
+          AND false = ANY (p_others)
+        UNION ALL
+        SELECT f.mailbox_id, true FROM proofs f
+        WHERE (f.proven_at IS NULL OR f.own_only) AND f.unproven_sends > 0 AND f.others_at > at - interval '1 day'
+          AND true = ANY (p_others)
+    ), begun AS MATERIALIZED (
+        SELECT m.user_id, o.to_others, count(*)::integer AS n FROM open o JOIN mailboxes m ON m.id = o.mailbox_id
+        GROUP BY 1, 2
+    )
+    SELECT a.user_id, a.others, greatest(10, p.n) - b.n
+    FROM unnest(p_owners, p_others) AS a(user_id, others),
+    LATERAL (SELECT coalesce((SELECT g.n FROM begun g WHERE g.user_id = a.user_id AND g.to_others = a.others), 0) AS n) AS b,
+    LATERAL (SELECT count(*)::integer AS n FROM (
         SELECT FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id
-        WHERE m.user_id = owner AND m.state <> 'REMOVED' AND f.proven_at IS NOT NULL LIMIT begun + 1000) AS enough;
-    RETURN greatest(10, proven) - begun;
+        WHERE m.user_id = a.user_id AND m.state <> 'REMOVED' AND f.proven_at IS NOT NULL AND NOT (a.others AND f.own_only)
+        LIMIT CASE WHEN b.n + p_wanted > 10 THEN b.n + p_wanted ELSE 0 END) AS enough) AS p;
 END $$;
+
+-- The same for one user, for what is told.
+CREATE FUNCTION unproven_room(p_owner uuid, p_others boolean, at timestamptz) RETURNS integer
+    LANGUAGE sql STABLE
+    RETURN (SELECT r.room FROM unproven_rooms(ARRAY[p_owner], ARRAY[p_others], 1000, at) AS r);
 
 -- Returns, for each request in the order of the batch, either
 --   {"day", "id", "token", "start", "by", "end", "retries", "now"}  the job, reserved; instants as seconds of the epoch, or
@@ -196,7 +217,7 @@ BEGIN
         SELECT a.ord, a.mailbox_id, a.day, a.job_day, a.job_id, a.gap, a.user_gap, a.topic, a.seed,
                m.user_id, m.slot_hash % fleet AS slot, a.recipient_id, d.opens_at, d.closes_at, p.next_ok_at,
                p.resting_until, f.spared_until, j.scheduled_for, coalesce(j.retry_count, 0) AS retries,
-               r.user_id AS owner_id,
+               r.user_id AS owner_id, r.user_id <> m.user_id AS of_others, f.others_at,
                CASE WHEN f.proven_at IS NULL OR (f.own_only AND r.user_id <> m.user_id)
                    THEN coalesce(f.unproven_sends, 3) END AS unproven_sends,  -- NULL: proven, to this sender
                CASE
@@ -226,14 +247,19 @@ BEGIN
         LEFT JOIN unnest(waiting) AS j ON j.day = a.job_day AND j.id = a.job_id
         LEFT JOIN mailboxes r ON r.id = a.recipient_id
         LEFT JOIN proofs f ON f.mailbox_id = a.recipient_id
+    ), met AS (
+        SELECT *, unproven_sends = 0 OR (unproven_sends > 0 AND of_others AND others_at IS NULL) AS beginning  -- with the address
+        FROM judged WHERE why IS NULL
     ), rooms AS MATERIALIZED (
-        SELECT owner_id, unproven_room(owner_id, v_now) AS room
-        FROM (SELECT DISTINCT owner_id FROM judged WHERE why IS NULL AND unproven_sends = 0) AS n
+        SELECT r.owner AS owner_id, r.of_others, r.room
+        FROM (SELECT array_agg(owner_id) AS owners, array_agg(of_others) AS others
+              FROM (SELECT DISTINCT owner_id, of_others FROM met WHERE beginning) AS n HAVING count(*) > 0) AS a,
+        unproven_rooms(a.owners, a.others, cardinality(p_mailboxes), v_now) AS r
     ), sound AS (
         SELECT *, coalesce(unproven_sends + row_number() OVER (PARTITION BY recipient_id ORDER BY ord) > 3, false) AS too_unproven,
-               unproven_sends = 0 AND dense_rank() OVER (PARTITION BY owner_id, unproven_sends = 0 ORDER BY recipient_id) > room
+               beginning AND dense_rank() OVER (PARTITION BY owner_id, of_others, beginning ORDER BY recipient_id) > room
                    AS too_many
-        FROM judged LEFT JOIN rooms USING (owner_id) WHERE why IS NULL
+        FROM met LEFT JOIN rooms USING (owner_id, of_others)
     ), users_now AS MATERIALIZED (
         SELECT c.ref AS user_id, greatest(c.next_ok_at, v_now) AS free_at, c.seconds, c.halves, k.steps_s, k.steps_h,
                coalesce(n.per_minute, cfg.user_per_minute) AS per_minute, coalesce(n.per_hour, cfg.user_per_hour) AS per_hour,
@@ -280,8 +306,11 @@ BEGIN
     ), pace AS (
         UPDATE mailbox_pace p SET next_ok_at = g.then_ok_at FROM granted g WHERE p.mailbox_id = g.mailbox_id
     ), unproven AS (
-        UPDATE proofs f SET unproven_sends = f.unproven_sends + g.n, first_at = coalesce(f.first_at, v_now)
-        FROM (SELECT recipient_id, count(*) AS n FROM granted WHERE unproven_sends IS NOT NULL GROUP BY 1) AS g
+        UPDATE proofs f SET unproven_sends = f.unproven_sends + g.n,
+               first_at = CASE WHEN f.unproven_sends > 0 THEN coalesce(f.first_at, v_now) ELSE v_now END,
+               others_at = coalesce(CASE WHEN f.unproven_sends > 0 THEN f.others_at END, CASE WHEN g.of_others THEN v_now END)
+        FROM (SELECT recipient_id, count(*) AS n, bool_or(of_others) AS of_others
+              FROM granted WHERE unproven_sends IS NOT NULL GROUP BY 1) AS g
         WHERE f.mailbox_id = g.recipient_id
     ), spent AS MATERIALIZED (
         SELECT user_id, count(*)::integer AS n, max(start_at + make_interval(secs => user_gap)) AS free_at

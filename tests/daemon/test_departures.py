@@ -28,10 +28,10 @@ async def leave(rig: Rig, *boxes: int, clean: bool = False) -> None:
         await rig.worker.housekeeping._look_for_changes()
 
 
-async def folder_of(post: Post, rig: Rig, box: int) -> int | None:
+async def folder_of(post: Post, rig: Rig, box: int, name: str = "Warmup") -> int | None:
     """How many messages lie in its warmup folder; None when there is none."""
     states = (await post.server.snapshot())[await rig.world.address(box)]
-    return states["Warmup"].messages if "Warmup" in states else None
+    return states[name].messages if name in states else None
 
 
 async def test_nothing_is_sent_from_it_or_to_it_any_more_and_others_go_on(rig: Rig) -> None:
@@ -61,15 +61,17 @@ async def test_it_goes_on_where_it_was_when_it_comes_back(rig: Rig) -> None:
     assert await rig.world.sent(boxes) == [12] * 3
 
 
-async def test_its_folder_is_cleared_out_and_those_of_others_are_left(rig: Rig) -> None:
+@pytest.mark.parametrize("name", ["Warmup", "Filed away"])
+async def test_its_folder_is_cleared_out_and_those_of_others_are_left(rig: Rig, name: str) -> None:
     boxes = await rig.world.enrol(3, quota=4, end_hour=9)
-    async with served(rig, boxes) as post, rig.running({**post.config, **FILES}, visits=True, real=True):
+    files = {**FILES, "engagement.folder": name}
+    async with served(rig, boxes) as post, rig.running({**post.config, **files}, visits=True, real=True):
         await rig.until(after(20))
-        before = [await folder_of(post, rig, box) for box in boxes]
+        before = [await folder_of(post, rig, box, name) for box in boxes]
         assert all(before)
         await leave(rig, boxes[0], clean=True)
         await rig.until(after(21))
-        assert [await folder_of(post, rig, box) for box in boxes] == [None, *before[1:]]
+        assert [await folder_of(post, rig, box, name) for box in boxes] == [None, *before[1:]]
     row = await rig.db.fetchrow("SELECT clean_at, cleaned, clean_error FROM removals")
     assert tuple(row or ()) == (None, before[0], "")
 

@@ -256,8 +256,40 @@ async def test_a_user_begins_with_ten_unproven_addresses_a_day(ground: Ground) -
     begun, waiting = boxes[words.index("granted")], boxes[words.index("unproven")]
     assert (await ground.deny(worker, ask(senders[0], waiting), at=after(3600))).why == "unproven"
     await ground.grant(worker, ask(senders[0], begun), at=after(3600))  # what was begun goes on
-    assert await unproven_room(ground.db, owner, at=after(3600)) == 0
-    assert await unproven_room(ground.db, owner, at=after(86401)) == 10
+    assert await unproven_room(ground.db, owner, by_others=True, at=after(3600)) == 0
+    assert await unproven_room(ground.db, owner, by_others=True, at=after(86401)) == 10
+
+
+async def test_forged_proofs_make_no_room_with_others(ground: Ground) -> None:
+    """An own proof neither counts as one, nor ends what others have begun with."""
+    senders, worker, owner = await ground.mailboxes(40), await ground.worker(), await ground.user()
+    boxes = await ground.mailboxes(40, owner)
+    await ground.db.execute("UPDATE proofs SET own_only = true WHERE mailbox_id = ANY ($1)", boxes)
+    wishes = [ask(one, box) for one, box in zip(senders, boxes, strict=True)]
+    assert reasons(await ground.reserve(worker, *wishes)).count("granted") == 10
+    assert await unproven_room(ground.db, owner, by_others=True, at=after(300)) == 0
+    assert await unproven_room(ground.db, owner, by_others=False, at=after(300)) == 40
+
+
+async def test_addresses_that_the_owner_began_with_are_not_begun_with_by_others(ground: Ground) -> None:
+    """Else he could begin with many himself, over days, and have others go on with all of them at once."""
+    senders, worker, owner = await ground.mailboxes(15), await ground.worker(), await ground.user()
+    own, boxes = await ground.mailboxes(15, owner), await ground.mailboxes(15, owner, proven=False)
+    await ground.reserve(worker, *(ask(one, box) for one, box in zip(own, boxes, strict=True)))
+    await ground.db.execute("UPDATE proofs SET own_only = true WHERE mailbox_id = ANY ($1)", own)
+    wishes = [ask(one, box) for one, box in zip(senders, boxes, strict=True)]
+    words = reasons(await ground.reserve(worker, *wishes, at=after(3600)))
+    assert (words.count("granted"), words.count("unproven")) == (10, 5)
+
+
+async def test_an_address_is_begun_with_when_others_begin(ground: Ground) -> None:
+    """However long ago the owner's own message was that it had before."""
+    enrolled = await enrol(ground)
+    await enrolled.find(await enrolled.sent(enrolled.own[0]))
+    others = (enrolled.others[0], enrolled.box)
+    await ground.db.execute("UPDATE proofs SET first_at = $1", after(-86400))
+    await ground.grant(enrolled.worker, ask(*others), at=after(3600))
+    assert await unproven_room(ground.db, enrolled.owner, by_others=True, at=after(3600)) == 9
 
 
 async def test_each_proof_makes_room_for_another_address(ground: Ground) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 from collections.abc import Callable
+from dataclasses import replace
 
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.keyring import Keyring
@@ -87,7 +88,7 @@ class Departures:
     async def _clear_out(self, account: Account) -> Cleared:
         visiting = self._visiting()
         return await clear_out(
-            account,
+            replace(account, warmup_folder=visiting.warmup_folder),
             policy=visiting.hosts,
             context=visiting.context,
             recognise=self._message_key.recognise,

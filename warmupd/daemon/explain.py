@@ -101,7 +101,9 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         host_rest=situation.host,
         fleet_stopped=situation.fleet_stopped,
         holder=holder,
-        unproven_room=None if row.proven_at else await unproven_room(db, mailbox.user_id, at=at),
+        unproven_room=None
+        if row.proven_at
+        else await unproven_room(db, mailbox.user_id, by_others=row.shared_pool, at=at),
         placement_7d=await reports.placements(db, at=at, sender_id=mailbox_id),
     )
 

@@ -9,9 +9,12 @@ from warmupd.store.database import Database
 from warmupd.store.sightings import refusing_stale
 
 
-async def unproven_room(db: Database, user_id: UUID, *, at: dt.datetime) -> int:
-    """How many addresses of this user that had nothing yet may be written to now; see `unproven_room` in sql/."""
-    room: int = await db.fetchval("SELECT unproven_room($1, $2)", user_id, at)
+async def unproven_room(db: Database, user_id: UUID, *, by_others: bool, at: dt.datetime) -> int:
+    """How many addresses of this user that had nothing yet may be written to now; see `unproven_rooms` in sql/.
+
+    `by_others`: by the mailboxes of other users, who had nothing of theirs yet; else by the user's own.
+    """
+    room: int = await db.fetchval("SELECT unproven_room($1, $2, $3)", user_id, by_others, at)
     return max(0, room)
 
 

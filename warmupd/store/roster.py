@@ -12,8 +12,9 @@ async def recipients(db: Database, ids: Sequence[int], *, at: dt.datetime) -> di
     rows = await db.fetch(
         """
         WITH rooms AS MATERIALIZED (  -- whose owners may have no more unproven addresses begun with now
-            SELECT o.user_id, unproven_room(o.user_id, $2) <= 0 AS shut FROM (
-                SELECT DISTINCT m.user_id FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id
+            SELECT o.user_id, o.pool_id, unproven_room(o.user_id, o.shared, $2) <= 0 AS shut FROM (
+                SELECT DISTINCT m.user_id, m.pool_id, p.owner_id IS NULL AS shared
+                FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id JOIN pools p ON p.id = m.pool_id
                 WHERE m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND f.proven_at IS NULL AND f.unproven_sends = 0
                   AND m.pool_id IN (SELECT pool_id FROM mailboxes WHERE id = ANY ($1))) AS o
         ), member AS MATERIALIZED (
@@ -24,7 +25,7 @@ async def recipients(db: Database, ids: Sequence[int], *, at: dt.datetime) -> di
                    (k.receives AND k.spared AND NOT k.exhausted AND NOT k.queued)::integer AS spared,
                    CASE WHEN k.receives AND k.spared AND NOT k.exhausted AND NOT k.queued THEN f.spared_until END
                        AS spared_until
-            FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id LEFT JOIN rooms r ON r.user_id = m.user_id,
+            FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id LEFT JOIN rooms r USING (user_id, pool_id),
             LATERAL (SELECT m.state IN ('ACTIVE', 'RECEIVE_ONLY') AS receives, f.spared_until > $2 AS spared,
                             coalesce(r.shut AND f.proven_at IS NULL AND f.unproven_sends = 0, false) AS queued,
                             is_exhausted(f, m.pool_id) AS exhausted) AS k
