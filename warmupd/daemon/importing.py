@@ -9,7 +9,7 @@ from uuid import UUID
 from warmupd.core.application import Application, Secrets
 from warmupd.core.sheet import Sheet, SheetRow
 from warmupd.core.sheet_application import Given, address_of, read_application
-from warmupd.core.sheet_columns import SECRETS, Columns, find_columns
+from warmupd.core.sheet_columns import SECRETS, Columns, find_columns, in_columns
 from warmupd.daemon.enrolling import Candidate, Enroller, find_servers
 from warmupd.daemon.provider_search import ProviderSearch
 from warmupd.errors import DatabaseUnavailable, WarmupdError
@@ -36,7 +36,7 @@ class Row:
     """A row of the sheet and what is known of it."""
 
     row: SheetRow
-    address: str
+    address: str  # "" when what stands in its column is none
     state: RowState = RowState.GOOD
     reason: str = ""
     remedy: str = ""
@@ -52,7 +52,8 @@ class Row:
         return f"{self.reason} ({self.remedy})" if self.remedy else self.reason
 
     def reject(self, error: WarmupdError) -> None:
-        self.state, self.reason, self.remedy = RowState.REJECTED, Exception.__str__(error), error.remedy
+        self.state = RowState.REJECTED
+        self.reason, self.remedy = in_columns(Exception.__str__(error)), in_columns(error.remedy)
 
 
 class Import:
@@ -63,7 +64,7 @@ class Import:
         self.columns: Columns = find_columns(sheet.header)
         self.rows: list[Row] = []
         for row in sheet.rows:
-            one = Row(row=row, address=address_of(row, self.columns), trimmed=self._is_trimmed(row))
+            one = Row(row=row, address=address_of(row, self.columns, mail_address), trimmed=self._is_trimmed(row))
             try:
                 one.application, one.secrets = read_application(row, self.columns, given, mail_address)
                 one.address = one.application.address
@@ -73,7 +74,7 @@ class Import:
         self._reject_repeated()
 
     def cells(self, row: Row) -> list[str]:
-        """As they stood in the sheet; only a refresh token is the one that counts now."""
+        """As they stood in the sheet, read; only a refresh token is the one that counts now."""
         texts = [cell.text for cell in row.row.cells]
         if row.candidate is not None and row.candidate.tokens is not None:
             texts[self.columns.fields["refresh_token"]] = row.candidate.tokens.refresh
