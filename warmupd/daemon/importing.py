@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from uuid import UUID
 
 from warmupd.core.application import Application, Secrets
@@ -63,6 +65,9 @@ class Import:
         """Raises UsageError when the sheet lacks a column, or has one twice."""
         self.columns: Columns = find_columns(sheet.header)
         self.rows: list[Row] = []
+        self._others: set[str] = set()  # addresses in lower case that somebody else has enrolled
+        self._room: int | None = None  # in the plan; None: without a limit
+        self._too_many = WarmupdError("")
         for row in sheet.rows:
             one = Row(row=row, address=address_of(row, self.columns, mail_address), trimmed=self._is_trimmed(row))
             try:
@@ -99,14 +104,33 @@ class Import:
         known = await known_addresses(db, [row.address for row in self.good])
         for row in self.good:
             if there := known.get(row.address.lower()):
-                _compare(row, there, user_id)
-        room, too_many = await room_in_plan(db, user_id)
-        for row in self.good[max(0, room) :] if room is not None else ():
-            row.reject(too_many)
+                if there.user_id == user_id:
+                    _compare(row, there)
+                else:
+                    self._others.add(row.address.lower())
+        self._room, self._too_many = await room_in_plan(db, user_id)
 
     async def check(self, enroller: Enroller, on_progress: OnProgress) -> None:
-        """Have every good row's hosts, token and logins tried."""
-        await _for_each(self.good, lambda row: _admit(row, enroller), on_progress)
+        """Have every good row's hosts, token and logins tried, of as many as there is room for in the plan.
+
+        The room that one leaves another gets. Only who is let in is told that somebody else has enrolled the address.
+        """
+        waiting, before = self.good, 0
+        of = len(waiting)
+        room = of if self._room is None else max(0, self._room)
+        while waiting and room > 0:
+            turn, waiting = waiting[:room], waiting[room:]
+            await self._try(turn, enroller, partial(_onward, on_progress, before, of))
+            before += len(turn)
+            room -= sum(row.state is RowState.GOOD for row in turn)
+        for row in waiting:
+            row.reject(self._too_many)
+
+    async def _try(self, rows: Sequence[Row], enroller: Enroller, on_progress: OnProgress) -> None:
+        await _for_each(rows, lambda row: _admit(row, enroller), on_progress)
+        for row in rows:
+            if row.state is RowState.GOOD and row.address.lower() in self._others:
+                row.reject(taken(row.address))
 
     async def save(self, enroller: Enroller, on_progress: OnProgress) -> None:
         """Enrol the good rows, batch by batch. Cancelled, it ends with the batch that is under way.
@@ -147,8 +171,9 @@ async def _find(row: Row, enroller: Enroller, search: ProviderSearch) -> None:
 
 async def _admit(row: Row, enroller: Enroller) -> None:
     if row.candidate is not None:
-        row.candidate = await enroller.with_tokens(row.candidate)
-        await enroller.admit(row.candidate)
+        async with enroller.turns if row.secrets.issuer else nullcontext():
+            row.candidate = await enroller.with_tokens(row.candidate)
+            await enroller.admit(row.candidate)
 
 
 async def _save(batch: Sequence[Row], enroller: Enroller) -> None:
@@ -160,10 +185,10 @@ async def _save(batch: Sequence[Row], enroller: Enroller) -> None:
             row.reject(answer)
 
 
-def _compare(row: Row, there: Known, user_id: UUID) -> None:
-    """Their own with the same servers is all right as it is; of anybody else's nothing is told."""
+def _compare(row: Row, there: Known) -> None:
+    """One's own with the same servers is all right as it is."""
     new = row.candidate.new if row.candidate else None
-    if there.user_id != user_id or new is None:
+    if new is None:
         row.reject(taken(row.address))
     elif (_server(new.smtp_host, new.smtp_port), _server(new.imap_host, new.imap_port)) == (
         _server(*there.smtp),
@@ -203,6 +228,10 @@ async def _for_each(rows: Sequence[Row], do: Callable[[Row], Awaitable[None]], o
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _onward(on_progress: OnProgress, before: int, of: int, done: int, _: int) -> None:
+    on_progress(before + done, of)
 
 
 def _silent(_done: int, _all: int) -> None:
