@@ -1,5 +1,6 @@
 """`warmupd mailbox import`: what goes in, what comes back, and what is told."""
 
+import codecs
 import csv
 import json
 import stat
@@ -37,7 +38,7 @@ def rejected(result: dict[str, Any]) -> list[dict[str, str]]:
     """The rows of the file of rejected ones."""
     path = Path(result["rejected_file"])
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    with path.open(encoding="utf-8", newline="") as stream:
+    with path.open(encoding="utf-8-sig", newline="") as stream:
         return list(csv.DictReader(stream))
 
 
@@ -79,14 +80,28 @@ def test_bad_rows_come_back_with_reasons_and_are_imported_once_corrected(console
     result = imported(console, file, text, code=1)
     assert [row["row"] for row in result["rows"] if row["result"] == "rejected"] == [3, 4, 5, 6, 8]
     reasons = [row["reason"] for row in rejected(result)]
-    assert "Mars/Olympus" in reasons[0]
+    assert "column timezone" in reasons[0]
     assert "row 2" in reasons[2]
     back = Path(result["rejected_file"])
     assert '" pw "' in back.read_text("utf-8")  # without quotes the spaces would not count
+    assert back.read_bytes().startswith(codecs.BOM_UTF8)  # else Excel takes it for something else
     again = back.read_text("utf-8").replace("Mars/Olympus", "Asia/Tokyo")
     result = imported(console, back, again, code=1)
     assert result["counts"]["enrolled"] == 1
     assert Path(result["rejected_file"]).name == "boxes.rejected-2.csv"
+
+
+def test_row_whose_quotes_are_wrong_comes_back_as_it_was_and_is_rejected_again(console: Console, file: Path) -> None:
+    result = imported(console, file, 'email,password\nanna@gmail.com, "abc"def\n', code=1)
+    back = Path(result["rejected_file"])
+    assert ', "abc"def\n' in back.read_text("utf-8-sig")
+    assert imported(console, back, back.read_bytes(), code=1)["counts"]["rejected"] == 1
+
+
+def test_what_is_no_address_is_not_shown(console: Console, file: Path) -> None:
+    result = imported(console, file, 'email,password\n"x\nbert@x.test,hunter2",hush\n', code=1)
+    assert result["rows"][0]["address"] == ""
+    assert "hunter2" not in json.dumps(result)
 
 
 def test_enrolled_already_is_no_error_and_somebody_elses_is(console: Console, file: Path) -> None:
@@ -122,6 +137,7 @@ def test_private_address_is_refused_without_a_check_too(console: Console, file: 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ("a@x.test,hush\nb@x.test,hush\n", "the first row is no header"),
         ("name,password\nx,y\n", "there is no column email; the columns found: 'name', 'password'"),
         ("email,name\nx,y\n", "password"),
         ("email,Address,password\nx,y,z\n", "both mean email"),

@@ -2,15 +2,17 @@
 
 import csv
 import io
+import tracemalloc
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from warmupd.core import sheet as sheet_module
 from warmupd.core.sheet import Sheet, read_sheet
 from warmupd.core.sheet_application import Given, read_application
-from warmupd.core.sheet_columns import HEADERS, find_columns, folded
+from warmupd.core.sheet_columns import HEADERS, find_columns, folded, in_columns
 from warmupd.errors import UsageError
 
 HEADER = ["email", "password", "from_name", "labels", "target"]
@@ -138,8 +140,8 @@ def test_row_beats_what_holds_for_all_and_labels_add_up() -> None:
         ("email,password,smtp_port\na@x.test,hush,99999\n", "from 1 to 65535"),
         ("email,password,smtp_port\na@x.test,hush,²\n", "from 1 to 65535"),
         ("email,password,smtp_tls\na@x.test,hush,none\n", "give tls"),
-        ("email,password,warmup enabled\na@x.test,hush,maybe\n", "neither yes nor no"),
-        ("email,password,labels\na@x.test,hush,\u200b\n", "is not a label"),
+        ("email,password,warmup enabled\na@x.test,hush,maybe\n", "give yes or no"),
+        ("email,password,labels\na@x.test,hush,\u200b\n", "a label is one word"),
     ],
 )
 def test_row_that_cannot_be_read_says_why(text: str, said: str) -> None:
@@ -147,6 +149,52 @@ def test_row_that_cannot_be_read_says_why(text: str, said: str) -> None:
         read(text)
     assert said in str(raised.value)
     assert "hush" not in str(raised.value)
+
+
+@pytest.mark.parametrize("header", sorted(HEADERS.keys() - {"email", "password"}))
+def test_no_reason_shows_a_cell_since_a_password_may_have_slid_into_it(header: str) -> None:
+    """Its delimiter not quoted, and the cell behind it left out."""
+    text = f"email,password,{header}\na@x.test,hush,'hunter2 \u2028'\n"
+    told = ""
+    try:
+        read(text)
+    except UsageError as refused:
+        told = str(refused)
+    assert "hunter2" not in told
+
+
+def test_first_row_that_is_no_header_is_not_shown() -> None:
+    for text in ("anna@x.test,hunter2\n", "name,hunter2\n"):
+        with pytest.raises(UsageError) as raised:
+            find_columns(read_sheet(text.encode()).header)
+        assert "hunter2" not in str(raised.value)
+    assert "'name'" in str(raised.value)
+
+
+def test_quote_that_is_never_closed_takes_little_memory() -> None:
+    content = b'email,password\na@x.test,"' + b"x" * 2_000_000
+    tracemalloc.start()
+    try:
+        assert isinstance(outcome(content), UsageError)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_file_of_too_many_cells_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sheet_module, "MOST_CELLS", 10)
+    assert "10 cells" in str(outcome(b"email,password\n" + b"," * 20))
+
+
+def test_end_of_file_of_dos_is_no_row() -> None:
+    assert texts(read_sheet(b"email,password\r\na@x.test,hush\r\n\x1a")) == [["a@x.test", "hush"]]
+
+
+def test_remedies_name_columns_where_they_named_options() -> None:
+    told = in_columns("lower --ramp-start (--reset ramp-start takes the default), or raise --target; --guess")
+    assert told == "lower the column ramp_start (an empty cell takes the default), or raise the column target; --guess"
+    told = in_columns("consent again, then `warmupd mailbox set ADDRESS --oauth google`")
+    assert told == "consent again, then import it with its new refresh token"
 
 
 def test_blank_rows_are_passed_over_and_counted() -> None:

@@ -1,5 +1,6 @@
 """Mailboxes that leave while a worker is at work: what goes on, what ends, and what is cleared out behind them."""
 
+import asyncio
 import datetime as dt
 from types import SimpleNamespace
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import Post, served
 from warmupd.daemon import departures, engager, visitor
+from warmupd.errors import DatabaseUnavailable
 from warmupd.mail.imap import ImapRefusedLogin, ImapUnreachable
 from warmupd.store.removals import remove_mailboxes, undo_removal
 
@@ -126,3 +128,21 @@ async def test_its_secrets_are_wiped_after_a_week_and_its_days_stay(rig: Rig, lo
     assert (wiped["smtp_secret"], wiped["imap_secret"], wiped["state"]) == (None, None, "REMOVED")
     assert await rig.world.sent(boxes[:1]) == [2]
     assert [event["mailboxes"] for event in log if event["event"] == "removal.secrets_wiped"] == [[boxes[0]]]
+
+
+async def test_lost_database_leaves_nothing_going_on_behind_it(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = await rig.world.enrol(2)
+    await remove_mailboxes(rig.db, boxes, actor="cli", reason="", clean=True, at=rig.clock.now())
+    leaving, ended = departures.Departures.__new__(departures.Departures), []
+    leaving._db, leaving._clock = rig.db, rig.clock
+
+    async def clear(one: Any) -> None:
+        if one.mailbox_id == boxes[0]:
+            raise DatabaseUnavailable("away")
+        await asyncio.sleep(0)
+        ended.append(one.mailbox_id)
+
+    monkeypatch.setattr(leaving, "_clear", clear)
+    with pytest.raises(DatabaseUnavailable):
+        await leaving.round()
+    assert ended == [boxes[1]]

@@ -1,5 +1,6 @@
 """A domain's records as a real name server tells them, and what its owner is told to do."""
 
+import asyncio
 import base64
 
 import pytest
@@ -157,6 +158,49 @@ async def test_a_provider_that_may_be_there_by_address_is_only_asked_after(recor
     flat: Zones = {(f"{DOMAIN}.flat.test", "TXT"): [text("v=spf1 ip4:192.0.2.0/24 ~all")]}
     grade, told = await spf(record, flat)
     assert (grade, "does not name its provider by name" in told) == (Grade.WARN, True)
+
+
+@pytest.mark.parametrize(
+    ("record", "zones", "said"),
+    [
+        ("v=spf1 redirect=open.test", {}, "(+all in the record of open.test)"),
+        (f"v=spf1 {G} include:open.test -all", {}, "(+all in the record of open.test)"),
+        (f"v=spf1 {G} include:two.test -all", {("two.test", "TXT"): [text("v=spf1 redirect=open.test")]}, "open.test)"),
+        (f"v=spf1 {G} ip4:0.0.0.0/0 -all", {}, "(ip4:0.0.0.0/0)"),
+        (f"v=spf1 {G} ip4:0.0.0.0/1 ip4:128.0.0.0/1 -all", {}, "(ip4:0.0.0.0/1)"),
+        (f"v=spf1 {G} +ip6:::/0 -all", {}, "(+ip6:::/0)"),
+        (f"v=spf1 {G} a:1.test/0 -all", SHARING, "(a:1.test/0)"),
+        (f"v=spf1 {G} mx//0 -all", {}, "(mx//0)"),
+        ("v=spf1 -include:_spf.google.com ~all", {}, "does not name its provider"),
+        ("v=spf1 ?include:_spf.google.com ~all", {}, "does not name its provider"),
+        ("v=spf1 ip4:192.0.2.4 -all", {}, "add include:_spf.google.com"),
+        ("v=spf1 -ip4:192.0.2.0/24 -all", {}, "add include:_spf.google.com"),
+        (f"v=spf1 include:not{DOMAIN} -all", {(f"not{DOMAIN}", "TXT"): [text("v=spf1 ip4:192.0.2.0/24 ~all")]}, "add"),
+    ],
+)
+async def test_what_lets_everybody_or_not_the_provider_send_is_told(record: str, zones: Zones, said: str) -> None:
+    grade, told = await spf(record, {("open.test", "TXT"): [text("v=spf1 +all")], **zones})
+    assert (grade, said in told) == (Grade.FAIL, True), told
+
+
+@pytest.mark.parametrize("record", [f"v=spf1 {G} -include:open.test -all", f"v=spf1 {G} -ip4:0.0.0.0/0 a/24//64 ~all"])
+async def test_what_keeps_everybody_out_is_well(record: str) -> None:
+    own: Zones = {("open.test", "TXT"): [text("v=spf1 +all")], (DOMAIN, "A"): ["192.0.2.1"]}
+    assert (await spf(record, own))[0] is Grade.OK
+
+
+async def test_a_record_that_a_redirect_leads_to_has_to_say_what_of_all_others() -> None:
+    grade, told = await spf("v=spf1 redirect=two.test", {("two.test", "TXT"): [text(f"v=spf1 {G}")]})
+    assert (grade, "all others" in told) == (Grade.WARN, True)
+
+
+async def test_each_record_is_asked_for_once() -> None:
+    async with name_server(GOOD) as server:
+        records = Records([server.address], seconds=1.0)
+        answers = await asyncio.gather(*(records.texts(DOMAIN.upper()) for _ in range(10)))
+        await records.texts(DOMAIN)
+    assert len(set(answers)) == 1
+    assert server.asked.total() == 1
 
 
 async def test_a_record_without_a_word_on_all_others_is_told() -> None:

@@ -75,6 +75,17 @@ async def test_a_worker_that_lacks_the_newest_key_is_named_and_nothing_is_change
     assert await under(rig, rig.key) == (4, 0)
 
 
+async def test_keys_in_another_order_than_the_workers_reseal_nothing(rig: Rig) -> None:
+    await rig.world.enrol(2)
+    new = Vault.new_key()
+    async with rig.running({KEYS: [new, rig.key]}):
+        await rig.db.execute("UPDATE workers SET seen_at = clock_timestamp()")  # by the database's clock
+        with pytest.raises(UsageError, match="is not the first one of"):
+            await rotate(rig.db, rig.config({KEYS: [rig.key, new]}), SystemClock(), progress=silent)
+        told = await rotate(rig.db, rig.config({KEYS: [new, rig.key]}), SystemClock(), progress=silent)
+    assert told.resealed == 4
+
+
 async def test_broken_off_it_goes_on_where_it_was_and_a_third_time_finds_nothing(
     rig: Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:

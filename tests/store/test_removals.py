@@ -178,3 +178,22 @@ async def test_two_workers_never_clear_one_folder(ground: Ground) -> None:
     found = [one.mailbox_id for those in await asyncio.gather(*claims) for one in those]
     assert sorted(found) == boxes
     assert len(await removals.claim_clearings(ground.db, limit=9, lasts=60, at=after(62))) == 8
+
+
+@pytest.mark.parametrize("by", ["address", "login"])
+async def test_folder_of_an_account_that_is_enrolled_anew_is_left_alone(ground: Ground, by: str) -> None:
+    (box,) = await ground.mailboxes(1)
+    await remove(ground, box, clean=True)
+    assert await removals.is_to_be_cleared(ground.db, box)
+    new = await again(ground, box)
+    if by == "login":
+        await ground.db.execute(
+            "UPDATE mailboxes n SET address = 'alias@x.test', imap_host = upper(o.imap_host),"
+            " imap_username = o.imap_username FROM mailboxes o WHERE n.id = $1 AND o.id = $2",
+            new,
+            box,
+        )
+    assert not await removals.is_to_be_cleared(ground.db, box)
+    assert await removals.claim_clearings(ground.db, limit=4, lasts=900, at=NOON + DAY) == []
+    await remove(ground, new)
+    assert [one.mailbox_id for one in await removals.claim_clearings(ground.db, limit=4, lasts=900, at=NOON)] == [box]

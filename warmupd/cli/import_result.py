@@ -67,10 +67,10 @@ def print_sums(importing: "Import", *, to: TextIO | None = None) -> None:
     print(f"{count(len(importing.rows), 'row')}: {', '.join(told) or 'none'}", file=to)
 
 
-def print_capacity(today: "Sequence[Shortfall]", ramped: "Sequence[Shortfall]") -> None:
-    """What cannot carry the quotas of today and of a ramped day, and what to do; nothing when everything can."""
+def print_capacity(today: "Sequence[Shortfall] | None", ramped: "Sequence[Shortfall] | None") -> None:
+    """What cannot carry the quotas of today and of a ramped day, and what to do; nothing if all can, or not known."""
     for when, shortfalls in (("today", today), ("once all are ramped", ramped)):
-        for one in shortfalls:
+        for one in shortfalls or ():
             print_wrapped(f"{when}: {one.text}; {one.remedy}", first="capacity ")
 
 
@@ -79,7 +79,7 @@ def print_result(
     *,
     file: Path,
     notes: Sequence[str],
-    capacity: "tuple[Sequence[Shortfall], Sequence[Shortfall]]",
+    capacity: "tuple[Sequence[Shortfall] | None, Sequence[Shortfall] | None]",
     rejected: Path | None,
 ) -> None:
     """All of it, with every row, as one JSON document."""

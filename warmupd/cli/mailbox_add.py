@@ -127,7 +127,10 @@ async def _enrol(
     secrets: Secrets,
     given: Mapping[str, Any],
 ) -> None:
-    """Looks at the user and the address before anybody's server is bothered."""
+    """Looks at the user and the address before anybody's server is bothered.
+
+    That somebody else has enrolled the address is told only to who is let in, else one could ask after any.
+    """
     from warmupd.cli.mailbox_remove import offer_undo
     from warmupd.cli.mailbox_rules import tell_advice
     from warmupd.daemon.enrolling import Enroller
@@ -137,7 +140,8 @@ async def _enrol(
     from warmupd.store.users import find_user
 
     owner = await find_user(session.db, given["user"])
-    if await known_addresses(session.db, [application.address]):
+    there = (await known_addresses(session.db, [application.address])).get(application.address.lower())
+    if there is not None and there.user_id == owner.id:
         raise taken(application.address)
     if not given["anew"]:
         await offer_undo(session, application.address, owner.email)

@@ -85,11 +85,14 @@ def _read(given: Mapping[str, Any]) -> "tuple[Sheet, Import]":
 
 async def _import(session: "Session", sheet: "Sheet", importing: "Import", given: Mapping[str, Any]) -> int:
     from warmupd.cli.import_result import notes_on, print_notes, print_rows, print_sums, untried_passwords
+    from warmupd.cli.rejected_file import check_folder
     from warmupd.daemon.keyring import keyring_of
     from warmupd.daemon.provider_search import ProviderSearch, records_of
     from warmupd.store.users import find_user
 
     owner = await find_user(session.db, given["user"])
+    if not given["dry_run"]:
+        check_folder(given["file"])
     notes = notes_on(sheet, importing)
     print_notes(notes)
     async with keyring_of(session.config, session.db, session.clock) as keyring:
@@ -141,7 +144,6 @@ def _keep_tokens(sheet: "Sheet", importing: "Import", given: Mapping[str, Any]) 
 async def _save(sheet: "Sheet", importing: "Import", enroller: "Enroller", given: Mapping[str, Any]) -> None:
     """Whoever interrupts it, or takes the database away, learns what was saved, and finds the rest in a file."""
     from warmupd.cli.import_result import print_sums, progress
-    from warmupd.cli.rejected_file import write_rejected
 
     try:
         with progress("saving") as on_progress:
@@ -149,25 +151,39 @@ async def _save(sheet: "Sheet", importing: "Import", enroller: "Enroller", given
     except BaseException:
         importing.abandon()
         print_sums(importing, to=sys.stderr)
-        print(
-            f"the import ended early; the rest is in {write_rejected(given['file'], sheet, importing)}", file=sys.stderr
-        )
+        rest = _write_rejected(given["file"], sheet, importing)
+        print(f"the import ended early; {f'the rest is in {rest}' if rest else 'nothing is left'}", file=sys.stderr)
         raise
+
+
+def _write_rejected(file: Path, sheet: "Sheet", importing: "Import") -> Path | None:
+    """A disk that is full hides nothing of the result."""
+    from warmupd.cli.rejected_file import write_rejected
+
+    try:
+        return write_rejected(file, sheet, importing)
+    except OSError as error:
+        print(f"the rejected rows could not be written to a file: {error.strerror}", file=sys.stderr)
+        return None
 
 
 async def _tell_end(
     session: "Session", sheet: "Sheet", importing: "Import", notes: list[str], given: Mapping[str, Any], *, saved: bool
 ) -> None:
-    """What was saved, what cannot carry it, and where the rejected rows are."""
+    """What was saved, what cannot carry it, and where the rejected rows are: the file first, it is all that lasts."""
     from warmupd.cli.import_result import print_capacity, print_result, print_sums
-    from warmupd.cli.rejected_file import write_rejected
     from warmupd.daemon.prospect import capacity_now_and_ramped
+    from warmupd.errors import DatabaseUnavailable
 
+    rejected = _write_rejected(given["file"], sheet, importing) if saved else None
     enrolled = bool(importing.counts()["enrolled"])
-    capacity = (
-        await capacity_now_and_ramped(session.db, session.config, at=session.clock.now()) if enrolled else ([], [])
-    )
-    rejected = write_rejected(given["file"], sheet, importing) if saved else None
+    capacity: Any = ([], [])
+    if enrolled:
+        try:
+            capacity = await capacity_now_and_ramped(session.db, session.config, at=session.clock.now())
+        except DatabaseUnavailable as error:
+            capacity = (None, None)
+            print(f"whether the mailboxes can carry their quotas is not known: {error}", file=sys.stderr)
     if given["as_json"]:
         print_result(importing, file=given["file"], notes=notes, capacity=capacity, rejected=rejected)
         return

@@ -119,15 +119,16 @@ def unanswered(check: str, text: str, remedy: str) -> Finding:
 
 
 def _weak_spf(domain: str, spf: Spf, include: str, walk: SpfWalk) -> Finding | None:
-    if spf.end == "+all":
-        return _bad("spf", f"the SPF record of {domain} lets everybody send as it (+all)", "end it with ~all or -all")
+    if walk.open:
+        remedy = "end it with ~all or -all" if walk.open.lower() in {"all", "+all"} else "take that out"
+        return _bad("spf", f"the SPF record of {domain} lets everybody send as it ({walk.open[:MOST_SHOWN]})", remedy)
     if include and include.lower() not in {name.lower() for name in walk.seen}:
         text = f"the SPF record of {domain} does not name its provider"
         if walk.macros or walk.flat:
             text = f"{text} by name; whether the addresses in it are the provider's cannot be told from here"
             return _odd("spf", text, f"see that they are those of {include}, or add include:{include}")
         return _bad("spf", text, f"add include:{include} to it")
-    if not spf.end and not spf.redirect:
+    if not walk.end and not (spf.redirect and walk.macros):
         return _odd("spf", f"the SPF record of {domain} does not say what of all others", "end it with ~all or -all")
     return None
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 
 from warmupd.errors import UsageError
 
-MOST_BYTES = 64 * 2**20  # of a file: ten thousand mailboxes take about two
+MOST_BYTES = 16 * 2**20  # of a file: ten thousand mailboxes take about two
+MOST_CELLS = 1_000_000  # of a file: each takes far more memory than its text
+MOST_HEADER = 65_536  # characters in which the header is looked for
 DELIMITERS = ",;\t"
 
 _BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
-_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+_QUOTED = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"')  # possessive: nothing is remembered to be tried again
+_DOS_END = "\x1a"  # Ctrl-Z, behind the text that DOS programs save
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +24,7 @@ class Cell:
     text: str = field(repr=False)  # it may be a password
     trimmed: bool = False  # there were spaces around it
     flaw: str = ""  # what is wrong with its quotes
+    raw: str = field(default="", repr=False)  # as it stood there, if it has a flaw
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ class Sheet:
 def read_sheet(content: bytes) -> Sheet:
     """The sheet in a file. Raises UsageError when it is none: not text, empty, or with a quote that never ends."""
     text, encoding = _decoded(content)
-    text, delimiter = _delimiter(text)
+    text, delimiter = _delimiter(text.rstrip(_DOS_END))
     rows = [row for row in _rows(text, delimiter) if any(cell.text for cell in row.cells)]
     if not rows:
         raise UsageError("the file is empty", remedy="its first line names the columns: email,password,...")
@@ -84,7 +88,7 @@ def _delimiter(text: str) -> tuple[str, str]:
     named = re.match(r"sep=([,;\t])\r?\n", text, re.IGNORECASE)
     if named:
         return text[named.end() :], named[1]
-    first = _QUOTED.sub("", text.lstrip("\r\n"))
+    first = _QUOTED.sub("", text.lstrip("\r\n")[:MOST_HEADER])
     line = re.split(r"[\r\n]", first, maxsplit=1)[0]
     return text, max(DELIMITERS, key=line.count)
 
@@ -92,11 +96,14 @@ def _delimiter(text: str) -> tuple[str, str]:
 def _rows(text: str, delimiter: str) -> Iterator[SheetRow]:
     """Every row, blank ones too. Lines end with LF, CR or both; within quotes they do not."""
     cells: list[Cell] = []
-    number, place, last = 1, 0, len(text)
+    number, place, last, count = 1, 0, len(text), 0
     plain = re.compile(rf"[^{delimiter}\r\n]*")
     while place < last or cells:
         cell, place = _cell(text, place, plain)
         cells.append(cell)
+        count += 1
+        if count > MOST_CELLS:
+            raise UsageError(f"the file has more than {MOST_CELLS:,} cells", remedy="import it in parts")
         if text[place : place + 1] == delimiter:
             place += 1
             if place < last:
@@ -126,4 +133,5 @@ def _cell(text: str, place: int, plain: "re.Pattern[str]") -> tuple[Cell, int]:
     rest = plain.match(text, quoted.end())
     after = rest[0] if rest else ""
     flaw = "there is text after its closing quote" if after.strip() else ""
-    return Cell(quoted[1].replace('""', '"'), flaw=flaw), quoted.end() + len(after)
+    end = quoted.end() + len(after)
+    return Cell(quoted[1].replace('""', '"'), flaw=flaw, raw=text[place:end] if flaw else ""), end

@@ -30,10 +30,13 @@ class Given:
     guess: bool = False
 
 
-def address_of(row: SheetRow, columns: Columns) -> str:
-    """What stands in the column of addresses, as it is; "" when the row is too short."""
+def address_of(row: SheetRow, columns: Columns, read_address: Callable[[str], str]) -> str:
+    """The address in the column of addresses; "" when it is none: what stands there may be part of a password."""
     place = columns.fields["email"]
-    return row.cells[place].text.strip() if place < len(row.cells) else ""
+    try:
+        return read_address(row.cells[place].text.strip()) if place < len(row.cells) else ""
+    except UsageError:
+        return ""
 
 
 def read_application(
@@ -41,7 +44,8 @@ def read_application(
 ) -> tuple[Application, Secrets]:
     """What the row says; `read_address` gives an address as it is used, or raises UsageError.
 
-    Raises UsageError that says what is wrong with which column; it shows no secret.
+    Raises UsageError that says what is wrong with which column. It shows no cell: where a delimiter has cut a password
+    in two and another cell is missing, its end stands in any of them.
     """
     _check_shape(row, columns)
     cells = {name: row.cells[place] for name, place in columns.fields.items()}
@@ -49,7 +53,7 @@ def read_application(
     if "email" not in texts:
         raise UsageError("it has no address", remedy="fill in the column of addresses")
     application = Application(
-        address=read_address(texts["email"]),
+        address=_checked("email", read_address, texts["email"]),
         servers=_servers(texts),
         provider=_about("provider", entries.provider_word, texts),
         guess=given.guess,
@@ -81,7 +85,7 @@ def _servers(texts: Mapping[str, str]) -> dict[str, Any]:
         security = _about(f"{kind}_security", _security, texts)
         username = texts.get(f"{kind}_username") or texts.get("username")
         if username is not None:
-            entries.CHECKS[f"{kind}_username"](username)
+            _checked(f"{kind}_username", entries.CHECKS[f"{kind}_username"], username)
         parts = {"host": host, "port": port, "security": security, "username": username}
         found |= {f"{kind}_{part}": value for part, value in parts.items() if value is not None}
     return found
@@ -98,7 +102,8 @@ def _secrets(cells: Mapping[str, Cell], texts: Mapping[str, str]) -> Secrets:
             raise UsageError("it has a password and a refresh token", remedy="leave one of them empty")
         if "oauth" not in texts:
             raise UsageError("its refresh token is of nobody", remedy="say google or microsoft in a column oauth")
-        return Secrets(issuer=entries.issuer(texts["oauth"]), refresh_token=entries.refresh_token(token))
+        issuer = _checked("oauth", entries.issuer, texts["oauth"])
+        return Secrets(issuer=issuer, refresh_token=entries.refresh_token(token))
     if not (smtp or imap):
         raise UsageError("it has no password", remedy="fill in a column password, or smtp_password and imap_password")
     return Secrets(smtp=smtp or imap, imap=imap or smtp)
@@ -117,28 +122,33 @@ def _settings(texts: Mapping[str, str], given: Given) -> dict[str, Any]:
 def _name(texts: Mapping[str, str]) -> str:
     """A name of its own, else first and last."""
     name = texts.get("name") or " ".join(texts[part] for part in ("first_name", "last_name") if part in texts)
-    return entries.CHECKS["display_name"](name) if name else ""
+    return _checked("name", entries.CHECKS["display_name"], name) if name else ""
 
 
 def _labels(text: str) -> list[str]:
     """Words with spaces, commas or semicolons between them."""
-    return [entries.label(word) for word in text.replace(",", " ").replace(";", " ").split()]
+    return [_checked("labels", entries.label, word) for word in text.replace(",", " ").replace(";", " ").split()]
 
 
 def _security(text: str) -> str:
     if text.lower() in _SECURITY:
         return _SECURITY[text.lower()]
-    raise UsageError(f"{text!r} is not known", remedy="give tls (from the first byte on) or starttls")
+    raise UsageError("it is not known", remedy="give tls (from the first byte on) or starttls")
 
 
-def _about(name: str, check: Any, texts: Mapping[str, str]) -> str | None:
-    if name not in texts:
-        return None
+def _about(name: str, check: Callable[[str], str], texts: Mapping[str, str]) -> str | None:
+    return _checked(name, check, texts[name]) if name in texts else None
+
+
+def _checked(name: str, check: Callable[[str], str], text: str) -> str:
     try:
-        checked: str = check(texts[name])
+        return check(text)
     except UsageError as error:
-        raise UsageError(f"{name}: {Exception.__str__(error)}", remedy=error.remedy) from None
-    return checked
+        raise _unusable(name, error.remedy) from None
+
+
+def _unusable(name: str, remedy: str) -> UsageError:
+    return UsageError(f"what stands in the column {name} cannot be used", remedy=remedy)
 
 
 def _number(name: str, texts: Mapping[str, str]) -> int | None:
@@ -148,7 +158,7 @@ def _number(name: str, texts: Mapping[str, str]) -> int | None:
     text, (least, most) = texts[name].removesuffix(".0"), entries.RANGES[name]
     if text.isascii() and text.isdigit() and len(text) < 10 and least <= int(text) <= most:
         return int(text)
-    raise UsageError(f"{name}: {texts[name]!r} is not possible", remedy=f"give a whole number from {least} to {most}")
+    raise _unusable(name, f"give a whole number from {least} to {most}")
 
 
 def _yes(name: str, texts: Mapping[str, str]) -> bool | None:
@@ -156,5 +166,5 @@ def _yes(name: str, texts: Mapping[str, str]) -> bool | None:
     if word in _YES or word in _NO:
         return word in _YES
     if word:
-        raise UsageError(f"{name}: {texts[name]!r} is neither yes nor no", remedy="give yes or no")
+        raise _unusable(name, "give yes or no")
     return None

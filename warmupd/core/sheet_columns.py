@@ -1,5 +1,6 @@
 """The columns of a sheet of mailboxes: which header means what, in the layouts that people have."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,12 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
 }
 SECRETS = ("password", "smtp_password", "imap_password", "refresh_token")
 
+_OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)(?: google| microsoft)?")
+_OTHERWISE = {  # what is said to who enrols or changes one mailbox, and what to who imports many
+    re.compile(r" \(--reset [a-z-]+ takes the default\)"): " (an empty cell takes the default)",
+    re.compile(r"`warmupd mailbox set (ADDRESS )?--oauth[^`]*`"): "import it with its new refresh token",
+    re.compile("; `warmupd mailbox pause` keeps it from sending"): "",
+}
 _FIELDS = {header: field for field, headers in HEADERS.items() for header in headers}
 
 
@@ -79,12 +86,28 @@ def find_columns(header: SheetRow) -> Columns:
     missing = [] if "email" in fields else ["email"]
     missing += [] if set(SECRETS) & fields.keys() else ["password (or smtp_password, imap_password, refresh_token)"]
     if missing:
-        found = ", ".join(repr(title) for title in titles)
         raise UsageError(
-            f"there is no column {' and none '.join(missing)}; the columns found: {found}",
+            f"there is no column {' and none '.join(missing)}; {_found(titles)}",
             remedy="the first row names the columns, such as email,from_name,smtp_host,imap_host,password",
         )
     return Columns(fields=fields, unknown=unknown, width=len(titles))
+
+
+def _found(titles: Sequence[str]) -> str:
+    """Titles that mean something, no others: without a header the first row is a mailbox, with its password."""
+    known = [title for title in titles if folded(title) in _FIELDS]
+    if not known:
+        return "the first row is no header"
+    return f"the columns found: {', '.join(map(repr, known))}"
+
+
+def in_columns(text: str) -> str:
+    """A reason or remedy that names options, for somebody whose columns take their place."""
+    for theirs, ours in _OTHERWISE.items():
+        text = theirs.sub(ours, text)
+    return _OPTION.sub(
+        lambda option: f"the column {option[1].replace('-', '_')}" if folded(option[1]) in _FIELDS else option[0], text
+    )
 
 
 def folded(title: str) -> str:

@@ -55,7 +55,12 @@ class Departures:
         """Clear out some of the folders that are due; whether there were any."""
         lasts = LASTS * self._clock.speed
         due = await removals.claim_clearings(self._db, limit=AT_ONCE, lasts=lasts, at=self._clock.now())
-        await asyncio.gather(*(self._clear(one) for one in due))
+        answers = await asyncio.gather(
+            *(self._clear(one) for one in due), return_exceptions=True
+        )  # none is left behind
+        for answer in answers:
+            if isinstance(answer, BaseException):
+                raise answer
         return bool(due)
 
     async def _clear(self, one: Clearing) -> None:

@@ -30,6 +30,8 @@ from warmupd.store.users import User, shared_pool
 
 ASKS = 10  # questions to token endpoints at once
 SILENCES = 3  # of a token endpoint in a row, after which nobody else waits for it
+LONGEST_WAIT = 60.0  # real seconds that one grant's turn is waited for, when the endpoint asks for that
+AHEAD = 2  # access tokens for each login that can be tried at a time: had long before its login, one would expire
 LOOKS = 5  # host names that are resolved at once: each takes a thread
 
 Login = Callable[[Account], Awaitable[Sequence[Refusal]]]
@@ -89,6 +91,7 @@ class Enroller:
         self._vault = Vault([key.get_secret_value() for key in config.secrets.keys])
         self._asks = asyncio.Semaphore(ASKS)
         self._silences: dict[str, tuple[int, OAuthError | None]] = {}  # of issuers: how often in a row, and the last
+        self.turns = asyncio.Semaphore(AHEAD * config.sending.max_concurrent)  # of OAuth: from its token to its login
         self._looks = asyncio.Semaphore(LOOKS)
         self._create_pools = create_pools
         self._pools: dict[str, int | None] = {}  # None: still to be made
@@ -148,21 +151,34 @@ class Enroller:
         return await enrol(self._db, self._user.id, wishes, actor=self._actor, at=self._clock.now())
 
     async def _first_tokens(self, secrets: Secrets) -> Tokens:
-        """What the refresh token is worth; an endpoint that gave nothing several times in a row is asked no more."""
+        """What the refresh token is worth; an endpoint that is away several times in a row is asked no more.
+
+        Where it puts off this one grant, it is asked once more, when it said.
+        """
         async with self._asks:
-            count, error = self._silences.get(secrets.issuer, (0, None))
-            if error is not None and count >= SILENCES:
-                raise error
             try:
-                tokens = await self._keyring.tokens.first_tokens(secrets.issuer, secrets.refresh_token)
-            except (TokensUnavailable, ClientRefused) as away:
+                return await self._asked(secrets)
+            except TokensUnavailable as busy:
+                if busy.for_all or busy.retry_after is None or busy.retry_after > LONGEST_WAIT:
+                    raise
+                await self._clock.pause(busy.retry_after)
+            return await self._asked(secrets)
+
+    async def _asked(self, secrets: Secrets) -> Tokens:
+        count, error = self._silences.get(secrets.issuer, (0, None))
+        if error is not None and count >= SILENCES:
+            raise error
+        try:
+            tokens = await self._keyring.tokens.first_tokens(secrets.issuer, secrets.refresh_token)
+        except (TokensUnavailable, ClientRefused) as away:
+            if isinstance(away, ClientRefused) or away.for_all:
                 self._silences[secrets.issuer] = self._silences.get(secrets.issuer, (0, None))[0] + 1, away
-                raise
-            except GrantRevoked:
-                self._silences.pop(secrets.issuer, None)
-                raise
+            raise
+        except GrantRevoked:
             self._silences.pop(secrets.issuer, None)
-            return tokens
+            raise
+        self._silences.pop(secrets.issuer, None)
+        return tokens
 
     async def _find_pool(self, name: str | None) -> None:
         """Raises NotFound when there is no such shared pool, and none is to be made."""

@@ -2,14 +2,16 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import partial
 from uuid import UUID
 
 from warmupd.core.application import Application, Secrets
 from warmupd.core.sheet import Sheet, SheetRow
 from warmupd.core.sheet_application import Given, address_of, read_application
-from warmupd.core.sheet_columns import SECRETS, Columns, find_columns
+from warmupd.core.sheet_columns import SECRETS, Columns, find_columns, in_columns
 from warmupd.daemon.enrolling import Candidate, Enroller, find_servers
 from warmupd.daemon.provider_search import ProviderSearch
 from warmupd.errors import DatabaseUnavailable, WarmupdError
@@ -37,7 +39,7 @@ class Row:
     """A row of the sheet and what is known of it."""
 
     row: SheetRow
-    address: str
+    address: str  # "" when what stands in its column is none
     state: RowState = RowState.GOOD
     reason: str = ""
     remedy: str = ""
@@ -59,7 +61,8 @@ class Row:
         return f"{self.reason} ({self.remedy})" if self.remedy else self.reason
 
     def reject(self, error: WarmupdError) -> None:
-        self.state, self.reason, self.remedy = RowState.REJECTED, Exception.__str__(error), error.remedy
+        self.state = RowState.REJECTED
+        self.reason, self.remedy = in_columns(Exception.__str__(error)), in_columns(error.remedy)
 
 
 class Import:
@@ -69,8 +72,11 @@ class Import:
         """Raises UsageError when the sheet lacks a column, or has one twice."""
         self.columns: Columns = find_columns(sheet.header)
         self.rows: list[Row] = []
+        self._others: set[str] = set()  # addresses in lower case that somebody else has enrolled
+        self._room: int | None = None  # in the plan; None: without a limit
+        self._too_many = WarmupdError("")
         for row in sheet.rows:
-            one = Row(row=row, address=address_of(row, self.columns), trimmed=self._is_trimmed(row))
+            one = Row(row=row, address=address_of(row, self.columns, mail_address), trimmed=self._is_trimmed(row))
             try:
                 one.application, one.secrets = read_application(row, self.columns, given, mail_address)
                 one.address = one.application.address
@@ -80,7 +86,7 @@ class Import:
         self._reject_repeated()
 
     def cells(self, row: Row) -> list[str]:
-        """As they stood in the sheet; only a refresh token is the one that counts now."""
+        """As they stood in the sheet, read; only a refresh token is the one that counts now."""
         texts = [cell.text for cell in row.row.cells]
         if row.is_token_new and row.candidate is not None and row.candidate.tokens is not None:
             texts[self.columns.fields["refresh_token"]] = row.candidate.tokens.refresh
@@ -110,23 +116,40 @@ class Import:
         known = await known_addresses(db, [row.address for row in self.good])
         for row in self.good:
             if there := known.get(row.address.lower()):
-                _compare(row, there, user_id)
+                if there.user_id == user_id:
+                    _compare(row, there)
+                else:
+                    self._others.add(row.address.lower())
         if not anew:
             removed = {one.address.lower(): one for one in await find_removals(db, user=str(user_id))}
             for row in self.good:
                 if removal := removed.get(row.address.lower()):
                     row.reject(undoable(removal))
-        room, too_many = await room_in_plan(db, user_id)
-        for row in self.good[max(0, room) :] if room is not None else ():
-            row.reject(too_many)
+        self._room, self._too_many = await room_in_plan(db, user_id)
 
     async def check(self, enroller: Enroller, on_progress: OnProgress, *, dry: bool = False) -> None:
-        """Have every good row's hosts, token and logins tried.
+        """Have every good row's hosts, token and logins tried, of as many as there is room for in the plan.
 
+        The room that one leaves another gets. Only who is let in is told that somebody else has enrolled the address.
         `dry`: no refresh token is shown to anybody, since many providers give another one at each use, and nobody would
         keep it.
         """
-        await _for_each(self.good, lambda row: _admit(row, enroller, dry=dry), on_progress)
+        waiting, before = self.good, 0
+        of = len(waiting)
+        room = of if self._room is None else max(0, self._room)
+        while waiting and room > 0:
+            turn, waiting = waiting[:room], waiting[room:]
+            await self._try(turn, enroller, partial(_onward, on_progress, before, of), dry=dry)
+            before += len(turn)
+            room -= sum(row.state is RowState.GOOD for row in turn)
+        for row in waiting:
+            row.reject(self._too_many)
+
+    async def _try(self, rows: Sequence[Row], enroller: Enroller, on_progress: OnProgress, *, dry: bool) -> None:
+        await _for_each(rows, lambda row: _admit(row, enroller, dry=dry), on_progress)
+        for row in rows:
+            if row.state is RowState.GOOD and row.address.lower() in self._others:
+                row.reject(taken(row.address))
 
     async def save(self, enroller: Enroller, on_progress: OnProgress) -> None:
         """Enrol the good rows, batch by batch. Cancelled, it ends with the batch that is under way.
@@ -172,8 +195,9 @@ async def _admit(row: Row, enroller: Enroller, *, dry: bool) -> None:
         await enroller.admit_hosts(row.candidate)
         row.reason = "its login was not tried: that might use up its refresh token"
         return
-    row.candidate = await enroller.with_tokens(row.candidate)
-    await enroller.admit(row.candidate)
+    async with enroller.turns if row.secrets.issuer else nullcontext():
+        row.candidate = await enroller.with_tokens(row.candidate)
+        await enroller.admit(row.candidate)
 
 
 async def _save(batch: Sequence[Row], enroller: Enroller) -> None:
@@ -185,10 +209,10 @@ async def _save(batch: Sequence[Row], enroller: Enroller) -> None:
             row.reject(answer)
 
 
-def _compare(row: Row, there: Known, user_id: UUID) -> None:
-    """Their own with the same servers is all right as it is; of anybody else's nothing is told."""
+def _compare(row: Row, there: Known) -> None:
+    """One's own with the same servers is all right as it is."""
     new = row.candidate.new if row.candidate else None
-    if there.user_id != user_id or new is None:
+    if new is None:
         row.reject(taken(row.address))
     elif (_server(new.smtp_host, new.smtp_port), _server(new.imap_host, new.imap_port)) == (
         _server(*there.smtp),
@@ -228,6 +252,10 @@ async def _for_each(rows: Sequence[Row], do: Callable[[Row], Awaitable[None]], o
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _onward(on_progress: OnProgress, before: int, of: int, done: int, _: int) -> None:
+    on_progress(before + done, of)
 
 
 def _silent(_done: int, _all: int) -> None:

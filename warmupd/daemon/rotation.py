@@ -41,7 +41,7 @@ async def rotate(db: Database, config: Config, clock: Clock, *, progress: Callab
     """Seal all secrets with the newest key; `progress` is told how many were. Safe to break off, to repeat, and to do
     from several machines at once: a secret that somebody changes meanwhile is never overwritten.
 
-    Raises SecretsError without a key, and UsageError while a live worker does not hold the newest key.
+    Raises SecretsError without a key, and UsageError while a live worker has another newest key, or none.
     """
     vault = Vault([key.get_secret_value() for key in config.secrets.keys])
     await _demand_workers(db, vault)
@@ -103,9 +103,11 @@ class _Rotation:
 
 
 async def _demand_workers(db: Database, vault: Vault) -> None:
-    """A worker that lacks the newest key could not open what is sealed with it."""
+    """A worker that lacks the newest key could not open what is sealed with it; one that has another one first seals
+    with that, and perhaps this machine is the one where the order was turned round.
+    """
     if names := await sealed.workers_without(db, vault.key_ids[0]):
         raise UsageError(
-            f"the newest key is not known to {', '.join(names)}",
-            remedy="give all workers the same secrets.keys, reload them with SIGHUP, and rotate then",
+            f"the first of secrets.keys here is not the first one of {', '.join(names)}",
+            remedy="give all workers the same secrets.keys, the new one first, reload them with SIGHUP, then rotate",
         )

@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 from collections.abc import Hashable, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from uuid import UUID, uuid4
 
 from warmupd.clock import Clock
@@ -68,19 +69,21 @@ class TokenKeeper:
 
     async def first_tokens(self, provider: str, refresh_token: str) -> Tokens:
         """Tokens for a grant that is not stored yet. Raises as `access_token`."""
-        return await self._client.refresh(self._registrations[provider], refresh_token)
+        asked_at = self._clock.now()
+        tokens = await self._client.refresh(self._registrations[provider], refresh_token)
+        return replace(tokens, asked_at=asked_at)
 
     def sealed(self, mailbox_id: int, provider: str, tokens: Tokens) -> Grant:
         """The grant as it is stored. Tokens without an access token are all right: one is had when it is needed."""
-        now, early = self._clock.now(), min(EARLY, tokens.seconds / 4)
+        since, early = tokens.asked_at or self._clock.now(), min(EARLY, tokens.seconds / 4)
         access = tokens.access or None
         return Grant(
             mailbox_id=mailbox_id,
             provider=provider,
             refresh_secret=self._vault.seal(tokens.refresh, mailbox_id=mailbox_id, purpose=_REFRESH),
             access_secret=access and self._vault.seal(access, mailbox_id=mailbox_id, purpose=_ACCESS),
-            renew_at=now + dt.timedelta(seconds=tokens.seconds - early) if access else None,
-            expires_at=now + dt.timedelta(seconds=tokens.seconds) if access else None,
+            renew_at=since + dt.timedelta(seconds=tokens.seconds - early) if access else None,
+            expires_at=since + dt.timedelta(seconds=tokens.seconds) if access else None,
         )
 
     async def _renewed(self, mailbox_id: int, refused: str) -> str:
@@ -148,7 +151,7 @@ class TokenKeeper:
         if left > 0:
             raise TokensUnavailable(f"{provider.lower()} gave no tokens a moment ago", retry_after=left)
         try:
-            return await self._client.refresh(self._registrations[provider], self._refresh_token(grant))
+            return await self.first_tokens(provider, self._refresh_token(grant))
         except TokensUnavailable as away:
             who: Hashable = provider if away.for_all else grant.mailbox_id
             self._resting[who] = now + max(REST, away.retry_after or 0.0)

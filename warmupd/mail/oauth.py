@@ -1,6 +1,7 @@
 """OAuth: access tokens for refresh tokens (RFC 6749 section 6), and how one is shown to a mail server (XOAUTH2)."""
 
 import asyncio
+import datetime as dt
 import json
 import ssl
 from dataclasses import dataclass, field
@@ -69,7 +70,8 @@ class Tokens:
 
     access: str = field(repr=False)
     refresh: str = field(repr=False)  # a new one, or the one that was shown
-    seconds: float  # that the access token lives from now on
+    seconds: float  # that the access token lives from `asked_at` on
+    asked_at: dt.datetime | None = None  # None: just now
 
 
 class TokenClient:

@@ -36,6 +36,7 @@ class Records:
         self._resolver: dns.asyncresolver.Resolver | None = None
         self._servers = [_nameserver(server) for server in servers]
         self._answers: dict[tuple[str, str], tuple[str, ...]] = {}
+        self._asked: dict[tuple[str, str], asyncio.Task[tuple[str, ...]]] = {}  # without an answer yet
         self._turns = asyncio.Semaphore(20)
 
     def can_know(self, domain: str) -> bool:
@@ -63,14 +64,27 @@ class Records:
         return (*found[0], *found[1])
 
     async def _ask(self, name: str, kind: str) -> tuple[str, ...]:
-        """The records as text; none where there is no such name or record. Raises DnsUnanswered."""
+        """The records as text; none where there is no such name or record. Raises DnsUnanswered.
+
+        Asked for once, however many want to know at the same time; again after a question that was not answered.
+        """
         key = name.lower().rstrip("."), kind
-        if key not in self._answers:
-            answer = await self._resolve(key[0], kind) if self.can_know(key[0]) else ()
-            if len(self._answers) >= MOST_ANSWERS:
-                self._answers.clear()
-            self._answers[key] = answer
-        return self._answers[key]
+        if not self.can_know(key[0]):
+            return ()
+        if key in self._answers:
+            return self._answers[key]
+        if key not in self._asked:
+            task = self._asked[key] = asyncio.create_task(self._resolve(*key), name=f"dns {kind} {key[0]}")
+            task.add_done_callback(lambda done: self._keep(key, done))
+        return await asyncio.shield(self._asked[key])
+
+    def _keep(self, key: tuple[str, str], done: asyncio.Task[tuple[str, ...]]) -> None:
+        del self._asked[key]
+        if done.cancelled() or done.exception() is not None:
+            return
+        if len(self._answers) >= MOST_ANSWERS:
+            self._answers.clear()
+        self._answers[key] = done.result()
 
     async def _resolve(self, name: str, kind: str) -> tuple[str, ...]:
         try:

@@ -85,10 +85,10 @@ async def addresses_of(db: Database, ids: Sequence[int]) -> dict[int, str]:
 
 
 async def workers_without(db: Database, key_id: str) -> list[str]:
-    """The names of the live workers that have not told that they hold the key of this id."""
+    """The names of the live workers that have not told that the key of this id is their newest."""
     rows = await db.fetch(
         "SELECT name FROM workers WHERE stopped_at IS NULL AND seen_at > clock_timestamp() - lease"
-        " AND NOT coalesce(limits -> 'key_ids' ? $1, false) ORDER BY name",
+        " AND limits -> 'key_ids' ->> 0 IS DISTINCT FROM $1 ORDER BY name",
         key_id,
     )
     return [row["name"] for row in rows]
