@@ -89,6 +89,13 @@ def test_bad_rows_come_back_with_reasons_and_are_imported_once_corrected(console
     assert Path(result["rejected_file"]).name == "boxes.rejected-2.csv"
 
 
+def test_rejected_rows_of_a_spreadsheet_come_back_as_it_reads_them(console: Console, file: Path) -> None:
+    result = imported(console, file, "\ufeffemail,from_name,password\nnobody,Zoë,hush\n", code=1)
+    assert Path(result["rejected_file"]).read_bytes().startswith(b"\xef\xbb\xbf")
+    result = imported(console, file, "email,from_name,password\nnobody,Zoë,hush\n", code=1)
+    assert Path(result["rejected_file"]).read_bytes().startswith(b'"reason"')
+
+
 def test_enrolled_already_is_no_error_and_somebody_elses_is(console: Console, file: Path) -> None:
     console.did("user", "add", "other@example.com")
     text = "email,password\nanna@gmail.com,hush\n"

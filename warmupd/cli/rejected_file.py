@@ -23,12 +23,17 @@ def write_rejected(file: Path, sheet: "Sheet", importing: "Import") -> Path | No
         return None
     earlier = importing.columns.fields.get("reason")
     path, handle = _create(file)
-    with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
+    with os.fdopen(handle, "w", encoding=_encoding(sheet), newline="") as stream:
         writer = csv.writer(stream, delimiter=sheet.delimiter, quoting=csv.QUOTE_ALL)
         writer.writerow(["reason", *_without(earlier, [cell.text for cell in sheet.header.cells])])
         for row in rows:
             writer.writerow([row.told, *_without(earlier, importing.cells(row))])
     return path
+
+
+def _encoding(sheet: "Sheet") -> str:
+    """UTF-8; with a mark for spreadsheets, which would take it for Windows-1252, where the file came from one."""
+    return "utf-8" if sheet.encoding == "utf-8" else "utf-8-sig"
 
 
 def _without(place: int | None, texts: Sequence[str]) -> list[str]:

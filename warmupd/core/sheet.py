@@ -10,7 +10,7 @@ from warmupd.errors import UsageError
 MOST_BYTES = 64 * 2**20  # of a file: ten thousand mailboxes take about two
 DELIMITERS = ",;\t"
 
-_BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
+_BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _QUOTED = re.compile(r'"((?:[^"]|"")*)"')
 
 

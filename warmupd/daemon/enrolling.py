@@ -27,6 +27,7 @@ from warmupd.store.database import Database
 from warmupd.store.enrolment import Sealed, Wish, enrol
 from warmupd.store.users import User, shared_pool
 
+CONSENT = "give the refresh token that its owner's consent to this client gave, or have its owner consent anew"
 ASKS = 10  # questions to token endpoints at once
 SILENCES = 3  # of a token endpoint in a row, after which nobody else waits for it
 LOOKS = 5  # host names that are resolved at once: each takes a thread
@@ -123,7 +124,9 @@ class Enroller:
             return
         account = _account(new, candidate.secrets)
         if refusals := await self._login(with_token(account, tokens.access) if tokens else account):
-            raise refused(new.address, refusals, hint=provider_of(new.provider).hint)
+            denied = any(one.reached and not one.passing for one in refusals)  # by what it thinks of the login
+            hint = provider_of(new.provider).hint if denied and not candidate.secrets.issuer else ""
+            raise refused(new.address, refusals, hint=hint)
 
     async def save(self, candidates: Sequence[Candidate]) -> list[int | UsageError]:
         """Enrol them in one transaction; of each its id, or why it was not enrolled after all."""
@@ -142,9 +145,9 @@ class Enroller:
             except (TokensUnavailable, ClientRefused) as away:
                 self._silences[secrets.issuer] = self._silences.get(secrets.issuer, (0, None))[0] + 1, away
                 raise
-            except GrantRevoked:
+            except GrantRevoked as void:
                 self._silences.pop(secrets.issuer, None)
-                raise
+                raise GrantRevoked(Exception.__str__(void), remedy=CONSENT) from None
             self._silences.pop(secrets.issuer, None)
             return tokens
 

@@ -16,6 +16,7 @@ from warmupd.mail.imap_errors import ImapDenied, ImapRefusedLogin, ImapThrottled
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.tls import client_context
 
+UNTOLD = "check host and port, or try again later"
 AT_ONCE = 10  # mailboxes that are checked at the same time
 
 
@@ -36,7 +37,7 @@ def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "") -> War
     """The error that says why and by whom; nothing in it is secret. `hint` is what its provider wants first."""
     told = "; ".join(f"{one.protocol} ({one.host}:{one.port}): {one.message}" for one in refusals)
     remedies = dict.fromkeys(remedy for remedy in (*(one.remedy for one in refusals), hint) if remedy)
-    return WarmupdError(f"{address} was not let in by {told}", remedy="; ".join(remedies))
+    return WarmupdError(f"{address} was not let in by {told}", remedy="; ".join(remedies) or UNTOLD)
 
 
 class LoginCheck:
