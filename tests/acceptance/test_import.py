@@ -104,6 +104,11 @@ def test_what_is_no_address_is_not_shown(console: Console, file: Path) -> None:
     assert "hunter2" not in json.dumps(result)
 
 
+def test_rejected_rows_come_back_as_a_spreadsheet_reads_them(console: Console, file: Path) -> None:
+    result = imported(console, file, "email,from_name,password\nnobody,Zoë,hush\n", code=1)
+    assert Path(result["rejected_file"]).read_bytes().startswith(b"\xef\xbb\xbf")
+
+
 def test_enrolled_already_is_no_error_and_somebody_elses_is(console: Console, file: Path) -> None:
     console.did("user", "add", "other@example.com")
     text = "email,password\nanna@gmail.com,hush\n"

@@ -54,6 +54,7 @@ async def test_revoked_token_is_not_stored(registered: Program, provider: TokenS
     code, told = await run(registered, *ADD, *servers, stdin="refresh-0-revoked-hush\n")
     assert code == 1
     assert "does not accept" in told
+    assert "mailbox set" not in told  # there is no mailbox yet
     code, _ = await run(registered, "mailbox", "show", ANNA)
     assert code == 1
 
@@ -75,3 +76,10 @@ async def test_without_a_client_it_says_what_is_missing(installed: Program, serv
     code, told = await run(installed, *ADD, *servers, stdin="refresh-1-anna-hush")
     assert code == 1
     assert "oauth.google.client_id" in " ".join(told.split())
+
+
+async def test_missing_client_is_told_before_a_token_is_asked_for(registered: Program, servers: list[str]) -> None:
+    add = ("mailbox", "add", ANNA, "--user", "admin@example.com", "--oauth", "microsoft", *servers)
+    code, told = await run(registered, *add)
+    assert code == 1
+    assert told.startswith("error: this installation has no client for microsoft")

@@ -137,6 +137,12 @@ async def test_refused_password_is_told_and_nothing_is_enrolled(installed: Progr
     assert await asyncio.to_thread(installed.json, "mailbox", "list") == []
 
 
+def test_nobody_is_asked_for_a_password_that_would_be_in_vain(initialised: Program) -> None:
+    hosts = ("--smtp-host", "smtp.example.com", "--imap-host", "imap.example.com")
+    done = initialised("mailbox", "add", "anna@north.test", "--user", "nobody@example.com", *hosts)
+    assert done.stderr.splitlines()[0] == "error: there is no user nobody@example.com"
+
+
 def test_hosts_that_are_not_given_are_asked_for(initialised: Program) -> None:
     done = initialised(
         "mailbox", "add", "anna@north.test", "--user", "admin@example.com", "--password-stdin", stdin="pw"

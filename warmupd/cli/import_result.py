@@ -33,7 +33,8 @@ def notes_on(sheet: "Sheet", importing: "Import") -> list[str]:
         )
     paused = sum(1 for row in importing.good if row.application and row.application.pause_reason)
     if paused:
-        notes.append(f"{count(paused, 'row')} say that warmup is off: enrolled PAUSED, until `warmupd mailbox resume`")
+        whose = "1 row says" if paused == 1 else f"{paused:,} rows say"
+        notes.append(f"{whose} that warmup is off: enrolled PAUSED, until `warmupd mailbox resume`")
     return notes
 
 

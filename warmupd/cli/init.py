@@ -172,7 +172,8 @@ async def _prepare(place: Path, written: Mapping[str, object], email: str, passw
 
 def _say_what_next(place: Path, email: str, *, made: str, usual: str) -> None:
     option = "" if place.parent == Path.cwd() else f" -c {place}"
-    print(f"Written   {place} (keep a copy: without its keys no stored password opens again)")
+    print(f"Written   {place}")
+    print("          Keep a copy: without its keys no stored password opens again.")
     print(f"Database  {made}")
     print(f"Admin     {email}")
     if usual != made:

@@ -29,10 +29,11 @@ def new() -> None:
 
 @app.command(epilog="Example: warmupd key rotate")
 def rotate(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Seal all stored credentials with the newest key, the first of secrets.keys.
+    """Seal all stored credentials with the newest key.
 
-    Workers go on meanwhile; they must have been reloaded with the new key before. It can be broken off and given again,
-    also on several machines at once. Ends 1 when a credential does not open with any of the keys.
+    That is the first of secrets.keys. Workers go on meanwhile; they must have been reloaded with the new key before.
+    It can be broken off and given again, also on several machines at once. Ends 1 when a credential does not open with
+    any of the keys.
     """
     from warmupd.cli.output import print_json
     from warmupd.cli.session import work

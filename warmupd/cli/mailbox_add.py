@@ -78,10 +78,9 @@ def add(  # noqa: PLR0913, PLR0917  one parameter an option
 
     application = _application(given)
     servers = asyncio.run(find_servers(application, ProviderSearch(records_of(configuration(config)))))
-    secrets = _secrets(application.address, given)
 
     async def task(session: "Session") -> int:
-        await _enrol(session, application, servers, secrets, given)
+        await _enrol(session, application, servers, given)
         return _first_quota(session.config, already_warm=already_warm)
 
     first = work(config, task, name="mailbox add")
@@ -124,27 +123,29 @@ async def _enrol(
     session: "Session",
     application: Application,
     servers: Mapping[str, Any],
-    secrets: Secrets,
     given: Mapping[str, Any],
 ) -> None:
-    """Looks at the user and the address before anybody's server is bothered.
+    """Looks at the user and the address before anybody is asked for a secret, and anybody's server bothered.
 
     That somebody else has enrolled the address is told only to who is let in, else one could ask after any.
     """
     from warmupd.cli.mailbox_remove import offer_undo
     from warmupd.cli.mailbox_rules import tell_advice
     from warmupd.daemon.enrolling import Enroller
-    from warmupd.daemon.keyring import keyring_of
+    from warmupd.daemon.keyring import demand_client, keyring_of
     from warmupd.daemon.login_check import LoginCheck
     from warmupd.store.enrolment import known_addresses, taken
     from warmupd.store.users import find_user
 
+    if given["oauth"]:
+        demand_client(session.config, given["oauth"])
     owner = await find_user(session.db, given["user"])
     there = (await known_addresses(session.db, [application.address])).get(application.address.lower())
     if there is not None and there.user_id == owner.id:
         raise taken(application.address)
     if not given["anew"]:
         await offer_undo(session, application.address, owner.email)
+    secrets = _secrets(application.address, given)
     async with keyring_of(session.config, session.db, session.clock) as keyring:
         enroller = Enroller(
             session.config,

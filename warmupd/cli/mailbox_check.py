@@ -44,11 +44,11 @@ def check(  # noqa: PLR0917  one parameter an option
     dns: Dns = True,
     as_json: AsJson = False,
 ) -> None:
-    """Try the logins of mailboxes, and look at their domains' records; ends 1 if one fails.
+    """Try mailboxes' logins and their domains' DNS.
 
-    SMTP and IMAP, each once. Changes nothing: a refusal is shown with what to do, and once that is done
-    `warmupd mailbox resume` brings the mailbox back. Of each domain MX, SPF, DKIM, DMARC and the block lists of the
-    section [dns].
+    SMTP and IMAP, each once; ends 1 if one refuses, or a record fails. Changes nothing: a refusal is shown with what to
+    do, and once that is done `warmupd mailbox resume` brings the mailbox back. Of each domain MX, SPF, DKIM, DMARC and
+    the block lists of the section [dns].
     """
     from warmupd.cli.mailbox_choice import choose
     from warmupd.cli.output import print_json

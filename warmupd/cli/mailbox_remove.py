@@ -41,7 +41,9 @@ def remove(  # noqa: PLR0913, PLR0917  one parameter an option
     yes: Yes = False,
     reason: Reason = "",
 ) -> None:
-    """Remove mailboxes: at once nothing is sent from them or to them any more.
+    """Remove mailboxes; can be undone for 7 days.
+
+    At once nothing is sent from them or to them any more.
 
     For 7 days --undo brings them back, with ramp, labels, passwords and state. Then their passwords and tokens are
     wiped; what they have sent stays in the reports. An address can be enrolled again at any time. --clean takes

@@ -100,7 +100,7 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     from warmupd.cli.mailbox_choice import choose, make_pool, pool_id
     from warmupd.cli.mailbox_oauth import new_grant
     from warmupd.cli.mailbox_rules import advice_on, check_rules, check_servers, tell_advice
-    from warmupd.daemon.keyring import keyring_of
+    from warmupd.daemon.keyring import demand_client, keyring_of
 
     add, remove = ([entries.label(word) for word in given[name] or []] for name in ("add_label", "remove_label"))
     wanted = {name: given[name] for name in (*SERVER_COLUMNS, *SENDING_OPTIONS)}
@@ -118,6 +118,8 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     _follow_servers(changes, chosen)
     await check_rules(session, [mailbox.id for mailbox in chosen], changes)
     await check_servers(session, [mailbox.id for mailbox in chosen], changes)
+    if given["oauth"]:
+        demand_client(session.config, given["oauth"])
     pool = await pool_id(session.db, given["pool"], create=given["create_pool"])
     passwords = _passwords(given, chosen)
     logins = bool(given["oauth"] or passwords or changes.keys() & set(SERVER_COLUMNS))
@@ -261,6 +263,7 @@ def _tell(
 ) -> None:
     """What was changed, mailbox by mailbox, and from when on it counts."""
     from warmupd.cli.mailbox_rules import FROM_NEXT_DAY, in_words
+    from warmupd.cli.output import print_wrapped
 
     told = [in_words(column, value, pool=given["pool"]) for column, value in changes.items()]
     told += [f"it logs in by OAuth of {given['oauth'].lower()}"] if given["oauth"] else []
@@ -269,4 +272,6 @@ def _tell(
     for mailbox in chosen:
         print(f"changed {mailbox.address}: {', '.join(told)}")
     if changes.keys() & FROM_NEXT_DAY:
-        print("Ramp, quota and window count from the next local day: one that has begun keeps what it was opened with.")
+        print_wrapped(
+            "Ramp, quota and window count from the next local day: one that has begun keeps what it was opened with."
+        )

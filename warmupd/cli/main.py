@@ -41,9 +41,12 @@ def main() -> None:
 
 def tell(error: WarmupdError) -> None:
     """The error on stderr, and on a second line what to do."""
-    print(f"error: {Exception.__str__(error)}", file=sys.stderr)
-    if error.remedy:
-        print(f"       {error.remedy}", file=sys.stderr)
+    from warmupd.cli.output import print_wrapped
+
+    first, *more = Exception.__str__(error).splitlines() or [""]
+    print_wrapped(first, first="error: ", to=sys.stderr)
+    for line in (*more, *filter(None, [error.remedy])):
+        print_wrapped(line, first="       ", to=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TextIO
 from uuid import UUID
 
 NARROWEST = 40  # columns
@@ -41,10 +41,11 @@ def print_facts(facts: Iterable[tuple[str, str]], *, indent: int = 0) -> None:
         print_wrapped(text, first=" " * indent + name.ljust(margin))
 
 
-def print_wrapped(text: str, *, first: str = "") -> None:
+def print_wrapped(text: str, *, first: str = "", to: TextIO | None = None) -> None:
     """`text` after `first`, wrapped to the terminal under its own beginning; unwrapped where there is none."""
-    if not sys.stdout.isatty():
-        print(f"{first}{text}".rstrip())
+    stream = to or sys.stdout
+    if not stream.isatty():
+        print(f"{first}{text}".rstrip(), file=stream)
         return
     width = max(NARROWEST, shutil.get_terminal_size().columns)
     print(
@@ -55,7 +56,8 @@ def print_wrapped(text: str, *, first: str = "") -> None:
             subsequent_indent=" " * len(first),
             break_on_hyphens=False,
             break_long_words=False,
-        )
+        ),
+        file=stream,
     )
 
 

@@ -45,7 +45,7 @@ def add(
     mail_address(email)
     if timezone is not None:
         time_zone(timezone)
-    password = new_password("Password (Enter for none)", stdin=password_stdin)
+    password = new_password("Password (10 characters or more, Enter for none)", stdin=password_stdin)
     password_hash = None if password is None else hash_password(password)
 
     async def task(session: "Session") -> None:

@@ -70,7 +70,10 @@ def servers_of(application: Application, match: Match) -> dict[str, Any]:
     for kind, preferred in PREFERRED.items():
         host, port, security = (given.get(f"{kind}_{part}") for part in ("host", "port", "security"))
         if security is None and port not in {None, *USUAL}:
-            raise UsageError(f"port {port} does not say how it is secured", remedy=f"give --{kind}-security")
+            raise UsageError(
+                f"nobody can tell from {kind.upper()} port {port} how it is secured",
+                remedy=f"give --{kind}-security tls (from the first byte on) or starttls",
+            )
         server = None if host else known[kind]
         usual = server.security if server and not port else preferred
         secured = str(security or (USUAL[port] if port else usual))

@@ -9,6 +9,7 @@ from warmupd.core.finding import Finding, Grade
 from warmupd.core.provider import OTHER, OWN, Provider
 from warmupd.core.spf import Spf, SpfWalk, parse_spf, spf_records
 
+_NAMED = "`warmupd mailbox check ADDRESS --dkim-selector WORD`"
 MOST_SHOWN = 200  # characters of a record
 # Octets of a DER public key: RSA of 1024 bits has 162 (140 without its wrapping), of 2048 bits 294 (270).
 _SHORT_KEY, _GOOD_KEY = 136, 260
@@ -56,7 +57,7 @@ def judge_dkim(domain: str, keys: Mapping[str, Sequence[str]], *, given: bool, p
     """`keys` are the TXT records by selector; `given` when the owner named the selectors."""
     if not keys:
         text = f"the DKIM selector of {domain} is not known"
-        return _odd("dkim", text, "give it with --dkim-selector: it is s= in the DKIM-Signature of a message you sent")
+        return _odd("dkim", text, f"it is s= in the DKIM-Signature of a message you sent: {_NAMED}")
     found = {selector: [text for text in texts if _is_key(text)] for selector, texts in keys.items()}
     present = {selector: texts for selector, texts in found.items() if texts}
     names = " and ".join(f"{selector}._domainkey.{domain}" for selector in keys)
@@ -65,7 +66,7 @@ def judge_dkim(domain: str, keys: Mapping[str, Sequence[str]], *, given: bool, p
         remedy = f"turn DKIM on at {whose} and publish the record that it shows"
         if given:
             return _bad("dkim", f"there is no DKIM key at {names}", remedy)
-        return _odd("dkim", f"there is no DKIM key at {names}", f"{remedy}; another selector: --dkim-selector")
+        return _odd("dkim", f"there is no DKIM key at {names}", f"{remedy}; at another selector: {_NAMED}")
     sizes = {selector: max(map(_key_octets, texts)) for selector, texts in present.items()}
     best = max(sizes.values())
     if best == 0:
@@ -94,7 +95,8 @@ def judge_dmarc(domain: str, texts: Sequence[str], *, below: str = "") -> Findin
     tag = "sp" if below and _tag(records[0], "sp") else "p"
     policy = _tag(records[0], tag).lower()
     if not _tag(records[0], "p") or policy not in {"none", "quarantine", "reject"}:
-        return _bad("dmarc", f"the DMARC record of {domain} says no policy that there is", f"correct it: {record}")
+        text = f"the DMARC record of {domain} has no policy that is valid (p=none, quarantine or reject)"
+        return _bad("dmarc", text, f"correct it: {record}")
     return _ok("dmarc", f"{tag}={policy}" + (f", of {domain}" if below else ""))
 
 

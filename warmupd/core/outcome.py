@@ -115,7 +115,8 @@ def _message(reply: SmtpReply) -> str:
         return presentable(f"{reply.code} {reply.enhanced} {reply.text}")
     seen = _SEEN[reply.trouble] if reply.trouble else "no answer"
     more = f": {reply.text}" if reply.text and reply.text != seen else ""
-    return presentable(f"{seen} ({reply.phase}){more}")
+    where = "" if reply.phase is Phase.CONNECT else f" ({reply.phase})"  # nobody was spoken to yet
+    return presentable(f"{seen}{where}{more}")
 
 
 _SEEN = {

@@ -121,7 +121,7 @@ CONTENT = Verdict(_FAILED, "content")
 
 UNREACHABLE = Verdict(_DEFERRED, "unreachable", Action.BACK_OFF_HOST)
 NETWORK = Verdict(_DEFERRED, "network", Action.BACK_OFF_MAILBOX)
-UNRESOLVED = Verdict(_DEFERRED, "unresolved", Action.BACK_OFF_HOST, remedy="check the SMTP host name")
+UNRESOLVED = Verdict(_DEFERRED, "unresolved", Action.BACK_OFF_HOST, remedy="check the host name")
 TLS = Verdict(_DEFERRED, "tls", Action.BACK_OFF_HOST, remedy="check that port and security belong together")
 OUT_OF_BOUNDS = Verdict(
     _DEFERRED,
@@ -135,7 +135,7 @@ CERTIFICATE = Verdict(
     "certificate",
     Action.BACK_OFF_MAILBOX,
     _HOUR,
-    "nothing was sent and no password shown: have the server's certificate renewed, or correct the host name",
+    "no password was shown: have the server's certificate renewed, or correct the host name",
 )
 NO_STARTTLS = Verdict(
     _DEFERRED,
@@ -149,5 +149,5 @@ NO_AUTH = Verdict(
     "no_auth",
     Action.BACK_OFF_MAILBOX,
     _HOUR,
-    "use the submission port (587 or 465), or have a login by password turned on",
+    "use the submission port (587 or 465), where a login by password, or OAuth, is offered",
 )

@@ -202,7 +202,7 @@ async def _credentials(db: Database, config: Config) -> Finding:
             vault.unseal(sealed.secret, mailbox_id=sealed.mailbox_id, purpose=sealed.purpose)
     except WarmupdError as error:
         return _failed("credentials", error)
-    return _ok("credentials", f"{len(sample)} tried, all open" if sample else "none is stored yet")
+    return _ok("credentials", f"{len(sample)} stored secrets tried, all open" if sample else "none is stored yet")
 
 
 async def _clients(db: Database, config: Config) -> list[Finding]:
@@ -247,9 +247,10 @@ async def _domains(db: Database, config: Config, address: str | None) -> AsyncIt
     checking = domain_check_of(config)
     domains = await diagnosis.domains_to_try(db, address=address, limit=MOST_DOMAINS)
     found = await asyncio.gather(*(checking.check(one.domain, provider_of(one.provider)) for one in domains))
-    troubles = [finding for findings in found for finding in findings if finding.grade is not Grade.OK]
-    for finding in troubles:
-        yield replace(finding, check="domain", text=f"{finding.check}: {finding.text}")
+    pairs = [(one.domain, finding) for one, findings in zip(domains, found, strict=True) for finding in findings]
+    troubles = [(domain, finding) for domain, finding in pairs if finding.grade is not Grade.OK]
+    for domain, finding in troubles:
+        yield replace(finding, check="domain", text=f"{domain} {finding.check}: {finding.text}")
     looked = [one.domain for one, findings in zip(domains, found, strict=True) if findings[0].check != "domain"]
     if looked and not troubles:
         yield _ok("domain", f"the DNS records of {', '.join(looked)} are as they should be")

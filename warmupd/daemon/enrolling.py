@@ -28,6 +28,7 @@ from warmupd.store.database import Database
 from warmupd.store.enrolment import Sealed, Wish, enrol
 from warmupd.store.users import User, shared_pool
 
+CONSENT = "give the refresh token that its owner's consent to this client gave, or have its owner consent anew"
 ASKS = 10  # questions to token endpoints at once
 SILENCES = 3  # of a token endpoint in a row, after which nobody else waits for it
 LONGEST_WAIT = 60.0  # real seconds that one grant's turn is waited for, when the endpoint asks for that
@@ -135,7 +136,8 @@ class Enroller:
             return
         account = _account(new, candidate.secrets)
         if refusals := await self._login(with_token(account, tokens.access) if tokens else account):
-            hint = provider_of(new.provider).hint
+            denied = any(one.reached and not one.passing for one in refusals)  # by what it thinks of the login
+            hint = provider_of(new.provider).hint if denied and not candidate.secrets.issuer else ""
             raise refused(new.address, refusals, hint=hint, advice=candidate.advice)
 
     async def admit_hosts(self, candidate: Candidate) -> None:
@@ -174,9 +176,9 @@ class Enroller:
             if isinstance(away, ClientRefused) or away.for_all:
                 self._silences[secrets.issuer] = self._silences.get(secrets.issuer, (0, None))[0] + 1, away
             raise
-        except GrantRevoked:
+        except GrantRevoked as void:
             self._silences.pop(secrets.issuer, None)
-            raise
+            raise GrantRevoked(Exception.__str__(void), remedy=CONSENT) from None
         self._silences.pop(secrets.issuer, None)
         return tokens
 

@@ -8,7 +8,7 @@ from warmupd.config import Config
 from warmupd.daemon.post import open_account
 from warmupd.daemon.tokens import TokenKeeper
 from warmupd.mail.account import Account
-from warmupd.mail.oauth import Registration, TokenClient
+from warmupd.mail.oauth import Registration, TokenClient, host_of
 from warmupd.mail.tls import client_context
 from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount
@@ -57,6 +57,11 @@ def keyring_of(config: Config, db: Database, clock: Clock, vault: Vault | None =
     context = client_context(str(config.security.ca_file) if config.security.ca_file else None)
     tokens = TokenKeeper(db, clock, vault=vault, client=TokenClient(context), registrations=registrations_of(config))
     return Keyring(vault, tokens)
+
+
+def demand_client(config: Config, provider: str) -> None:
+    """Raises ClientRefused when the configuration has no client of GOOGLE or MICROSOFT to get tokens by."""
+    host_of(registrations_of(config)[provider])
 
 
 def registrations_of(config: Config) -> dict[str, Registration]:

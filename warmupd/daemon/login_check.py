@@ -17,6 +17,7 @@ from warmupd.mail.imap_errors import ImapDenied, ImapRefusedLogin, ImapThrottled
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.tls import client_context
 
+UNTOLD = "check host and port, or try again later"
 AT_ONCE = 10  # mailboxes that are checked at the same time
 BESIDE = 2  # conversations that a worker may have with the mailbox meanwhile: one send, one visit
 
@@ -44,7 +45,7 @@ def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "", advice
     if advice is not None and any(one.reached for one in refusals):
         told, remedies = f"{told}; {advice.text}", [advice.remedy, *remedies]
     remedies = list(dict.fromkeys(remedy for remedy in remedies if remedy))
-    return WarmupdError(f"{address} was not let in by {told}", remedy="; ".join(remedies))
+    return WarmupdError(f"{address} was not let in by {told}", remedy="; ".join(remedies) or UNTOLD)
 
 
 class LoginCheck:

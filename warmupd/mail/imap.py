@@ -102,7 +102,8 @@ async def token_login(session: "ImapSession") -> None:
     """One attempt by XOAUTH2. A token is never shown as a password."""
     if not session.offers("AUTH=XOAUTH2"):
         raise ImapUnreachable(
-            f"{session.endpoint.host} does not offer a login by OAuth (XOAUTH2)", remedy="check the IMAP host name"
+            f"{session.endpoint.host} does not offer a login by OAuth (XOAUTH2)",
+            remedy="check the host name, or use a password",
         )
     try:
         await session.authenticate("XOAUTH2", xoauth2(session.endpoint.username, session.endpoint.password))

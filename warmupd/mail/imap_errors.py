@@ -12,6 +12,7 @@ from warmupd.mail.imap_syntax import Reply
 
 LONGEST_BACKOFF = 600.0  # seconds; a longer wish is cut to this
 SHUT_OUT = 4 * 3600.0  # seconds of rest after "exceeded ... limits"; Gmail shuts an account out for up to a day
+MISTRUSTED = "no password was shown: have the server's certificate renewed, or correct the host name"
 LONGEST_TEXT = 200  # characters of a server's text that are passed on
 
 _BACKOFF = re.compile(r"Suggested Backoff Time: *(\d+) *milliseconds", re.IGNORECASE)  # Microsoft 365
@@ -109,7 +110,7 @@ def login_trouble(host: str, reply: Reply, text: str) -> ImapError:
             return ImapUnreachable(f"the login cannot be checked at present by {said}")
         if "PRIVACYREQUIRED" in reply.codes:
             return ImapInsecure(f"the connection is not secure enough for {said}")
-    return ImapRefusedLogin(f"login refused by {said}", remedy="check user name and password of this mailbox's IMAP")
+    return ImapRefusedLogin(f"login refused by {said}", remedy="check the IMAP user name and password")
 
 
 def connect_trouble(host: str, error: BaseException, secrets: Iterable[str]) -> ImapError:
@@ -120,7 +121,7 @@ def connect_trouble(host: str, error: BaseException, secrets: Iterable[str]) -> 
         return ImapUnreachable(Exception.__str__(error), remedy=error.remedy)
     if isinstance(error, ssl.SSLCertVerificationError):
         why = error.verify_message or "not valid"
-        return ImapInsecure(f"the certificate of {host} cannot be trusted: {why}", remedy="check the IMAP host name")
+        return ImapInsecure(f"the certificate of {host} cannot be trusted: {why}", remedy=MISTRUSTED)
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return ImapInsecure(f"{host} speaks no TLS here: {error.reason}", remedy="check the IMAP port and its security")
     if isinstance(error, TimeoutError):

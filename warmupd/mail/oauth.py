@@ -87,7 +87,7 @@ class TokenClient:
 
     async def refresh(self, registration: Registration, refresh_token: str) -> Tokens:
         """A fresh access token. Raises TokensUnavailable, ClientRefused or GrantRevoked; no error shows a secret."""
-        host = _host_of(registration)
+        host = host_of(registration)
         try:
             async with asyncio.timeout(self._patience):
                 status, headers, body = await self._ask(registration, refresh_token)
@@ -129,11 +129,11 @@ def xoauth2(username: str, access_token: str) -> bytes:
 _CHECK = "check client_id, client_secret and token_url of this provider in [oauth.*]"
 
 
-def _host_of(registration: Registration) -> str:
+def host_of(registration: Registration) -> str:
     """The endpoint's host, for messages. Raises ClientRefused when it cannot or must not be asked."""
     parts, name = urlsplit(registration.token_url), registration.provider.lower()
     if not registration.client_id:
-        remedy = f"register one with the provider, and set oauth.{name}.client_id and client_secret"
+        remedy = f"register one there, and set oauth.{name}.client_id and client_secret: README.md, section OAuth"
         raise ClientRefused(f"this installation has no client for {name}", remedy=remedy)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         raise ClientRefused(f"oauth.{name}.token_url is not https: a token would go there in clear", remedy=_CHECK)
@@ -184,7 +184,7 @@ def _refusal(
         return TokensUnavailable(text, retry_after=seconds, for_all=status >= 500)
     if word in _REVOKED:
         remedy = f"have its owner consent again, then `warmupd mailbox set ADDRESS --oauth {name}`"
-        return GrantRevoked(f"{name} does not accept this mailbox's refresh token any more: {said}", remedy=remedy)
+        return GrantRevoked(f"{name} does not accept its refresh token, or no longer: {said}", remedy=remedy)
     if word:
         return ClientRefused(f"{name} refuses this installation: {said}", remedy=_CHECK)
     return TokensUnavailable(f"{name} gave no answer of a token endpoint: {said}", remedy=_CHECK)

@@ -173,7 +173,8 @@ async def _enrol(
 def taken(address: str) -> UsageError:
     """Nobody is told whose it is."""
     return UsageError(
-        f"{address} is enrolled already", remedy="an address can be enrolled once; see `warmupd mailbox show`"
+        f"{address} is enrolled already",
+        remedy=f"an address can be enrolled once; see `warmupd mailbox show {address}`",
     )
 
 
