@@ -2,7 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -80,15 +80,15 @@ async def test_fault_is_a_trouble_in_its_phase(
 ) -> None:
     """At all stages at once, since it is waiting that some of them take."""
 
-    async def strike(stage: Stage) -> tuple[object, ...]:
+    async def strike(stage: Stage) -> tuple[Stage, Sequence[object]]:
         server = await start_smtp(faults={stage: Fault(action)})
         sends = hasty(stage) if action in WAITS else sender
         reply = await sends.deliver(account_at(server), Mail(), may_proceed=always)
-        return stage, reply.phase, reply.code, reply.trouble, classify(reply).kind, len(server.taken)
+        return stage, [reply.phase, reply.code, reply.trouble, classify(reply).kind, len(server.taken)]
 
     async with asyncio.timeout(20):
         struck = await asyncio.gather(*map(strike, STAGES))
-    for stage, *seen in struck:
+    for stage, seen in struck:
         kind = OutcomeKind.UNKNOWN if stage in ("body", "dot") else OutcomeKind.DEFERRED
         assert seen == [STAGES[stage], None, TROUBLES[action], kind, int(stage == "dot")], stage
 
