@@ -8,9 +8,9 @@ from warmupd.daemon.login_check import Refusal, refused
 
 
 def refusal(**parts: Any) -> Refusal:
-    return Refusal(
-        **({"protocol": "SMTP", "host": "mail.north.test", "port": 587, "message": "no", "remedy": ""} | parts)
-    )
+    usual: dict[str, Any] = {"protocol": "SMTP", "host": "mail.north.test", "port": 587, "message": "no", "remedy": ""}
+    return Refusal(**usual | parts)
+
 
 
 def test_same_remedy_is_told_once() -> None:
