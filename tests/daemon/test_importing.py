@@ -1,6 +1,7 @@
 """Importing as a process: what is asked, and what is saved when it ends early."""
 
 import asyncio
+import datetime as dt
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -15,9 +16,11 @@ from warmupd.daemon import importing as importing_module
 from warmupd.daemon.enrolling import Enroller
 from warmupd.daemon.importing import Import
 from warmupd.daemon.keyring import keyring_of
+from warmupd.daemon.login_check import Refusal
 from warmupd.daemon.provider_search import ProviderSearch
 from warmupd.errors import DatabaseUnavailable
 from warmupd.mail.account import Account
+from warmupd.mail.oauth import TokenClient, Tokens, TokensUnavailable
 from warmupd.mail.records import DnsUnanswered, Records
 from warmupd.mail.vault import Vault
 from warmupd.store.accounts import load_accounts
@@ -149,6 +152,103 @@ async def test_dry_check_shows_no_refresh_token_to_anybody(db: Database, config:
     (row,) = importing.rows
     assert (row.state, row.candidate and row.candidate.tokens) == (importing_module.RowState.GOOD, None)
     assert "was not tried" in row.told
+
+
+async def test_room_that_one_leaves_another_gets(db: Database, config: Config, user: User) -> None:
+    await db.execute("UPDATE plans SET mailbox_limit = 2")
+
+    async def login(account: Account) -> list[Any]:
+        refusal = Refusal(protocol="SMTP", host="h", port=1, message="no", remedy="")
+        return [refusal] if account.address == "m0@gmail.com" else []
+
+    importing, told = sheet_of(4), []
+    async with keyring_of(config, db, SystemClock()) as keyring:
+        enroller = Enroller(config, db, SystemClock(), user=user, keyring=keyring, login=login, actor="test")
+        await (await compared(importing, db, user, enroller)).check(enroller, lambda *counts: told.append(counts))
+    assert [row.address for row in importing.good] == ["m1@gmail.com", "m2@gmail.com"]
+    assert "allows 2" in importing.rows[3].reason
+    assert told == [(1, 4), (2, 4), (3, 4)]
+
+
+async def test_who_is_not_let_in_does_not_learn_that_another_has_the_address(
+    db: Database, config: Config, user: User, enroller: Enroller
+) -> None:
+    await (await compared(sheet_of(2), db, user, enroller)).save(enroller, lambda *_: None)
+    await add_user(db, email="other@example.test", role=Role.USER, actor="test", at=SystemClock().now())
+    other = await find_user(db, "other@example.test")
+
+    async def login(account: Account) -> list[Any]:
+        refusal = Refusal(protocol="SMTP", host="h", port=1, message="no", remedy="")
+        return [refusal] if account.address == "m0@gmail.com" else []
+
+    importing = sheet_of(2)
+    async with keyring_of(config, db, SystemClock()) as keyring:
+        theirs = Enroller(config, db, SystemClock(), user=other, keyring=keyring, login=login, actor="test")
+        await (await compared(importing, db, other, theirs)).check(theirs, lambda *_: None)
+    assert "not let in" in importing.rows[0].reason
+    assert "enrolled already" in importing.rows[1].reason
+
+
+async def test_one_grant_that_is_put_off_is_asked_again_and_keeps_nobody_away(
+    db: Database, config: Config, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def refresh(_: Any, registration: Any, token: str) -> Tokens:
+        asked.append(token)
+        if asked.count(token) == 1:
+            raise TokensUnavailable("429", retry_after=0.01)
+        return Tokens(access=f"access-{token}", refresh=token, seconds=3600.0)
+
+    async def login(_: Account) -> list[Any]:
+        return []
+
+    monkeypatch.setattr(TokenClient, "refresh", refresh)
+    rows = "".join(f"m{n}@gmail.com,google,refresh-{n}\n" for n in range(20))
+    importing = Import(read_sheet(f"email,oauth,refresh_token\n{rows}".encode()), Given())
+    async with keyring_of(config, db, SystemClock()) as keyring:
+        enroller = Enroller(config, db, SystemClock(), user=user, keyring=keyring, login=login, actor="test")
+        await (await compared(importing, db, user, enroller)).check(enroller, lambda *_: None)
+        began = SystemClock().now()
+        assert (len(importing.good), len(asked)) == (20, 40)
+        tokens = importing.rows[0].candidate and importing.rows[0].candidate.tokens
+        assert tokens
+        grant = keyring.tokens.sealed(1, "GOOGLE", tokens)
+    assert grant.expires_at
+    assert grant.expires_at < began + dt.timedelta(seconds=3600)  # by when it was asked for, not by when it is saved
+
+
+async def test_token_is_had_when_its_login_is_near(
+    db: Database, config: Config, user: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held: set[str] = set()
+    most = 0
+
+    async def refresh(_: Any, registration: Any, token: str) -> Tokens:
+        nonlocal most
+        held.add(token)
+        most = max(most, len(held))
+        return Tokens(access=token, refresh=token, seconds=3600.0)
+
+    async def login(account: Account) -> list[Any]:
+        await asyncio.sleep(0.001)
+        held.discard(account.smtp.password)
+        return []
+
+    monkeypatch.setattr(TokenClient, "refresh", refresh)
+    rows = "".join(f"m{n}@gmail.com,google,refresh-{n}\n" for n in range(200))
+    importing = Import(read_sheet(f"email,oauth,refresh_token\n{rows}".encode()), Given())
+    lanes = asyncio.Semaphore(2)
+
+    async def queued(account: Account) -> list[Any]:
+        async with lanes:
+            return await login(account)
+
+    async with keyring_of(config, db, SystemClock()) as keyring:
+        enroller = Enroller(config, db, SystemClock(), user=user, keyring=keyring, login=queued, actor="test")
+        await (await compared(importing, db, user, enroller)).check(enroller, lambda *_: None)
+    assert len(importing.good) == 200
+    assert most <= 2 * config.sending.max_concurrent
 
 
 async def test_token_endpoint_that_gives_nothing_is_not_asked_by_everybody(

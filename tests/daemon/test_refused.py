@@ -12,7 +12,6 @@ def refusal(**parts: Any) -> Refusal:
     return Refusal(**usual | parts)
 
 
-
 def test_same_remedy_is_told_once() -> None:
     both = [refusal(protocol=word, remedy="check the host name") for word in ("SMTP", "IMAP")]
     assert refused("anna@north.test", both).remedy == "check the host name"

@@ -117,8 +117,9 @@ async def _check_logins(
     checking = LoginCheck(session.config)
     sealed = await load_accounts(session.db, [mailbox.id for mailbox in chosen])
     async with keyring_of(session.config, session.db, session.clock) as keyring:
-        answers = await asyncio.gather(*(_check_one(checking, sealed[mailbox.id], keyring) for mailbox in chosen))
-    return list(zip(chosen, answers, strict=True))
+        there = [mailbox for mailbox in chosen if mailbox.id in sealed]  # others were removed in this moment
+        answers = await asyncio.gather(*(_check_one(checking, sealed[mailbox.id], keyring) for mailbox in there))
+    return list(zip(there, answers, strict=True))
 
 
 async def _check_one(checking: "LoginCheck", sealed: "SealedAccount", keyring: "Keyring") -> "list[Refusal]":

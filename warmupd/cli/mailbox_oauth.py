@@ -21,7 +21,7 @@ def pasted_token(address: str, provider: str) -> str:
     if sys.stdin.isatty():
         token = getpass.getpass(f"Refresh token of {address} from {provider.lower()}: ")
     else:
-        token = sys.stdin.readline()
+        token = sys.stdin.buffer.readline().decode(errors="surrogateescape")  # what is no UTF-8 is not printable then
     token = token.strip()
     if not token or not token.isprintable() or " " in token:
         raise UsageError(

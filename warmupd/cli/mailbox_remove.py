@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from warmupd.cli.options import Addresses, ConfigPath, OfDomain, OfLabel, OfUser
-from warmupd.errors import NotFound, UsageError
+from warmupd.errors import NotFound, UsageError, WarmupdError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
@@ -115,7 +115,7 @@ def _confirm(mailboxes: "Sequence[MailboxReport]") -> None:
     more = f" and {len(mailboxes) - NAMED:,} more" if len(mailboxes) > NAMED else ""
     answer = input(f"Remove {count(len(mailboxes), 'mailbox')} ({named}{more})? [y/N] ")
     if answer.strip().lower() not in {"y", "yes"}:
-        raise UsageError("nothing was removed", remedy="answer y, or give --yes")
+        raise WarmupdError("nothing was removed", remedy="answer y, or give --yes")
 
 
 async def _undo(session: "Session", addresses: Sequence[str] | None, fits: dict[str, str | None]) -> None:
@@ -134,7 +134,7 @@ async def _undo(session: "Session", addresses: Sequence[str] | None, fits: dict[
         else:
             print(f"{removal.address}: REMOVED -> {state}")
     if failures:
-        raise UsageError("\n".join(failures), remedy="")
+        raise WarmupdError("\n".join(failures))
 
 
 async def _removals(

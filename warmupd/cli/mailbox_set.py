@@ -11,7 +11,7 @@ from warmupd.cli.mailbox_options import SENDING_OPTIONS
 from warmupd.cli.options import Addresses, ConfigPath, OfDomain, OfLabel, OfUser, PasswordStdin
 from warmupd.core import entries
 from warmupd.core.application import SERVER_COLUMNS, USUAL
-from warmupd.errors import UsageError
+from warmupd.errors import NotFound, UsageError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
@@ -185,6 +185,11 @@ async def _check(session: "Session", keyring: "Keyring", plans: "Sequence[Plan]"
 
     checking = LoginCheck(session.config)
     sealed = await load_accounts(session.db, [mailbox.id for mailbox, *_ in plans])
+    for mailbox, *_ in plans:
+        if mailbox.id not in sealed:
+            raise NotFound(
+                f"{mailbox.address} was removed in this moment", remedy="`mailbox remove --undo` brings it back"
+            )
     accounts = [await keyring.open(_planned(sealed[plan[0].id], plan, _vault(session))) for plan in plans]
     answers = await asyncio.gather(*map(checking.check, accounts))
     for account, refusals, (mailbox, changes, passwords, grant) in zip(accounts, answers, plans, strict=True):

@@ -1,6 +1,7 @@
 """Asking the person at the terminal; passwords come from there or from stdin, never from arguments."""
 
 import getpass
+import re
 import sys
 
 from warmupd.errors import UsageError
@@ -47,7 +48,13 @@ def known_passwords(question: str, *, stdin: bool) -> tuple[str, str]:
 
 def from_stdin() -> list[str]:
     """The first line of stdin, or the first two."""
-    lines = [line for line in sys.stdin.read().splitlines() if line][:2]
+    try:
+        text = sys.stdin.buffer.read().decode()
+    except UnicodeDecodeError:
+        raise UsageError(
+            "what is on standard input is not UTF-8", remedy="give the password in UTF-8, as the terminal does"
+        ) from None
+    lines = [line for line in re.split(r"[\r\n]", text) if line][:2]  # nothing else ends a line: a password may hold it
     if not lines:
         raise UsageError(
             "there is no password on standard input", remedy="one line: the password; a second one: IMAP's"
