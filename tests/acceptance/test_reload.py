@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -16,8 +17,11 @@ from warmupd.config.pending import PENDING
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
 from warmupd.daemon.reload import TAKEN_OVER, Reload
+from warmupd.errors import DatabaseUnavailable
+from warmupd.mail.message_id import MessageKey
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.vault import Vault
+from warmupd.store import slots
 from warmupd.store.database import Database
 from warmupd.store.fleet import fleet_settings
 from warmupd.store.sealed import workers_without
@@ -126,6 +130,7 @@ async def conduct(worker: Worker) -> list[object]:
         == {id(key)},
         key.token(CLOCK.now().date(), 1),
         worker._keyring.tokens._registrations,
+        worker._keyring.tokens._client._http._transport._pool._ssl_context.get_ca_certs(),
     ]
 
 
@@ -143,6 +148,7 @@ async def test_worker_takes_over_what_it_says(db: Database, tmp_path: Path) -> N
     ca_file = str(make_authority(tmp_path).ca_file)
     for key, value in {**OTHER, "security.ca_file": ca_file}.items():
         new = config(**{key: value})
+        await db.execute("UPDATE workers SET seen_at = '-infinity'")  # those of before hold other keys
         worker = Worker(config(), db, CLOCK)
         assert await Reload(worker, db, partial(config, **{key: value})).reload() == []
         told = await conduct(worker)
@@ -164,6 +170,52 @@ async def test_a_worker_tells_which_keys_it_holds(db: Database) -> None:
     assert await workers_without(db, Vault([NEWER]).key_ids[0]) == [worker.leases.name]
     await Reload(worker, db, partial(config, **{"secrets.keys": [NEWER, KEY]})).reload()
     assert await workers_without(db, Vault([NEWER]).key_ids[0]) == []
+
+
+async def test_the_newest_key_is_used_when_all_workers_hold_it(db: Database) -> None:
+    """Until then the others would neither know a message again nor open a token that was renewed."""
+    first, second = Worker(config(), db, CLOCK), Worker(config(), db, CLOCK)
+    await first.leases.start()
+    await second.leases.start()
+    new = partial(config, **{"secrets.keys": [NEWER, KEY]})
+    day, sealed = CLOCK.now().date(), {"mailbox_id": 1, "purpose": "imap"}
+    await Reload(first, db, new).reload()
+    assert second._message_key.recognise(first._message_key.token(day, 1))
+    assert second._vault.unseal(first._vault.seal("hush", **sealed), **sealed) == "hush"  # type: ignore[arg-type]
+    await Reload(second, db, new).reload()
+    assert second._vault.is_current(second._vault.seal("hush", **sealed))  # type: ignore[arg-type]
+    await first.leases._renew()
+    for worker in (first, second):
+        assert worker._message_key.token(day, 1) == MessageKey(Vault([NEWER])).token(day, 1)
+
+
+async def test_a_worker_that_comes_with_a_newer_key_waits_for_the_others(db: Database) -> None:
+    first = Worker(config(), db, CLOCK)
+    second = Worker(config(**{"secrets.keys": [NEWER, KEY]}), db, CLOCK)
+    await first.leases.start()
+    await second.leases.start()
+    day = CLOCK.now().date()
+    assert first._message_key.recognise(second._message_key.token(day, 1))
+    await db.execute("UPDATE workers SET seen_at = '-infinity' WHERE id = $1", first.leases.worker_id)
+    await second.leases._renew()
+    assert not first._message_key.recognise(second._message_key.token(day, 1))
+
+
+async def test_what_an_outage_interrupts_is_taken_over_when_it_ends(
+    db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(config(), db, CLOCK)
+    post, away = slots.post_limits, [DatabaseUnavailable("away")] * 2
+
+    async def post_limits(*args: Any) -> None:
+        if away:
+            raise away.pop()
+        await post(*args)
+
+    monkeypatch.setattr(slots, "post_limits", post_limits)
+    new = {"secrets.keys": [NEWER, KEY], "quota.target_daily": 41}
+    await Reload(worker, db, partial(config, **new)).reload()
+    assert await conduct(worker) == await conduct(Worker(config(**new), db, CLOCK))
 
 
 async def test_no_key_at_all_is_refused_and_the_old_ones_stay(db: Database) -> None:
@@ -190,7 +242,19 @@ async def test_hosts_that_are_allowed_now_end_the_rests_of_those_who_wait_for_th
         " resting_reason = CASE WHEN mailbox_id = $1 THEN 'forbidden_host' ELSE 'rate' END",
         ids[0],
     )
+    await db.execute("UPDATE mailbox_visits SET next_visit_at = 'infinity', failures = 3")
+    before = [await changed(db, box) for box in ids]
     new = config(**{"security.allow_hosts": ["10.1.0.0/16"]})
     await Reload(worker, db, lambda: new).reload()
     rows = await db.fetch("SELECT resting_reason FROM mailbox_pace ORDER BY mailbox_id")
     assert [row["resting_reason"] for row in rows] == ["", "rate"]
+    rows = await db.fetch("SELECT failures, next_visit_at <= now() AS due FROM mailbox_visits ORDER BY mailbox_id")
+    assert [tuple(row) for row in rows] == [(0, True), (3, False)]
+    assert [await changed(db, box) > was for box, was in zip(ids, before, strict=True)] == [
+        True,
+        False,
+    ]  # it is planned
+
+
+async def changed(db: Database, box: int) -> Any:
+    return await db.fetchval("SELECT changed_at FROM mailboxes WHERE id = $1", box)

@@ -1,6 +1,7 @@
 """Delivery reports: what was SENT and came back is FAILED, its recipient is checked, the report is filed away."""
 
 import datetime as dt
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from warmupd.core.engagement import Engagement
 from warmupd.core.placement import Placement
 from warmupd.daemon import engager as engager_module
 from warmupd.daemon import visitor as visitor_module
+from warmupd.mail.imap import ImapThrottled
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
+from warmupd.mail.visit import Look, Visit
 from warmupd.store.bounces import record_bounces
 from warmupd.store.spares import load_spares
 
@@ -224,3 +227,28 @@ async def seen(rig: Rig, job: Any) -> None:
     )  # fmt: skip
     known = await record_sightings(rig.db, job["recipient_id"], [sighting], slot=slot, epoch=epoch, at=now)
     assert known == ["new"]
+
+
+async def test_after_trouble_reports_are_written_down_and_the_server_is_left_alone(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither are they filed away, nor is its sent mail looked into."""
+    job, lost = await sent_jobs(rig)
+    await rig.db.execute(
+        "UPDATE warmup_jobs SET status = 'UNKNOWN', completed_at = NULL WHERE (day, id) = ($1, $2)",
+        lost["day"],
+        lost["id"],
+    )
+    look_near, sent_looks = Visit.look_near, []
+
+    async def throttled(visit: Visit, *args: Any, **options: Any) -> Look:
+        return replace(await look_near(visit, *args, **options), trouble=ImapThrottled("later", retry_after=3600))
+
+    async def look_into_sent(visit: Visit, **_: Any) -> list[Any]:
+        sent_looks.append(visit)
+        return []
+
+    monkeypatch.setattr(Visit, "look_near", throttled)
+    monkeypatch.setattr(Visit, "look_into_sent", look_into_sent)
+    left = await visited_with(rig, job, await report(rig, job))
+    assert ((await job_now(rig, job))["status"], left, sent_looks) == ("FAILED", 1, [])

@@ -184,6 +184,7 @@ class Worker:
             limits=options.told_by(self.config, self.clock, self._vault),
             version=__version__,
             demand=self._demand,
+            on_keys=lambda key_ids: self._vault.keep_to(key_ids),  # noqa: PLW0108  a reload brings another vault
         )
 
     def _build_smtp(self) -> SmtpSender:

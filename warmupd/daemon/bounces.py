@@ -27,8 +27,8 @@ class Bounces:
         self._leases = leases
         self._aftermath = aftermath
 
-    async def follow(self, mailbox: Mailbox, visit: Visit, bounces: Sequence[Bounce]) -> None:
-        """Write down what failed for good, and file all reports on this mailbox's own messages away.
+    async def follow(self, mailbox: Mailbox, visit: Visit | None, bounces: Sequence[Bounce]) -> None:
+        """Write down what failed for good, and file all reports on this mailbox's own messages away, if in a `visit`.
 
         One that speaks of another mailbox's message is let be; one that speaks of another recipient than the job's
         changes nothing. Reports are not signed. Who has the message can write one: its recipient, against himself
@@ -51,6 +51,8 @@ class Bounces:
                 outcome = judged(fate)
                 ground.events.bounced(job=bounce.place.token.job_id, mailbox=mailbox.id, message=outcome.message)
                 await self._aftermath.check_recipient(mailbox, recipient_id, outcome)
+        if visit is None:
+            return
         for bounce, _ in ours:
             with suppress(ImapError):  # what it says is written down, and the other reports matter more
                 await visit.mark_read(bounce.place)

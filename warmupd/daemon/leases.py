@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 from uuid import UUID, uuid4
@@ -37,8 +37,13 @@ class Leases:
         limits: Mapping[str, Any],
         version: str,
         demand: Callable[[], int],
+        on_keys: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        """`only` is the one slot wanted (worker.id as an integer); None takes a fair share of all."""
+        """`only` is the one slot wanted (worker.id as an integer); None takes a fair share of all.
+
+        `on_keys` gets the ids of the keys that all workers hold, whenever the fleet was looked at: before slots are
+        trusted for the first time, and soon after somebody came, went, or holds others.
+        """
         self.worker_id: UUID = uuid4()
         self.name = name
         self.held: dict[int, int] = {}
@@ -56,6 +61,7 @@ class Leases:
         self._limits = limits
         self._version = version
         self._demand = demand
+        self._on_keys = on_keys
         self._trusted_until = float("-inf")
         self._era = ground.db.era
         self._errands: dict[Hashable, frozenset[int]] = {}  # what is under way, and the epochs that it needs
@@ -138,6 +144,7 @@ class Leases:
             leaving=self._leaving,
             at=self._clock.stamp(),
         )
+        self._on_keys((await slots.view_fleet(self._db, at=self._clock.stamp())).key_ids)
 
     async def run(self) -> None:
         """Renew every third of the lease, claim and give back what the shares ask for, until cancelled."""
@@ -198,6 +205,7 @@ class Leases:
         if self._db.era != era:
             return await self._renew()
         view = await slots.view_fleet(self._db, at=at)
+        self._on_keys(view.key_ids)
         intent = self._intend(kept if kept and view.count == self.slot_count else {}, view)
         gained: dict[int, int] = {}
         if intent.claim:

@@ -4,6 +4,7 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import structlog
 
@@ -25,7 +26,8 @@ from warmupd.daemon.options import (
     told_by,
     visiting_of,
 )
-from warmupd.errors import ConfigError, DatabaseUnavailable, SecretsError
+from warmupd.daemon.patience import patiently
+from warmupd.errors import ConfigError, SecretsError
 from warmupd.mail.connection import check_source
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.smtp import SmtpSender
@@ -79,36 +81,39 @@ class Reload:
             except ConfigError as error:
                 _log.error("config.refused", why=str(error))
                 return []
-            try:
-                await self._take_over(new, vault)
-            except DatabaseUnavailable as error:
-                _log.error("config.not_posted", why=str(error))
-                return []
+            await self._take_over(new, vault)
             self._config = new
             _log.info("config.reloaded", taken_over=taken, need_restart=waiting)
             return waiting
 
     async def _take_over(self, new: Config, vault: Vault) -> None:
+        """All of it, however long Postgres is away in between."""
         worker = self._worker
-        _change_keys(worker, new, vault)  # before it is told that this worker has them
-        await slots.post_limits(self._db, limits_of(new, worker.clock))
-        await worker.leases.register(told_by(new, worker.clock, vault))
-        if policy_of(new) != policy_of(self._config):
-            await end_forbidden_rests(self._db)
+        _change_logins(worker, new, vault)  # before it is told that this worker has the keys
+        await patiently(worker._ground, "reload", partial(self._tell, new, vault))
         _change_sends(worker, new)
         _change_visits(worker, new)
+        if policy_of(new) != policy_of(self._config):  # after this worker goes by it: they are tried at once
+            await patiently(worker._ground, "reload", partial(end_forbidden_rests, self._db))
         worker.shard.schedule.book.rules = health_of(new)
         set_up_logs(level=new.logging.level, form=new.logging.format)
         worker.shard.knock(everything=True)
+
+    async def _tell(self, new: Config, vault: Vault) -> None:
+        """To Postgres, and so to the other workers; safe to repeat."""
+        await slots.post_limits(self._db, limits_of(new, self._worker.clock))
+        await self._worker.leases.register(told_by(new, self._worker.clock, vault))
 
 
 # The parts are handed their options once, and keep them to themselves; a reload is the one exception, and it is here.
 
 
-def _change_keys(worker: Worker, new: Config, vault: Vault) -> None:
-    """From now on all is sealed with the newest key, and opened with any of them."""
+def _change_logins(worker: Worker, new: Config, vault: Vault) -> None:
+    """From now on what any of the keys has sealed is opened; sealed it is as before, until all workers hold a newer."""
+    vault.keep_to(worker._vault.key_ids[worker._vault.current :][:1])
     worker._keyring._vault = worker._keyring.tokens._vault = worker._vault = vault
     worker._keyring.tokens._registrations = registrations_of(new)
+    worker._keyring.tokens._client.trust(_context_of(new))
     worker._message_key.take_keys_of(MessageKey(vault))
 
 

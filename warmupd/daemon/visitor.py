@@ -78,11 +78,14 @@ class Visitor:
         return look, treated.follow_up
 
     async def _take_in(self, mailbox: Mailbox, visit: Visit, look: Look, epoch: int | None, own: OwnProof) -> Treated:
-        """Write down what a look has found, and treat what is due; after trouble the server is left alone."""
+        """Write down what a look has found, and treat what is due; after trouble the server is left alone.
+
+        A report that is not filed away then stays as it is found: what it says is written down.
+        """
         found = await self._recorder.record(mailbox, look.found, own)
         surely = ensure(self._leases, mailbox, epoch)
         treated = Treated() if look.trouble else await self._treat(mailbox, visit, found, surely)
-        await self._bounces.follow(mailbox, visit, look.bounces)
+        await self._bounces.follow(mailbox, None if look.trouble else visit, look.bounces)
         return treated
 
     async def _treat(self, mailbox: Mailbox, visit: Visit, found: Mapping[Key, Found], epoch: int) -> Treated:
@@ -104,7 +107,7 @@ class Visitor:
         """Copies of what it sent and whose outcome was lost. What goes wrong here makes a good visit no worse."""
         copies = list(look.found)  # one may lie elsewhere, too: Gmail shows it in All Mail, an owner may have moved it
         try:
-            copies += await visit.look_into_sent(since=since)
+            copies += [] if look.trouble else await visit.look_into_sent(since=since)
         except ImapError as error:
             self._events.visit_failed(mailbox=mailbox.id, why=f"after all else, its sent mail: {error}")
         await self._recorder.confirm(mailbox, copies)

@@ -35,6 +35,7 @@ class MessageKey:
 
     def __init__(self, vault: Vault) -> None:
         # Keyed once and copied for each token: setting up a key costs more than the short message that follows.
+        self._vault = vault
         self._macs = [hmac.new(key, digestmod="sha256") for key in vault.derive("warmupd message id")]
 
     def __repr__(self) -> str:
@@ -42,12 +43,12 @@ class MessageKey:
 
     def take_keys_of(self, other: "MessageKey") -> None:
         """Make and recognise tokens by the other's keys from now on."""
-        self._macs = other._macs
+        self._vault, self._macs = other._vault, other._macs
 
     def token(self, day: dt.date, job_id: int) -> str:
-        """40 characters of a-z and 2-7, the same for the same job as long as the newest key stays."""
+        """40 characters of a-z and 2-7, the same for the same job as long as the vault seals with the same key."""
         plain = bytes((_VERSION,)) + day.toordinal().to_bytes(3, "big") + job_id.to_bytes(8, "big")
-        number = int.from_bytes(plain + _first_bytes(self._macs[0], plain), "big")
+        number = int.from_bytes(plain + _first_bytes(self._macs[self._vault.current], plain), "big")
         return "".join([_PAIRS[number >> shift & 1023] for shift in _SHIFTS])
 
     def message_id(self, day: dt.date, job_id: int, domain: str) -> str:

@@ -78,12 +78,18 @@ class TokenClient:
     """Asks token endpoints. `close` it when no more will follow."""
 
     def __init__(self, context: ssl.SSLContext, *, patience: float = PATIENCE) -> None:
-        # No proxy, no .netrc of the surroundings: a refresh token goes to the configured address and nowhere else.
-        self._http = httpx.AsyncClient(verify=context, trust_env=False, follow_redirects=False, timeout=patience)
         self._patience = patience
+        self._http = self._client(context)
+        self._former: list[httpx.AsyncClient] = []  # requests may be under way
+
+    def trust(self, context: ssl.SSLContext) -> None:
+        """Judge certificates by this context from the next request on."""
+        self._former.append(self._http)
+        self._http = self._client(context)
 
     async def close(self) -> None:
-        await self._http.aclose()
+        for client in (*self._former, self._http):
+            await client.aclose()
 
     async def refresh(self, registration: Registration, refresh_token: str) -> Tokens:
         """A fresh access token. Raises TokensUnavailable, ClientRefused or GrantRevoked; no error shows a secret."""
@@ -102,6 +108,10 @@ class TokenClient:
             return _tokens(host, told, refresh_token)
         secrets = (*forms_of(refresh_token), *forms_of(registration.client_secret))
         raise _refusal(registration, status, headers, told, secrets)
+
+    def _client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
+        # No proxy, no .netrc of the surroundings: a refresh token goes to the configured address and nowhere else.
+        return httpx.AsyncClient(verify=context, trust_env=False, follow_redirects=False, timeout=self._patience)
 
     async def _ask(self, registration: Registration, refresh_token: str) -> tuple[int, httpx.Headers, bytes]:
         form = {

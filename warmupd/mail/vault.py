@@ -2,7 +2,7 @@
 
 import base64
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -20,7 +20,7 @@ _HEAD_BYTES = 1 + _KEY_ID_BYTES + _NONCE_BYTES
 
 
 class Vault:
-    """Seals with the newest key, opens with any. A sealed secret is
+    """Seals with the newest key that may be used, opens with any. A sealed secret is
 
     version (1 byte) | key id (4) | nonce (12) | AES-256-GCM ciphertext and tag (16),
 
@@ -34,7 +34,7 @@ class Vault:
         self._masters = [_key_bytes(key, place) for place, key in enumerate(keys, start=1)]
         ids = self.derive("warmupd key id")
         ciphers = self.derive("warmupd seal")
-        self._newest_id = ids[0][:_KEY_ID_BYTES]
+        self.current = 0  # the place of the key to seal with
         self.key_ids = tuple(key_id[:_KEY_ID_BYTES].hex() for key_id in ids)  # newest first; they stand in every seal
         self._ciphers = {
             key_id[:_KEY_ID_BYTES]: AESGCM(key) for key_id, key in reversed(list(zip(ids, ciphers, strict=True)))
@@ -43,6 +43,10 @@ class Vault:
     def __repr__(self) -> str:
         return f"<Vault with {len(self._masters)} keys>"
 
+    def keep_to(self, known: Collection[str]) -> None:
+        """Seal with the newest key whose id is among `known` from now on; the newest of all when none is."""
+        self.current = next((place for place, key_id in enumerate(self.key_ids) if key_id in known), 0)
+
     @staticmethod
     def new_key() -> str:
         """A fresh key in the form that `secrets.keys` takes: 43 characters of base64url."""
@@ -50,10 +54,10 @@ class Vault:
 
     def seal(self, secret: str, *, mailbox_id: int, purpose: str) -> bytes:
         """Encrypt `secret` for this mailbox and `purpose` ("smtp", "imap" ...) only."""
-        head = bytes((_VERSION,)) + self._newest_id
+        head = self._head()
         nonce = os.urandom(_NONCE_BYTES)
         bound = _associated_data(head, mailbox_id, purpose)
-        return head + nonce + self._ciphers[self._newest_id].encrypt(nonce, secret.encode(), bound)
+        return head + nonce + self._ciphers[head[1:]].encrypt(nonce, secret.encode(), bound)
 
     def unseal(self, sealed: bytes, *, mailbox_id: int, purpose: str) -> str:
         """The secret again. Raises SecretsError when it was sealed for another row, by a lost key, or was damaged."""
@@ -79,8 +83,11 @@ class Vault:
         return opened.decode()
 
     def is_current(self, sealed: bytes) -> bool:
-        """Whether `sealed` is under the newest key."""
-        return sealed[: 1 + _KEY_ID_BYTES] == bytes((_VERSION,)) + self._newest_id
+        """Whether `sealed` is under the key that is sealed with now."""
+        return sealed[: 1 + _KEY_ID_BYTES] == self._head()
+
+    def _head(self) -> bytes:
+        return bytes((_VERSION,)) + bytes.fromhex(self.key_ids[self.current])
 
     def reseal(self, sealed: bytes, *, mailbox_id: int, purpose: str) -> bytes:
         """The same secret under the newest key. Raises SecretsError as `unseal` does."""

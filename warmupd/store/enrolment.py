@@ -125,10 +125,23 @@ async def end_rest(db: Database, ids: Sequence[int]) -> None:
 
 
 async def end_forbidden_rests(db: Database) -> None:
-    """Let mailboxes send at once that rested because their mail host may not be connected to: the rule has changed."""
+    """Let mailboxes send at once that rested because their mail host may not be connected to: the rule has changed.
+
+    So are those visited at once whose visits failed for that, as their last error says.
+    """
     await db.execute(
-        "UPDATE mailbox_pace SET resting_until = '-infinity', resting_reason = ''"
-        " WHERE resting_reason = 'forbidden_host'"
+        """
+        WITH woken AS (
+            UPDATE mailbox_pace SET resting_until = '-infinity', resting_reason = ''
+            WHERE resting_reason = 'forbidden_host' RETURNING mailbox_id
+        ), visited AS (
+            UPDATE mailbox_visits v SET next_visit_at = least(v.next_visit_at, clock_timestamp()), failures = 0
+            FROM mailboxes m
+            WHERE m.id = v.mailbox_id AND v.failures > 0
+              AND (v.mailbox_id IN (SELECT mailbox_id FROM woken) OR m.last_remedy LIKE '%security.allow_hosts%')
+        )
+        UPDATE mailboxes SET changed_at = clock_timestamp() WHERE id IN (SELECT mailbox_id FROM woken)
+        """
     )
 
 

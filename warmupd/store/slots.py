@@ -20,6 +20,7 @@ class FleetView:
     triggered_at: str  # as text, since it may be '-infinity'
     stopped: bool  # whether sending is
     limits: str  # differs after each change of the settings or of a plan
+    key_ids: frozenset[str]  # of the keys that all have told that they hold; who leaves is one of them to the end
 
 
 async def register_worker(  # noqa: PLR0913  the columns of a row
@@ -75,7 +76,11 @@ async def view_fleet(db: Database, *, at: dt.datetime | None) -> FleetView:
                ARRAY(SELECT slot FROM slots s
                      WHERE s.worker_count = c.worker_count AND s.lease_until <= instant($1)) AS free,
                ARRAY(SELECT id FROM live WHERE wants IS NULL ORDER BY started_at, id) AS autos,
-               ARRAY(SELECT DISTINCT wants FROM live WHERE wants IS NOT NULL) AS wanted
+               ARRAY(SELECT DISTINCT wants FROM live WHERE wants IS NOT NULL) AS wanted,
+               ARRAY(SELECT k.id FROM workers w, jsonb_array_elements_text(w.limits -> 'key_ids') AS k(id)
+                     WHERE w.seen_at > instant($1) - w.lease GROUP BY k.id
+                     HAVING count(*) = (SELECT count(*) FROM workers o
+                                        WHERE o.seen_at > instant($1) - o.lease AND o.limits ? 'key_ids')) AS key_ids
         FROM settings c
         """,
         at,
@@ -88,6 +93,7 @@ async def view_fleet(db: Database, *, at: dt.datetime | None) -> FleetView:
         triggered_at=row["triggered_at"],
         stopped=row["sending_stopped"],
         limits=row["limits"],
+        key_ids=frozenset(row["key_ids"]),
     )
 
 
