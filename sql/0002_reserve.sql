@@ -100,7 +100,7 @@ BEGIN
 END $$;
 
 -- Returns, for each request in the order of the batch, either
---   {"day", "id", "token", "start", "by", "retries", "now"}  the job, reserved; instants as seconds of the epoch, or
+--   {"day", "id", "token", "start", "by", "end", "retries", "now"}  the job, reserved; instants as seconds of the epoch, or
 --   {"why", "at"}                                            the reason, and when to ask again (null: not of itself).
 CREATE FUNCTION reserve_sends(
     p_worker uuid, p_worker_name text, p_batch uuid, p_demand integer, p_slots integer[], p_epochs bigint[],
@@ -316,7 +316,7 @@ BEGIN
     SELECT coalesce(jsonb_agg(
         CASE WHEN g.ord IS NOT NULL THEN jsonb_build_object(
             'day', g.final_day, 'id', g.final_id, 'token', g.token, 'start', extract(epoch FROM g.start_at),
-            'by', extract(epoch FROM g.send_by), 'retries', g.retries, 'now', extract(epoch FROM v_now))
+            'by', extract(epoch FROM g.send_by), 'end', extract(epoch FROM g.closes_at), 'retries', g.retries, 'now', extract(epoch FROM v_now))
         ELSE jsonb_build_object('why', why.word, 'at', extract(epoch FROM CASE why.word
             WHEN 'window' THEN CASE WHEN v_now < q.opens_at THEN q.opens_at END
             WHEN 'resting' THEN q.resting_until

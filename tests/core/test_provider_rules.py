@@ -28,6 +28,17 @@ def test_sent_mail_is_looked_into_unless_it_is_known_to_hold_no_copies(word: str
     assert may_keep_sent(provider_of(word)) is may
 
 
-def test_a_send_and_a_visit_at_once_are_allowed_everywhere_and_three_at_microsoft() -> None:
-    assert all(allows_at_once(row, 2) for row in TABLE)
-    assert (allows_at_once(provider_of("microsoft"), 3), allows_at_once(provider_of("microsoft"), 4)) == (True, False)
+def test_a_send_and_a_visit_at_once_are_allowed_everywhere() -> None:
+    assert all(allows_at_once([host], 2) for row in TABLE for host in row.hosts)
+
+
+@pytest.mark.parametrize(
+    ("hosts", "most"),
+    [(["smtp.office365.com"], 3), (["mail.own.test", "outlook.office365.com"], 3), (["imap.gmail.com"], 15)],
+)
+def test_strictest_provider_of_a_server_says_how_many_at_once(hosts: list[str], most: int) -> None:
+    assert (allows_at_once(hosts, most), allows_at_once(hosts, most + 1)) == (True, False)
+
+
+def test_unknown_server_allows_any() -> None:
+    assert allows_at_once(["mail.own.test"], 100)

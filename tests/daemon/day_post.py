@@ -21,7 +21,7 @@ RETURNED = "returned"  # nothing was asked of the server: neither is spent
 REFUSAL = says(550, "we do not like this", phase=Phase.BODY)
 ANSWERS: dict[str, tuple[Answer, str]] = {
     "taken": (OK, SENT),
-    "taken slowly": (Answer(reply=OK.reply, login_takes=1.0, rcpt_takes=2.0, body_takes=90.0), SENT),
+    "taken slowly": (Answer(reply=OK.reply, login_takes=1.0, rcpt_takes=8.0, body_takes=90.0), SENT),
     "taken late": (Answer(reply=OK.reply, body_takes=LATE), SENT),
     "greylisted": (says(451, "Greylisted, please try again in 5 minutes", enhanced="4.7.1"), DEFERRED),
     "rate": (says(450, "message rate exceeded", phase=Phase.MAIL, enhanced="4.7.1"), DEFERRED),

@@ -150,13 +150,13 @@ class ModelServer:
         await self._clock.sleep(answer.login_takes)
         if phase < ORDER.index(Phase.MAIL):
             return answer.reply
-        if trouble := may_proceed():
+        if trouble := may_proceed(Phase.MAIL):
             return SmtpReply(phase=Phase.MAIL, code=None, trouble=trouble)
         mail_at = self._clock.boottime()
         await self._clock.sleep(answer.rcpt_takes)
         if phase < ORDER.index(Phase.BODY):
             return answer.reply
-        if trouble := may_proceed():
+        if trouble := may_proceed(Phase.BODY):
             return SmtpReply(phase=Phase.DATA, code=None, trouble=trouble)
         if answer.reply.accepted or answer.lost:
             self._take(account, message, mail_at)

@@ -10,11 +10,13 @@ from tests.ablation import take_out
 from tests.daemon import test_balance as of_balance
 from tests.daemon import test_caps as of_caps
 from tests.daemon import test_fencing as of_fencing
+from tests.daemon import test_head_start as of_head_start
 from tests.daemon import test_health as of_health
 from tests.daemon import test_logins as of_logins
 from tests.daemon import test_outcomes as of_outcomes
 from tests.daemon import test_recipients as of_recipients
 from tests.daemon import test_shares as of_shares
+from tests.daemon import test_slow_recipients as of_slow
 from tests.daemon import test_throttling as of_throttling
 from tests.daemon import test_unknowns as of_unknowns
 from tests.daemon import test_visits as of_visits
@@ -149,11 +151,19 @@ def _of_fleet(test: Callable[[Fleet], Awaitable[None]]) -> Callable[[Rig], Await
 IN_ITS_MIDDLE = of_outcomes.test_lease_lost_in_the_middle_stops_the_send
 JOINING = _of_fleet(of_shares.test_joining_worker_gets_its_share_without_waiting_for_a_lease)
 BEFORE_BODY = _of_fleet(partial(of_fencing.stopped_in_its_middle, step="rcpt_takes"))
+IN_TIME = "job.deadline if before is Phase.MAIL else job.window_end"
+SLOW_LOGIN = partial(of_head_start.test_slow_server_costs_no_mailbox_its_quota, seconds=8.0)
+SLOW_RECIPIENT = partial(of_slow.test_server_that_thinks_long_about_the_recipient_is_sent_to, seconds=8.0)
+TO_THE_END = of_slow.test_no_body_begins_after_the_end_of_the_window
 LEASES: list[Deed] = [
     (Sends._send, "self._leases.trusts(mailbox, epoch)", "True", IN_ITS_MIDDLE),
     (Sends._send, "self._leases.trusts(mailbox, epoch)", "True", BEFORE_BODY),
     (Sender._deliver, "None if trusted() else Trouble.DOUBT", "None", IN_ITS_MIDDLE),
     (Leases.trusts, "sure and ", "", BEFORE_BODY),
+    (Sender._deliver, IN_TIME, "job.window_end", SLOW_LOGIN),
+    (Sender._deliver, IN_TIME, "job.deadline", SLOW_RECIPIENT),
+    (Sender._deliver, IN_TIME, "(job.deadline if before is Phase.MAIL else 1e18)", TO_THE_END),
+    (Sender._deliver, "reply.phase is Phase.MAIL", "True", TO_THE_END),
     (share_of, "divmod(slots, len(autos))", "(slots, 0)", JOINING),
     (
         Leases._intend,

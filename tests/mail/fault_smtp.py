@@ -5,7 +5,7 @@ import socket
 import ssl
 import struct
 from base64 import b64decode
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
@@ -59,6 +59,7 @@ class FaultServer:
     extensions: tuple[str, ...] = ("SIZE 1000000", "8BITMIME", "ENHANCEDSTATUSCODES")
     starttls: bool = True
     faults: dict[Stage, Fault] = field(default_factory=dict)
+    pondering: Mapping[Stage, Callable[[], object]] = field(default_factory=dict)  # called first: time may pass
     host: str = "127.0.0.1"
     port: int = 0
     taken: list[Taken] = field(default_factory=list)
@@ -189,6 +190,7 @@ class _Session:
         await self.answer("dot")
 
     async def answer(self, stage: Stage, right: str = "") -> None:
+        self.server.pondering.get(stage, bool)()
         fault = self.server.faults.get(stage)
         if fault is None:
             await self.say(right or REPLIES[stage])

@@ -19,15 +19,19 @@ BEFORE_MAIL = partial(of_smtp.test_stop_before_mail_says_nothing, trouble=Troubl
 BEFORE_BODY = of_smtp.test_stop_before_the_body_leaves_nothing_behind
 
 
-@pytest.mark.parametrize(("function", "test"), [(Conversation.envelope, BEFORE_MAIL), (Conversation.body, BEFORE_BODY)])
+@pytest.mark.parametrize(
+    ("function", "before", "test"),
+    [(Conversation.envelope, "MAIL", BEFORE_MAIL), (Conversation.body, "BODY", BEFORE_BODY)],
+)
 async def test_doubt_is_missed(
     start_smtp: StartSmtp,
     sender: SmtpSender,
     account_at: AccountAt,
     monkeypatch: pytest.MonkeyPatch,
     function: Callable[..., Any],
+    before: str,
     test: Callable[..., Awaitable[None]],
 ) -> None:
-    take_out(monkeypatch, function, "_heed(may_proceed)", "pass")
+    take_out(monkeypatch, function, f"_heed(may_proceed, Phase.{before})", "pass")
     with pytest.raises(AssertionError):
         await test(start_smtp, sender, account_at)

@@ -45,6 +45,7 @@ def job(thread: Thread, job_id: int = 4711) -> Job:
         not_before=0.0,
         asked_at=0.0,
         deadline=5.0,
+        window_end=3600.0,
         retry_count=0,
         thread=thread,
     )

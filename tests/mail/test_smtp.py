@@ -34,7 +34,7 @@ class Mail:
     content: bytes = b"Subject: hello\r\n\r\nA line.\r\n.A line with a dot.\r\n"
 
 
-def always() -> None:
+def always(_: Phase) -> None:
     return None
 
 
@@ -277,7 +277,7 @@ async def test_stop_before_mail_says_nothing(
     start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, trouble: Trouble
 ) -> None:
     server = await start_smtp()
-    reply = await sender.deliver(account_at(server), Mail(), may_proceed=lambda: trouble)
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=lambda _: trouble)
     assert reply == SmtpReply(phase=Phase.MAIL, code=None, trouble=trouble)
     await server.ended.wait()
     assert server.commands[-2:] == ["AUTH", "QUIT"]
@@ -287,8 +287,8 @@ async def test_stop_before_the_body_leaves_nothing_behind(
     start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
 ) -> None:
     server = await start_smtp()
-    answers = iter([None, Trouble.LATE])
-    reply = await sender.deliver(account_at(server), Mail(), may_proceed=lambda: next(answers))
+    answers = {Phase.MAIL: None, Phase.BODY: Trouble.LATE}
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=answers.__getitem__)
     assert reply == SmtpReply(phase=Phase.DATA, code=None, trouble=Trouble.LATE)
     await server.ended.wait()
     assert (server.commands[-1], bytes(server.body), server.taken) == ("DATA", b"", [])

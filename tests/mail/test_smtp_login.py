@@ -48,7 +48,7 @@ async def test_login_that_died_meanwhile_is_replaced(
 ) -> None:
     server = await start_smtp()
     login = await sender.log_in(account_at(server))
-    login.talk.line.hang_up()
+    login._talk.line.hang_up()
     await server.ended.wait()
     assert not login.is_sound
     reply = await sender.deliver(account_at(server), Mail(), may_proceed=always, login=login)
@@ -83,3 +83,25 @@ async def test_login_that_is_broken_off_hangs_up(
     logging_in.cancel()
     async with asyncio.timeout(20):
         await server.ended.wait()
+
+
+async def test_login_that_is_not_sound_any_more_is_left(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await start_smtp()
+    login = await sender.log_in(account_at(server))
+    monkeypatch.setattr(type(login), "is_sound", False)  # it has said something that nobody asked for
+    server.ended.clear()
+    assert (await sender.deliver(account_at(server), Mail(), may_proceed=always, login=login)).accepted
+    await sender.close()
+    assert not login._talk.line.is_connected
+
+
+async def test_login_is_left_once(start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt) -> None:
+    server = await start_smtp()
+    login = await sender.log_in(account_at(server))
+    await sender.deliver(account_at(server), Mail(), may_proceed=always, login=login)
+    login.end()
+    login.end()
+    await server.ended.wait()
+    assert server.commands.count("QUIT") == 1

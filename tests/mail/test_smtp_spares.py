@@ -26,7 +26,7 @@ class Mail:
     content: bytes = b"Subject: hello\r\n\r\nA line.\r\n"
 
 
-def always() -> None:
+def always(_: Phase) -> None:
     return None
 
 

@@ -110,7 +110,7 @@ async def test_what_is_no_reply_later_on_is_not_shown_either(
     start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, stage: Any, said: str
 ) -> None:
     server = await start_smtp(faults={stage: Fault("reply", said)})
-    reply = await sender.deliver(account_at(server), Mail(), may_proceed=lambda: None)
+    reply = await sender.deliver(account_at(server), Mail(), may_proceed=lambda _: None)
     assert SECRET not in f"{reply} {classify(reply)}"
 
 

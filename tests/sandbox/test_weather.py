@@ -144,7 +144,7 @@ async def deliver(server: SandboxMailServer) -> SmtpReply:
     context = client_context(str(server.ca_file))
     sender = SmtpSender(context=context, policy=HostPolicy(allow_hosts=("127.0.0.1",)))
     try:
-        return await sender.deliver(account, Mail(), may_proceed=lambda: None)
+        return await sender.deliver(account, Mail(), may_proceed=lambda _: None)
     finally:
         await sender.close()
 

@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
+    CLOSES,
     NOON,
     TODAY,
     Ground,
@@ -32,6 +33,7 @@ async def test_sound_request_is_granted_and_counted(ground: Ground) -> None:
     assert (row["status"], row["attempt_token"], row["local_day"]) == ("PROCESSING", job.attempt_token, TODAY)
     assert (row["picked_at"], row["send_by"]) == (NOON, after(5))
     assert (job.not_before, job.deadline) == (0.0, 5.0)
+    assert job.window_end == (CLOSES - NOON).total_seconds()
     assert await ground.day(sender) == (1, 1, 0, 0)
 
 
@@ -104,7 +106,7 @@ async def test_window_includes_its_opening_and_not_its_closing(ground: Ground) -
 async def test_send_by_ends_with_the_window(ground: Ground) -> None:
     a, b = await ground.pair(closes=after(2))
     job = await ground.grant(await ground.worker(), ask(a, b))
-    assert job.deadline == 2.0
+    assert (job.deadline, job.window_end) == (2.0, 2.0)
     assert (await ground.job(job))["send_by"] == after(2)
 
 

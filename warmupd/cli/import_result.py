@@ -1,6 +1,7 @@
 """What `mailbox import` tells: notes on the file, the rows, the sums, and what cannot carry the new quotas."""
 
 import sys
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,6 +35,22 @@ def notes_on(sheet: "Sheet", importing: "Import") -> list[str]:
     if paused:
         notes.append(f"{count(paused, 'row')} say that warmup is off: enrolled PAUSED, until `warmupd mailbox resume`")
     return notes
+
+
+def untried_passwords(importing: "Import") -> list[str]:
+    """What speaks against the passwords of the good rows, provider by provider, where no login is tried."""
+    advice = Counter(row.candidate.advice for row in importing.good if row.candidate)
+    return [
+        f"{count(number, 'row')} with a password: {one.text}, and it is not tried; {one.remedy}"
+        for one, number in advice.items()
+        if one is not None
+    ]
+
+
+def print_notes(notes: Sequence[str]) -> None:
+    """What the owner should know, beside the result."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def print_rows(rows: "Sequence[Row]", *, verbose: bool) -> None:

@@ -129,6 +129,7 @@ async def _enrol(
 ) -> None:
     """Looks at the user and the address before anybody's server is bothered."""
     from warmupd.cli.mailbox_remove import offer_undo
+    from warmupd.cli.mailbox_rules import tell_advice
     from warmupd.daemon.enrolling import Enroller
     from warmupd.daemon.keyring import keyring_of
     from warmupd.daemon.login_check import LoginCheck
@@ -156,3 +157,5 @@ async def _enrol(
         (answer,) = await enroller.save([candidate])
     if not isinstance(answer, int):
         raise answer
+    if candidate.advice and not given["check"]:
+        tell_advice(application.address, candidate.advice)

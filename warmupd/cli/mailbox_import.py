@@ -82,19 +82,21 @@ def _read(given: Mapping[str, Any]) -> "tuple[Sheet, Import]":
 
 
 async def _import(session: "Session", sheet: "Sheet", importing: "Import", given: Mapping[str, Any]) -> int:
-    from warmupd.cli.import_result import notes_on, print_rows, print_sums
+    from warmupd.cli.import_result import notes_on, print_notes, print_rows, print_sums, untried_passwords
     from warmupd.daemon.keyring import keyring_of
     from warmupd.daemon.provider_search import ProviderSearch, records_of
     from warmupd.store.users import find_user
 
     owner = await find_user(session.db, given["user"])
     notes = notes_on(sheet, importing)
-    for note in notes:
-        print(f"note: {note}", file=sys.stderr)
+    print_notes(notes)
     async with keyring_of(session.config, session.db, session.clock) as keyring:
         enroller = _enroller(session, owner, keyring, given)
         search = ProviderSearch(records_of(session.config))
         await importing.compare(session.db, owner.id, enroller, search)
+        if not given["check"]:
+            print_notes(untried := untried_passwords(importing))
+            notes += untried
         await _check(importing, enroller)
         if not given["as_json"]:
             print_rows(importing.rows, verbose=given["verbose"])

@@ -1,10 +1,13 @@
 """What the settings of a mailbox must keep to once they are changed, and how they are told."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
+    from warmupd.core.provider_rules import Advice
+    from warmupd.store.mailbox_report import MailboxReport
 
 FROM_NEXT_DAY = frozenset(
     {  # what is resolved when a day is opened
@@ -46,6 +49,21 @@ async def check_servers(session: "Session", ids: Sequence[int], changes: Mapping
         if changes.keys() & set(columns):
             rows = [{**own, **changes} for _, own in await own_values(session.db, ids, columns)]
             await check_hosts(session.config, [(row[columns[0]], row[columns[1]]) for row in rows])
+
+
+def advice_on(mailbox: "MailboxReport", changes: Mapping[str, Any], *, password: bool, oauth: bool) -> "Advice | None":
+    """What speaks against the password that the mailbox has, or is to have, at the provider that it is to be at."""
+    from warmupd.core.provider_match import provider_of
+    from warmupd.core.provider_rules import password_advice
+
+    if oauth or (mailbox.oauth_provider and not password):
+        return None
+    return password_advice(provider_of(changes.get("provider", mailbox.provider)))
+
+
+def tell_advice(address: str, advice: "Advice") -> None:
+    """A warning: nobody has tried whether the password is taken all the same."""
+    print(f"note: {address}: {advice.text}, and it was not tried; {advice.remedy}", file=sys.stderr)
 
 
 def in_words(column: str, value: object, *, pool: str | None) -> str:

@@ -99,7 +99,7 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     """Everything is looked at before anything is written, and written at once, or not at all."""
     from warmupd.cli.mailbox_choice import choose, make_pool, pool_id
     from warmupd.cli.mailbox_oauth import new_grant
-    from warmupd.cli.mailbox_rules import check_rules, check_servers
+    from warmupd.cli.mailbox_rules import advice_on, check_rules, check_servers, tell_advice
     from warmupd.daemon.keyring import keyring_of
 
     add, remove = ([entries.label(word) for word in given[name] or []] for name in ("add_label", "remove_label"))
@@ -127,12 +127,16 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
             grant = await new_grant(keyring, _one(chosen), given) if given["oauth"] else None
             if given["check"]:
                 await _check(session, keyring, [(mailbox, changes, passwords, grant) for mailbox in chosen])
+    untried = (passwords or "provider" in changes) and not (given["check"] and logins)
     if given["pool"] is not None:
         changes["pool_id"] = pool or await make_pool(session.db, given["pool"])
     await _write(session, chosen, changes, passwords, grant, labels=(add, remove))
     if logins:
         await _wake(session, chosen)
     _tell(chosen, changes, given, add=add, remove=remove)
+    for mailbox in chosen if untried else ():
+        if advice := advice_on(mailbox, changes, password=bool(passwords), oauth=grant is not None):
+            tell_advice(mailbox.address, advice)
 
 
 def _secure_ports(changes: dict[str, Any]) -> None:
@@ -173,15 +177,18 @@ async def _check(session: "Session", keyring: "Keyring", plans: "Sequence[Plan]"
     """Log in with what is to be written; raises when one mailbox is refused."""
     import asyncio
 
+    from warmupd.cli.mailbox_rules import advice_on
     from warmupd.daemon.login_check import LoginCheck, refused
     from warmupd.store.accounts import load_accounts
 
     checking = LoginCheck(session.config)
     sealed = await load_accounts(session.db, [mailbox.id for mailbox, *_ in plans])
     accounts = [await keyring.open(_planned(sealed[plan[0].id], plan, _vault(session))) for plan in plans]
-    for account, refusals in zip(accounts, await asyncio.gather(*map(checking.check, accounts)), strict=True):
+    answers = await asyncio.gather(*map(checking.check, accounts))
+    for account, refusals, (mailbox, changes, passwords, grant) in zip(accounts, answers, plans, strict=True):
         if refusals:
-            raise refused(account.address, refusals)
+            advice = advice_on(mailbox, changes, password=bool(passwords), oauth=grant is not None)
+            raise refused(account.address, refusals, advice=advice)
 
 
 def _planned(sealed: "SealedAccount", plan: "Plan", vault: "Vault") -> "SealedAccount":

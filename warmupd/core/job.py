@@ -54,8 +54,8 @@ class WaitingJob:
 class Job:
     """A reserved send. (day, id) is its identity for ever; `attempt_token` is that of this reservation alone.
 
-    `not_before` and `deadline` bound MAIL FROM (and the deadline the start of the body, too) in seconds of the worker's
-    own `Clock.boottime`, counted from the reserve request, so that no clock has to agree with the database's.
+    `not_before` and `deadline` bound MAIL FROM, `window_end` the start of the body, in seconds of the worker's own
+    `Clock.boottime`, counted from the reserve request, so that no clock has to agree with the database's.
     """
 
     id: int
@@ -67,5 +67,6 @@ class Job:
     asked_at: float  # boottime of the reserve request
     not_before: float
     deadline: float
+    window_end: float
     retry_count: int
     thread: Thread

@@ -60,6 +60,12 @@ def lane(host: str) -> str:
     return next((row.word for row in TABLE if _ending((name,), row.hosts)), name)
 
 
+def providers_at(hosts: Iterable[str]) -> list[Provider]:
+    """The rows of all whose customers use one of these servers."""
+    names = tuple(hosts)
+    return [row for row in TABLE if _ending(names, row.hosts)]
+
+
 def owns_domain(provider: Provider, domain: str) -> bool:
     """Whether the addresses of that domain are the provider's own, so that its DNS is the provider's business."""
     return any(domain.lower() in row.domains for row in TABLE if row.word == provider.word)
@@ -68,7 +74,7 @@ def owns_domain(provider: Provider, domain: str) -> bool:
 def _candidates(domain: str, exchanges: Sequence[str], hosts: Sequence[str]) -> Iterable[Provider]:
     """Rows that fit, the likeliest first."""
     by_domain = [row for row in TABLE if domain in row.domains]
-    by_hosts = [row for row in TABLE if _ending(hosts, row.hosts)]
+    by_hosts = providers_at(hosts)
     yield from (row for row in by_hosts if row in by_domain)
     yield from (row for row in by_hosts if _ending(exchanges, row.exchanges))
     yield from (row for row in by_hosts if not row.domains)

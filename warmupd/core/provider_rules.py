@@ -1,8 +1,10 @@
 """What follows from a provider's habits: for enrolling, and for looking for what was lost."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from warmupd.core.provider import Provider
+from warmupd.core.provider_match import providers_at
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +31,9 @@ def may_keep_sent(provider: Provider) -> bool:
     return provider.keeps_sent is not False
 
 
-def allows_at_once(provider: Provider, talks: int) -> bool:
-    """Whether a mailbox there may have `talks` conversations at once, sends and visits together."""
-    return provider.connections is None or talks <= provider.connections
+def allows_at_once(hosts: Iterable[str], talks: int) -> bool:
+    """Whether a mailbox on these servers may have `talks` conversations at once, sends and visits together.
+
+    Some servers are those of several providers: the strictest counts.
+    """
+    return all(row.connections is None or talks <= row.connections for row in providers_at(hosts))

@@ -30,7 +30,7 @@ class Trouble(StrEnum):
     TLS = "TLS"  # handshake failed for another reason
     NO_STARTTLS = "NO_STARTTLS"
     NO_AUTH = "NO_AUTH"  # no authentication mechanism that we may use
-    LATE = "LATE"  # send_by passed before MAIL or before the body
+    LATE = "LATE"  # send_by passed before MAIL, or the window ended before the body
     DOUBT = "DOUBT"  # our lease became doubtful before MAIL or before the body
 
 

@@ -13,6 +13,7 @@ from warmupd.clock import Clock
 from warmupd.config import Config
 from warmupd.core.application import Application, Secrets, servers_of
 from warmupd.core.provider_match import match_word, provider_of
+from warmupd.core.provider_rules import Advice, password_advice
 from warmupd.daemon.host_check import check_hosts
 from warmupd.daemon.keyring import Keyring, with_token
 from warmupd.daemon.login_check import Refusal, refused
@@ -42,6 +43,11 @@ class Candidate:
     secrets: Secrets
     pool: str | None = None  # a shared one's name
     tokens: Tokens | None = field(default=None, repr=False)  # what its refresh token was worth
+
+    @property
+    def advice(self) -> Advice | None:
+        """What speaks against a password at its provider, if it has one: a refusal names it, else the owner is told."""
+        return None if self.secrets.issuer else password_advice(provider_of(self.new.provider))
 
 
 async def find_servers(application: Application, search: ProviderSearch) -> dict[str, Any]:
@@ -123,7 +129,8 @@ class Enroller:
             return
         account = _account(new, candidate.secrets)
         if refusals := await self._login(with_token(account, tokens.access) if tokens else account):
-            raise refused(new.address, refusals, hint=provider_of(new.provider).hint)
+            hint = provider_of(new.provider).hint
+            raise refused(new.address, refusals, hint=hint, advice=candidate.advice)
 
     async def save(self, candidates: Sequence[Candidate]) -> list[int | UsageError]:
         """Enrol them in one transaction; of each its id, or why it was not enrolled after all."""

@@ -1,4 +1,4 @@
-"""Whether a mailbox's servers let us in: SMTP and IMAP, tried once each, at the same time."""
+"""Whether a mailbox's servers let us in: SMTP and IMAP, tried once each, at the same time where they may be."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from warmupd.config import Config
 from warmupd.core.outcome import OutcomeKind, classify
+from warmupd.core.provider_rules import Advice, allows_at_once
 from warmupd.daemon.host_check import policy_of
 from warmupd.daemon.options import timeouts_of
 from warmupd.errors import WarmupdError
@@ -17,6 +18,7 @@ from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.tls import client_context
 
 AT_ONCE = 10  # mailboxes that are checked at the same time
+BESIDE = 2  # conversations that a worker may have with the mailbox meanwhile: one send, one visit
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,10 +34,16 @@ class Refusal:
     passing: bool = False  # it said so itself, or that too much was asked of it
 
 
-def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "") -> WarmupdError:
-    """The error that says why and by whom; nothing in it is secret. `hint` is what its provider wants first."""
+def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "", advice: Advice | None = None) -> WarmupdError:
+    """The error that says why and by whom; nothing in it is secret.
+
+    `hint` is what its provider wants first, `advice` what is to be said of the password that was tried there.
+    """
     told = "; ".join(f"{one.protocol} ({one.host}:{one.port}): {one.message}" for one in refusals)
-    remedies = dict.fromkeys(remedy for remedy in (*(one.remedy for one in refusals), hint) if remedy)
+    remedies = [*(one.remedy for one in refusals), hint]
+    if advice is not None and any(one.reached for one in refusals):
+        told, remedies = f"{told}; {advice.text}", [advice.remedy, *remedies]
+    remedies = list(dict.fromkeys(remedy for remedy in remedies if remedy))
     return WarmupdError(f"{address} was not let in by {told}", remedy="; ".join(remedies))
 
 
@@ -52,9 +60,17 @@ class LoginCheck:
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def check(self, account: Account) -> list[Refusal]:
-        """Log in to both servers and leave; what went wrong, nothing when both let us in."""
+        """Log in to both servers and leave; what went wrong, nothing when both let us in.
+
+        One after the other where both at once could be more than the provider allows the mailbox, with a worker's.
+        """
+        tries = (self.try_smtp, self.try_imap)
+        at_once = allows_at_once((account.smtp.host, account.imap.host), BESIDE + len(tries))
         async with self._turns:
-            answers = await asyncio.gather(self.try_smtp(account), self.try_imap(account))
+            if at_once:
+                answers = await asyncio.gather(*(attempt(account) for attempt in tries))
+            else:
+                answers = [await attempt(account) for attempt in tries]
         return [refusal for refusal in answers if refusal is not None]
 
     async def try_smtp(self, account: Account) -> Refusal | None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from warmupd.clock import Clock
 
 HANGING = 5.0  # real seconds after which nobody else waits for a conversation to end
-LONGEST = 600.0  # real seconds: more than all time-outs of a conversation together
 BESIDE = 10  # times as many as may go on at once may hang beside them: each is a connection, some 35 KiB
 
 
@@ -52,9 +51,8 @@ class Permits:
             self._on_trial.add(talk.lane)
 
     def is_busy(self, key: Hashable) -> bool:
-        """Whether that conversation goes on. None that was cut off by its time-outs lasts LONGEST seconds."""
-        talk = self._talks.get(key)
-        return talk is not None and self._age(talk) < LONGEST
+        """Whether that conversation goes on, however long: its time-outs end it, and they may be set to an hour."""
+        return key in self._talks
 
     def room(self, most: int) -> int:
         """How many more may begin now, of `most` at once."""

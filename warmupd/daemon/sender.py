@@ -9,7 +9,7 @@ from typing import Protocol
 from warmupd.core.job import Job
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.outcome import Action, Outcome, OutcomeKind, backoff, classify
-from warmupd.core.reply import SmtpReply, Trouble
+from warmupd.core.reply import Phase, SmtpReply, Trouble
 from warmupd.core.window import zone_info
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.head_start import Login
@@ -89,18 +89,15 @@ class Sender:
         login: Login | None = None,
     ) -> Sent:
         """Send the job, once. Never raises for what servers, networks or rows do: every ending is a settlement."""
-        await self._clock.sleep(job.not_before - self._clock.boottime())
-        began = self._clock.boottime()
         try:
+            await self._clock.sleep(job.not_before - self._clock.boottime())
+            began = self._clock.boottime()
             outcome = await self._deliver(job, mailbox, accounts, trusted, login)
         except WarmupdError as error:
             outcome = self._apart(_not_sendable(error))
-        if (
-            outcome.kind is OutcomeKind.RETURNED
-            and outcome.action is Action.NONE
-            and self._clock.boottime() >= job.deadline
-        ):
-            outcome = self._late(outcome, allowed=job.deadline - began)
+        finally:
+            if login is not None:
+                login.end()  # no connection is left open by a message that could not be made
         if outcome.kind is OutcomeKind.SENT:
             self._events.sent(kind=job.kind, job=job.id, seconds=self._clock.boottime() - began)
         return Sent(settlement=self._settlement(job, outcome), outcome=outcome)
@@ -125,13 +122,18 @@ class Sender:
             self._events.part_failed("compose", error)
             return Outcome(kind=OutcomeKind.FAILED, reason="not_composed", message="the message could not be written")
 
-        def may_proceed() -> Trouble | None:
-            if self._clock.boottime() >= job.deadline:
+        def may_proceed(before: Phase) -> Trouble | None:
+            """What was promised of a reservation is its MAIL FROM; a server may think the recipient over for longer."""
+            if self._clock.boottime() >= (job.deadline if before is Phase.MAIL else job.window_end):
                 return Trouble.LATE
             return None if trusted() else Trouble.DOUBT
 
+        allowed = job.deadline - self._clock.boottime()
         try:
-            outcome = classify(await self._courier.deliver(account, message, may_proceed=may_proceed, login=login))
+            reply = await self._courier.deliver(account, message, may_proceed=may_proceed, login=login)
+            outcome = classify(reply)
+            if reply.trouble is Trouble.LATE and reply.phase is Phase.MAIL:
+                return self._late(outcome, allowed=allowed)
             if account.by_token and outcome.action is Action.DOUBT_CREDENTIALS:  # perhaps the token alone is at fault
                 account = await _soon(self._keyring.open_anew(sender, account))
                 outcome = classify(await self._courier.deliver(account, message, may_proceed=may_proceed))

@@ -27,25 +27,32 @@ class SmtpLogin:
     def __init__(
         self, talk: Conversation, part: Callable[[Conversation], None], reply: SmtpReply | None = None
     ) -> None:
-        self.talk = talk
         self.reply = reply
+        self._talk = talk
         self._part = part
+        self._is_over = reply is not None  # or somebody else's: who delivers parts by himself
 
     @property
     def is_in(self) -> bool:
         """Whether the server has let us in and still waits for what we say."""
-        return self.reply is None and self.talk.line.is_quiet
+        return self.reply is None and self._talk.line.is_quiet
 
     @property
     def is_sound(self) -> bool:
         """Whether what it has come to still holds."""
         return self.reply is not None or self.is_in
 
+    def take(self) -> Conversation:
+        """The conversation, for a message: whoever takes it ends it."""
+        self._is_over = True
+        return self._talk
+
     def end(self) -> None:
-        """Leave: no message follows."""
-        if self.reply is None:
-            self._part(self.talk)
-            self.talk.end()
+        """Leave, unless it was taken: no message follows."""
+        if not self._is_over:
+            self._is_over = True
+            self._part(self._talk)
+            self._talk.end()
 
 
 class SmtpSender:
@@ -96,15 +103,17 @@ class SmtpSender:
         """Submit `message`. Every ending that a server or a network brings about is a reply, never an exception.
 
         A `login` of that account saves another one; one that failed is the reply.
-        `may_proceed` is asked right before MAIL and right before the first byte of the body; the trouble it answers
+        `may_proceed` is asked right before MAIL and right before the first byte of the BODY; the trouble it answers
         with stops the delivery there. Raises ValueError for an envelope address that no command line can carry.
         """
         for address in (message.sender, message.recipient):
             if not address or any(char <= " " or char in "<>\x7f" for char in address):
                 raise ValueError("an envelope address is empty, or holds a space, a bracket or a control character")
         if not isinstance(login, SmtpLogin) or not login.is_sound:
+            if login is not None:
+                login.end()
             return await self._converse(Conversation(self._manner, account.smtp), message, may_proceed)
-        return login.reply or await self._converse(login.talk, message, may_proceed, is_in=True)
+        return login.reply or await self._converse(login.take(), message, may_proceed, is_in=True)
 
     async def check_login(self, account: Account) -> SmtpReply:
         """Log in and leave: the answer to AUTH (2xx: all is well), or whatever came in its way."""
@@ -158,5 +167,5 @@ class SmtpSender:
 _ENDINGS = (OSError, SMTPException, ForbiddenHost, UnresolvedHost, Stopped)
 
 
-def _always() -> None:
+def _always(_: Phase) -> None:
     return None

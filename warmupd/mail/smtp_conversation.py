@@ -19,7 +19,7 @@ from warmupd.mail.smtp_line import Line, Stopped, stuff_dots
 # An address literal is what a client without a public name says (RFC 5321 section 4.1.4); this one gives nothing away.
 LOCAL_HOSTNAME = "[127.0.0.1]"
 
-MayProceed = Callable[[], Trouble | None]
+MayProceed = Callable[[Phase], Trouble | None]  # asked before MAIL, and before the first byte of the BODY
 
 
 class Message(Protocol):
@@ -125,7 +125,7 @@ class Conversation:
     async def envelope(self, message: Message, may_proceed: MayProceed) -> None:
         times = self.manner.timeouts
         self._enter(Phase.MAIL, times.mail)
-        _heed(may_proceed)
+        _heed(may_proceed, Phase.MAIL)
         options = []
         if "size" in self.extensions:
             options.append(b"SIZE=%d" % len(message.content))
@@ -147,7 +147,7 @@ class Conversation:
         for good is believed, though not proven, where the server says nothing more at all.
         """
         stuffed = stuff_dots(message.content)
-        _heed(may_proceed)
+        _heed(may_proceed, Phase.BODY)
         if not self.line.is_connected:
             raise SMTPServerDisconnected("closed before the body")
         self.line.refuse_spares()
@@ -202,7 +202,7 @@ class Conversation:
         self.limit.reschedule(min(now + seconds, self._began + self.manner.timeouts.total))
 
 
-def _heed(may_proceed: MayProceed) -> None:
-    trouble = may_proceed()
+def _heed(may_proceed: MayProceed, before: Phase) -> None:
+    trouble = may_proceed(before)
     if trouble is not None:
         raise Stopped(trouble)

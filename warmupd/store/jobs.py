@@ -196,6 +196,7 @@ def _job(request: Request, answer: Mapping[str, Any], asked_at: float, answered_
         asked_at=asked_at,
         not_before=answered_at + (answer["start"] - answer["now"]),
         deadline=asked_at + (answer["by"] - answer["now"]),
+        window_end=asked_at + (answer["end"] - answer["now"]),
         retry_count=answer["retries"],
         thread=request.thread,
     )
