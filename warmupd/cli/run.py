@@ -46,8 +46,20 @@ def run(config: ConfigPath = None, worker_id: WorkerId = None) -> None:
 
     effective = configuration()
     set_up_logs(level=effective.logging.level, form=effective.logging.format)
+    _raise_limit(effective)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run(effective, configuration))
+
+
+def _raise_limit(config: "Config") -> None:
+    """Of open files, which connections are; said where it stays too low for the configuration."""
+    import structlog
+
+    from warmupd.daemon.open_files import REMEDY, raise_limit
+    from warmupd.daemon.permits import files_short
+
+    if why := files_short(raise_limit(), config.sending.max_concurrent):
+        structlog.get_logger().warning("files.short", why=why, remedy=REMEDY)
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

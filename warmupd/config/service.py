@@ -69,7 +69,11 @@ class SendingSection(Section):
     """How much happens at once, and how long a mail server may take."""
 
     batch_size: Positive = Field(100, le=1000, description="most sends of one reservation")
-    max_concurrent: Positive = Field(20, le=5000, description="most sends at once of one worker")
+    max_concurrent: Positive = Field(
+        20,
+        le=5000,
+        description="most sends, and visits, at once of one worker; ten times as many may hang beside",
+    )
     per_host_concurrent: Positive = Field(10, le=5000, description="most sends at once to one mail server")
     connect_timeout_seconds: Number = Field(15, gt=0, le=300, description="TCP, TLS and banner")
     command_timeout_seconds: Number = Field(30, gt=0, le=600, description="reply to a command up to DATA")

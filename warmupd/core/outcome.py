@@ -123,6 +123,7 @@ _SEEN = {
     Trouble.TIMEOUT: "the server did not answer in time",
     Trouble.LOST: "the connection was lost",
     Trouble.UNREACHABLE: "the server cannot be reached",
+    Trouble.EXHAUSTED: "no connection could be opened",
     Trouble.UNRESOLVED: "the host name cannot be resolved",
     Trouble.FORBIDDEN: "the host may not be connected to",
     Trouble.GARBAGE: "the server does not speak SMTP",

@@ -110,6 +110,7 @@ TROUBLES: tuple[tuple[frozenset[Phase], Trouble, Verdict], ...] = (  # the first
     (_ANY, Trouble.NO_STARTTLS, v.NO_STARTTLS),
     (_ANY, Trouble.NO_AUTH, v.NO_AUTH),
     (_ANY, Trouble.FORBIDDEN, v.OUT_OF_BOUNDS),
+    (_ANY, Trouble.EXHAUSTED, v.EXHAUSTED),
     (_ANY, Trouble.UNRESOLVED, v.UNRESOLVED),
     (_ANY, Trouble.TLS, v.TLS),
     (_ANY, Trouble.UNREACHABLE, v.UNREACHABLE),

@@ -23,6 +23,7 @@ class Trouble(StrEnum):
     TIMEOUT = "TIMEOUT"
     LOST = "LOST"  # connection reset or closed
     UNREACHABLE = "UNREACHABLE"  # connection refused, no route
+    EXHAUSTED = "EXHAUSTED"  # this process or machine has no file left to open, so nobody was asked
     UNRESOLVED = "UNRESOLVED"  # the host name has no address
     FORBIDDEN = "FORBIDDEN"  # the host is private or on an odd port, and not in security.allow_hosts
     GARBAGE = "GARBAGE"  # not SMTP, or a line without end

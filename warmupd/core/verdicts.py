@@ -120,6 +120,9 @@ RECIPIENT_RATE = Verdict(_DEFERRED, "recipient_rate", Action.SPARE_RECIPIENT, _H
 CONTENT = Verdict(_FAILED, "content")
 
 UNREACHABLE = Verdict(_DEFERRED, "unreachable", Action.BACK_OFF_HOST)
+EXHAUSTED = Verdict(
+    OutcomeKind.RETURNED, "no_files", remedy="an operator can raise the limit of open files, or lower max_concurrent"
+)
 NETWORK = Verdict(_DEFERRED, "network", Action.BACK_OFF_MAILBOX)
 UNRESOLVED = Verdict(_DEFERRED, "unresolved", Action.BACK_OFF_HOST, remedy="check the host name")
 TLS = Verdict(_DEFERRED, "tls", Action.BACK_OFF_HOST, remedy="check that port and security belong together")

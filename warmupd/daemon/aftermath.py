@@ -24,7 +24,7 @@ DOUBT_REST = 900.0  # seconds until the second try
 WRITTEN_WITHIN = 30.0  # real seconds that a rest may take to be written, while Postgres is away
 NOT_REACHED = frozenset(  # no server had a say
     {"returned", "removed", "secrets", "not_composed", "bad_address", "forbidden_host"}
-    | {"grant_revoked", "oauth_client", "token_unavailable"}
+    | {"no_files", "grant_revoked", "oauth_client", "token_unavailable"}
 )
 SPARED = 3600.0  # seconds that a recipient whose server asked for it is spared
 REFUSALS_WITHIN = 7 * DAY  # two senders, told so within this time, are believed
@@ -95,6 +95,8 @@ class Aftermath:
     def _tell(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
         if outcome.kind is OutcomeKind.UNKNOWN:
             self._events.unknown(job=job.id, mailbox=mailbox.id, message=outcome.message)
+        elif outcome.reason == "no_files":
+            self._events.files_exhausted(part="send", remedy=outcome.remedy)
         elif outcome.kind is not OutcomeKind.SENT:
             self._events.not_sent(
                 job=job.id, mailbox=mailbox.id, outcome=outcome.kind, reason=outcome.reason, message=outcome.message

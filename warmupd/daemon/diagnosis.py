@@ -11,10 +11,12 @@ from warmupd.config.pending import set_in_vain
 from warmupd.core.condition import LONG_UNKNOWN
 from warmupd.core.finding import Finding, Grade
 from warmupd.core.provider_match import provider_of
+from warmupd.daemon import open_files
 from warmupd.daemon.domain_check import domain_check_of
 from warmupd.daemon.keyring import keyring_of, registrations_of
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.options import limits_of
+from warmupd.daemon.permits import files_short
 from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
 from warmupd.errors import WarmupdError
 from warmupd.mail.connection import check_source
@@ -49,6 +51,7 @@ def look_at_config(config: Config) -> list[Finding]:
             found.append(_failed("source", error))
         else:
             found.append(_ok("source", f"connections to mail servers leave from {source}"))
+    found += _files(config)
     if pending := set_in_vain(config):
         text = f"without effect in this version: {', '.join(pending)}"
         found.append(Finding(grade=Grade.WARN, check="keys set", text=text, remedy="take them out, or wait"))
@@ -62,6 +65,11 @@ def look_at_config(config: Config) -> list[Finding]:
     else:
         found.append(_ok("templates", f"load, language {config.content.language}"))
     return found
+
+
+def _files(config: Config) -> list[Finding]:
+    short = files_short(open_files.raise_limit(), config.sending.max_concurrent)
+    return [Finding(grade=Grade.WARN, check="files", text=f"here {short}", remedy=open_files.REMEDY)] if short else []
 
 
 async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: str | None) -> AsyncIterator[Finding]:

@@ -116,6 +116,11 @@ class Events:
     def resting(self, *, mailbox: int, seconds: float, reason: str) -> None:
         self._log.info("mailbox.resting", mailbox=mailbox, seconds=round(seconds), reason=reason)
 
+    def files_exhausted(self, *, part: str, remedy: str) -> None:
+        """No connection could be opened, for want of files: no mailbox's or server's fault."""
+        self.metrics.errors.add()
+        self._log.error("files.exhausted", part=part, remedy=remedy)
+
     def host_shut(self, *, host: str, seconds: float) -> None:
         self._log.warning("host.shut", host=host, seconds=round(seconds))
 

@@ -5,9 +5,15 @@ from collections.abc import Hashable
 from dataclasses import dataclass
 
 from warmupd.clock import Clock
+from warmupd.daemon import open_files
 
 HANGING = 5.0  # real seconds after which nobody else waits for a conversation to end
 BESIDE = 10  # times as many as may go on at once may hang beside them: each is a connection, some 35 KiB
+
+
+def files_short(files: int, max_concurrent: int) -> str:
+    """What cannot be where so many `files` may be open and so many sends, and visits, go on at once; "" if all can."""
+    return open_files.shortage(files, conversations=2 * (1 + BESIDE) * max_concurrent)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,11 +29,13 @@ class Permits:
     One that goes on for long counts no more among the `most` at once that others wait for, as long as there are no more
     than BESIDE times as many; so a permit is held for HANGING seconds at most, whatever a server does. A lane whose
     last conversation took long for nothing is on trial: one at a time, and that takes no permit at all; no more than
-    `most` such begin while others hang.
+    `most` such begin while others hang. All together never are more than `bound`, that of open files.
     """
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, bound: int | None = None) -> None:
+        """Without a `bound` it is the share that this process's present limit of open files leaves."""
         self._clock = clock
+        self._bound = open_files.share() if bound is None else bound
         self._talks: dict[Hashable, _Talk] = {}
         self._lanes: Counter[str] = Counter()
         self._on_trial: set[str] = set()
@@ -57,7 +65,8 @@ class Permits:
     def room(self, most: int) -> int:
         """How many more may begin now, of `most` at once."""
         hanging = self._hanging()
-        return max(0, most - (len(self._talks) - hanging) - max(0, hanging - BESIDE * most))
+        room = most - (len(self._talks) - hanging) - max(0, hanging - BESIDE * most)
+        return max(0, min(room, self._bound - len(self._talks)))
 
     def room_at(self, lane: str, per_lane: int, most: int) -> int:
         """How many more may begin now in this lane, as far as the lane goes."""

@@ -10,6 +10,7 @@ from warmupd.daemon.aftermath import DOUBT_APART, Aftermath
 from warmupd.daemon.ground import Ground
 from warmupd.errors import DatabaseUnavailable, LeaseLost, WarmupdError
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
+from warmupd.mail.imap_errors import ImapStarved
 from warmupd.mail.oauth import GrantRevoked, OAuthError, TokensUnavailable
 from warmupd.mail.visit import Look
 from warmupd.store import visits
@@ -18,9 +19,11 @@ from warmupd.store.visits import DueVisit, VisitEnd
 
 FAILED_AGAIN = 900.0  # seconds after a failed visit; doubled with each failure in a row
 FAILED_MOST = 6 * 3600.0
+NO_FILES_AGAIN = 120.0  # seconds after a visit for which this machine had no connection left
 NO_TOKEN_AGAIN = 300.0  # seconds after a visit for which no access token was to be had
 GO_ON = 60.0  # seconds until what was cut short is read on
 REFUSALS = (ImapRefusedLogin, GrantRevoked)  # what a second one, apart from the first, makes AUTH_FAILED
+EXCUSES = (TokensUnavailable, ImapStarved)  # that a token endpoint is away, or files are short, is our own trouble
 
 
 class Revisits:
@@ -96,7 +99,7 @@ class Revisits:
                 epoch=epoch,
                 next_visit_at=next_at,
                 began=began,
-                end=VisitEnd.EXCUSED if isinstance(error, TokensUnavailable) else VisitEnd.FAILED,
+                end=VisitEnd.EXCUSED if isinstance(error, EXCUSES) else VisitEnd.FAILED,
             )
             if isinstance(error, ImapThrottled):
                 await visits.put_off_visits(self._db, mailbox.id, until=next_at)
@@ -108,9 +111,11 @@ class Revisits:
         return True
 
     def _wait_after(self, mailbox_id: int, error: Exception, *, failures: int) -> float:
-        """Seconds until the next try. That a token endpoint is away is no failure of the mailbox's, and not counted."""
+        """Seconds until the next try. What is no failure of the mailbox's is not counted."""
         if isinstance(error, TokensUnavailable):
             return max(error.retry_after or 0.0, NO_TOKEN_AGAIN)
+        if isinstance(error, ImapStarved):
+            return NO_FILES_AGAIN
         asked = error.retry_after if isinstance(error, ImapThrottled) else None
         wait: float = min(FAILED_MOST, (asked or FAILED_AGAIN) * 2 ** min(failures, 10))
         if isinstance(error, REFUSALS) and mailbox_id not in self._refusals:
@@ -120,6 +125,8 @@ class Revisits:
     async def _tell(self, mailbox: Mailbox, error: Exception) -> None:
         if isinstance(error, REFUSALS):
             await self._refused(mailbox, error)
+        elif isinstance(error, ImapStarved):
+            self._events.files_exhausted(part="visit", remedy=error.remedy)
         elif isinstance(error, WarmupdError):
             await self._failed(mailbox, error)
         else:

@@ -5,6 +5,7 @@ let its owner answer with a public address first and an internal one next (DNS r
 """
 
 import asyncio
+import errno
 import socket
 import time
 from collections.abc import Iterable
@@ -52,11 +53,17 @@ class HostPolicy:
         return self.names(host) or any(address in network for network in self._networks)
 
 
+def lacks_files(error: BaseException) -> bool:
+    """Whether it is this process or machine that has no file left for a connection: no server had a part in it."""
+    return isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}
+
+
 async def resolve_public(host: str, port: int, policy: HostPolicy, *, source_address: str = "") -> str:
     """The address to connect to for `host`: the first that may be, in the resolver's order of preference.
 
     Connect to this very address and verify the certificate against `host`. From a `source_address` only addresses of
-    its family can be reached. Raises UnresolvedHost or ForbiddenHost.
+    its family can be reached. Raises UnresolvedHost, ForbiddenHost, or OSError when no
+    file is left to ask a name server with.
     """
     addresses = await _resolve(host)
     allowed = [one for one in addresses if policy.exempts(host, one) or (port in MAIL_PORTS and is_public(one))]
@@ -137,6 +144,8 @@ async def _ask(name: str) -> tuple[Address, ...]:
     except TimeoutError:
         raise UnresolvedHost(f"the name servers did not answer for {name} within {DNS_SECONDS:.0f} seconds") from None
     except (OSError, UnicodeError, ValueError) as error:
+        if lacks_files(error):
+            raise  # nobody could even be asked: that says nothing of the name
         reason = error.strerror if isinstance(error, OSError) else "not a host name"
         raise UnresolvedHost(f"{name} has no address: {reason}", remedy="check the host name") from None
     addresses = _in_order(str(entry[4][0]) for entry in found)

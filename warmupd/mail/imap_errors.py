@@ -6,11 +6,12 @@ from collections.abc import Iterable
 
 from warmupd.errors import WarmupdError
 from warmupd.mail.concealment import conceal
-from warmupd.mail.hosts import UnresolvedHost
+from warmupd.mail.hosts import UnresolvedHost, lacks_files
 from warmupd.mail.imap_frames import WireLost
 from warmupd.mail.imap_syntax import Reply
 
 LONGEST_BACKOFF = 600.0  # seconds; a longer wish is cut to this
+MORE_FILES = "an operator can raise the limit of open files, or lower max_concurrent"
 SHUT_OUT = 4 * 3600.0  # seconds of rest after "exceeded ... limits"; Gmail shuts an account out for up to a day
 MISTRUSTED = "no password was shown: have the server's certificate renewed, or correct the host name"
 LONGEST_TEXT = 200  # characters of a server's text that are passed on
@@ -35,6 +36,10 @@ class ImapError(WarmupdError):
 
 class ImapUnreachable(ImapError):
     """No connection, or a server that says of itself that it cannot serve now."""
+
+
+class ImapStarved(ImapError):
+    """This process or machine has no file left to open: no server was asked."""
 
 
 class ImapRefusedLogin(ImapError):
@@ -124,6 +129,8 @@ def connect_trouble(host: str, error: BaseException, secrets: Iterable[str]) -> 
         return ImapInsecure(f"the certificate of {host} cannot be trusted: {why}", remedy=MISTRUSTED)
     if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLEOFError):
         return ImapInsecure(f"{host} speaks no TLS here: {error.reason}", remedy="check the IMAP port and its security")
+    if lacks_files(error):
+        return ImapStarved(f"no connection to {host} could be opened: too many open files", remedy=MORE_FILES)
     if isinstance(error, TimeoutError):
         return ImapUnreachable(f"{host} does not answer")
     reason = error.strerror if isinstance(error, OSError) else None

@@ -13,7 +13,7 @@ from warmupd.core.outcome import Phase, SmtpReply, Trouble
 from warmupd.mail.account import Endpoint
 from warmupd.mail.concealment import conceal
 from warmupd.mail.connection import hang_up
-from warmupd.mail.hosts import ForbiddenHost, UnresolvedHost
+from warmupd.mail.hosts import ForbiddenHost, UnresolvedHost, lacks_files
 from warmupd.mail.sasl import secret_forms
 
 QUIT_SECONDS = 2.0
@@ -121,6 +121,8 @@ def _trouble(phase: Phase, error: Exception, seconds: float) -> tuple[Trouble, s
             return Trouble.GARBAGE, _garbage(error)
         case TimeoutError():
             return Trouble.TIMEOUT, f"no answer within {seconds:g} seconds"
+        case OSError() if lacks_files(error):
+            return Trouble.EXHAUSTED, os.strerror(error.errno or 0)
         case OSError() if phase is Phase.CONNECT and not isinstance(error, _CUT):
             return Trouble.UNREACHABLE, os.strerror(error.errno) if error.errno else "no connection"
         case _:
