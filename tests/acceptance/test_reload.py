@@ -108,6 +108,7 @@ async def conduct(worker: Worker) -> list[object]:
     """All that the configuration says about how this worker sends and visits."""
     shard, engager, key = worker.shard, worker.engager, worker._message_key
     sender = shard._sends._sender
+    transport: Any = worker._keyring.tokens._client._http._transport
     assert isinstance(worker.smtp, SmtpSender)
     return [
         shard.schedule.pace,
@@ -130,7 +131,7 @@ async def conduct(worker: Worker) -> list[object]:
         == {id(key)},
         key.token(CLOCK.now().date(), 1),
         worker._keyring.tokens._registrations,
-        worker._keyring.tokens._client._http._transport._pool._ssl_context.get_ca_certs(),
+        transport._pool._ssl_context.get_ca_certs(),
     ]
 
 

@@ -27,16 +27,21 @@ def further(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
     """What the visits see behind an INBOX in which nothing is new, the last again and again."""
     looks: list[Look] = []
 
+    rest: dict[int, list[Look]] = {}  # by mailbox: each sees all of them
+
     class Seen:
+        def __init__(self, own: list[Look]) -> None:
+            self.own = own
+
         async def look_near(self, marks: Any, **rest: Any) -> Look:
             return looked(INBOX)
 
         async def look_further(self, marks: Any, **rest: Any) -> Look:
-            return looks.pop(0) if len(looks) > 1 else looks[0]
+            return self.own.pop(0) if len(self.own) > 1 else self.own[0]
 
     @asynccontextmanager
-    async def enter(*args: Any, **options: Any) -> AsyncIterator[Seen]:
-        yield Seen()
+    async def enter(sealed: Any, *args: Any, **options: Any) -> AsyncIterator[Seen]:
+        yield Seen(rest.setdefault(sealed.mailbox_id, list(looks)))
 
     monkeypatch.setattr(visitor_module, "enter_mailbox", enter)
     return looks

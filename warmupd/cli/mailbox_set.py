@@ -187,9 +187,8 @@ async def _check(session: "Session", keyring: "Keyring", plans: "Sequence[Plan]"
     sealed = await load_accounts(session.db, [mailbox.id for mailbox, *_ in plans])
     for mailbox, *_ in plans:
         if mailbox.id not in sealed:
-            raise NotFound(
-                f"{mailbox.address} was removed in this moment", remedy="`mailbox remove --undo` brings it back"
-            )
+            remedy = "`mailbox remove --undo` brings it back"
+            raise NotFound(f"{mailbox.address} was removed in this moment", remedy=remedy)
     accounts = [await keyring.open(_planned(sealed[plan[0].id], plan, _vault(session))) for plan in plans]
     answers = await asyncio.gather(*map(checking.check, accounts))
     for account, refusals, (mailbox, changes, passwords, grant) in zip(accounts, answers, plans, strict=True):
@@ -236,13 +235,12 @@ async def _write(
 ) -> None:
     from warmupd.store.changes import change_mailboxes
 
-    add, remove = labels
     await change_mailboxes(
         session.db,
         [mailbox.id for mailbox in chosen],
         changes,
-        add_labels=add,
-        remove_labels=remove,
+        add_labels=labels[0],
+        remove_labels=labels[1],
         secrets=_sealed(passwords, chosen[0].id, _vault(session)) if passwords else None,
         grant=grant,
     )

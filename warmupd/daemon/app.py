@@ -156,8 +156,8 @@ class Worker:
                 await clock.lull()
 
     def _is_calm(self, clock: VirtualClock) -> bool:
-        at_rest = self.shard.is_calm(clock) and self.engager.is_calm(clock) and self.leases.is_calm(clock)
-        return at_rest and all(clock.asleep(task) for task in self._timekeepers)
+        at_rest = all(part.is_calm(clock) for part in (self.shard, self.engager, self.leases))
+        return at_rest and all(map(clock.asleep, self._timekeepers))
 
     async def _until_stopped(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> BaseException | None:
         """Return when `stop` is set, or a part has ended: its error."""
@@ -183,7 +183,7 @@ class Worker:
             only=None if self.config.worker.id == "auto" else int(self.config.worker.id),
             limits=options.told_by(self.config, self.clock, self._vault),
             version=__version__,
-            demand=self._demand,
+            demand=lambda: self.shard.schedule.depth(),  # noqa: PLW0108  the shard is built later
             on_keys=lambda key_ids: self._vault.keep_to(key_ids),  # noqa: PLW0108  a reload brings another vault
         )
 
@@ -267,9 +267,6 @@ class Worker:
         )
 
     # -- what the parts tell each other -------------------------------------------------------------------------------
-
-    def _demand(self) -> int:
-        return self.shard.schedule.depth()
 
     async def _hear_settled(self, settled: Sequence[tuple[Settlement, JobStatus | None]]) -> None:
         await self.shard.hear_settled(settled)
