@@ -130,7 +130,7 @@ async def conduct(worker: Worker) -> list[object]:
         == {id(key)},
         key.token(CLOCK.now().date(), 1),
         worker._keyring.tokens._registrations,
-        worker._keyring.tokens._client._http._transport._pool._ssl_context.get_ca_certs(),  # type: ignore[attr-defined]  httpx's own
+        worker._keyring.tokens._client._http._transport._pool._ssl_context.get_ca_certs(),  # type: ignore[attr-defined]
     ]
 
 
