@@ -2,6 +2,7 @@
 
 import datetime as dt
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -10,9 +11,12 @@ from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import Post, served
 from tests.mail.reports import delivery_report, other_recipient
 from warmupd.core.engagement import Engagement
+from warmupd.core.job import JobStatus
+from warmupd.core.outcome import OutcomeKind
 from warmupd.core.placement import Placement
 from warmupd.daemon import engager as engager_module
 from warmupd.daemon import visitor as visitor_module
+from warmupd.daemon.book import Book
 from warmupd.mail.imap import ImapThrottled
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
@@ -186,6 +190,15 @@ async def test_report_that_comes_before_the_settlement_is_not_lost(rig: Rig) -> 
     )  # fmt: skip
     assert settled == ["FAILED"]
     assert await rig.world.days([job["mailbox_id"]], job["local_day"]) == day
+
+
+@pytest.mark.parametrize(("kind", "taken"), [(OutcomeKind.SENT, 1), (OutcomeKind.UNKNOWN, 1), (OutcomeKind.FAILED, 0)])
+def test_place_of_what_came_back_before_its_outcome_stays_taken_in_memory(kind: OutcomeKind, taken: int) -> None:
+    day = SimpleNamespace(taken=1, attempts=1)
+    book: Any = SimpleNamespace(days={1: day}, _tally_of=lambda _: None)
+    settlement: Any = SimpleNamespace(job=SimpleNamespace(mailbox_id=1, recipient_id=2), kind=kind, retry_at=None)
+    Book.count_given_back(book, settlement, JobStatus.FAILED)
+    assert day.taken == taken
 
 
 async def test_recipient_is_checked_though_the_visit_that_recorded_it_was_cut_short(rig: Rig) -> None:

@@ -140,7 +140,7 @@ OF_ROWS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[N
         of_sightings.test_server_that_asked_for_patience_is_not_visited_sooner_whoever_asks,
     ),
     "only what waits": (visits.due_visits, "v.asked_by IS NOT NULL", "true", PROVES),
-    "only the proof": (visits.due_visits, "f.proven_at IS NULL", "true", PROVES),
+    "only the proof": (visits.due_visits, "f.proven_at IS NULL OR", "true OR", PROVES),
 }
 OF_DAYS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[None]]]] = {
     "by day": (

@@ -279,6 +279,8 @@ async def test_the_visit_that_proves_the_address_does_not_wait_for_its_provider(
     assert [one.mailbox_id for one in await _due(ground, worker, after(3 * 60))] == [gmail]
     await ground.db.execute("UPDATE proofs SET proven_at = $1", NOON)
     assert await _due(ground, worker, after(14 * 60)) == []
+    await ground.db.execute("UPDATE proofs SET own_only = true, unproven_sends = 1")  # to others it is not
+    assert [one.mailbox_id for one in await _due(ground, worker, after(14 * 60))] == [gmail]
 
 
 async def test_server_that_asked_for_patience_is_not_visited_sooner_whoever_asks(ground: Ground) -> None:

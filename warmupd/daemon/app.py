@@ -70,8 +70,7 @@ class Worker:
         stop_patience: float = STOP_PATIENCE,
         listener: Listener | None = None,
     ) -> None:
-        """Nothing is started yet. Raises SecretsError, ContentError or ConfigError when keys, templates or the address
-        that connections leave from cannot be used.
+        """Nothing is started yet. Raises SecretsError, ContentError or ConfigError for what cannot be used.
 
         `courier` takes the place of SMTP (simulation, tests). `stop_patience` is how many real seconds a stop waits
         for Postgres to take each of what is left to write. Without a `listener` changes are found by looking alone.

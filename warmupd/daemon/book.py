@@ -201,8 +201,10 @@ class Book:
         self.forget_waiting(job.id, job.mailbox_id)
 
     def count_given_back(self, settlement: Settlement, status: JobStatus) -> None:
-        """The job ended PENDING or FAILED: its place of the day is free again."""
+        """The job ended PENDING or FAILED: its place of the day is free again, unless it went and came back."""
         job = settlement.job
+        if settlement.kind in {OutcomeKind.SENT, OutcomeKind.UNKNOWN}:
+            return  # a delivery report came first
         if day := self.days.get(job.mailbox_id):
             day.taken = max(0, day.taken - 1)
             day.attempts -= settlement.kind is OutcomeKind.RETURNED

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from warmupd.config import Config
 from warmupd.core.capacity import CapUse
@@ -101,11 +102,15 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         host_rest=situation.host,
         fleet_stopped=situation.fleet_stopped,
         holder=holder,
-        unproven_room=None
-        if row.proven_at
-        else await unproven_room(db, mailbox.user_id, by_others=row.shared_pool, at=at),
+        unproven_room=await _unproven_room(db, row, mailbox.user_id, at=at),
         placement_7d=await reports.placements(db, at=at, sender_id=mailbox_id),
     )
+
+
+async def _unproven_room(
+    db: Database, row: mailbox_report.MailboxReport, user_id: UUID, *, at: dt.datetime
+) -> int | None:
+    return None if row.proven_at else await unproven_room(db, user_id, by_others=row.shared_pool, at=at)
 
 
 async def _health(db: Database, config: Config, mailbox_id: int, *, at: dt.datetime) -> tuple[Placements, float | None]:

@@ -12,6 +12,7 @@ from warmupd.core.mailbox import Mailbox
 from warmupd.core.share import Intent, intend_auto, intend_one
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.patience import patiently
+from warmupd.daemon.standing_by import why_standing_by
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store import slots
 from warmupd.store.slots import FleetView
@@ -39,11 +40,7 @@ class Leases:
         demand: Callable[[], int],
         on_keys: Callable[[Collection[str]], None] = lambda _: None,
     ) -> None:
-        """`only` is the one slot wanted (worker.id as an integer); None takes a fair share of all.
-
-        `on_keys` gets the ids of the keys that all workers hold, whenever the fleet was looked at: before slots are
-        trusted for the first time, and soon after somebody came, went, or holds others.
-        """
+        """`only` is the one slot wanted, None for a fair share; `on_keys` gets the ids of the keys that all hold."""
         self.worker_id: UUID = uuid4()
         self.name = name
         self.held: dict[int, int] = {}
@@ -77,7 +74,11 @@ class Leases:
         Not after a failover or a restart, until they are claimed anew: the server that answers now may lack what the
         last one had committed, be it a reservation or another worker's claim.
         """
-        return bool(self.held) and self._clock.boottime() < self._trusted_until and self._db.era == self._era
+        return bool(self.held) and self._sure
+
+    @property
+    def _sure(self) -> bool:
+        return self._clock.boottime() < self._trusted_until and self._db.era == self._era
 
     def slot_of(self, mailbox: Mailbox) -> int:
         """The slot of a mailbox: computed when asked, never stored."""
@@ -96,8 +97,7 @@ class Leases:
 
     def trusts(self, mailbox: Mailbox, epoch: int | None) -> bool:
         """Whether the mailbox's slot is surely still this worker's, by the same epoch as then."""
-        sure = self._clock.boottime() < self._trusted_until and self._db.era == self._era
-        return sure and epoch is not None and self.epoch_of(mailbox) == epoch
+        return self._sure and epoch is not None and self.epoch_of(mailbox) == epoch
 
     # -- errands: what must end before a slot is handed over -------------------------------------------------------
 
@@ -158,7 +158,7 @@ class Leases:
         self._hastened.set()
 
     def lacks(self, view: FleetView) -> bool:
-        """Whether this worker holds less than its share of the fleet as it is now, and could claim some of it."""
+        """Whether this worker holds less than its share of the fleet, and could claim some of it."""
         free = view.free - view.wanted if self._only is None else view.free & {self._only}
         return bool(free) and self._intend({**self.giving, **self.held}, view).claim > 0
 
@@ -261,7 +261,7 @@ class Leases:
         """Say why no slot is held, once for each reason."""
         reason = ""
         if not self.held and not self._leaving:
-            reason = _reason(self._only, view)
+            reason = why_standing_by(self._only, view)
             if reason != self.standing_by:
                 self._events.standing_by(reason)
         self.standing_by = reason
@@ -273,16 +273,3 @@ class Leases:
             del self.giving[slot]
         await slots.give_back_slots(self._db, self.worker_id, idle)
         self._events.slots_given_back(len(idle))
-
-
-def _reason(only: int | None, view: FleetView) -> str:
-    if only is None:
-        if len(view.autos) > view.count:
-            return f"{len(view.autos)} workers share {view.count} slots; it takes over when one of them ends"
-        return "the slots of its share are still held by others"
-    if only >= view.count:
-        return (
-            f"the fleet has {view.count} slots, so there is no slot {only}: start it with a worker.id below"
-            f" {view.count}, or change the fleet with `warmupd fleet resize {only + 1}`"
-        )
-    return f"slot {only} is held by another worker; it takes over when that one ends"

@@ -62,7 +62,8 @@ async def due_visits(
           AND (NOT EXISTS (SELECT FROM unnest($6::text[], $7::interval[]) AS p(word, gap)
                            WHERE p.word = m.provider AND v.last_visit_at > $1::timestamptz - p.gap)
                OR (v.asked_by IS NOT NULL
-                   AND EXISTS (SELECT FROM proofs f WHERE f.mailbox_id = m.id AND f.proven_at IS NULL)))
+                   AND EXISTS (SELECT FROM proofs f WHERE f.mailbox_id = m.id
+                               AND (f.proven_at IS NULL OR (f.own_only AND f.unproven_sends > 0)))))
         ORDER BY v.next_visit_at LIMIT $4
         """,
         at,
