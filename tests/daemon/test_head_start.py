@@ -1,10 +1,11 @@
 """Servers that take longer to let anybody in than a reservation lasts: their mailboxes log in first, and keep pace."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 
-from tests.daemon.model import OK, Answer
+from tests.daemon.model import OK, Answer, ModelLogin
 from tests.daemon.rig import Rig, after
 from warmupd.mail.account import Account
 from warmupd.mail.message import Message
@@ -119,3 +120,16 @@ async def test_login_is_given_up_when_the_worker_stops(rig: Rig) -> None:
             await rig.until(rig.clock.next_wakeup or after(12))
     assert not starts._starts
     assert worker.shard.schedule.holds.permits.room(20) == 20
+
+
+async def test_send_that_is_cut_before_it_began_leaves_its_login(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    await rig.world.enrol(2, quota=4, host=SLOW_HOST)
+    login, left = ModelLogin(), []
+    monkeypatch.setattr(login, "end", lambda: left.append(login))
+    async with rig.running() as worker:
+        await rig.calm()
+        sends, (mailbox, _) = worker.shard._sends, worker.shard.schedule.book.mailboxes.values()
+        monkeypatch.setattr(sends.head_starts, "take", lambda mailbox_id: login)
+        sends.start(SimpleNamespace(id=1), mailbox, {}, on_end=list)  # type: ignore[arg-type]  # it gets no further
+        await sends.cut()
+    assert left == [login]
