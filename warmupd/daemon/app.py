@@ -196,7 +196,7 @@ class Worker:
         )
 
     def _build_shard(self, book: Book, holds: Holds, aftermath: Aftermath) -> Shard:
-        head_starts = HeadStarts(self._ground, self.smtp, self._keyring, holds.permits)
+        head_starts = HeadStarts(self._ground, self.smtp, self._keyring, holds)
         schedule = Schedule(
             self._ground,
             leases=self.leases,

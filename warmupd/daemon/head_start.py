@@ -13,13 +13,14 @@ from typing import Protocol
 from warmupd.clock import VirtualClock
 from warmupd.core.mailbox import Mailbox
 from warmupd.daemon.ground import Ground
+from warmupd.daemon.holds import Holds
 from warmupd.daemon.keyring import Keyring
-from warmupd.daemon.permits import Permits
 from warmupd.errors import WarmupdError
 from warmupd.mail.account import Account
 from warmupd.store.accounts import load_accounts
 
-KEPT = 30.0  # real seconds that a login waits for its reservation; servers end idle connections after minutes
+KEPT = 30.0  # real seconds that a login waits for its reservation
+IDLE = 240.0  # while a cap holds everybody back; servers end idle connections after 5 minutes (RFC 5321, 4.5.3.2.7)
 MOST = 100  # at once, with or without a reservation in sight; each lane has its own bound, too
 QUICK = 2.0  # real seconds: a server that logs us in within these needs no head start any more
 
@@ -61,14 +62,17 @@ class _Start:
 class HeadStarts:
     """Logins without a reservation yet, of mailboxes whose servers are known to be slow. Kept in memory only."""
 
-    def __init__(self, ground: Ground, receptionist: Receptionist, keyring: Keyring, permits: Permits) -> None:
+    def __init__(self, ground: Ground, receptionist: Receptionist, keyring: Keyring, holds: Holds) -> None:
         self._db = ground.db
         self._clock = ground.clock
+        self._events = ground.events
         self._receptionist = receptionist
         self._keyring = keyring
-        self._permits = permits
+        self._holds = holds
+        self._permits = holds.permits
         self._slow: set[str] = set()  # mail servers
         self._starts: dict[int, _Start] = {}
+        self.begun = 0  # ever
         self.on_ready: Callable[[int], object] = id  # told of each mailbox that may ask now
 
     def note_slow(self, server: str) -> None:
@@ -116,6 +120,7 @@ class HeadStarts:
 
     def _begin(self, mailbox: Mailbox) -> None:
         start = self._starts[mailbox.id] = _Start()
+        self.begun += 1
         self._permits.enter(("head start", mailbox.id), mailbox.lane)
         start.task = asyncio.create_task(self._keep(mailbox, start), name=f"head start {mailbox.id}")
 
@@ -130,16 +135,27 @@ class HeadStarts:
             start.login.end()
 
     async def _keep(self, mailbox: Mailbox, start: _Start) -> None:
-        """Log in, say so, and keep it for a while."""
+        """Log in, say so, and keep it for a while: until it may ask, if a cap holds everybody back until soon."""
         start.login = await self._log_in(mailbox)
         start.useless = start.login is None
         self.on_ready(mailbox.id)
+        idle_from = self._clock.boottime()
         await self._clock.sleep(KEPT * self._clock.speed)
+        while (wait := self._until_it_may_ask()) and (
+            self._clock.boottime() + wait <= idle_from + IDLE * self._clock.speed
+        ):
+            await self._clock.sleep(wait)
         if self._starts.get(mailbox.id) is start:
             start.task = None
             self._drop(mailbox.id)
 
+    def _until_it_may_ask(self) -> float | None:
+        """Seconds until those whom a cap of the whole fleet holds back, or did just now, have asked; else None."""
+        wait = KEPT * self._clock.speed - self._holds.since_opening(self._clock.now())
+        return max(wait, 1.0) if wait > 0.0 and not self._holds.by_order else None
+
     async def _log_in(self, mailbox: Mailbox) -> Login | None:
+        """None when nobody could even try."""
         began = self._clock.boottime()
         try:
             sealed = (await load_accounts(self._db, [mailbox.id])).get(mailbox.id)
@@ -147,6 +163,9 @@ class HeadStarts:
                 return None
             login = await self._receptionist.log_in(await self._keyring.open(sealed))
         except WarmupdError:
+            return None
+        except Exception as error:  # noqa: BLE001  else the mailbox would wait for this login until a restart
+            self._events.part_failed("head start", error)
             return None
         if (self._clock.boottime() - began) / self._clock.speed < QUICK and login.is_in:
             self._slow.discard(mailbox.smtp_server)

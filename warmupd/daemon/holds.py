@@ -68,6 +68,10 @@ class Holds:
             return None
         return dt.datetime.fromtimestamp(self._everybody_until, dt.UTC)
 
+    def since_opening(self, now: dt.datetime) -> float:
+        """Seconds since everybody could ask again; less than none while everybody waits."""
+        return now.timestamp() - self._everybody_until
+
     def shut_for_user(self, mailbox: Mailbox, until: dt.datetime, now: dt.datetime, *, since: dt.datetime) -> None:
         """A cap of the mailbox's user is spent; the mailbox waits behind it."""
         self._users.shut(mailbox.user_id, until.timestamp())

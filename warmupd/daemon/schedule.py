@@ -166,7 +166,7 @@ class Schedule:
     # -- heap entry -> due --------------------------------------------------------------------------------------
 
     async def take(self, permits: int) -> list[Request]:
-        """Requests of the neediest due mailboxes, at most `permits`; days that begin are opened on the way."""
+        """Requests of the neediest due mailboxes, with head starts at most `permits`; days that begin are opened."""
         now = self._clock.now()
         requests: list[Request] = []
         unopened: list[int] = []
@@ -174,12 +174,12 @@ class Schedule:
         self._resume(now)
         if self.holds.everybody_waits(now) is not None:
             return requests
-        permits = min(permits, 1) if self.holds.by_order else permits  # one asks for all whether the order stands
+        most = self._head_starts.begun + (min(permits, 1) if self.holds.by_order else permits)  # one asks for all
         for mailbox_id in self.holds.release(
             now, per_host=self.pace.per_host_concurrent, most=self.pace.max_concurrent
         ):
             self.push(mailbox_id, now)
-        while len(requests) < permits and (entries := self._heap.pop_ready(now, permits - len(requests))):
+        while entries := self._heap.pop_ready(now, max(0, most - self._head_starts.begun - len(requests))):
             for entry in entries:
                 mailbox = self.book.mailboxes.get(entry.mailbox_id)
                 if mailbox is None or not self._leases.owns(mailbox) or not mailbox.state.sends:
@@ -259,7 +259,7 @@ class Schedule:
             self.push(mailbox.id, _after(now, NO_RECIPIENT_WAIT * self._rng.uniform(0.5, 1.5)))
             self._hasten(mailbox.id)
             return []
-        if self._head_starts.waits(mailbox):  # it is looked at again when it has logged in
+        if not self.holds.by_order and self._head_starts.waits(mailbox):  # until it has logged in
             if not self._head_starts.under_way(mailbox.id):
                 self.push(mailbox.id, _after(now, NO_ROOM_WAIT * self._rng.uniform(0.5, 1.5)))
             return []

@@ -76,6 +76,8 @@ class Sends:
 
         def ended(task: asyncio.Task[bool]) -> None:
             self._under_way.discard(task)
+            if login is not None:
+                login.end()  # a task that is cancelled before it began runs no `finally` of its own
             self._permits.leave(mailbox.id, in_vain=task.cancelled() or task.result())
             on_end()
 
