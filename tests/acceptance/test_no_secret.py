@@ -236,6 +236,27 @@ async def test_no_secret_is_to_be_seen_anywhere(scene: Scene, start: Callable[..
     assert scene.said > 100_000
 
 
+SPOILT = (  # files that hold a password where it is not looked for
+    "anna@north.test,{}\nbert@south.test,{}\n",  # no header
+    'email,password,smtp_port\n"x\nanna@north.test,{}",hush,\n',  # a quote that begins a row too early
+    "email,password,smtp_port\nanna@north.test,hu,{}\n",  # the end of a password that holds a comma
+    "email,password,timezone,labels\nanna@north.test,hush,{},\n{},hush,,\n",
+    'email,password\nanna@north.test,"{}"x\nbert@south.test,{},\ncarl@nowhere.test,{}\n',
+)
+
+
+def test_an_import_shows_no_password_wherever_it_stands(initialised: Program) -> None:
+    secret = "Bad-5_Pq.Rt~Yu9"
+    hunt = Hunt({"the password": secret, **own_secrets(initialised)})
+    for number, text in enumerate(SPOILT):
+        file = initialised.directory / f"boxes{number}.csv"
+        file.write_text(text.format(*[secret] * 3))
+        command = ("mailbox", "import", str(file), "--user", "admin@example.com", "--no-check")
+        done = initialised(*command, "--json" if number % 2 else "--verbose")
+        assert done.returncode in {1, 2}
+        assert hunt.search(text, done.stdout + done.stderr) == []
+
+
 BAD = {  # a variable, and a value of it that cannot be used or reached
     "WARMUP_DATABASE__URL": "postgresql://me:{}@127.0.0.1:1/none?password={}",
     "DATABASE_URL": "postgresql://me:{}@127.0.0.1:1,127.0.0.1:2/none?schema=x",

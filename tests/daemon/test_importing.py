@@ -12,6 +12,7 @@ from warmupd.clock import SystemClock
 from warmupd.config import Config
 from warmupd.core.sheet import read_sheet
 from warmupd.core.sheet_application import Given
+from warmupd.daemon import enrolling as enrolling_module
 from warmupd.daemon import importing as importing_module
 from warmupd.daemon.enrolling import Enroller
 from warmupd.daemon.importing import Import
@@ -189,6 +190,10 @@ async def test_who_is_not_let_in_does_not_learn_that_another_has_the_address(
     assert "enrolled already" in importing.rows[1].reason
 
 
+async def _all_well(*_: Any) -> None:
+    return None
+
+
 async def test_one_grant_that_is_put_off_is_asked_again_and_keeps_nobody_away(
     db: Database, config: Config, user: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -204,6 +209,7 @@ async def test_one_grant_that_is_put_off_is_asked_again_and_keeps_nobody_away(
         return []
 
     monkeypatch.setattr(TokenClient, "refresh", refresh)
+    monkeypatch.setattr(enrolling_module, "check_hosts", _all_well)  # no names to be resolved here
     rows = "".join(f"m{n}@gmail.com,google,refresh-{n}\n" for n in range(20))
     importing = Import(read_sheet(f"email,oauth,refresh_token\n{rows}".encode()), Given())
     async with keyring_of(config, db, SystemClock()) as keyring:
@@ -236,6 +242,7 @@ async def test_token_is_had_when_its_login_is_near(
         return []
 
     monkeypatch.setattr(TokenClient, "refresh", refresh)
+    monkeypatch.setattr(enrolling_module, "check_hosts", _all_well)  # no names to be resolved here
     rows = "".join(f"m{n}@gmail.com,google,refresh-{n}\n" for n in range(200))
     importing = Import(read_sheet(f"email,oauth,refresh_token\n{rows}".encode()), Given())
     lanes = asyncio.Semaphore(2)

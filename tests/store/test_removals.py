@@ -186,6 +186,7 @@ async def test_folder_of_an_account_that_is_enrolled_anew_is_left_alone(ground: 
     await remove(ground, box, clean=True)
     assert await removals.is_to_be_cleared(ground.db, box)
     new = await again(ground, box)
+    await ground.db.execute("UPDATE mailboxes SET imap_host = 'elsewhere' WHERE id = $1", new)
     if by == "login":
         await ground.db.execute(
             "UPDATE mailboxes n SET address = 'alias@x.test', imap_host = upper(o.imap_host),"
