@@ -42,7 +42,7 @@ class Console:
         self._capsys.readouterr()
         with self._patch.context() as patch:
             patch.setattr(sys, "argv", ["warmupd", *arguments, "--config", str(self.file)])
-            patch.setattr(sys, "stdin", io.StringIO(stdin))
+            patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8"))
             if width is not None:
                 patch.setattr(sys.stdout, "isatty", lambda: True)
                 patch.setenv("COLUMNS", str(width))

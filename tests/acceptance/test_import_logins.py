@@ -81,7 +81,7 @@ def begin(program: Program) -> "subprocess.Popen[str]":
 
 
 def rejected(directory: Path) -> list[dict[str, str]]:
-    with (directory / "boxes.rejected.csv").open(encoding="utf-8", newline="") as stream:
+    with (directory / "boxes.rejected.csv").open(encoding="utf-8-sig", newline="") as stream:
         return list(csv.DictReader(stream))
 
 

@@ -66,4 +66,4 @@ async def test_check_and_doctor_tell_what_a_domain_lacks(installed: Program, ser
     assert (told["ok"], checked.returncode, logins_only.returncode) == (True, 1, 0)
     grades = {one["check"]: one["grade"] for one in told["domain"]}
     assert grades == {"mx": "ok", "spf": "ok", "dkim": "warn", "dmarc": "fail"}
-    assert "fail  domain       dmarc: north.test has no DMARC record" in doctor.stdout
+    assert "fail  domain       north.test dmarc: north.test has no DMARC record" in doctor.stdout

@@ -102,7 +102,7 @@ async def test_a_server_that_is_away_is_tried_again_later(
     monkeypatch.setattr(departures, "clear_out", clear_out)
     async with rig.running() as worker:
         worker.engager.visiting = SimpleNamespace(  # type: ignore[assignment]  # nobody looks at it
-            hosts=None, context=None, timeouts=None, source_address=""
+            hosts=None, context=None, timeouts=None, source_address="", warmup_folder="Warmup"
         )
         await leave(rig, boxes[0], clean=True)
         asked_at = rig.clock.now()

@@ -90,7 +90,7 @@ async def test_lost_message_is_found_though_its_folder_was_renamed(rig: Rig) -> 
 
 async def test_storm_of_lost_outcomes_becomes_truth_and_nothing_goes_twice(rig: Rig) -> None:
     boxes = await rig.world.enrol(6, quota=8, end_hour=12)
-    shares = {"drop_after_dot_share": 0.5, "lost_share": 0.3, "other_share": 0.3, "spam_share": 0.2}
+    shares = {"drop_after_dot_share": 0.5, "lost_share": 0.5, "other_share": 0.3, "spam_share": 0.2}
     async with served(rig, boxes, seed=5, sent_copy_share=0.5, **shares) as post:
         async with rig.running(post.config, visits=True, real=True) as worker:
             await rig.until(after(13))
