@@ -19,9 +19,9 @@ pytestmark = [pytest.mark.ablation, pytest.mark.acceptance]
 
 SAFEGUARDS: list[tuple[Callable[..., Any], str, str, Callable[[Console, Path], None]]] = [
     (
-        rejected_file._write,
-        "quoting=csv.QUOTE_ALL",
-        "quoting=csv.QUOTE_MINIMAL",
+        rejected_file._quoted,
+        """return f'"{doubled}"'""",
+        "return text",
         of_import.test_bad_rows_come_back_with_reasons_and_are_imported_once_corrected,
     ),
     (

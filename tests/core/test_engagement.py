@@ -129,6 +129,11 @@ def test_messages_are_opened_then_answered_then_filed_then_deleted(
         assert 19.2 * HOUR <= one.file_at - one.open_at <= 28.8 * HOUR
 
 
+def test_nobody_answers_unread_mail() -> None:
+    plans = [plan(policy=ANSWERED, seed=seed, lay=0.0) for seed in range(1000)]
+    assert all(one.answer_at is None or one.open_at < one.answer_at for one in plans)
+
+
 def test_what_has_just_come_is_opened_after_a_while() -> None:
     minutes = sorted((plan(seed=seed, lay=0.0).open_at - OPENS) / HOUR * 60 - 240 for seed in range(4000))
     assert minutes[0] > 0.1

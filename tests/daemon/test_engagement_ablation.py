@@ -203,7 +203,7 @@ async def test_safeguard_of_a_day_is_missed(rig: Rig, monkeypatch: pytest.Monkey
 @pytest.mark.parametrize(
     ("safeguard", "nothing", "test"),
     [
-        ("open_at = min(", "min(", of_plans.test_messages_are_opened_then_answered_then_filed_then_deleted),
+        ("open_at = min(", "min(", of_plans.test_nobody_answers_unread_mail),
         (
             "min(sent_at or seen_at, seen_at)",
             "seen_at",

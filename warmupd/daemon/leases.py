@@ -74,10 +74,9 @@ class Leases:
         Not after a failover or a restart, until they are claimed anew: the server that answers now may lack what the
         last one had committed, be it a reservation or another worker's claim.
         """
-        return bool(self.held) and self._sure
+        return bool(self.held) and self._is_sure()
 
-    @property
-    def _sure(self) -> bool:
+    def _is_sure(self) -> bool:
         return self._clock.boottime() < self._trusted_until and self._db.era == self._era
 
     def slot_of(self, mailbox: Mailbox) -> int:
@@ -97,7 +96,7 @@ class Leases:
 
     def trusts(self, mailbox: Mailbox, epoch: int | None) -> bool:
         """Whether the mailbox's slot is surely still this worker's, by the same epoch as then."""
-        return self._sure and epoch is not None and self.epoch_of(mailbox) == epoch
+        return self._is_sure() and epoch is not None and self.epoch_of(mailbox) == epoch
 
     # -- errands: what must end before a slot is handed over -------------------------------------------------------
 
