@@ -92,7 +92,7 @@ async def test_killed_in_the_middle_and_given_again_it_loses_nothing(installatio
         with installation.begin("key", "rotate") as process:
             while not await db.fetchval(WAITING):
                 assert process.poll() is None, process.communicate()
-                await db.execute("SELECT pg_sleep(0.05)")
+                await db.execute("SELECT pg_sleep(0.05)")  # that another program waits for a lock tells nobody
             process.send_signal(signal.SIGKILL)
         new, old = await opened(db)
     assert (new, old) == (1000, 1400)

@@ -81,7 +81,7 @@ async def test_interrupted_while_saving_it_knows_what_is_saved(
 
     async def slow(candidates: Any) -> Any:
         begun.set()
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # a turn of the loop, in which the cancellation comes
         return await save(candidates)
 
     monkeypatch.setattr(enroller, "save", slow)
@@ -237,7 +237,7 @@ async def test_token_is_had_when_its_login_is_near(
         return Tokens(access=token, refresh=token, seconds=3600.0)
 
     async def login(account: Account) -> list[Any]:
-        await asyncio.sleep(0.001)
+        await asyncio.sleep(0.001)  # a login takes longer than a token: else none would queue
         held.discard(account.smtp.password)
         return []
 
@@ -289,7 +289,7 @@ class SilentRecords(Records):
 
     async def exchanges(self, domain: str) -> tuple[str, ...]:
         self.asked += 1
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # as a real answer does: the others get a turn meanwhile
         raise DnsUnanswered(domain)
 
 

@@ -30,6 +30,7 @@ class Servers(LoginCheck):
         self.at_once[host] += 1
         self.most[host] = max(self.most[host], self.at_once[host])
         self.most["all"] = max(self.most["all"], self.at_once.total())
+        # A turn of the loop at least: else no two would ever be there at once.
         await (self.go_on[host].wait() if host in self.go_on else asyncio.sleep(0))
         self.at_once[host] -= 1
         return self.answers[host](number) if host in self.answers else None
@@ -46,7 +47,7 @@ class Impatient(SystemClock):
 
     async def pause(self, seconds: float) -> None:
         self.pauses.append(seconds)
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # the others get their turn, as in a real pause
 
 
 def refusal(*, reached: bool = True, passing: bool = False) -> Refusal:
