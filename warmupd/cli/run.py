@@ -163,12 +163,14 @@ def _http_server(config: "Config", worker: "Worker", db: "Database") -> "HttpSer
     """It listens; the worker's row will tell where."""
     from warmupd.http.health import WorkerHealth
     from warmupd.http.server import HttpServer
+    from warmupd.http.site import Site
 
     server = HttpServer(
         WorkerHealth(worker, db),
         host=config.http.host,
         port=config.http.port,
         worker_id=None if config.worker.id == "auto" else int(config.worker.id),
+        site=Site(config=config, db=db, clock=worker.clock),
         scrape_token=config.auth.scrape_token.get_secret_value(),
     )
     worker.leases.http_address = server.address

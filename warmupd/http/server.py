@@ -6,24 +6,54 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from ipaddress import ip_address
 from typing import Self
+from urllib.parse import quote
 
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import RedirectResponse
+from fastapi.staticfiles import StaticFiles
 
 from warmupd import __version__
 from warmupd.errors import WarmupdError
+from warmupd.http import api, pages
 from warmupd.http.health import Health, add_health, add_metrics
+from warmupd.http.login import Logins
+from warmupd.http.problem import add_problems
+from warmupd.http.render import HERE
+from warmupd.http.session import SignInFirst
+from warmupd.http.site import Site
 
 MOST_PORTS = 100  # tried by an "auto" worker, from http.listen on
 STOP_SECONDS = 5  # that requests under way may take at the end
 
 
-def create_app(health: Health, *, scrape_token: str = "") -> FastAPI:
-    """The application. `scrape_token` is what Prometheus shows from anywhere but loopback; "" allows loopback only."""
+def create_app(health: Health, *, site: Site | None = None, scrape_token: str = "") -> FastAPI:
+    """The application: probes and metrics, and with a `site` the API and the dashboard.
+
+    `scrape_token` is what Prometheus shows from anywhere but loopback; "" allows loopback only.
+    """
     app = FastAPI(title="warmupd", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     add_health(app, health)
     add_metrics(app, health, scrape_token=scrape_token)
+    add_problems(app)
+    if site is not None:
+        add_site(app, site)
     return app
+
+
+def add_site(app: FastAPI, site: Site) -> None:
+    """The API, its description, and the dashboard."""
+    app.state.site = site
+    app.state.logins = Logins(site.config.auth.rate_limit)
+    app.openapi_url = "/openapi.json"
+    app.setup()
+    for router in (*api.routers(), *pages.routers()):
+        app.include_router(router)
+    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+
+    @app.exception_handler(SignInFirst)
+    async def on_stranger(_: Request, first: SignInFirst) -> Response:
+        return RedirectResponse(f"/sign-in?then={quote(first.then)}", status_code=303)
 
 
 def listen(host: str, port: int, *, worker_id: int | None = None) -> socket.socket:
@@ -61,13 +91,20 @@ class HttpServer:
     """
 
     def __init__(
-        self, health: Health, *, host: str, port: int, worker_id: int | None = None, scrape_token: str = ""
+        self,
+        health: Health,
+        *,
+        host: str,
+        port: int,
+        worker_id: int | None = None,
+        site: Site | None = None,
+        scrape_token: str = "",
     ) -> None:
         self._listener = listen(host, port, worker_id=worker_id)
         self.address = address_of(self._listener)
         self._server = _Server(
             uvicorn.Config(
-                create_app(health, scrape_token=scrape_token),
+                create_app(health, site=site, scrape_token=scrape_token),
                 log_config=None,
                 access_log=False,
                 lifespan="off",

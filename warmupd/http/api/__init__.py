@@ -1,0 +1,10 @@
+"""The JSON API under /api: one module a noun, put together by `routers`."""
+
+from fastapi import APIRouter
+
+from warmupd.http.api import token
+
+
+def routers() -> list[APIRouter]:
+    """All routers of the API."""
+    return [token.router]

@@ -1,0 +1,39 @@
+"""Where a request comes from, past proxies that may be believed."""
+
+from collections.abc import Sequence
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+from fastapi import Request
+
+Address = IPv4Address | IPv6Address
+UNKNOWN = "unknown"
+
+
+def client_of(request: Request, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+    """The client's address: the last hop of X-Forwarded-For that is none of `trusted` proxies.
+
+    From the right, since whatever stands left of a hop that is not trusted was said by a stranger.
+    """
+    at = _address(request.client.host if request.client else "")
+    hops = [part.strip() for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
+    while at is not None and hops and any(at in network for network in trusted):
+        at = _address(hops.pop()) or at
+    return str(at) if at is not None else UNKNOWN
+
+
+def is_secure(request: Request, trusted: Sequence[IPv4Network | IPv6Network], public_url: str) -> bool:
+    """Whether the browser speaks HTTPS: by `http.public_url`, or as a trusted proxy says."""
+    if request.url.scheme == "https" or public_url.startswith("https://"):
+        return True
+    at = _address(request.client.host if request.client else "")
+    believed = at is not None and any(at in network for network in trusted)
+    return believed and request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower() == "https"
+
+
+def _address(text: str) -> Address | None:
+    try:
+        address = ip_address(text.strip().strip("[]"))
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
+    return mapped or address

@@ -1,0 +1,10 @@
+"""The dashboard: one module a page, put together by `routers`."""
+
+from fastapi import APIRouter
+
+from warmupd.http.pages import entry
+
+
+def routers() -> list[APIRouter]:
+    """All routers of the dashboard."""
+    return [entry.router]
