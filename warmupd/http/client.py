@@ -1,7 +1,8 @@
 """Where a request comes from, past proxies that may be believed."""
 
 from collections.abc import Sequence
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from fastapi import Request
 
@@ -9,25 +10,34 @@ Address = IPv4Address | IPv6Address
 UNKNOWN = "unknown"
 
 
-def client_of(request: Request, trusted: Sequence[IPv4Network | IPv6Network]) -> str:
+def client_of(request: Request, trusted: Sequence[str]) -> str:
     """The client's address: the last hop of X-Forwarded-For that is none of `trusted` proxies.
 
     From the right, since whatever stands left of a hop that is not trusted was said by a stranger.
     """
     at = _address(request.client.host if request.client else "")
     hops = [part.strip() for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
-    while at is not None and hops and any(at in network for network in trusted):
+    while at is not None and hops and _is_of(at, trusted):
         at = _address(hops.pop()) or at
     return str(at) if at is not None else UNKNOWN
 
 
-def is_secure(request: Request, trusted: Sequence[IPv4Network | IPv6Network], public_url: str) -> bool:
+def is_secure(request: Request, trusted: Sequence[str], public_url: str) -> bool:
     """Whether the browser speaks HTTPS: by `http.public_url`, or as a trusted proxy says."""
     if request.url.scheme == "https" or public_url.startswith("https://"):
         return True
     at = _address(request.client.host if request.client else "")
-    believed = at is not None and any(at in network for network in trusted)
+    believed = at is not None and _is_of(at, trusted)
     return believed and request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower() == "https"
+
+
+def _is_of(address: Address, networks: Sequence[str]) -> bool:
+    return any(address in _network(text) for text in networks)
+
+
+@lru_cache(maxsize=256)
+def _network(text: str) -> IPv4Network | IPv6Network:
+    return ip_network(text, strict=False)
 
 
 def _address(text: str) -> Address | None:
