@@ -57,3 +57,14 @@ CREATE FUNCTION count_placements(p_recipients bigint[], p_users uuid[], p_days d
           JOIN mailboxes m ON m.id = a.recipient_id WHERE a.word = 'FOUND' GROUP BY 1, 2, 3) AS f
     WHERE c.user_id = f.user_id AND c.day = f.day AND c.provider = f.provider;
 $$;
+
+-- Messages in the mailbox that were moved from spam to the inbox, for the first time. NULLs: none.
+CREATE FUNCTION count_rescued(p_recipient bigint, p_job_days date[], p_job_ids bigint[]) RETURNS void
+    LANGUAGE sql VOLATILE AS $$
+    SELECT count_placements(array_agg(p_recipient), array_agg(m.user_id), array_agg(coalesce(j.local_day, s.job_day)),
+                            array_agg('RESCUED'::text))
+    FROM unnest(p_job_days, p_job_ids) AS a(job_day, job_id) JOIN sightings s USING (job_day, job_id)
+    JOIN mailboxes m ON m.id = s.sender_id
+    LEFT JOIN warmup_jobs j ON j.day = s.job_day AND j.id = s.job_id
+    HAVING count(*) > 0;
+$$;

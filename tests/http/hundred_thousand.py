@@ -58,7 +58,8 @@ _USERS = """
     SELECT CASE n WHEN 0 THEN 'admin@site.test' WHEN 1 THEN 'thousand@site.test' WHEN 2 THEN 'ten@site.test'
                   ELSE 'user' || n || '@site.test' END,
            CASE n WHEN 0 THEN 'ADMIN' ELSE 'USER' END::user_role, (SELECT min(id) FROM plans),
-           (ARRAY['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kolkata'])[1 + n % 4], $2::timestamptz - interval '60 days'
+           (ARRAY['UTC', 'Europe/Berlin', 'America/New_York', 'Asia/Kolkata'])[1 + n % 4],
+           $2::timestamptz - interval '60 days'
     FROM generate_series(0, $1::integer + 2) AS n
 """
 _POOLS = "INSERT INTO pools (owner_id, name) SELECT id, 'own' FROM users"
@@ -101,7 +102,8 @@ _PACE = """
 """
 _PROOFS = """
     INSERT INTO proofs (mailbox_id, proven_at, unproven_sends)
-    SELECT id, CASE WHEN id % 60 > 0 THEN $1::timestamptz - interval '30 days' END, CASE WHEN id % 60 > 0 THEN 0 ELSE 3 END
+    SELECT id, CASE WHEN id % 60 > 0 THEN $1::timestamptz - interval '30 days' END,
+           CASE WHEN id % 60 > 0 THEN 0 ELSE 3 END
     FROM mailboxes
 """
 _VISITS = """
@@ -121,7 +123,8 @@ _DAYS = """
              FROM generate_series(0, CASE WHEN m.id % 10 = 0 THEN 29 ELSE 2 END) AS n) AS d,
     LATERAL (SELECT (d.day + time '06:00') AT TIME ZONE z.zone AS opens_at,
                     (d.day + time '22:00') AT TIME ZONE z.zone AS closes_at) AS w,
-    LATERAL (SELECT (CASE WHEN m.ramp_days < 10 THEN 5 + 3 * m.ramp_days ELSE 30 + m.id % 11 END)::integer AS quota) AS q,
+    LATERAL (SELECT (CASE WHEN m.ramp_days < 10 THEN 5 + 3 * m.ramp_days ELSE 30 + m.id % 11 END)::integer
+                    AS quota) AS q,
     LATERAL (SELECT greatest(0, least(1, extract(epoch FROM $1 - w.opens_at) / 57600)) AS part) AS p,
     LATERAL (SELECT least(q.quota, greatest(0, (q.quota * p.part * (100 - CASE WHEN m.id % 20 = 1 THEN 40 ELSE 0 END)
                     / 100)::integer + (CASE WHEN p.part > 0 AND p.part < 1 THEN m.id % 2 ELSE 0 END)::integer)) AS sent,
@@ -143,8 +146,8 @@ _JOBS = """
     WHERE m.id = 1 + (j::bigint * 7919) % $2::bigint AND r.id = 1 + (j::bigint * 7919 + 500) % $2::bigint
 """
 _SIGHTINGS = """
-    INSERT INTO sightings (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity, uid,
-                           message_id, thread_depth, star, rescue, file_at, delete_at, rescued_at)
+    INSERT INTO sightings (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity,
+                           uid, message_id, thread_depth, star, rescue, file_at, delete_at, rescued_at)
     SELECT j.day, j.id, j.recipient_id, j.mailbox_id, p.place, j.picked_at + interval '1 hour', 1, 'INBOX', 1, j.id,
            'id' || j.id, 1, false, p.place = 'SPAM', j.picked_at + interval '1 day', j.picked_at + interval '14 days',
            CASE WHEN p.place = 'SPAM' THEN j.picked_at + interval '2 hours' END
@@ -178,11 +181,11 @@ async def _make(directory: Path) -> None:
 
     server = EmbeddedPostgres(directory, fsync=False)
     await server.start()
-    print(server.url, flush=True)
+    sys.stdout.write(f"{server.url}\n")
     async with await Database.open(server.url, pool_size=4, application_name="fill") as db:
         await migrate(db)
         await fill(db)
-    print("filled; Ctrl-C ends it", flush=True)
+    sys.stdout.write("filled; Ctrl-C ends it\n")
     try:
         await asyncio.Event().wait()
     finally:

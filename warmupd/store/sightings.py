@@ -260,18 +260,11 @@ async def note_engaged(
                     $10::boolean[], $11::boolean[], $12::boolean[], $13::timestamptz[], $15::boolean[])
             AS a(job_day, job_id, folder, uidvalidity, uid, opened, starred, rescued, filed, deleted, next_at, answered)
         WHERE s.job_day = a.job_day AND s.job_id = a.job_id AND s.recipient_id = $1 AND EXISTS (SELECT FROM ours)
-        RETURNING s.job_day, s.job_id, s.sender_id, s.rescued_at
-        ), rescued AS (  -- now, and not before
-            SELECT array_agg(m.user_id) AS users, array_agg(coalesce(j.local_day, n.job_day)) AS days
-            FROM noted n JOIN mailboxes m ON m.id = n.sender_id
-            LEFT JOIN warmup_jobs j ON j.day = n.job_day AND j.id = n.job_id
-            WHERE n.rescued_at IS NOT NULL AND EXISTS (
-                SELECT FROM sightings o WHERE o.job_day = n.job_day AND o.job_id = n.job_id AND o.rescued_at IS NULL)
+        RETURNING s.job_day, s.job_id, s.rescued_at IS NOT NULL AND EXISTS (
+            SELECT FROM sightings o WHERE o.job_day = s.job_day AND o.job_id = s.job_id AND o.rescued_at IS NULL) AS now
         )
         SELECT EXISTS (SELECT FROM ours),
-               (SELECT count_placements(array_fill($1::bigint, ARRAY[cardinality(r.users)]), r.users, r.days,
-                                        array_fill('RESCUED'::text, ARRAY[cardinality(r.users)]))
-                FROM rescued r WHERE r.users IS NOT NULL)
+               (SELECT count_rescued($1, array_agg(job_day), array_agg(job_id)) FROM noted WHERE now)
         """,
         recipient_id,
         at,
