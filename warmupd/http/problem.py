@@ -8,6 +8,7 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 
 from warmupd.errors import DatabaseUnavailable, NotFound, UsageError, WarmupdError
@@ -16,6 +17,33 @@ MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5  # after which a client may ask again when the database is away
 
 _log = structlog.get_logger()
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field of a request."""
+
+    field: str
+    detail: str
+
+
+class ProblemDetail(BaseModel):
+    """RFC 9457, with what to do about it."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    remedy: str = ""
+    errors: list[FieldError] = []
+
+
+def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What an API route may answer beside its result, for its `responses`; those that every route has are added."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetail"}}}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": content}
+        for status in sorted({*statuses, 401, 403, 422, 429, 503})
+    }
 
 
 class Problem(Exception):
