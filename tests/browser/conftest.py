@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from playwright.async_api import Browser, Page, Request, async_playwright
+from playwright.async_api import Browser, Page, Request, ViewportSize, async_playwright
 
 from tests.http.conftest import ADMIN, KEY, OTHER, OWNER, PASSWORD, SECRET, known_hash
 from tests.mail.token_server import CLIENT_ID, CLIENT_SECRET, TokenServer
@@ -30,7 +30,8 @@ MORNING = datetime(2026, 6, 3, 8, tzinfo=UTC)
 BOXES = [f"box{number}@agency{number % 3}.test" for number in range(6)]
 BOX_PASSWORD = "a mailbox's password"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WIDE: ViewportSize = {"width": 1280, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 844}
 PATIENCE = 20_000.0  # milliseconds that a page may take on a busy machine
 
 
@@ -74,7 +75,7 @@ class Looking:
         asked = urlsplit(request.url)
         self._note(asked.scheme in {"http", "https"} and asked.netloc != self.home, f"another host: {request.url}")
 
-    def _note(self, is_wrong: bool, what: str) -> None:  # noqa: FBT001  called above alone
+    def _note(self, is_wrong: bool, what: str) -> None:
         if is_wrong:
             self.wrong.append(what)
 
@@ -137,7 +138,7 @@ async def browser() -> AsyncIterator[Browser]:
 @pytest.fixture
 async def page(browser: Browser, installation: Installation) -> AsyncIterator[Page]:
     """A tab at 1280 by 900; whatever it complains of, or asks of another host, fails the test."""
-    context = await browser.new_context(viewport={"width": 1280, "height": 900}, base_url=installation.url)
+    context = await browser.new_context(viewport=WIDE, base_url=installation.url)
     context.set_default_timeout(PATIENCE)
     page = await context.new_page()
     looking = Looking(page=page, home=urlsplit(installation.url).netloc)
@@ -153,4 +154,4 @@ async def sign_in(page: Page, email: str, password: str = PASSWORD) -> None:
     await page.get_by_label("E-mail").fill(email)
     await page.get_by_label("Password").fill(password)
     await page.get_by_role("button", name="Sign in").click()
-    await page.wait_for_url("**/")
+    await page.wait_for_url(lambda url: "sign-in" not in url)

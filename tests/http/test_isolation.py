@@ -1,4 +1,4 @@
-"""Every route of the description, walked with tokens that must not open it: nobody learns or changes what is another's."""
+"""Every route of the description, walked with tokens that must not open it: nobody learns or changes another's."""
 
 import datetime as dt
 from collections.abc import Iterator
@@ -7,8 +7,8 @@ from typing import Any
 
 import httpx
 import pytest
-
 from tests.http.belongings import MARKS, Belongings, settle_in
+
 from tests.http.conftest import ADMIN, OTHER, OWNER, SECRET, House, known_token
 from warmupd.http.bearer import PREFIX, Signer, new_token, token_hash
 from warmupd.http.identity import Scope
