@@ -6,6 +6,7 @@ from fastapi import Request
 
 from warmupd.clock import Clock
 from warmupd.config import Config
+from warmupd.http.problem import Problem
 from warmupd.store.database import Database
 
 
@@ -22,3 +23,10 @@ def site_of(request: Request) -> Site:
     """The site that this request is answered from."""
     site: Site = request.app.state.site
     return site
+
+
+def demand_secret(site: Site) -> None:
+    """Raises Problem 503 where there is no `auth.secret`: nobody is let in, and it says why."""
+    if not site.config.auth.secret.get_secret_value():
+        remedy = "set auth.secret to 32 random characters or more; `openssl rand -hex 32` makes them"
+        raise Problem(503, "auth.secret is not set: nobody can be let in", remedy=remedy)
