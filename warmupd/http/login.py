@@ -28,7 +28,7 @@ class Logins:
         keys = self._take(request, email)
         if under_way() > MOST_WAITING:
             raise Problem(503, "too many log-ins at once", remedy="wait a moment", headers=retry_after(5))
-        access = None if "\0" in email else await access_by_email(site.db, email)
+        access = await access_by_email(site.db, email) if email.isprintable() else None
         if not await verify_password(password, access.password_hash if access else None) or access is None:
             raise Problem(401, "address and password do not fit", remedy="try again, or have the password reset")
         for limiter, key in keys:

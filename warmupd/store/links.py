@@ -23,7 +23,7 @@ class LinkKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """A link that is good. `user_id` and `mailed` as the columns have them."""
+    """A link that is good. `role` is an INVITATION's, `user_id` any other's."""
 
     kind: LinkKind
     email: str
@@ -33,78 +33,58 @@ class Link:
     expires_at: dt.datetime
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Draft:
+    """A link to be made: for a user, or an INVITATION as what and under which plan."""
+
+    kind: LinkKind
+    email: str
+    created_by: str  # 'cli', or a user's address
+    user_id: UUID | None = None
+    role: Role | None = None
+    plan: str = ""
+
+
 GONE = "the link was used already, took too long, or a newer one was sent"
 
 
-async def invite(  # noqa: PLR0913  one keyword a column
+async def put_link(
     db: Database,
+    draft: Draft,
     *,
-    email: str,
-    role: Role,
-    plan: str,
     token_hash: bytes,
     mailed: bool,
-    actor: str,
     at: dt.datetime,
     expires_at: dt.datetime,
-) -> None:
-    """In the place of an older invitation. Raises UsageError for an unknown plan, or somebody who is a user already."""
+    gap: dt.timedelta = dt.timedelta(),
+) -> bool:
+    """In the place of an older one of the kind for this person. False: there is one younger than `gap`, and it stays.
+
+    Raises UsageError for an invitation to an unknown plan, or of somebody who is a user already.
+    """
     async with db.transaction() as connection:
-        plan_id = await connection.fetchval("SELECT id FROM plans WHERE name = $1", plan)
-        if plan_id is None:
-            raise UsageError(f"there is no plan {plan}")
-        taken = await connection.fetchval(
-            "SELECT true FROM users WHERE lower(email) = lower($1) AND removed_at IS NULL", email
-        )
-        if taken:
-            raise UsageError(f"there is a user {email} already", remedy="a link for a new password serves them")
-        await connection.execute(
-            "INSERT INTO links (kind, email, mailed, role, plan_id, created_by, created_at, expires_at, token_hash)"
-            " VALUES ('INVITATION', $1, $2, $3, $4, $5, $6, $7, $8)"
+        plan_id = await _plan_for(connection, draft) if draft.kind is LinkKind.INVITATION else None
+        put = await connection.fetchval(
+            "INSERT INTO links (kind, email, mailed, user_id, role, plan_id, created_by, created_at, expires_at,"
+            " token_hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
             " ON CONFLICT (lower(email), kind) DO UPDATE SET email = excluded.email, mailed = excluded.mailed,"
-            " role = excluded.role, plan_id = excluded.plan_id, created_by = excluded.created_by,"
-            " created_at = excluded.created_at, expires_at = excluded.expires_at, token_hash = excluded.token_hash",
-            email,
-            mailed,
-            role.value,
-            plan_id,
-            actor,
-            at,
-            expires_at,
-            token_hash,
-        )
-        await _sweep(connection, at)
-
-
-async def send_link(
-    db: Database,
-    access: Access,
-    kind: LinkKind,
-    *,
-    token_hash: bytes,
-    mailed: bool,
-    actor: str,
-    at: dt.datetime,
-    expires_at: dt.datetime,
-) -> None:
-    """A reset or a confirmation for a user, in the place of an older one."""
-    async with db.transaction() as connection:
-        await connection.execute(
-            "INSERT INTO links (kind, email, mailed, user_id, created_by, created_at, expires_at, token_hash)"
-            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-            " ON CONFLICT (lower(email), kind) DO UPDATE SET mailed = excluded.mailed, user_id = excluded.user_id,"
+            " user_id = excluded.user_id, role = excluded.role, plan_id = excluded.plan_id,"
             " created_by = excluded.created_by, created_at = excluded.created_at, expires_at = excluded.expires_at,"
-            " token_hash = excluded.token_hash",
-            kind.value,
-            access.email,
+            " token_hash = excluded.token_hash WHERE links.created_at <= $11 RETURNING true",
+            draft.kind.value,
+            draft.email,
             mailed,
-            access.user_id,
-            actor,
+            draft.user_id,
+            draft.role.value if draft.role else None,
+            plan_id,
+            draft.created_by,
             at,
             expires_at,
             token_hash,
+            at - gap,
         )
-        await _sweep(connection, at)
+        await connection.execute("DELETE FROM links WHERE expires_at <= $1", at)
+    return bool(put)
 
 
 async def link_of(db: Database, token_hash: bytes, *, kind: LinkKind, at: dt.datetime) -> Link | None:
@@ -114,7 +94,7 @@ async def link_of(db: Database, token_hash: bytes, *, kind: LinkKind, at: dt.dat
 
 
 async def accept_invitation(
-    db: Database, token_hash: bytes, *, password_hash: str, name: str, timezone: str | None, at: dt.datetime
+    db: Database, token_hash: bytes, *, password_hash: str, name: str, at: dt.datetime
 ) -> Access:
     """Creates the user who was invited, with a confirmed address where the link was mailed. Raises NotFound."""
     async with db.transaction() as connection:
@@ -127,7 +107,7 @@ async def accept_invitation(
             actor=row["email"],
             at=at,
             name=name,
-            timezone=timezone,
+            timezone=None,
             password_hash=password_hash,
         )
         return await _let_in(connection, user_id, confirmed_at=at if row["mailed"] else None)
@@ -171,10 +151,21 @@ _GOOD = (
 )
 
 
+async def _plan_for(connection: Connection, draft: Draft) -> int:
+    plan_id: int | None = await connection.fetchval("SELECT id FROM plans WHERE name = $1", draft.plan)
+    if plan_id is None:
+        raise UsageError(f"there is no plan {draft.plan}")
+    if await connection.fetchval(
+        "SELECT true FROM users WHERE lower(email) = lower($1) AND removed_at IS NULL", draft.email
+    ):
+        raise UsageError(f"there is a user {draft.email} already", remedy="a link for a new password serves them")
+    return plan_id
+
+
 async def _used(connection: Connection, token_hash: bytes, kind: LinkKind, at: dt.datetime) -> asyncpg.Record:
     """The link, which from the end of this transaction on is gone: of two that use it at once, one finds nothing."""
     row = await connection.fetchrow(
-        f"DELETE FROM links l WHERE {_GOOD} RETURNING email, mailed, user_id, role, plan_id",
+        f"DELETE FROM links l WHERE {_GOOD} RETURNING email, mailed, user_id, role, plan_id",  # noqa: S608  our own words
         token_hash,
         kind.value,
         at,
@@ -192,10 +183,6 @@ async def _let_in(connection: Connection, user_id: UUID, *, confirmed_at: dt.dat
     if row is None:
         raise NotFound("there is no such user")
     return access_of(row)
-
-
-async def _sweep(connection: Connection, at: dt.datetime) -> None:
-    await connection.execute("DELETE FROM links WHERE expires_at <= $1", at)
 
 
 def _link(row: asyncpg.Record) -> Link:

@@ -29,7 +29,7 @@ class ServiceToken:
     revoked_at: dt.datetime | None
 
 
-async def add_service_token(  # noqa: PLR0913  one keyword a column
+async def add_service_token(
     db: Database,
     user_id: UUID,
     *,

@@ -104,3 +104,11 @@ async def end_other_sessions(db: Database, user_id: UUID, *, stays: int) -> int:
     """Sign this user out everywhere but in one session; how many ended."""
     gone = await db.fetch("DELETE FROM browser_sessions WHERE user_id = $1 AND id <> $2 RETURNING id", user_id, stays)
     return len(gone)
+
+
+async def end_session_by_id(db: Database, session_id: int, *, user_id: UUID) -> bool:
+    """Whether this user had such a session, which is over now."""
+    ended = await db.fetchval(
+        "DELETE FROM browser_sessions WHERE id = $1 AND user_id = $2 RETURNING true", session_id, user_id
+    )
+    return bool(ended)
