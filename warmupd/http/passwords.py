@@ -83,8 +83,9 @@ def _hash(password: str) -> str:
 def _verify(password: str, password_hash: str | None) -> bool:
     from argon2.exceptions import Argon2Error, InvalidHashError
 
+    nobodys = _nobodys()  # made at the first log-in, whoever that is
     try:
-        genuine = _hasher().verify(password_hash or _nobodys(), _bytes(password))
+        genuine = _hasher().verify(password_hash or nobodys, _bytes(password))
     except (Argon2Error, InvalidHashError):
         return False
     return genuine and password_hash is not None

@@ -67,13 +67,25 @@ async def change_password(
         raise NotFound("there is no such user")
     await connection.execute("DELETE FROM browser_sessions WHERE user_id = $1", user_id)
     await connection.execute("DELETE FROM links WHERE user_id = $1 AND kind = 'PASSWORD_RESET'", user_id)
-    await connection.execute(
-        "INSERT INTO state_changes (at, actor, subject, subject_id, became, reason)"
-        " VALUES ($1, $2, 'user', $3, 'PASSWORD_CHANGED', '')",
-        at,
-        actor,
-        str(user_id),
-    )
+    await _note(connection, user_id, "PASSWORD_CHANGED", actor=actor, at=at)
+
+
+async def end_everything(db: Database, user_id: UUID, *, actor: str, at: dt.datetime) -> None:
+    """End all that lets the user in but the password: signed and service tokens, sessions, links. Raises NotFound."""
+    async with db.transaction() as connection:
+        known = await connection.fetchval(
+            "UPDATE users SET credentials_version = credentials_version + 1"
+            " WHERE id = $1 AND removed_at IS NULL RETURNING true",
+            user_id,
+        )
+        if not known:
+            raise NotFound("there is no such user")
+        await connection.execute("DELETE FROM browser_sessions WHERE user_id = $1", user_id)
+        await connection.execute("DELETE FROM links WHERE user_id = $1", user_id)
+        await connection.execute(
+            "UPDATE service_tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL", user_id, at
+        )
+        await _note(connection, user_id, "ACCESS_ENDED", actor=actor, at=at)
 
 
 async def keep_rehashed(db: Database, access: Access, password_hash: str) -> None:
@@ -90,3 +102,13 @@ def access_of(row: asyncpg.Record) -> Access:
     """The columns of `ACCESS`."""
     values = {name: row[name] for name in Access.__slots__}
     return Access(**{**values, "role": Role(row["role"])})
+
+
+async def _note(connection: Connection, user_id: UUID, became: str, *, actor: str, at: dt.datetime) -> None:
+    await connection.execute(
+        "INSERT INTO state_changes (at, actor, subject, subject_id, became) VALUES ($1, $2, 'user', $3, $4)",
+        at,
+        actor,
+        str(user_id),
+        became,
+    )
