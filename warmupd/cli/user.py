@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from warmupd.cli import user_link, user_token
 from warmupd.cli.mailbox_options import email as mail_address
 from warmupd.cli.options import AsJson, ConfigPath, PasswordStdin
 from warmupd.core.entries import time_zone
@@ -46,7 +47,7 @@ def add(
     if timezone is not None:
         time_zone(timezone)
     password = new_password("Password (10 characters or more, Enter for none)", stdin=password_stdin)
-    password_hash = None if password is None else hash_password(password)
+    password_hash = None if password is None else hash_password(password, email=email)
 
     async def task(session: "Session") -> None:
         await add_user(
@@ -84,3 +85,7 @@ def list_all(config: ConfigPath = None, as_json: AsJson = False) -> None:
         )
 
     work(config, task, name="user list")
+
+
+user_token.add_to(app)
+user_link.add_to(app)

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from warmupd.errors import NotFound, UsageError
-from warmupd.store.database import Database
+from warmupd.store.database import Connection, Database
 
 
 class Role(StrEnum):
@@ -48,30 +48,56 @@ async def add_user(  # noqa: PLR0913  one keyword a column
         plan_id = await connection.fetchval("SELECT id FROM plans WHERE name = $1", plan)
         if plan_id is None:
             raise UsageError(f"there is no plan {plan}")
-        try:
-            user_id: UUID = await connection.fetchval(
-                "INSERT INTO users (email, name, role, plan_id, timezone, password_hash)"
-                " VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
-                email,
-                name,
-                role.value,
-                plan_id,
-                timezone,
-                password_hash,
-            )
-        except asyncpg.UniqueViolationError as error:
-            raise UsageError(f"there is a user {email} already") from error
-        except asyncpg.CheckViolationError as error:
-            raise UsageError(f"{email!r} is not an e-mail address") from error
-        await connection.execute("INSERT INTO pools (owner_id, name) VALUES ($1, 'private')", user_id)
-        await connection.execute(
-            "INSERT INTO state_changes (at, actor, subject, subject_id, became, reason)"
-            " VALUES ($1, $2, 'user', $3, $4, 'created')",
-            at,
-            actor,
-            str(user_id),
-            role.value,
+        return await create_user(
+            connection,
+            email=email,
+            role=role,
+            plan_id=plan_id,
+            actor=actor,
+            at=at,
+            name=name,
+            timezone=timezone,
+            password_hash=password_hash,
         )
+
+
+async def create_user(  # noqa: PLR0913  one keyword a column
+    connection: Connection,
+    *,
+    email: str,
+    role: Role,
+    plan_id: int,
+    actor: str,
+    at: dt.datetime,
+    name: str,
+    timezone: str | None,
+    password_hash: str | None,
+) -> UUID:
+    """The same within a transaction."""
+    try:
+        user_id: UUID = await connection.fetchval(
+            "INSERT INTO users (email, name, role, plan_id, timezone, password_hash)"
+            " VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+            email,
+            name,
+            role.value,
+            plan_id,
+            timezone,
+            password_hash,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise UsageError(f"there is a user {email} already") from error
+    except asyncpg.CheckViolationError as error:
+        raise UsageError(f"{email!r} is not an e-mail address") from error
+    await connection.execute("INSERT INTO pools (owner_id, name) VALUES ($1, 'private')", user_id)
+    await connection.execute(
+        "INSERT INTO state_changes (at, actor, subject, subject_id, became, reason)"
+        " VALUES ($1, $2, 'user', $3, $4, 'created')",
+        at,
+        actor,
+        str(user_id),
+        role.value,
+    )
     return user_id
 
 
