@@ -194,13 +194,14 @@ def taken(address: str) -> UsageError:
 async def _room(connection: Connection, user_id: UUID, *, lock: str) -> tuple[int | None, UsageError]:
     """The lock, the plan and the count are each a statement of its own: they must see what came before the lock."""
     user = await connection.fetchrow(
-        f"SELECT FROM users u WHERE u.id = $1 AND u.removed_at IS NULL {lock}",  # noqa: S608  `lock` is a constant of this module
+        f"SELECT FROM users u WHERE u.id = $1 AND u.removed_at IS NULL {lock}",
         user_id,
     )
     if user is None:
         raise NotFound(f"there is no user {user_id}")
     row = await connection.fetchrow(
-        "SELECT p.name, p.mailbox_limit, (SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED') AS n"
+        "SELECT p.name, p.mailbox_limit,"
+        " (SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED') AS n"
         " FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1",
         user_id,
     )

@@ -10,8 +10,8 @@ import asyncpg
 from warmupd.errors import NotFound, UsageError
 from warmupd.store.database import Connection, Database
 
-# Column to the least and the most it can be, and what it is called. None (no limit, the configured cap) goes for all but
-# the priority.
+# Column to the least and the most it can be, and what it is called. None (no limit, or the configured cap) goes for all
+# but the priority.
 NUMBERS: Mapping[str, tuple[int, int, str]] = {
     "priority": (-1000, 1000, "priority"),
     "mailbox_limit": (0, 10_000_000, "mailbox limit"),
@@ -83,7 +83,9 @@ async def set_plan(
     check_plan(name, changes)
     async with db.transaction() as connection:
         new = bool(
-            await connection.fetchval("INSERT INTO plans (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true", name)
+            await connection.fetchval(
+                "INSERT INTO plans (name) VALUES ($1) ON CONFLICT DO NOTHING RETURNING true", name
+            )
         )
         before = await connection.fetchrow("SELECT * FROM plans WHERE name = $1 FOR UPDATE", name)
         if before is None:
@@ -102,9 +104,7 @@ async def set_plan(
 def check_plan(name: str, changes: Mapping[str, int | None]) -> None:
     """Raises UsageError for a name or a number that a plan cannot have."""
     if not name.strip() or len(name) > LONGEST or not name.isprintable() or "/" in name or name != name.strip():
-        raise UsageError(
-            f"{name!r} cannot be a plan's name", remedy=f"use up to {LONGEST} characters, without a slash"
-        )
+        raise UsageError(f"{name!r} cannot be a plan's name", remedy=f"use up to {LONGEST} characters, without a slash")
     for what, value in changes.items():
         if what not in NUMBERS:
             raise UsageError(f"a plan has no {what}", remedy=f"one of: {', '.join(NUMBERS)}")

@@ -11,7 +11,14 @@ import asyncpg
 from warmupd.errors import NotFound, UsageError
 from warmupd.store.database import Connection, Database
 
-LAST_ADMIN = "the last admin can be neither removed nor demoted"
+
+class LastAdmin(UsageError):
+    """Somebody has to be left who may do everything."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "the last admin can be neither removed nor demoted", remedy="make somebody else an admin first"
+        )
 
 
 class Role(StrEnum):
@@ -130,7 +137,7 @@ async def change_user(
     """Set `name`, `timezone` (None: the configured one), `plan` and `role`, as far as they are among `changes`.
 
     Caps hold at once; another zone or plan counts for the days that are opened from now on. Raises NotFound, and
-    UsageError for a plan that is not there, or where no admin would be left.
+    UsageError for a plan that is not there, LastAdmin where no admin would be left.
     """
     async with db.transaction() as connection:
         before = await lock_user(connection, user_id, spare_admin=changes.get("role", Role.ADMIN) != Role.ADMIN)
@@ -193,7 +200,7 @@ async def plan_id_of(connection: Connection, name: str) -> int:
 
 
 async def lock_user(connection: Connection, user_id: UUID, *, spare_admin: bool) -> asyncpg.Record:
-    """The user's row, locked until the transaction ends. Raises NotFound; UsageError for the last admin if spared.
+    """The user's row, locked until the transaction ends. Raises NotFound; LastAdmin where that would go.
 
     All admins are locked in order: of two who demote each other at the same time one comes second, and sees it.
     """
@@ -201,7 +208,7 @@ async def lock_user(connection: Connection, user_id: UUID, *, spare_admin: bool)
         "SELECT id FROM users WHERE $1 AND role = 'ADMIN' AND removed_at IS NULL ORDER BY id FOR UPDATE", spare_admin
     )
     if [row["id"] for row in admins] == [user_id]:
-        raise UsageError(LAST_ADMIN, remedy="make somebody else an admin first")
+        raise LastAdmin
     await connection.fetch("SELECT FROM users WHERE id = $1 FOR UPDATE", user_id)
     row = await connection.fetchrow(
         "SELECT u.*, p.name AS plan FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1"
