@@ -146,6 +146,9 @@ class Events:
     def secrets_wiped(self, mailboxes: Sequence[int]) -> None:
         self._log.info("removal.secrets_wiped", mailboxes=list(mailboxes))
 
+    def user_erased(self, *, user: str, rows: int) -> None:
+        self._log.info("user.erased", user=user, rows=rows)
+
     def no_recipient(self, mailbox: int) -> None:
         self._log.warning("pairing.no_recipient", mailbox=mailbox)
 
