@@ -10,7 +10,8 @@ from warmupd.core.condition import Progress, progress_of
 from warmupd.core.mailbox import Mailbox, MailboxState
 from warmupd.core.pacing import deficit
 from warmupd.core.shortfall import Loss, Standing, losses_of
-from warmupd.daemon.snapshot import Snapshot, rate_shortfalls, take_snapshot, take_snapshot_of
+from warmupd.daemon.capacity import rate_shortfalls
+from warmupd.daemon.snapshot import Snapshot, take_snapshot, take_snapshot_of
 from warmupd.store import mailbox_report
 from warmupd.store.database import Database
 from warmupd.store.standing import StandingRow, standings
