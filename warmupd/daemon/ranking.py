@@ -39,7 +39,7 @@ class Listing:
 
 @dataclass(slots=True)
 class _Ranking:
-    ids: array[int]
+    ids: "array[int]"
     at: dt.datetime
     made: float  # boottime
     took: float
@@ -129,7 +129,7 @@ def _cut(ranking: _Ranking, limit: int, after: Sequence[Any] | None) -> Listing:
     if after:
         seen, last = (int(one) for one in after)
         start = min(seen, len(ranking.ids))
-        if not (0 < start and ranking.ids[start - 1] == last) and last in ranking.ids:
+        if not (start > 0 and ranking.ids[start - 1] == last) and last in ranking.ids:
             start = ranking.ids.index(last) + 1
     ids = ranking.ids[start : start + limit].tolist()
     end = start + len(ids)

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -147,24 +147,27 @@ async def ranked(
 
     With fewer than `smallest_sample` placements there is no score; who has none, or no open day, comes last.
     """
-    where, arguments = _where(replace(selection, progress=None), owner)
+    where, arguments = _where(selection, owner)
+    mine = " AND ".join(where)
     arguments += [moment.at, moment.at.date(), list(moment.days), list(moment.days.values()), moment.days[moment.zone]]
     now, utc, zones, dates, usual = (f"${len(arguments) - 4 + n}" for n in range(5))
+    more = ""
     if selection.is_ranked and selection.progress is not None:
         arguments.append(selection.progress.value)
         where.append(f"{_PROGRESS.format(now=f'{now}::timestamptz')} = ${len(arguments)}")
-    scores = ""
+        more = "JOIN mailbox_pace p ON p.mailbox_id = m.id"
     if order is Order.SCORE:
         arguments += [window_days, smallest_sample]
-        scores = _SCORES.format(now=now, days=f"${len(arguments) - 1}", least=f"${len(arguments)}")
+        more += _SCORES.format(mine=mine, now=now, days=f"${len(arguments) - 1}", least=f"${len(arguments)}")
     ids: list[int] | None = await db.fetchval(
         f"""
         WITH dates AS MATERIALIZED (SELECT * FROM unnest({zones}::text[], {dates}::date[]) AS z(zone, date))
-        SELECT array_agg(m.id ORDER BY {_RANKS[order].format(now=f"{now}::timestamptz")}, lower(m.address))
-        FROM mailboxes m JOIN mailbox_pace p ON p.mailbox_id = m.id JOIN users u ON u.id = m.user_id
+        SELECT array_agg(m.id ORDER BY {_RANKS[order].format(now=f"{now}::timestamptz")}, m.id)
+        FROM mailboxes m JOIN users u ON u.id = m.user_id
         LEFT JOIN dates z ON z.zone = coalesce(m.timezone, u.timezone)
-        LEFT JOIN mailbox_days d ON d.mailbox_id = m.id AND d.day >= {utc}::date - 2
-             AND (d.closes_at > {now} OR d.day >= coalesce(z.date, {usual}::date)) {scores}
+        LEFT JOIN mailbox_days d ON d.mailbox_id = m.id AND d.day >= {utc}::date - 1
+             AND (d.closes_at > {now} OR d.day >= coalesce(z.date, {usual}::date))
+        {more}
         WHERE {" AND ".join(where)}
         """,  # noqa: S608  as above
         *arguments,
@@ -219,8 +222,8 @@ _PROGRESS = f"""CASE  -- as core/condition.py has it
     WHEN p.resting_until > {{now}} THEN 'resting' WHEN d.day IS NULL OR {{now}} < d.opens_at THEN 'not_open'
     WHEN {_DEFICIT} >= {BEHIND} THEN 'behind' ELSE 'on_track' END"""
 _RANKS: dict[Order, str] = {
-    Order.ADDRESS: "m.state = 'REMOVED'",  # by address alone
-    Order.STATE: "m.state",
+    Order.ADDRESS: "lower(m.address)",
+    Order.STATE: "m.state, lower(m.address)",
     Order.NEWEST: "m.id DESC",
     Order.FILL: "d.sent::float8 / nullif(d.quota, 0)",
     Order.DEFICIT: f"{_DEFICIT} DESC NULLS LAST",
@@ -228,8 +231,9 @@ _RANKS: dict[Order, str] = {
 }
 _SCORES = """
     LEFT JOIN (SELECT d.mailbox_id, sum(d.inbox)::float8 / sum(d.inbox + d.spam + d.unwanted + d.other) AS score
-               FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id
-               WHERE d.day >= (({now}::timestamptz - make_interval(days => {days})) AT TIME ZONE 'UTC')::date - 1
+               FROM mailboxes m JOIN mailbox_days d ON d.mailbox_id = m.id
+               WHERE {mine}
+                 AND d.day >= (({now}::timestamptz - make_interval(days => {days})) AT TIME ZONE 'UTC')::date - 1
                  AND d.closes_at > greatest({now}::timestamptz - make_interval(days => {days}), m.health_since)
                GROUP BY 1 HAVING sum(d.inbox + d.spam + d.unwanted + d.other) >= greatest({least}, 1)) AS s
         ON s.mailbox_id = m.id"""
