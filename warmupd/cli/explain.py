@@ -179,6 +179,8 @@ def _recipients(explained: "Explained") -> str:
     from warmupd.cli.output import count
 
     recipients, row = explained.recipients, explained.mailbox
+    if recipients is None:
+        return ""
     pool = f"the pool {row.pool}" if row.shared_pool else f"the private pool of {row.user}"
     told = f"{count(recipients.available, 'other mailbox')} in {pool}, {recipients.proven} proven"
     if recipients.exhausted:

@@ -68,7 +68,7 @@ class Loss:
 
     factor: Factor
     text: str
-    leaves: int
+    leaves: int | None  # None: that would tell of other users
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +87,7 @@ class Standing:
     fleet_stopped: bool = False
     has_worker: bool = True
     short: Sequence[Shortfall] = ()  # caps and concurrency that cannot carry its user's or the fleet's day
+    veiled: bool = False  # told to somebody who may learn nothing of other users
 
 
 def losses_of(standing: Standing, now: dt.datetime) -> tuple[Loss, ...]:
@@ -116,7 +117,7 @@ def budget_losses(budget: Budget, ramp: Ramp) -> Iterator[Loss]:
 
 def shortfall_text(losses: Sequence[Loss], floor: int) -> str:
     """All of them in a sentence; "" when there are none."""
-    told = "; ".join(f"{loss.text} (leaves {loss.leaves})" for loss in losses)
+    told = "; ".join(loss.text + ("" if loss.leaves is None else f" (leaves {loss.leaves})") for loss in losses)
     return f"below the minimum of {floor}: {told}" if told else ""
 
 
@@ -143,6 +144,12 @@ def _of_day(standing: Standing, day: DayRow, now: dt.datetime) -> Iterator[Loss]
     for factor, text, leaves in _bounds(standing, day, now):
         if leaves < owed:
             yield Loss(factor=factor, text=text, leaves=max(0, leaves))
+    for short in standing.short:
+        leaves = day.quota * short.carries // max(1, short.needs)
+        if leaves < owed and standing.veiled and not short.who:
+            yield Loss(factor=Factor.CAP, text="what the whole fleet may send a day is not enough for all", leaves=None)
+        elif leaves < owed:
+            yield Loss(factor=Factor.CAP, text=short.text, leaves=leaves)
 
 
 def _bounds(standing: Standing, day: DayRow, now: dt.datetime) -> Iterator[tuple[Factor, str, int]]:
@@ -161,8 +168,6 @@ def _bounds(standing: Standing, day: DayRow, now: dt.datetime) -> Iterator[tuple
     if standing.unknown:
         text = f"the outcome of {standing.unknown} was lost, and their places stay taken"
         yield Factor.UNKNOWN, text, day.quota - standing.unknown
-    for short in standing.short:
-        yield Factor.CAP, short.text, day.quota * short.carries // max(1, short.needs)
     fits = _fits(day.opens_at, day, standing.gap)
     yield Factor.SPACING, f"with {standing.gap / 60:.0f} min between sends its window has room for {fits}", fits
     if stopped is None and fits >= day.quota:
