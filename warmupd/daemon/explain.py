@@ -70,20 +70,10 @@ async def explain_mailbox(
     """
     mailbox, row = await seen_by(db, config, mailbox_id, owner)
     veiled = owner is not None
-    settings = await fleet.fleet_settings(db, at=at)
-    jobs = (await mailbox_report.open_jobs(db, [mailbox_id])).get(mailbox_id, [])
     last = (await reports.days_of(db, [mailbox_id])).get(mailbox_id)
     holder = await mailbox_report.holder_of(db, row.slot, at=at)
-    known = Known(
-        mailbox=mailbox,
-        row=row,
-        last_day=None if last is None else last.day,
-        jobs=jobs,
-        recipients=(await roster.recipients(db, [mailbox_id], at=at))[mailbox_id],
-        caps=(await caps.caps_of(db, [mailbox.user_id], at=at))[mailbox.user_id],
-        host_rest=(await host_rests_of(db, [mailbox_id], at=at)).get(mailbox_id),
-        worker=None if holder is None else holder.name,
-    )
+    known = await _known(db, mailbox, row, last, holder, at=at)
+    settings = await fleet.fleet_settings(db, at=at)
     situation = situation_of(known, config, settings, at=at, veiled=veiled)
     today = last if situation.outlook.day_at(at) is not None else None
     placements, inbox_share = await _health(db, config, mailbox_id, at=at)
@@ -104,7 +94,7 @@ async def explain_mailbox(
         shortfall=shortfall_text(quota.losses, mailbox.ramp.floor),
         left=0 if today is None else today.day.left,
         attempts_left=0 if today is None else max(0, today.day.most_attempts - today.day.attempts),
-        jobs=jobs,
+        jobs=known.jobs,
         recipients=None if veiled and row.shared_pool else situation.recipients,
         lonely=situation.outlook.lonely,
         caps=[cap for cap in situation.caps if not (veiled and cap.of_fleet)],
@@ -115,6 +105,28 @@ async def explain_mailbox(
         holder=None if veiled else holder,
         unproven_room=await _unproven_room(db, row, mailbox.user_id, at=at),
         placement_7d=history.in_all((await history.landings(db, [mailbox_id], at=at))[mailbox_id]),
+    )
+
+
+async def _known(
+    db: Database,
+    mailbox: Mailbox,
+    row: mailbox_report.MailboxReport,
+    last: reports.DayCounts | None,
+    holder: mailbox_report.SlotHolder | None,
+    *,
+    at: dt.datetime,
+) -> Known:
+    ids = [mailbox.id]
+    return Known(
+        mailbox=mailbox,
+        row=row,
+        last_day=None if last is None else last.day,
+        jobs=(await mailbox_report.open_jobs(db, ids)).get(mailbox.id, []),
+        recipients=(await roster.recipients(db, ids, at=at))[mailbox.id],
+        caps=(await caps.caps_of(db, [mailbox.user_id], at=at))[mailbox.user_id],
+        host_rest=(await host_rests_of(db, ids, at=at)).get(mailbox.id),
+        worker=None if holder is None else holder.name,
     )
 
 

@@ -10,7 +10,7 @@ from warmupd.config import Config
 from warmupd.core.condition import Progress, progress_of
 from warmupd.core.forecast import Outlook, coming_days
 from warmupd.core.health import Placements, score
-from warmupd.core.mailbox import DayRow, Mailbox
+from warmupd.core.mailbox import Mailbox
 from warmupd.core.pacing import Spacing
 from warmupd.daemon.explain import veiled_report
 from warmupd.daemon.options import defaults_of, health_of
@@ -69,42 +69,58 @@ async def performance(
     """
     rows = await mailbox_reports(db, ids, owner=owner)
     mailboxes = {m.id: m for m in await load_mailboxes(db, defaults_of(config), [row.id for row in rows])}
-    rows = [row for row in rows if row.id in mailboxes]
-    seen = [row.id for row in rows]
-    rules = health_of(config)
+    seen = [row.id for row in rows if row.id in mailboxes]
     last = await reports.days_of(db, seen)
     past = await history.past_days(db, seen, days=days)
-    health = await recent_placements(db, seen, since=at - rules.span)
+    health = await recent_placements(db, seen, since=at - health_of(config).span)
     places = await history.landings(db, seen, at=at) if landed else {}
-    found = []
-    for row in rows:
-        mailbox, counts, placements = mailboxes[row.id], last.get(row.id), health[row.id].placements
-        outlook = _outlook(mailbox, None if counts is None else counts.day, config)
-        today = counts if outlook.day_at(at) is not None else None
-        ramp_day = past[row.id][-1].ramp_day if today is not None and past[row.id] else mailbox.ramp_days + 1
-        rest = row.rest(at)
-        found.append(
-            Performance(
-                mailbox=row if owner is None else veiled_report(row),
-                progress=progress_of(
-                    mailbox.state,
-                    None if today is None else today.day,
-                    0 if today is None else today.sent,
-                    None if rest is None else rest.until,
-                    at,
-                ),
-                today=today,
-                ramp_day=ramp_day,
-                ramp_days=ramp_length(mailbox),
-                days=past[row.id],
-                coming=_coming(outlook, at, mailbox.ramp_days if today is None else max(ramp_day, mailbox.ramp_days)),
-                health=placements,
-                score=score(placements, rules),
-                placement_7d=history.in_all(places[row.id]) if landed else None,
-                placement_by_provider=places.get(row.id),
-            )
+    return [
+        _performance(
+            row if owner is None else veiled_report(row),
+            _outlook(mailboxes[row.id], last.get(row.id), config),
+            _Past(
+                last=last.get(row.id), days=past[row.id], health=health[row.id].placements, places=places.get(row.id)
+            ),
+            at,
         )
-    return found
+        for row in rows
+        if row.id in mailboxes
+    ]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Past:
+    """What the rows tell of one mailbox."""
+
+    last: reports.DayCounts | None
+    days: Sequence[PastDay]
+    health: Placements
+    places: Mapping[str, Mapping[str, int]] | None
+
+
+def _performance(row: MailboxReport, outlook: Outlook, past: _Past, at: dt.datetime) -> Performance:
+    mailbox, rest = outlook.mailbox, row.rest(at)
+    today = past.last if outlook.day_at(at) is not None else None
+    ramp_day = past.days[-1].ramp_day if today is not None and past.days else mailbox.ramp_days + 1
+    return Performance(
+        mailbox=row,
+        progress=progress_of(
+            mailbox.state,
+            None if today is None else today.day,
+            0 if today is None else today.sent,
+            None if rest is None else rest.until,
+            at,
+        ),
+        today=today,
+        ramp_day=ramp_day,
+        ramp_days=ramp_length(mailbox),
+        days=past.days,
+        coming=_coming(outlook, at, mailbox.ramp_days if today is None else max(ramp_day, mailbox.ramp_days)),
+        health=past.health,
+        score=score(past.health, outlook.rules),
+        placement_7d=None if past.places is None else history.in_all(past.places),
+        placement_by_provider=past.places,
+    )
 
 
 def ramp_length(mailbox: Mailbox) -> int | None:
@@ -115,10 +131,10 @@ def ramp_length(mailbox: Mailbox) -> int | None:
     return -(-(ramp.target - ramp.start) // ramp.step) + 1 if ramp.step else None
 
 
-def _outlook(mailbox: Mailbox, last_day: DayRow | None, config: Config) -> Outlook:
+def _outlook(mailbox: Mailbox, last: reports.DayCounts | None, config: Config) -> Outlook:
     return Outlook(
         mailbox=mailbox,
-        last_day=last_day,
+        last_day=None if last is None else last.day,
         waiting=(),
         spacing=Spacing(),
         variance=config.quota.variance,
