@@ -61,7 +61,7 @@ async def test_recipient_of_another_user_is_its_provider_only(house: House, bag:
     await bag.job(one, strange, status="FAILED", error=refusal)
     answer = await (await house.as_user(OWNER)).get(HERE)
     (job,) = answer.json()["items"]
-    assert job["recipient"] == {"address": None, "provider": "outlook"}
+    assert job["recipient"] == {"address": None, "provider": "outlook", "mailbox_id": None}
     assert job["error"].endswith("said mx.test")
     assert "strange" not in answer.text
     assert "other.test" not in answer.text

@@ -47,6 +47,33 @@ class Factor(StrEnum):
         return self in BUDGET_TEXTS
 
 
+FACTOR_WORDS = {  # factor of a budget or of a day that falls short: in words, for lists
+    "ramp": "ramp",
+    "variance": "daily variation",
+    "health_watch": "watched for spam",
+    "health_throttled": "throttled for spam",
+    "health_suspended": "suspended for spam",
+    "short_day": "cut short by a changed zone or hours",
+    "plan": "limit of the plan",
+    "provider": "limit of the provider",
+    "own_mail": "owner's own mail",
+    "learnt": "limit learnt from the provider",
+    "target": "target",
+    "state": "paused, suspended or only receiving",
+    "weekend": "weekend",
+    "not_begun": "day not begun",
+    "fleet_stopped": "fleet stopped",
+    "no_worker": "no worker",
+    "recipients": "too few recipients",
+    "resting": "resting",
+    "host": "mail server away",
+    "attempts": "attempts used up",
+    "unknown": "outcomes lost",
+    "cap": "caps",
+    "spacing": "window too short",
+    "late": "too late in the day",
+}
+
 BUDGET_TEXTS = {  # factor of a budget: in words, after which stands what it leaves
     Factor.RAMP: "its ramp has not reached it yet",
     Factor.TARGET: "its target is lower",

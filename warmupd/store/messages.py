@@ -38,6 +38,7 @@ class Counterpart:
 
     address: str | None  # None: another user's, or one that is no longer here
     provider: str | None  # a word of core/providers.py; None: it is no longer here
+    mailbox_id: int | None = None  # None as its address
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,7 +71,8 @@ class Message:
 _COLUMNS = """
     SELECT j.day, j.id, b.id AS mailbox_id, b.address AS mailbox, j.kind, j.status, j.outcome, j.error_message,
            j.retry_count, j.scheduled_for, j.picked_at, j.completed_at, j.created_at, s.placement,
-           s.rescued_at IS NOT NULL AS rescued, o.address, o.provider, $1::uuid IS NULL OR o.user_id = $1 AS known
+           s.rescued_at IS NOT NULL AS rescued, o.id AS other_id, o.address, o.provider,
+           $1::uuid IS NULL OR o.user_id = $1 AS known
 """
 _BESIDE = "LEFT JOIN sightings s ON s.job_day = j.day AND s.job_id = j.id AND s.job_day = $2"
 _OF_ONE = f"""
@@ -177,7 +179,11 @@ def _message(row: asyncpg.Record, owner: UUID | None, *, received: bool = False)
         status=row["status"],
         outcome=row["outcome"] or "",
         error="" if received else _told(row, owner),
-        counterpart=Counterpart(address=row["address"] if row["known"] else None, provider=row["provider"]),
+        counterpart=Counterpart(
+            address=row["address"] if row["known"] else None,
+            provider=row["provider"],
+            mailbox_id=row["other_id"] if row["known"] else None,
+        ),
         placement=row["placement"],
         rescued=bool(row["rescued"]),
         retries=row["retry_count"],
