@@ -10,7 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from warmupd.errors import DatabaseUnavailable, NotFound, UsageError, WarmupdError
+from warmupd.errors import Conflict, DatabaseUnavailable, NotFound, UsageError, WarmupdError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5  # after which a client may ask again when the database is away
@@ -90,5 +90,6 @@ def add_problems(app: FastAPI) -> None:
 _STATUSES: Sequence[tuple[type[WarmupdError], int]] = (
     (DatabaseUnavailable, 503),
     (NotFound, 404),
+    (Conflict, 409),
     (UsageError, 422),
 )

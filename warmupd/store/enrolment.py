@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from warmupd.errors import NotFound, UsageError
+from warmupd.errors import Conflict, NotFound, UsageError
 from warmupd.store.accounts import NewMailbox
 from warmupd.store.changes import checked, refusal
 from warmupd.store.database import Connection, Database
@@ -185,7 +185,7 @@ async def _enrol(
 
 def taken(address: str) -> UsageError:
     """Nobody is told whose it is."""
-    return UsageError(
+    return Conflict(
         f"{address} is enrolled already",
         remedy=f"an address can be enrolled once; see `warmupd mailbox show {address}`",
     )
@@ -202,7 +202,7 @@ async def _room(connection: Connection, user_id: UUID, *, lock: str) -> tuple[in
         "SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED'", user_id
     )
     limit = row["mailbox_limit"]
-    told = UsageError(
+    told = Conflict(
         f"the plan {row['name']} allows {limit} mailboxes", remedy="remove one, or raise the plan's limit"
     )
     return (None if limit is None else limit - count), told

@@ -97,6 +97,18 @@ async def find_user(db: Database, email: str) -> User:
     return users[0]
 
 
+async def find_user_by_id(db: Database, user_id: UUID) -> User:
+    """The user with this id; NotFound when there is none (any more)."""
+    row = await db.fetchrow(
+        "SELECT u.id, u.email, u.name, u.role, p.name AS plan, u.timezone, 0 AS mailboxes"
+        " FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.removed_at IS NULL AND u.id = $1",
+        user_id,
+    )
+    if row is None:
+        raise NotFound("there is no such user")
+    return User(**{**dict(row), "role": Role(row["role"])})
+
+
 async def shared_pool(db: Database, name: str, *, create: bool = False) -> int:
     """The id of the shared pool with this name; created when asked to, else NotFound."""
     pool_id: int | None = await db.fetchval(
