@@ -63,7 +63,7 @@ make_it() {
         "$python" -m venv --clear "$1" >"$log" 2>&1 || failed "python -m venv"
     fi
     "$1/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --no-warn-script-location \
-        --editable '.[demo,dev]' --constraint constraints.txt >"$log" 2>&1 || failed "pip install"
+        --editable '.[demo,dev,browser]' --constraint constraints.txt >"$log" 2>&1 || failed "pip install"
     rm -f "$log"
     echo "$clone" >"$1/.ready"
 }

@@ -11,15 +11,16 @@ from urllib.parse import quote
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
-from fastapi.staticfiles import StaticFiles
 
 from warmupd import __version__
 from warmupd.errors import WarmupdError
 from warmupd.http import api, pages
+from warmupd.http.failures import add_failures
+from warmupd.http.guard import Guard
 from warmupd.http.health import Health, add_health, add_metrics
 from warmupd.http.login import Logins
-from warmupd.http.problem import add_problems
-from warmupd.http.render import HERE
+from warmupd.http.openapi import add_description
+from warmupd.http.render import Assets
 from warmupd.http.session import SignInFirst
 from warmupd.http.site import Site
 
@@ -35,7 +36,7 @@ def create_app(health: Health, *, site: Site | None = None, scrape_token: str = 
     app = FastAPI(title="warmupd", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     add_health(app, health)
     add_metrics(app, health, scrape_token=scrape_token)
-    add_problems(app)
+    add_failures(app)
     if site is not None:
         add_site(app, site)
     return app
@@ -49,7 +50,9 @@ def add_site(app: FastAPI, site: Site) -> None:
     app.setup()
     for router in (*api.routers(), *pages.routers()):
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    add_description(app)
+    app.mount("/static", Assets(), name="static")
+    app.add_middleware(Guard)
 
     @app.exception_handler(SignInFirst)
     async def on_stranger(_: Request, first: SignInFirst) -> Response:
