@@ -75,6 +75,7 @@ CREATE TABLE day_totals (
     PRIMARY KEY (dimension, key, user_id, day)
 );
 CREATE INDEX day_totals_of_user ON day_totals (user_id, dimension, key, day);
+CREATE INDEX day_totals_day ON day_totals (day);
 CREATE TABLE day_totals_made (
     day            date PRIMARY KEY,
     made_at        timestamptz NOT NULL
