@@ -63,7 +63,7 @@ CREATE INDEX state_changes_by_subject ON state_changes (subject, id);
 CREATE TABLE day_totals (
     dimension      text NOT NULL CHECK (dimension IN ('user', 'label', 'domain', 'provider')),
     key            text NOT NULL COLLATE "C",              -- '' for users: `user_id` says it; of labels: has none
-    user_id        uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    user_id        uuid REFERENCES users (id) ON DELETE CASCADE,  -- NULL: all users, kept where it tells nobody's words
     day            date NOT NULL,
     quota          bigint NOT NULL,
     sent           bigint NOT NULL,
@@ -72,7 +72,8 @@ CREATE TABLE day_totals (
     inbox          bigint NOT NULL,
     spam           bigint NOT NULL,
     other          bigint NOT NULL,
-    PRIMARY KEY (dimension, key, user_id, day)
+    UNIQUE (dimension, key, user_id, day) INCLUDE (quota, sent, failed, bounced, inbox, spam, other),
+    CHECK (user_id IS NOT NULL OR dimension IN ('user', 'provider'))
 );
 CREATE INDEX day_totals_of_user ON day_totals (user_id, dimension, key, day);
 CREATE INDEX day_totals_day ON day_totals (day);

@@ -58,6 +58,15 @@ async def _make(db: Database, day: dt.date, *, at: dt.datetime) -> bool:
             day,
         )
         await connection.execute(
+            """
+            INSERT INTO day_totals (dimension, key, day, quota, sent, failed, bounced, inbox, spam, other)
+            SELECT dimension, key, $1, sum(quota), sum(sent), sum(failed), sum(bounced),
+                   sum(inbox), sum(spam), sum(other)
+            FROM day_totals WHERE day = $1 AND dimension IN ('user', 'provider') GROUP BY 1, 2
+            """,
+            day,
+        )
+        await connection.execute(
             "INSERT INTO day_totals_made (day, made_at) VALUES ($1, $2)"
             " ON CONFLICT (day) DO UPDATE SET made_at = excluded.made_at",
             day,

@@ -99,16 +99,23 @@ _SUMS = ", ".join(f"sum(d.{column})::bigint AS {column}" for column in _COLUMNS)
 _LABELS = "unnest(CASE WHEN m.labels = '{}' THEN ARRAY[''] ELSE m.labels END)"
 _DIRECT = "FROM mailboxes m JOIN mailbox_days d ON d.mailbox_id = m.id"
 _GROUPED = {  # by what: key and id, and the rows, of day rows
-    By.USER: ("u.email", "u.id", f"{_DIRECT} JOIN users u ON u.id = m.user_id"),
+    By.USER: ("lower(u.email)", "u.id", f"{_DIRECT} JOIN users u ON u.id = m.user_id"),
     By.LABEL: ("l.label", "", f"{_DIRECT} CROSS JOIN LATERAL {_LABELS} AS l(label)"),
     By.DOMAIN: ("lower(split_part(m.address, '@', 2))", "", _DIRECT),
     By.PROVIDER: ("m.provider", "", _DIRECT),
     By.DAY: ("d.day::text", "", _DIRECT),
 }
 _TOTALLED = {  # the same of totals
-    By.USER: ("u.email", "u.id", "FROM day_totals d JOIN users u ON u.id = d.user_id"),
+    By.LABEL: ("d.key", "", "FROM day_totals d"),
+    By.DOMAIN: ("d.key", "", "FROM day_totals d"),
+    By.PROVIDER: ("d.key", "", "FROM day_totals d"),
     By.DAY: ("d.day::text", "", "FROM day_totals d"),
 }
+_SINGLE = {  # what is listed itself: its name, its table, and its days
+    By.MAILBOX: ("m.address", "mailboxes", "mailbox_days d WHERE d.mailbox_id = m.id"),
+    By.USER: ("m.email", "users", "day_totals d WHERE d.user_id = m.id AND d.dimension = 'user' AND d.key = ''"),
+}
+_OF_ALL = (By.PROVIDER, By.DAY)  # totals of all users together are kept of these
 
 
 async def report(
@@ -153,21 +160,21 @@ def add_up(counts: Iterable[Counts]) -> Counts:
 async def _page(
     db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None, *, totals: bool
 ) -> list[Group]:
-    if by is By.MAILBOX:
-        return await _mailboxes(db, span, owner, limit, after)
+    if by is By.MAILBOX or (by is By.USER and totals):
+        return await _one_by_one(db, by, span, owner, limit, after)
     return await _groups(db, by, span, owner, limit, after, totals=totals)
 
 
 async def _groups(
     db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None, *, totals: bool
 ) -> list[Group]:
-    arguments: list[object] = [span.first, span.last, limit]
-    key, key_id, rows = _TOTALLED.get(by, ("d.key", "", "FROM day_totals d")) if totals else _GROUPED[by]
+    arguments: list[object] = [span.first, span.last]
+    key, key_id, rows = (_TOTALLED if totals else _GROUPED)[by]
     order = f'{key} COLLATE "C"' + (f", {key_id}" if key_id else "")
     conditions = ["d.day BETWEEN $1 AND $2"]
     if totals:
-        dimension = by if by in {By.LABEL, By.DOMAIN, By.PROVIDER} else By.USER
-        conditions.append(f"d.dimension = '{dimension}'")
+        conditions.append(f"d.dimension = '{By.USER if by is By.DAY else by}'")
+        conditions += [f"d.user_id IS {'' if by in _OF_ALL else 'NOT '}NULL"] if owner is None else []
     if owner is not None:
         arguments.append(owner)
         conditions.append(f"{'d' if totals else 'm'}.user_id = ${len(arguments)}")
@@ -178,29 +185,34 @@ async def _groups(
     named = f"{key} AS key, {f'{key_id}::text' if key_id else repr('')} AS id"
     grouped = f"{key}, {key_id}" if key_id else key
     found = await db.fetch(
-        f"SELECT {named}, {_SUMS} {rows} WHERE {' AND '.join(conditions)} GROUP BY {grouped} ORDER BY {order} LIMIT $3",
+        f"SELECT {named}, {_SUMS} {rows} WHERE {' AND '.join(conditions)} GROUP BY {grouped} ORDER BY {order}"
+        f" LIMIT {limit:d}",  # in the text: a plan for any limit would read all
         *arguments,
     )
     return [_group(row) for row in found]
 
 
-async def _mailboxes(db: Database, span: Span, owner: UUID | None, limit: int, after: Key | None) -> list[Group]:
-    """Those with a day in the span, removed ones too: what they sent was sent. Only the days of the page are read."""
-    arguments: list[object] = [span.first, span.last, limit]
-    conditions = []
+async def _one_by_one(
+    db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None
+) -> list[Group]:
+    """Mailboxes, or users by their totals: of no more than the page shows the days are read.
+
+    Those without a day in the span are left out; removed ones are not: what they sent was sent.
+    """
+    key, one, days = _SINGLE[by]
+    order = f'lower({key}) COLLATE "C", m.id'
+    arguments: list[object] = [span.first, span.last]
+    conditions = ["s.days > 0"]
     if owner is not None:
         arguments.append(owner)
-        conditions.append(f"m.user_id = ${len(arguments)}")
+        conditions.append(f"m.{'user_id' if by is By.MAILBOX else 'id'} = ${len(arguments)}")
     if after is not None:
-        arguments += (after[0].lower(), int(after[1]))
-        place = len(arguments)
-        conditions.append(f'(lower(m.address) COLLATE "C", m.id) > (${place - 1}, ${place})')
+        arguments += (after[0].lower(), int(after[1]) if by is By.MAILBOX else UUID(after[1]))
+        conditions.append(f"({order}) > (${len(arguments) - 1}, ${len(arguments)})")
     found = await db.fetch(
-        f"SELECT m.address AS key, m.id::text AS id, {', '.join(f's.{column}' for column in _COLUMNS)}"  # noqa: S608  made of constants
-        f" FROM mailboxes m JOIN LATERAL (SELECT count(*) AS days, {_SUMS} FROM mailbox_days d"
-        "  WHERE d.mailbox_id = m.id AND d.day BETWEEN $1 AND $2) AS s ON s.days > 0"
-        f" {'WHERE ' if conditions else ''}{' AND '.join(conditions)}"
-        ' ORDER BY lower(m.address) COLLATE "C", m.id LIMIT $3',
+        f"SELECT {key} AS key, m.id::text AS id, {', '.join(f's.{column}' for column in _COLUMNS)} FROM {one} m,"  # noqa: S608  made of constants
+        f" LATERAL (SELECT count(*) AS days, {_SUMS} FROM {days} AND d.day BETWEEN $1 AND $2) AS s"
+        f" WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT {limit:d}",
         *arguments,
     )
     return [_group(row) for row in found]
