@@ -239,6 +239,13 @@ _DEFAULTS: Mapping[str, Any] = {
     "already_warm": False,
     "own_mail": None,
     "provider_limit": None,
+    "reply_rate": None,
+    "star_rate": None,
+    "rescue": None,
+    "visits_per_day": None,
+    "warmup_folder": None,
+    "file_after_hours": None,
+    "retention_days": None,
 }
 
 
