@@ -3,6 +3,7 @@
 
 -- Raised by a new password, and by whatever else must end what was signed before.
 ALTER TABLE users ADD COLUMN credentials_version integer NOT NULL DEFAULT 1;
+ALTER TABLE users ADD COLUMN email_confirmed_at timestamptz;
 
 CREATE TABLE browser_sessions (
     token_hash     bytea PRIMARY KEY,

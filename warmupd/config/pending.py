@@ -12,7 +12,6 @@ PENDING = (
     "auth.token_minutes",
     "auth.rate_limit",
     "auth.trusted_proxies",
-    "notifications.",
     "oauth.google.authorize_url",
     "oauth.microsoft.authorize_url",
     "housekeeping.job_retention_days",
