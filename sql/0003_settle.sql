@@ -230,7 +230,7 @@ END $$;
 
 -- UNKNOWN ends as FAILED once a complete visit has not found the message `patience` after it was sent. Its place in the
 -- day is never given back; a later sighting still makes it SENT. A recipient that cannot be visited must not hold it for
--- ever: after three times the patience it ends all the same, and says so.
+-- ever: after three times the patience it ends all the same, and says so. One that was erased is not waited for.
 CREATE FUNCTION give_up_unknown(patience interval, p_now timestamptz DEFAULT NULL) RETURNS integer
     LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -240,9 +240,9 @@ DECLARE
 BEGIN
     FOR ends IN
         SELECT v.everywhere_at > j.picked_at + patience AS looked, array_agg(j.day) AS days, array_agg(j.id) AS ids
-        FROM warmup_jobs j JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
+        FROM warmup_jobs j LEFT JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
         WHERE j.status = 'UNKNOWN' AND j.picked_at + patience < v_now
-          AND (v.everywhere_at > j.picked_at + patience OR j.picked_at + 3 * patience < v_now)
+          AND (v.mailbox_id IS NULL OR v.everywhere_at > j.picked_at + patience OR j.picked_at + 3 * patience < v_now)
         GROUP BY 1
     LOOP
         ended := ended + end_jobs(ends.days, ends.ids, 'UNKNOWN', 'unverified',

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
@@ -79,7 +80,7 @@ def health_of(request: Request) -> Health:
 
 def may_scrape(request: Request) -> bool:
     """Whether metrics are shown without more: on loopback, or with `auth.scrape_token` as bearer."""
-    return _is_local(request) or _shows(request, request.app.state.scrape_token)
+    return _is_local(request) or _shows(request, request.app.state.scrape_token())
 
 
 def add_health(app: FastAPI, health: Health) -> None:
@@ -100,8 +101,8 @@ def add_health(app: FastAPI, health: Health) -> None:
         return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)
 
 
-def add_metrics(app: FastAPI, health: Health, *, scrape_token: str) -> None:
-    """`/metrics`: open on loopback, elsewhere with `scrape_token` as bearer."""
+def add_metrics(app: FastAPI, health: Health, *, scrape_token: Callable[[], str]) -> None:
+    """`/metrics`: open on loopback, elsewhere with what `scrape_token` says by then as bearer."""
     app.state.health, app.state.scrape_token = health, scrape_token
 
     @app.get(
@@ -113,7 +114,7 @@ def add_metrics(app: FastAPI, health: Health, *, scrape_token: str) -> None:
     )
     async def metrics(request: Request) -> Response:
         if not may_scrape(request):
-            return _refusal(scrape_token)
+            return _refusal(scrape_token())
         return Response(health.render_metrics(), media_type=EXPOSITION)
 
 

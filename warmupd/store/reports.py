@@ -24,6 +24,7 @@ class DayCounts:
     sent: int
     failed: int
     bounced: int  # of the failed: refused for good by a server
+    ramp_day: int  # of its ramp
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,7 +52,7 @@ async def days_of(db: Database, ids: Sequence[int]) -> dict[int, DayCounts]:
     """The last day that was opened of each of these mailboxes, by mailbox; it may be over."""
     rows = await db.fetch(
         "SELECT d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts, d.sent,"
-        " d.failed, d.bounced"
+        " d.failed, d.bounced, d.ramp_day"
         " FROM unnest($1::bigint[]) AS a(mailbox_id), LATERAL ("
         "  SELECT * FROM mailbox_days d WHERE d.mailbox_id = a.mailbox_id ORDER BY d.day DESC LIMIT 1) AS d",
         ids,
@@ -71,8 +72,9 @@ async def days_of(db: Database, ids: Sequence[int]) -> dict[int, DayCounts]:
             sent=sent,
             failed=failed,
             bounced=bounced,
+            ramp_day=ramp_day,
         )
-        for mailbox_id, day, quota, floor, opens_at, closes_at, taken, attempts, sent, failed, bounced in rows
+        for mailbox_id, day, quota, floor, opens_at, closes_at, taken, attempts, sent, failed, bounced, ramp_day in rows
     }
 
 

@@ -2,9 +2,20 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.api import metrics, placement, throughput, token
+from warmupd.http.api import account, jobs, mailbox, metrics, placement, plans, service_tokens, throughput, token, users
 
 
 def routers() -> list[APIRouter]:
     """All routers of the API."""
-    return [token.router, metrics.router, placement.router, throughput.router]
+    return [
+        token.router,
+        service_tokens.router,
+        account.router,
+        users.router,
+        plans.router,
+        mailbox.router,
+        jobs.router,
+        metrics.router,
+        placement.router,
+        throughput.router,
+    ]

@@ -2,9 +2,15 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import entry, overview
+from warmupd.http.pages import account, entry, links, mailbox, overview
 
 
 def routers() -> list[APIRouter]:
     """All routers of the dashboard."""
-    return [entry.router, overview.router]
+    return [
+        entry.router,
+        account.router,
+        links.router,
+        mailbox.router,
+        overview.router,
+    ]
