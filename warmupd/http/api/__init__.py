@@ -2,7 +2,19 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.api import mailbox_actions, mailbox_settings, mailboxes, quota, token
+from warmupd.http.api import (
+    account,
+    jobs,
+    mailbox,
+    mailbox_actions,
+    mailbox_settings,
+    mailboxes,
+    plans,
+    quota,
+    service_tokens,
+    token,
+    users,
+)
 
 
 def routers() -> list[APIRouter]:
@@ -13,4 +25,10 @@ def routers() -> list[APIRouter]:
         mailboxes.router,
         mailbox_actions.router,
         mailbox_settings.router,
+        service_tokens.router,
+        account.router,
+        users.router,
+        plans.router,
+        mailbox.router,
+        jobs.router,
     ]
