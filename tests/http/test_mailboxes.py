@@ -180,7 +180,7 @@ async def test_address_that_was_enrolled_anew_keeps_the_old_one_away(house: Hous
 async def test_anothers_mailbox_answers_as_one_that_does_not_exist(house: House, method: str, path: str) -> None:
     box = await add(house, OTHER, "anna@other.test")
     client = await house.as_user(OWNER)
-    body = {"json": {"target_daily": 20}} if method == "PATCH" else {}
+    body: dict[str, Any] = {"json": {"target_daily": 20}} if method == "PATCH" else {}
     theirs = await client.request(method, f"/api/warmup/mailboxes/{box}{path}", **body)
     nobodys = await client.request(method, f"/api/warmup/mailboxes/999{path}", **body)
     assert theirs.status_code == 404

@@ -61,7 +61,10 @@ async def quota(
     response.headers["Cache-Control"] = "no-store"
     site, at = site_of(request), site_of(request).clock.now()
     listing = await listing_of(request, chosen, sort, owner=identity.owner, limit=limit, cursor=cursor)
-    listed = {one.mailbox.id: one for one in await list_mailboxes(site.db, site.config, listing.ids, at=at)}
+    listed = {
+        one.mailbox.id: one
+        for one in await list_mailboxes(site.db, site.config, listing.ids, at=at, owner=identity.owner)
+    }
     return QuotaPage(
         items=[_row(listed[mailbox_id]) for mailbox_id in listing.ids if mailbox_id in listed],
         next_cursor=next_cursor(listing),

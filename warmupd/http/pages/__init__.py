@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import account, entry, links, mailbox
+from warmupd.http.pages import account, entry, links, mailbox, mailbox_acts, mailboxes
 
 
 def routers() -> list[APIRouter]:
@@ -11,5 +11,7 @@ def routers() -> list[APIRouter]:
         entry.router,
         account.router,
         links.router,
+        mailboxes.router,
+        mailbox_acts.router,
         mailbox.router,
     ]
