@@ -2,7 +2,22 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.api import account, jobs, mailbox, metrics, placement, plans, service_tokens, throughput, token, users
+from warmupd.http.api import (
+    account,
+    jobs,
+    mailbox,
+    mailbox_actions,
+    mailbox_settings,
+    mailboxes,
+    metrics,
+    placement,
+    plans,
+    quota,
+    service_tokens,
+    throughput,
+    token,
+    users,
+)
 
 
 def routers() -> list[APIRouter]:
@@ -18,4 +33,8 @@ def routers() -> list[APIRouter]:
         metrics.router,
         placement.router,
         throughput.router,
+        quota.router,
+        mailboxes.router,
+        mailbox_actions.router,
+        mailbox_settings.router,
     ]

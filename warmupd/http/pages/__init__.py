@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import account, entry, links, mailbox, overview
+from warmupd.http.pages import account, entry, links, mailbox, mailbox_acts, mailboxes, overview
 
 
 def routers() -> list[APIRouter]:
@@ -13,4 +13,6 @@ def routers() -> list[APIRouter]:
         links.router,
         mailbox.router,
         overview.router,
+        mailboxes.router,
+        mailbox_acts.router,
     ]
