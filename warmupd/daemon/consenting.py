@@ -60,9 +60,7 @@ class Consenting:
     ) -> str:
         """Where the browser of this session is to go. Raises ClientRefused when no client is registered."""
         request = new_request()
-        url = consent_url(
-            registrations_of(self._config)[provider], request, address=address, redirect_uri=redirect_uri
-        )
+        url = consent_url(registrations_of(self._config)[provider], request, address=address, redirect_uri=redirect_uri)
         state_hash = _hashed(request.state)
         consent = Consent(
             provider=provider,

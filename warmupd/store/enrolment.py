@@ -202,9 +202,7 @@ async def _room(connection: Connection, user_id: UUID, *, lock: str) -> tuple[in
         "SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED'", user_id
     )
     limit = row["mailbox_limit"]
-    told = Conflict(
-        f"the plan {row['name']} allows {limit} mailboxes", remedy="remove one, or raise the plan's limit"
-    )
+    told = Conflict(f"the plan {row['name']} allows {limit} mailboxes", remedy="remove one, or raise the plan's limit")
     return (None if limit is None else limit - count), told
 
 

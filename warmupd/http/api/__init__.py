@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.api import token
+from warmupd.http.api import enrolment, token
 
 
 def routers() -> list[APIRouter]:
     """All routers of the API."""
-    return [token.router]
+    return [token.router, enrolment.router]

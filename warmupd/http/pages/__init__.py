@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import entry
+from warmupd.http.pages import add, consent, entry, importing
 
 
 def routers() -> list[APIRouter]:
     """All routers of the dashboard."""
-    return [entry.router]
+    return [entry.router, add.router, importing.router, consent.router]
