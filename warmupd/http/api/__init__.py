@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from warmupd.http.api import (
     account,
+    enrolment,
     jobs,
     mailbox,
     mailbox_actions,
@@ -37,4 +38,5 @@ def routers() -> list[APIRouter]:
         mailboxes.router,
         mailbox_actions.router,
         mailbox_settings.router,
+        enrolment.router,
     ]

@@ -2,7 +2,18 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import account, entry, links, mailbox, mailbox_acts, mailboxes, overview
+from warmupd.http.pages import (
+    account,
+    add,
+    consent,
+    entry,
+    importing,
+    links,
+    mailbox,
+    mailbox_acts,
+    mailboxes,
+    overview,
+)
 
 
 def routers() -> list[APIRouter]:
@@ -11,8 +22,11 @@ def routers() -> list[APIRouter]:
         entry.router,
         account.router,
         links.router,
-        mailbox.router,
         overview.router,
         mailboxes.router,
         mailbox_acts.router,
+        mailbox.router,
+        add.router,
+        importing.router,
+        consent.router,
     ]
