@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from warmupd.clock import Clock
@@ -14,9 +14,9 @@ from warmupd.core.provider_match import provider_of
 from warmupd.daemon import open_files
 from warmupd.daemon.capacity import shortfalls
 from warmupd.daemon.domain_check import domain_check_of
+from warmupd.daemon.fleet_report import disagreements
 from warmupd.daemon.keyring import keyring_of, registrations_of
 from warmupd.daemon.login_check import LoginCheck
-from warmupd.daemon.fleet_report import disagreements
 from warmupd.daemon.options import limits_of
 from warmupd.daemon.permits import files_short
 from warmupd.daemon.snapshot import Snapshot, take_snapshot

@@ -53,6 +53,12 @@ def check_values(changes: Mapping[str, Any]) -> None:
 
 async def set_for_mailboxes(db: Database, config: Config, ids: Sequence[int], changes: Mapping[str, Any]) -> None:
     """Set columns of CHANGEABLE, None for what is set for all. Raises UsageError; nothing is changed then."""
+    await check_together(db, config, ids, changes)
+    await change_mailboxes(db, ids, changes)
+
+
+async def check_together(db: Database, config: Config, ids: Sequence[int], changes: Mapping[str, Any]) -> None:
+    """Raises UsageError, with the address of a mailbox, when a value or what it makes with the others cannot be."""
     check_values(changes)
     check_language(config, changes)
     for columns, check in RULES.items():
@@ -60,7 +66,6 @@ async def set_for_mailboxes(db: Database, config: Config, ids: Sequence[int], ch
             fresh = {column: value for column in columns if (value := changes.get(column)) is not None}
             for address, own in await own_values(db, ids, columns, without=changes.keys()):
                 check(address, own | fresh, config)
-    await change_mailboxes(db, ids, changes)
 
 
 async def set_for_user(

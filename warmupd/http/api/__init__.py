@@ -2,7 +2,20 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.api import account, jobs, mailbox, plans, service_tokens, token, users
+from warmupd.http.api import (
+    account,
+    control,
+    fleet,
+    jobs,
+    mailbox,
+    plans,
+    reports,
+    service_tokens,
+    settings,
+    state_changes,
+    token,
+    users,
+)
 
 
 def routers() -> list[APIRouter]:
@@ -15,4 +28,9 @@ def routers() -> list[APIRouter]:
         plans.router,
         mailbox.router,
         jobs.router,
+        reports.router,
+        settings.router,
+        control.router,
+        fleet.router,
+        state_changes.router,
     ]

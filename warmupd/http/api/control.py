@@ -29,7 +29,7 @@ class Controlled(BaseModel):
 
 @router.post("", summary="Start, stop or trigger", response_model=Controlled, responses=problems())
 async def control(wanted: Control, identity: Admin, request: Request, response: Response) -> Controlled:
-    """`stop` halts all sends (not visits) until `start`, through restarts. `trigger` has workers plan afresh at once."""
+    """`stop` halts all sends, not visits, until `start`. `trigger` has all workers plan afresh at once."""
     site = site_of(request)
     response.headers["Cache-Control"] = "no-store"
     told = await fleet_report.control(site.db, wanted.action, actor=identity.email, at=site.clock.now())

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import account, entry, links, mailbox
+from warmupd.http.pages import account, entry, fleet, links, mailbox, reports, settings
 
 
 def routers() -> list[APIRouter]:
@@ -12,4 +12,7 @@ def routers() -> list[APIRouter]:
         account.router,
         links.router,
         mailbox.router,
+        reports.router,
+        settings.router,
+        fleet.router,
     ]
