@@ -3,7 +3,6 @@
 
 -- Raised by a new password, and by whatever else must end what was signed before.
 ALTER TABLE users ADD COLUMN credentials_version integer NOT NULL DEFAULT 1;
-ALTER TABLE users ADD COLUMN email_confirmed_at timestamptz;
 
 -- When its owner followed a link that was mailed there. NULL: no notice goes to the address.
 ALTER TABLE users ADD COLUMN email_confirmed_at timestamptz;
