@@ -63,3 +63,39 @@ async def test_an_unknown_action_is_refused(house: House) -> None:
 
 def test_limits_that_a_worker_does_not_know_are_no_disagreement() -> None:
     assert disagreements("w", {"a": 1.0}, {"a": 1.0, "b": 2.0}) == []
+
+
+def _form(text: str, **values: str) -> dict[str, str]:
+    return {"csrf": text.split('name="csrf" value="')[1].split('"', maxsplit=1)[0], **values}
+
+
+async def test_the_page_stops_starts_and_resizes(house: House) -> None:
+    client = await house.browser(ADMIN)
+    page = (await client.get("/fleet")).text
+    await client.post("/fleet/control", data=_form(page, action="stop"))
+    assert "Sending is stopped" in (await client.get("/fleet")).text
+    await client.post("/fleet/control", data=_form(page, action="start"))
+    unsure = await client.post("/fleet/resize", data=_form(page, slots="8"))
+    assert unsure.status_code == 422
+    assert "Tick the box first" in unsure.text
+    assert (await client.post("/fleet/resize", data=_form(page, slots="8", sure="yes"))).status_code == 303
+    settings = await house.site.db.fetchrow("SELECT worker_count, sending_stopped FROM settings")
+    assert tuple(settings or ()) == (8, False)
+    assert "64 →" in (await client.get("/fleet")).text
+
+
+async def test_the_live_part_of_the_page_is_a_fragment(house: House) -> None:
+    answer = await (await house.browser(ADMIN)).get("/fleet/live")
+    assert "No worker is running" in answer.text
+    assert "<html" not in answer.text
+
+
+@pytest.mark.parametrize("path", ["/fleet", "/fleet/live"])
+async def test_for_a_user_there_is_no_such_page(house: House, path: str) -> None:
+    client = await house.browser(OWNER)
+    answer, nothing = await client.get(path), await client.get("/no-such-page")
+    assert (answer.status_code, answer.json()) == (nothing.status_code, nothing.json())
+    form = _form((await client.get("/settings")).text, action="stop", slots="1", sure="yes")
+    for address in ("/fleet/control", "/fleet/resize"):
+        assert (await client.post(address, data=form)).status_code == 404
+    assert await house.site.db.fetchval("SELECT worker_count FROM settings WHERE NOT sending_stopped") == 64

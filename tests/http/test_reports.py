@@ -33,7 +33,7 @@ async def fill(db: Database, email: str, number: int, *, sent: int, label: str =
         await db.execute(
             "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, sent,"
             " taken, attempts, inbox, spam)"
-            " SELECT id, $2, $3, $4, $5, 40, 0, 1, $6, $6, $6, $6 - 1, 1 FROM unnest($1::bigint[]) AS id",
+            " SELECT id, $2, $3, $4, $5, 40, 0, 1, $6, $6, $6, greatest($6 - 1, 0), 1 FROM unnest($1::bigint[]) AS id",
             ids,
             day,
             user,
@@ -105,3 +105,39 @@ async def test_a_download_holds_every_line_and_no_formula(house: House) -> None:
     assert "attachment" in answer.headers["content-disposition"]
     rows = list(csv.reader((await client.get(f"{PATH}/csv", params={"by": "mailbox"})).text.splitlines()))
     assert [(row[0], row[3]) for row in rows[1:]] == [(f"box{n}@owner.test", "40") for n in (1, 2, 3)]
+
+
+@pytest.mark.parametrize("by", ["label", "domain", "provider", "mailbox", "day"])
+async def test_the_page_shows_the_report_and_leads_to_its_file(house: House, by: str) -> None:
+    await fill(house.site.db, OWNER, 3, sent=20, label="north")
+    await fill(house.site.db, OTHER, 1, sent=7, label="secret")
+    client = await house.browser(OWNER)
+    answer = await client.get("/reports", params={"by": by})
+    assert answer.status_code == 200
+    for told in ("of a quota of 240", "50.0 %", "95.0 %", "Sent a day", "Where it landed", f"/reports/csv?by={by}"):
+        assert told in answer.text
+    assert "secret" not in answer.text
+    assert "other.test" not in answer.text
+    assert (await client.get("/reports/csv", params={"by": by})).text.count("\n") == {"mailbox": 4, "day": 3}.get(by, 2)
+
+
+async def test_the_page_says_what_is_wrong_with_a_span_and_shows_another(house: House) -> None:
+    client = await house.browser(OWNER)
+    for asked in ({"from": "yesterday"}, {"from": "2026-06-02", "to": "2026-06-01"}, {"from": "1999-01-01"}):
+        answer = await client.get("/reports", params=asked)
+        assert answer.status_code == 422
+        assert "The last 30 days are shown." in answer.text
+
+
+async def test_a_page_without_days_says_what_to_do(house: House) -> None:
+    answer = await (await house.browser(OWNER)).get("/reports")
+    assert "Nothing to report yet" in answer.text
+
+
+async def test_a_user_who_asks_by_user_gets_days(house: House) -> None:
+    await fill(house.site.db, OWNER, 1, sent=20)
+    await fill(house.site.db, OTHER, 1, sent=20)
+    answer = await (await house.browser(OWNER)).get("/reports", params={"by": "user"})
+    assert "By day" in answer.text
+    assert OTHER not in answer.text
+    assert OTHER in (await (await house.browser(ADMIN)).get("/reports", params={"by": "user"})).text
