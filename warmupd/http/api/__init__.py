@@ -4,7 +4,9 @@ from fastapi import APIRouter
 
 from warmupd.http.api import (
     account,
+    control,
     enrolment,
+    fleet,
     jobs,
     mailbox,
     mailbox_actions,
@@ -14,7 +16,10 @@ from warmupd.http.api import (
     placement,
     plans,
     quota,
+    reports,
     service_tokens,
+    settings,
+    state_changes,
     throughput,
     token,
     users,
@@ -39,4 +44,9 @@ def routers() -> list[APIRouter]:
         mailbox_actions.router,
         mailbox_settings.router,
         enrolment.router,
+        reports.router,
+        settings.router,
+        control.router,
+        fleet.router,
+        state_changes.router,
     ]

@@ -7,12 +7,15 @@ from warmupd.http.pages import (
     add,
     consent,
     entry,
+    fleet,
     importing,
     links,
     mailbox,
     mailbox_acts,
     mailboxes,
     overview,
+    reports,
+    settings,
 )
 
 
@@ -29,4 +32,7 @@ def routers() -> list[APIRouter]:
         add.router,
         importing.router,
         consent.router,
+        reports.router,
+        settings.router,
+        fleet.router,
     ]
