@@ -154,7 +154,7 @@ _GOOD = (
 async def _plan_for(connection: Connection, draft: Draft) -> int:
     plan_id: int | None = await connection.fetchval("SELECT id FROM plans WHERE name = $1", draft.plan)
     if plan_id is None:
-        raise UsageError(f"there is no plan {draft.plan}")
+        raise UsageError(f"there is no plan {draft.plan}", remedy="`warmupd plan list` shows those there are")
     if await connection.fetchval(
         "SELECT true FROM users WHERE lower(email) = lower($1) AND removed_at IS NULL", draft.email
     ):
