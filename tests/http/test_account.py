@@ -32,7 +32,7 @@ async def test_new_password_goes_on_here_and_ends_everything_else(house: House) 
 @pytest.mark.parametrize(
     ("change", "status", "told"),
     [
-        ({"old": "wrong password"}, 401, "not your present password"),
+        ({"old": "wrong password"}, 422, "not your present password"),
         ({"again": "not the same"}, 422, "not the same"),
         ({"password": "short", "again": "short"}, 422, "shorter than 10"),
         ({"password": OWNER, "again": OWNER}, 422, "the e-mail address"),
@@ -49,7 +49,7 @@ async def test_old_password_is_not_guessed_at_by_a_stolen_session(house: House) 
     browser = await house.browser(OWNER)
     house.site.go_by(config(**{"auth.rate_limit": 2}))
     told = [(await send(browser, "/account/password", **{**CHANGE, "old": "wrong"})).status_code for _ in range(3)]
-    assert told == [401, 401, 429]
+    assert told == [422, 422, 429]
 
 
 async def test_token_is_shown_once_on_the_page(house: House) -> None:
