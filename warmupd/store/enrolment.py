@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from warmupd.errors import NotFound, UsageError
+from warmupd.errors import Conflict, NotFound, UsageError
 from warmupd.store.accounts import NewMailbox
 from warmupd.store.changes import checked, refusal
 from warmupd.store.database import Connection, Database
@@ -185,25 +185,32 @@ async def _enrol(
 
 def taken(address: str) -> UsageError:
     """Nobody is told whose it is."""
-    return UsageError(
+    return Conflict(
         f"{address} is enrolled already",
         remedy=f"an address can be enrolled once; see `warmupd mailbox show {address}`",
     )
 
 
 async def _room(connection: Connection, user_id: UUID, *, lock: str) -> tuple[int | None, UsageError]:
+    """The lock, the plan and the count are each a statement of its own: they must see what came before the lock."""
+    user = await connection.fetchrow(
+        f"SELECT FROM users u WHERE u.id = $1 AND u.removed_at IS NULL {lock}",
+        user_id,
+    )
+    if user is None:
+        raise NotFound(f"there is no user {user_id}")
     row = await connection.fetchrow(
-        f"SELECT p.name, p.mailbox_limit FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 {lock}",  # noqa: S608  `lock` is a constant of this module
+        "SELECT p.name, p.mailbox_limit,"
+        " (SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED') AS n"
+        " FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1",
         user_id,
     )
     if row is None:
         raise NotFound(f"there is no user {user_id}")
-    count: int = await connection.fetchval(  # a statement of its own: it must see what was enrolled before the lock
-        "SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED'", user_id
-    )
-    limit = row["mailbox_limit"]
-    told = UsageError(
-        f"the plan {row['name']} allows {limit} mailboxes", remedy="remove one, or raise the plan's limit"
+    limit, count = row["mailbox_limit"], row["n"]
+    told = Conflict(
+        f"the plan {row['name']} allows {limit} mailboxes, and {count} are enrolled",
+        remedy="remove one, or have the plan's limit raised",
     )
     return (None if limit is None else limit - count), told
 
@@ -232,6 +239,13 @@ _DEFAULTS: Mapping[str, Any] = {
     "already_warm": False,
     "own_mail": None,
     "provider_limit": None,
+    "reply_rate": None,
+    "star_rate": None,
+    "rescue": None,
+    "visits_per_day": None,
+    "warmup_folder": None,
+    "file_after_hours": None,
+    "retention_days": None,
 }
 
 
