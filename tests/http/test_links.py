@@ -5,6 +5,7 @@ import datetime as dt
 import re
 
 import pytest
+import structlog.testing
 
 from tests.http.conftest import ADMIN, OWNER, House, config
 from tests.http.post import RELAY, Post, opened_post  # noqa: F401  opened_post is a fixture
@@ -46,7 +47,7 @@ async def test_invited_guest_becomes_a_user_with_a_confirmed_address(house: Hous
     guest = await access(house, GUEST)
     assert (guest.role, guest.email_confirmed_at is not None) == (Role.USER, True)
     assert (await browser.get("/account")).status_code == 200
-    assert (await house.open().get(path)).status_code == 404
+    assert (await house.open().get(path)).status_code == 410
 
 
 async def test_link_that_was_handed_over_confirms_nothing(house: House) -> None:
@@ -85,7 +86,7 @@ async def test_forgotten_password_is_chosen_anew_and_everybody_is_thrown_out(hou
     assert (await elsewhere.get("/account")).status_code == 303
     assert (await program.get("/api/auth/tokens")).status_code == 401
     assert await house.token(OWNER, NEW)
-    assert (await house.open().post(path, data={"password": NEW, "again": NEW})).status_code == 404
+    assert (await house.open().post(path, data={"password": NEW, "again": NEW})).status_code == 410
 
 
 async def test_who_exists_is_not_told(house: House, post: Post) -> None:
@@ -125,10 +126,10 @@ async def test_newer_link_ends_the_older(house: House, post: Post) -> None:
     old = (await reset_link(house.site, await access(house), actor="cli", by_mail=False)).link
     new = (await reset_link(house.site, await access(house), actor="cli", by_mail=False)).link
     statuses = [(await house.open().get(link.removeprefix("http://site.test"))).status_code for link in (old, new)]
-    assert statuses == [404, 200]
+    assert statuses == [410, 200]
 
 
-@pytest.mark.parametrize(("minutes", "status"), [(59, 200), (60, 404)])
+@pytest.mark.parametrize(("minutes", "status"), [(59, 200), (60, 410)])
 async def test_reset_link_works_for_an_hour(house: House, post: Post, minutes: int, status: int) -> None:
     forgotten(house.site, OWNER)
     path = await post.path()
@@ -147,7 +148,7 @@ async def test_of_two_who_use_a_link_at_once_one_succeeds(house: House, post: Po
 async def test_link_of_one_kind_is_none_of_another(house: House, post: Post) -> None:
     forgotten(house.site, OWNER)
     path = await post.path()
-    assert (await house.open().get(path.replace("/reset/", "/invite/"))).status_code == 404
+    assert (await house.open().get(path.replace("/reset/", "/invite/"))).status_code == 410
     with pytest.raises(NotFound):
         await confirm_email(house.site.db, token_in(path), at=house.site.clock.now())
 
@@ -156,7 +157,7 @@ async def test_link_of_a_user_who_was_removed_is_gone(house: House, post: Post) 
     forgotten(house.site, OWNER)
     path = await post.path()
     await house.site.db.execute("UPDATE users SET removed_at = now() WHERE email = $1", OWNER)
-    assert (await house.open().get(path)).status_code == 404
+    assert (await house.open().get(path)).status_code == 410
 
 
 async def test_password_by_link_follows_the_rules(house: House, post: Post) -> None:
@@ -227,3 +228,17 @@ async def test_database_holds_no_token(house: House, post: Post) -> None:
     rows = await house.site.db.fetch("SELECT l::text FROM links l")
     assert rows
     assert not any(token in row[0] for row in rows)
+
+
+async def test_log_of_a_failure_tells_no_token(house: House, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
+    forgotten(house.site, OWNER)
+    path = await post.path()
+
+    async def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("broken")
+
+    monkeypatch.setattr("warmupd.http.pages.links.link_of", fails)
+    with structlog.testing.capture_logs() as log:
+        assert (await house.open().get(path)).status_code == 500
+    assert log[0]["path"] == "/reset/{token}"
+    assert path.rpartition("/")[2] not in str(log)

@@ -128,10 +128,14 @@ async def confirm_email(db: Database, token_hash: bytes, *, at: dt.datetime) -> 
         return await _let_in(connection, row["user_id"], confirmed_at=at if row["mailed"] else None)
 
 
-async def list_invitations(db: Database, *, at: dt.datetime) -> list[Link]:
-    """Those that were neither accepted nor are over, the newest first."""
+async def list_invitations(db: Database, *, at: dt.datetime, after: str = "", limit: int | None = None) -> list[Link]:
+    """Those that were neither accepted nor are over, by address from the one after `after`."""
     rows = await db.fetch(
-        f"SELECT {_LINK} WHERE l.kind = 'INVITATION' AND l.expires_at > $1 ORDER BY l.created_at DESC LIMIT 1000", at
+        f"SELECT {_LINK} WHERE l.kind = 'INVITATION' AND l.expires_at > $1 AND lower(l.email) > lower($2)"
+        " ORDER BY lower(l.email) LIMIT $3",
+        at,
+        after,
+        limit,
     )
     return [_link(row) for row in rows]
 

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.api import account, jobs, mailbox, plans, service_tokens, token, users
+from warmupd.http.api import account, invitations, jobs, mailbox, plans, service_tokens, token, users
 
 
 def routers() -> list[APIRouter]:
@@ -10,6 +10,7 @@ def routers() -> list[APIRouter]:
     return [
         token.router,
         service_tokens.router,
+        invitations.router,
         account.router,
         users.router,
         plans.router,
