@@ -7,6 +7,7 @@ from warmupd.http.api import (
     control,
     enrolment,
     fleet,
+    invitations,
     jobs,
     mailbox,
     mailbox_actions,
@@ -49,4 +50,5 @@ def routers() -> list[APIRouter]:
         control.router,
         fleet.router,
         state_changes.router,
+        invitations.router,
     ]
