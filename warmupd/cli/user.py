@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from warmupd.cli import user_export, user_remove, user_set
+from warmupd.cli import user_export, user_link, user_remove, user_set, user_token
 from warmupd.cli.mailbox_options import email as mail_address
 from warmupd.cli.options import AsJson, ConfigPath, PasswordStdin
 from warmupd.cli.user_set import Name, PlanName, Timezone, UserEmail
@@ -45,7 +45,7 @@ def add(
     if timezone is not None:
         time_zone(timezone)
     password = new_password("Password (10 characters or more, Enter for none)", stdin=password_stdin)
-    password_hash = None if password is None else hash_password(password)
+    password_hash = None if password is None else hash_password(password, email=email)
 
     async def task(session: "Session") -> None:
         await add_user(
@@ -87,6 +87,8 @@ def list_all(config: ConfigPath = None, search: Search = "", as_json: AsJson = F
     work(config, task, name="user list")
 
 
+user_token.add_to(app)
+user_link.add_to(app)
 app.command("set", epilog=user_set.EXAMPLE)(user_set.change)
 app.command("set-password", epilog=user_set.PASSWORD_EXAMPLE)(user_set.set_password)
 app.command("export", epilog=user_export.EXAMPLE)(user_export.export)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
@@ -89,8 +90,8 @@ def add_health(app: FastAPI, health: Health) -> None:
         return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)
 
 
-def add_metrics(app: FastAPI, health: Health, *, scrape_token: str) -> None:
-    """`/metrics`: open on loopback, elsewhere with `scrape_token` as bearer."""
+def add_metrics(app: FastAPI, health: Health, *, scrape_token: Callable[[], str]) -> None:
+    """`/metrics`: open on loopback, elsewhere with what `scrape_token` says by then as bearer."""
 
     @app.get(
         "/metrics",
@@ -100,8 +101,8 @@ def add_metrics(app: FastAPI, health: Health, *, scrape_token: str) -> None:
         responses={401: {"description": "Off loopback without auth.scrape_token"}},
     )
     async def metrics(request: Request) -> Response:
-        if not _is_local(request) and not _shows(request, scrape_token):
-            return _refusal(scrape_token)
+        if not _is_local(request) and not _shows(request, scrape_token()):
+            return _refusal(scrape_token())
         return Response(health.render_metrics(), media_type=EXPOSITION)
 
 

@@ -105,13 +105,13 @@ _REPORT = """
          JOIN mailbox_pace c ON c.mailbox_id = m.id JOIN proofs f ON f.mailbox_id = m.id
          JOIN mailbox_visits v ON v.mailbox_id = m.id
          LEFT JOIN oauth_grants g ON g.mailbox_id = m.id, settings s
-    WHERE m.id = ANY ($1) ORDER BY m.id
+    WHERE m.id = ANY ($1) AND ($2::uuid IS NULL OR m.user_id = $2) ORDER BY m.id
 """
 
 
-async def mailbox_reports(db: Database, ids: Sequence[int]) -> list[MailboxReport]:
-    """The mailboxes with these ids, in order."""
-    rows = await db.fetch(_REPORT, ids)
+async def mailbox_reports(db: Database, ids: Sequence[int], *, owner: UUID | None = None) -> list[MailboxReport]:
+    """The mailboxes with these ids, in order; those of `owner` alone, if one is named."""
+    rows = await db.fetch(_REPORT, ids, owner)
     return [
         MailboxReport(
             **{
@@ -123,6 +123,18 @@ async def mailbox_reports(db: Database, ids: Sequence[int]) -> list[MailboxRepor
         )
         for row in rows
     ]
+
+
+async def ids_after(db: Database, after: int, *, owner: UUID | None, limit: int) -> list[int]:
+    """The next ids of mailboxes that are not removed and that `owner` (None: everybody) may see."""
+    rows = await db.fetch(
+        "SELECT id FROM mailboxes WHERE id > $1 AND ($2::uuid IS NULL OR user_id = $2) AND state <> 'REMOVED'"
+        " ORDER BY id LIMIT $3",
+        after,
+        owner,
+        limit,
+    )
+    return [row["id"] for row in rows]
 
 
 async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:

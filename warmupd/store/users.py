@@ -74,23 +74,49 @@ async def add_user(  # noqa: PLR0913  one keyword a column
     """Create a user with a private pool; raises UsageError when the address is taken or the plan is unknown."""
     async with db.acquire() as connection, connection.transaction():
         plan_id = await plan_id_of(connection, plan)
-        try:
-            user_id: UUID = await connection.fetchval(
-                "INSERT INTO users (email, name, role, plan_id, timezone, password_hash)"
-                " VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
-                email,
-                name,
-                role.value,
-                plan_id,
-                timezone,
-                password_hash,
-            )
-        except asyncpg.UniqueViolationError as error:
-            raise UsageError(f"there is a user {email} already") from error
-        except asyncpg.CheckViolationError as error:
-            raise UsageError(f"{email!r} is not an e-mail address") from error
-        await connection.execute("INSERT INTO pools (owner_id, name) VALUES ($1, 'private')", user_id)
-        await note_user(connection, user_id, "state", ("", role.value), reason="created", actor=actor, at=at)
+        return await create_user(
+            connection,
+            email=email,
+            role=role,
+            plan_id=plan_id,
+            actor=actor,
+            at=at,
+            name=name,
+            timezone=timezone,
+            password_hash=password_hash,
+        )
+
+
+async def create_user(  # noqa: PLR0913  one keyword a column
+    connection: Connection,
+    *,
+    email: str,
+    role: Role,
+    plan_id: int,
+    actor: str,
+    at: dt.datetime,
+    name: str,
+    timezone: str | None,
+    password_hash: str | None,
+) -> UUID:
+    """The same within a transaction."""
+    try:
+        user_id: UUID = await connection.fetchval(
+            "INSERT INTO users (email, name, role, plan_id, timezone, password_hash)"
+            " VALUES ($1, $2, $3, $4, $5, $6) RETURNING id",
+            email,
+            name,
+            role.value,
+            plan_id,
+            timezone,
+            password_hash,
+        )
+    except asyncpg.UniqueViolationError as error:
+        raise UsageError(f"there is a user {email} already") from error
+    except asyncpg.CheckViolationError as error:
+        raise UsageError(f"{email!r} is not an e-mail address") from error
+    await connection.execute("INSERT INTO pools (owner_id, name) VALUES ($1, 'private')", user_id)
+    await note_user(connection, user_id, "state", ("", role.value), reason="created", actor=actor, at=at)
     return user_id
 
 
