@@ -11,7 +11,8 @@ from warmupd.core.job import Job, JobStatus
 from warmupd.core.outcome import OutcomeKind
 from warmupd.store import jobs
 from warmupd.store.database import Database
-from warmupd.store.erasure import Batch, claim_erasure, wipe_user
+from warmupd.store.erased_words import Batch
+from warmupd.store.erasure import claim_erasure, wipe_user
 from warmupd.store.user_removals import remove_user
 
 DAY = dt.timedelta(days=1)
@@ -68,7 +69,8 @@ async def scene(ground: Ground) -> Scene:
     own, others = await ground.mailboxes(2, user), await ground.mailboxes(2)
     await db.execute(
         f"UPDATE mailboxes SET address = 'box' || id || '@{DOMAIN}', display_name = $2, smtp_host = 'smtp.{DOMAIN}',"
-        f" smtp_username = '{EMAIL}', imap_host = 'imap.{DOMAIN}', smtp_secret = 's', imap_secret = 'i' WHERE id = ANY ($1)",
+        f" smtp_username = '{EMAIL}', imap_host = 'imap.{DOMAIN}', smtp_secret = 's', imap_secret = 'i'"
+        " WHERE id = ANY ($1)",
         own,
         NAME,
     )
@@ -91,7 +93,8 @@ async def _leave_traces(scene: Scene) -> None:
     )
     await db.execute(
         "INSERT INTO state_changes (at, actor, subject, subject_id, what, was, became, reason) VALUES"
-        " ($1, $2, 'mailbox', $3, 'state', 'ACTIVE', 'PAUSED', $4), ($1, 'daemon', 'mailbox', $5, 'state', 'ACTIVE', 'X', $4),"
+        " ($1, $2, 'mailbox', $3, 'state', 'ACTIVE', 'PAUSED', $4),"
+        " ($1, 'daemon', 'mailbox', $5, 'state', 'ACTIVE', 'X', $4),"
         " ($1, $2, 'user', $6, 'name', '', $7, $4), ($1, $2, 'fleet', 'sending', 'state', 'STARTED', 'STOPPED', '')",
         NOON,
         EMAIL,
@@ -109,8 +112,9 @@ async def _leave_traces(scene: Scene) -> None:
         scene.own[0],
     )
     await db.execute(
-        "INSERT INTO browser_sessions (token_hash, user_id, csrf, credentials_version, created_at, seen_at, expires_at)"
-        " VALUES ('t', $1, 'c', 1, $2, $2, $2)",
+        "INSERT INTO browser_sessions (token_hash, user_id, csrf, credentials_version, created_at, seen_at,"
+        " expires_at, ends_at)"
+        " VALUES ('t', $1, 'c', 1, $2, $2, $2, $2)",
         scene.user,
         NOON,
     )
@@ -121,8 +125,8 @@ async def _leave_traces(scene: Scene) -> None:
         NOON,
     )
     await db.execute(
-        "INSERT INTO links (token_hash, kind, email, user_id, created_by, created_at, expires_at)"
-        " VALUES ('l', 'PASSWORD_RESET', $1, $2, $1, $3, $3)",
+        "INSERT INTO links (token_hash, kind, email, mailed, user_id, created_by, created_at, expires_at)"
+        " VALUES ('l', 'PASSWORD_RESET', $1, true, $2, $1, $3, $3)",
         EMAIL,
         scene.user,
         NOON,
@@ -133,7 +137,8 @@ async def dump(db: Database) -> dict[str, list[str]]:
     """Every row of every table as text."""
     tables = await db.fetch(
         "SELECT c.oid::regclass::text AS name FROM pg_class c WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition"
-        " AND pg_table_is_visible(c.oid) AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
+        " AND pg_table_is_visible(c.oid)"
+        " AND c.relnamespace NOT IN ('pg_catalog'::regnamespace, 'information_schema'::regnamespace)"
     )
     names = [row["name"] for row in tables]
     return {name: [row[0] for row in await db.fetch(f"SELECT t::text FROM {name} t")] for name in names}

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import account, entry, links, mailbox
+from warmupd.http.pages import account, entry, links, mailbox, plans, users
 
 
 def routers() -> list[APIRouter]:
@@ -12,4 +12,6 @@ def routers() -> list[APIRouter]:
         account.router,
         links.router,
         mailbox.router,
+        users.router,
+        plans.router,
     ]
