@@ -136,7 +136,9 @@ class NotificationsSection(Section):
     smtp_username: str = Field("", description="log-in name at the relay")
     smtp_password: SecretStr = Field(SecretStr(""), description="its password")
     sender: MailAddress = Field("", description="From of the notices")
-    webhook_url: SecretWebAddress = Field(SecretStr(""), description="gets every notice as JSON")
+    webhook_url: SecretWebAddress = Field(SecretStr(""), description="hears of the fleet's troubles by POST")
+    webhook_secret: SecretStr = Field(SecretStr(""), description="signs what goes there; empty: not signed")
+    webhook_form: Literal["json", "slack"] = Field("json", description="what goes there")
     operator_emails: MailAddresses = Field((), description="who hears of the fleet's troubles")
 
     @model_validator(mode="after")

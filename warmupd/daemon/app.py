@@ -31,6 +31,7 @@ from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.keyring import keyring_of
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.metrics import Metrics
+from warmupd.daemon.notifying import Notifying
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Courier, Sender
@@ -53,7 +54,9 @@ WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes, where not
 TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
 FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
-TIMEKEEPERS = frozenset({"housekeeping", "departures"})  # parts that do nothing but sleep on the clock between rounds
+TIMEKEEPERS = frozenset(
+    {"housekeeping", "departures", "notices"}
+)  # parts that do nothing but sleep on the clock between rounds
 
 
 class Worker:
@@ -99,6 +102,7 @@ class Worker:
         self.engager = self._build_engager(book, aftermath)
         self.fleet_watch = FleetWatch(self._ground, leases=self.leases, shard=self.shard)
         self.housekeeping = self._build_housekeeping()
+        self.notifying = Notifying(self._ground, config, lambda: self._vault)
         self.hints = Hints(self._ground, listener, on_fleet=self.fleet_watch.hear)
 
     async def run(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:
@@ -126,6 +130,7 @@ class Worker:
                     "changes": self.housekeeping.watch_changes(self.hints, WATCH_EVERY),
                     "fleet": self.fleet_watch.run(FLEET_EVERY),
                     "hints": self.hints.run(),
+                    "notices": self.notifying.run(),
                     "backlog": Backlog(self._ground, leases=self.leases, shard=self.shard).run(TELL_EVERY),
                 }
             )

@@ -49,6 +49,7 @@ TAKEN_OVER = (
     "security.",
     "secrets.",
     "oauth.",
+    "notifications.",
 )
 OF_THE_SITE = ("auth.", "dns.", "notifications.", "http.public_url")  # read at each request
 
@@ -110,6 +111,7 @@ class Reload:
         if policy_of(new) != policy_of(self._config):  # after this worker goes by it: they are tried at once
             await patiently(worker._ground, "reload", partial(end_forbidden_rests, self._db))
         worker.shard.schedule.book.rules = health_of(new)
+        worker.notifying.config = new
         set_up_logs(level=new.logging.level, form=new.logging.format)
         worker.shard.knock(everything=True)
 
