@@ -14,8 +14,10 @@ from warmupd.http.pages import (
     mailbox_acts,
     mailboxes,
     overview,
+    plans,
     reports,
     settings,
+    users,
 )
 
 
@@ -35,4 +37,6 @@ def routers() -> list[APIRouter]:
         reports.router,
         settings.router,
         fleet.router,
+        users.router,
+        plans.router,
     ]
