@@ -11,9 +11,11 @@ import pytest
 
 from warmupd.clock import ScaledClock
 from warmupd.config import Config
+from warmupd.http.identity import signer_of
 from warmupd.http.passwords import hash_password
 from warmupd.http.server import create_app
 from warmupd.http.site import Site
+from warmupd.store.access import access_by_email
 from warmupd.store.database import Database
 from warmupd.store.users import Role, add_user
 
@@ -90,3 +92,11 @@ async def house(db: Database) -> AsyncIterator[House]:
             return opened[-1]
 
         yield House(site=site, open=open_client)
+
+
+async def known_token(house: House, email: str) -> str:
+    """A signed token for this user, without a log-in."""
+    access = await access_by_email(house.site.db, email)
+    assert access is not None
+    version, now = access.credentials_version, house.site.clock.now()
+    return signer_of(house.site).sign(access.user_id, credentials_version=version, now=now, minutes=600)

@@ -8,10 +8,6 @@ from warmupd.config.model import Config
 from warmupd.config.section import keys_of
 
 PENDING = (
-    "http.public_url",
-    "auth.token_minutes",
-    "auth.rate_limit",
-    "auth.trusted_proxies",
     "oauth.google.authorize_url",
     "oauth.microsoft.authorize_url",
     "housekeeping.job_retention_days",

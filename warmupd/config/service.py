@@ -22,6 +22,7 @@ from warmupd.config.values import (
     Port,
     Positive,
     Secret,
+    Secrets,
     SecretWebAddress,
     WebAddress,
     Whole,
@@ -102,8 +103,10 @@ class AuthSection(Section):
     """Who may come in."""
 
     secret: Secret = Field(SecretStr(""), description="signs tokens; at least 32 bytes")
+    previous_secrets: Secrets = Field((), description="older ones, which are still taken")
     token_minutes: Positive = Field(60, le=525_600, description="minutes")
     rate_limit: Positive = Field(10, description="log-in attempts a minute and client")
+    api_rate_limit: Positive = Field(600, description="requests a minute and user")
     scrape_token: SecretStr = Field(SecretStr(""), description="for /metrics off loopback")
     trusted_proxies: Networks = Field((), description="whose X-Forwarded-For is believed")
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from warmupd.core.providers import PROVIDERS
@@ -21,7 +22,32 @@ RANGES: Mapping[str, tuple[int, int]] = {  # column to the least and the most th
     "provider_limit": (0, 100_000),
 }
 
-_BREAKING = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")  # what ends a line or is invisible in one
+DEFAULTS: Mapping[str, object] = {  # column to what stands there when its user's, or the configuration's, word holds
+    "display_name": "",
+    "junk_folder": "",
+    "language": "",
+    "timezone": None,
+    "start_hour": None,
+    "end_hour": None,
+    "weekdays_only": None,
+    "ramp_start": None,
+    "ramp_step": None,
+    "target_daily": None,
+    "min_daily": None,
+    "own_mail": None,
+    "provider_limit": None,
+    "pool_id": None,
+}
+SECURITIES = ("TLS", "STARTTLS")
+
+_BREAKING = re.compile(
+    "[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]"
+)  # ends a line, is invisible, or is no text
+
+
+def columns(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`changes` of a mailbox's row, each looked at for itself; else UsageError. What is the default passes as it is."""
+    return {column: _column(column, value) for column, value in changes.items()}
 
 
 def host(name: str) -> str:
@@ -79,6 +105,30 @@ def language(name: str) -> str:
     return name
 
 
+def security(text: str) -> str:
+    """How a port is secured, as the Postgres ENUM `mail_security` has it; else UsageError."""
+    if text.upper() in SECURITIES:
+        return text.upper()
+    raise UsageError(f"security {text!r} is not known", remedy="give tls (from the first byte on) or starttls")
+
+
+def number(column: str, value: int) -> int:
+    """`value`, if it is possible there; else UsageError."""
+    least, most = RANGES[column]
+    if not least <= value <= most:
+        remedy = f"give a whole number from {least} to {most}"
+        raise UsageError(f"{column.replace('_', ' ')} {value} is not possible", remedy=remedy)
+    return value
+
+
+def _column(column: str, value: Any) -> Any:
+    if column in DEFAULTS and value == DEFAULTS[column]:
+        return value
+    if column in RANGES:
+        return number(column, value)
+    return CHECKS[column](value) if column in CHECKS else value
+
+
 def _text(what: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if not text.strip() or len(text) > LONGEST or _BREAKING.search(text):
@@ -90,6 +140,9 @@ def _text(what: str) -> Callable[[str], str]:
 
 CHECKS: Mapping[str, Callable[[str], str]] = {  # column to what raises UsageError
     "display_name": _text("name"),
+    "provider": provider_word,
+    "smtp_security": security,
+    "imap_security": security,
     "smtp_host": host,
     "smtp_username": _text("user name"),
     "imap_host": host,

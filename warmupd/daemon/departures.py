@@ -1,10 +1,11 @@
-"""Departures: the warmup folders of mailboxes that were removed are cleared out, if their owners asked for it."""
+"""Departures: warmup folders of removed mailboxes are cleared out, and users erased, if their owners asked for it."""
 
 import asyncio
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 
+from warmupd.daemon.erasures import Erasures
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.keyring import Keyring
 from warmupd.daemon.visiting import Visiting
@@ -39,12 +40,13 @@ class Departures:
         self._keyring = keyring
         self._message_key = message_key
         self._visiting = visiting
+        self._erasures = Erasures(ground)
 
     async def run(self) -> None:
         """Look again and again, until cancelled. What is broken off is claimed anew later."""
         while True:
             try:
-                while await self.round():
+                while await self.round() or await self._erasures.round():
                     continue
             except DatabaseUnavailable as error:
                 self._ground.events.database_unavailable("departures", str(error))

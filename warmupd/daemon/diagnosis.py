@@ -12,12 +12,13 @@ from warmupd.core.condition import LONG_UNKNOWN
 from warmupd.core.finding import Finding, Grade
 from warmupd.core.provider_match import provider_of
 from warmupd.daemon import open_files
+from warmupd.daemon.capacity import shortfalls
 from warmupd.daemon.domain_check import domain_check_of
 from warmupd.daemon.keyring import keyring_of, registrations_of
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.options import limits_of
 from warmupd.daemon.permits import files_short
-from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
+from warmupd.daemon.snapshot import Snapshot, take_snapshot
 from warmupd.errors import WarmupdError
 from warmupd.mail.connection import check_source
 from warmupd.mail.content import Library

@@ -156,6 +156,9 @@ class Events:
             "notice.not_delivered", notice=str(notice), channel=channel, why=why, tries=tries, again_seconds=again
         )
 
+    def user_erased(self, *, user: str, rows: int) -> None:
+        self._log.info("user.erased", user=user, rows=rows)
+
     def no_recipient(self, mailbox: int) -> None:
         self._log.warning("pairing.no_recipient", mailbox=mailbox)
 

@@ -10,10 +10,37 @@ from warmupd.core.condition import Progress, progress_of
 from warmupd.core.mailbox import Mailbox, MailboxState
 from warmupd.core.pacing import deficit
 from warmupd.core.shortfall import Loss, Standing, losses_of
-from warmupd.daemon.snapshot import Snapshot, rate_shortfalls, take_snapshot, take_snapshot_of
+from warmupd.daemon.capacity import rate_shortfalls
+from warmupd.daemon.snapshot import Snapshot, take_snapshot, take_snapshot_of
 from warmupd.store import mailbox_report
 from warmupd.store.database import Database
+from warmupd.store.reports import DayCounts
 from warmupd.store.standing import StandingRow, standings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayNumbers:
+    """How far a mailbox has come today. Without an open day it has neither quota nor fill rate."""
+
+    status: Progress
+    quota: int | None
+    sent: int
+    deficit: float  # sends that it is behind by now; negative when it is ahead
+    fill_rate: float | None  # sent of quota
+
+
+def numbers_of(
+    state: MailboxState, counts: DayCounts | None, resting_until: dt.datetime | None, at: dt.datetime
+) -> DayNumbers:
+    """By the counts of the mailbox's open day, if it has one."""
+    day, sent = (None, 0) if counts is None else (counts.day, counts.sent)
+    return DayNumbers(
+        status=progress_of(state, day, sent, resting_until, at),
+        quota=None if day is None else day.quota,
+        sent=sent,
+        deficit=0.0 if day is None else round(deficit(day, at), 1),
+        fill_rate=round(sent / day.quota, 4) if day is not None and day.quota else None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,19 +111,18 @@ def _standing(
 
 
 def _row(snapshot: Snapshot, mailbox: Mailbox, row: StandingRow, standing: Standing) -> QuotaRow:
-    counts, at = snapshot.days.get(mailbox.id), snapshot.at
-    sent = 0 if counts is None else counts.sent
-    day = standing.day
+    resting_until = None if row.rest is None else row.rest.until
+    numbers = numbers_of(mailbox.state, snapshot.days.get(mailbox.id), resting_until, snapshot.at)
     return QuotaRow(
         mailbox_id=mailbox.id,
         mailbox=row.address,
         user=row.user,
         state=mailbox.state,
-        status=progress_of(mailbox.state, day, sent, None if row.rest is None else row.rest.until, at),
+        status=numbers.status,
         minimum=mailbox.ramp.floor,
-        quota=None if day is None else day.quota,
-        sent=sent,
-        deficit=0.0 if day is None else round(deficit(day, at), 1),
-        fill_rate=round(sent / day.quota, 4) if day is not None and day.quota else None,
-        losses=losses_of(standing, at),
+        quota=numbers.quota,
+        sent=numbers.sent,
+        deficit=numbers.deficit,
+        fill_rate=numbers.fill_rate,
+        losses=losses_of(standing, snapshot.at),
     )

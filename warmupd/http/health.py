@@ -2,11 +2,12 @@
 
 import asyncio
 import hmac
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, PlainTextResponse
 
 from warmupd.daemon.app import Worker
 from warmupd.errors import WarmupdError
@@ -74,23 +75,34 @@ class WorkerHealth:
 def add_health(app: FastAPI, health: Health) -> None:
     """`/healthz`: the loop turns. `/readyz`: sends can be reserved, or 503 with the reasons why not."""
 
-    @app.get("/healthz")
+    @app.get("/healthz", tags=["probes"], summary="Whether the loop turns")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz")
+    @app.get(
+        "/readyz",
+        tags=["probes"],
+        summary="Whether sends can be reserved",
+        responses={503: {"description": "Not ready"}},
+    )
     async def readyz() -> JSONResponse:
         reasons = await _reasons(health)
         return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)
 
 
-def add_metrics(app: FastAPI, health: Health, *, scrape_token: str) -> None:
-    """`/metrics`: open on loopback, elsewhere with `scrape_token` as bearer."""
+def add_metrics(app: FastAPI, health: Health, *, scrape_token: Callable[[], str]) -> None:
+    """`/metrics`: open on loopback, elsewhere with what `scrape_token` says by then as bearer."""
 
-    @app.get("/metrics")
+    @app.get(
+        "/metrics",
+        tags=["probes"],
+        summary="Prometheus metrics of this worker",
+        response_class=PlainTextResponse,
+        responses={401: {"description": "Off loopback without auth.scrape_token"}},
+    )
     async def metrics(request: Request) -> Response:
-        if not _is_local(request) and not _shows(request, scrape_token):
-            return _refusal(scrape_token)
+        if not _is_local(request) and not _shows(request, scrape_token()):
+            return _refusal(scrape_token())
         return Response(health.render_metrics(), media_type=EXPOSITION)
 
 

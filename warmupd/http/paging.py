@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any
 
@@ -50,4 +51,4 @@ def _fits(value: object, kind: type) -> bool:
         return kind in {int, float} and value in _INTEGERS
     if isinstance(value, str):
         return kind is str and "\0" not in value and value.isprintable()
-    return isinstance(value, float) and kind is float
+    return isinstance(value, float) and kind is float and math.isfinite(value)

@@ -4,19 +4,13 @@ from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-import structlog
-from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
-from starlette.exceptions import HTTPException
 
 from warmupd.errors import DatabaseUnavailable, NotFound, UsageError, WarmupdError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5  # after which a client may ask again when the database is away
-
-_log = structlog.get_logger()
 
 
 class FieldError(BaseModel):
@@ -38,12 +32,17 @@ class ProblemDetail(BaseModel):
 
 
 def problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What an API route may answer beside its result, for its `responses`; those that every route has are added."""
+    """What an API route may answer beside its result, for its `responses`.
+
+    Those that every route has (400, 401, 403, 413, 422, 429, 503) are added in `http/openapi.py`.
+    """
+    return {status: described(status) for status in statuses}
+
+
+def described(status: int) -> dict[str, Any]:
+    """One such answer, as OpenAPI describes it."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/ProblemDetail"}}}
-    return {
-        status: {"description": HTTPStatus(status).phrase, "content": content}
-        for status in sorted({*statuses, 401, 403, 422, 429, 503})
-    }
+    return {"description": HTTPStatus(status).phrase, "content": content}
 
 
 class Problem(Exception):
@@ -87,32 +86,6 @@ def as_problem(error: WarmupdError) -> Problem:
     status = next((status for kind, status in _STATUSES if isinstance(error, kind)), 500)
     headers = {"Retry-After": str(RETRY_SECONDS)} if status == 503 else None
     return Problem(status, Exception.__str__(error), remedy=error.remedy, headers=headers)
-
-
-def add_problems(app: FastAPI) -> None:
-    """Whatever is raised is answered as a problem; an oddity of our own is logged, and tells nothing."""
-
-    @app.exception_handler(Problem)
-    async def on_problem(_: Request, problem: Problem) -> JSONResponse:
-        return problem_response(problem)
-
-    @app.exception_handler(WarmupdError)
-    async def on_error(_: Request, error: WarmupdError) -> JSONResponse:
-        return problem_response(as_problem(error))
-
-    @app.exception_handler(HTTPException)
-    async def on_http(_: Request, error: HTTPException) -> JSONResponse:
-        return problem_response(Problem(error.status_code, str(error.detail), headers=error.headers))
-
-    @app.exception_handler(RequestValidationError)
-    async def on_invalid(_: Request, error: RequestValidationError) -> JSONResponse:
-        fields = [{"field": ".".join(map(str, one["loc"])), "detail": str(one["msg"])} for one in error.errors()]
-        return problem_response(Problem(422, "the request cannot be used as it is", errors=fields))
-
-    @app.exception_handler(Exception)
-    async def on_oddity(request: Request, error: Exception) -> JSONResponse:
-        _log.error("http.failed", path=request.url.path, error=type(error).__name__, exc_info=error)
-        return problem_response(Problem(500, "something went wrong here; the log tells more"))
 
 
 _STATUSES: Sequence[tuple[type[WarmupdError], int]] = (

@@ -5,9 +5,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from fastapi import Request
+from fastapi import Request, Response
 from fastapi.responses import HTMLResponse
+from fastapi.staticfiles import StaticFiles
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.types import Scope
 
 from warmupd.http.session import Visitor
 
@@ -43,11 +45,29 @@ def page(
     return HTMLResponse(text, status_code=status, headers=HEADERS)
 
 
+def sentence(text: str) -> str:
+    """The words of an error, as one says them to people."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 @lru_cache(maxsize=64)
 def asset(name: str) -> str:
     """The address of a static file; another one when its content changes, so that it can be kept for ever."""
     digest = hashlib.sha256((HERE / "static" / name).read_bytes()).hexdigest()[:10]
     return f"/static/{name}?v={digest}"
+
+
+class Assets(StaticFiles):
+    """Our own files. Asked for by an address of `asset` they are kept for ever."""
+
+    def __init__(self) -> None:
+        super().__init__(directory=HERE / "static")
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        answer = await super().get_response(path, scope)
+        kept = answer.status_code in {200, 304} and scope["query_string"].startswith(b"v=")
+        answer.headers["Cache-Control"] = "public, max-age=31536000, immutable" if kept else "no-cache"
+        return answer
 
 
 @lru_cache(maxsize=1)

@@ -11,15 +11,17 @@ from urllib.parse import quote
 import uvicorn
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
-from fastapi.staticfiles import StaticFiles
 
 from warmupd import __version__
 from warmupd.errors import WarmupdError
 from warmupd.http import api, pages
+from warmupd.http.failures import add_failures
+from warmupd.http.guard import Guard
 from warmupd.http.health import Health, add_health, add_metrics
 from warmupd.http.login import Logins
-from warmupd.http.problem import add_problems
-from warmupd.http.render import HERE
+from warmupd.http.openapi import add_description
+from warmupd.http.rates import Rates
+from warmupd.http.render import Assets
 from warmupd.http.session import SignInFirst
 from warmupd.http.site import Site
 
@@ -30,12 +32,13 @@ STOP_SECONDS = 5  # that requests under way may take at the end
 def create_app(health: Health, *, site: Site | None = None, scrape_token: str = "") -> FastAPI:
     """The application: probes and metrics, and with a `site` the API and the dashboard.
 
-    `scrape_token` is what Prometheus shows from anywhere but loopback; "" allows loopback only.
+    Prometheus shows `auth.scrape_token` of the site, or `scrape_token`, from anywhere but loopback; "" allows loopback
+    only.
     """
     app = FastAPI(title="warmupd", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     add_health(app, health)
-    add_metrics(app, health, scrape_token=scrape_token)
-    add_problems(app)
+    add_metrics(app, health, scrape_token=lambda: _scrape_token(site) or scrape_token)
+    add_failures(app)
     if site is not None:
         add_site(app, site)
     return app
@@ -44,16 +47,22 @@ def create_app(health: Health, *, site: Site | None = None, scrape_token: str = 
 def add_site(app: FastAPI, site: Site) -> None:
     """The API, its description, and the dashboard."""
     app.state.site = site
-    app.state.logins = Logins(site.config.auth.rate_limit)
+    app.state.logins, app.state.rates = Logins(), Rates()
     app.openapi_url = "/openapi.json"
     app.setup()
     for router in (*api.routers(), *pages.routers()):
         app.include_router(router)
-    app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
+    add_description(app)
+    app.mount("/static", Assets(), name="static")
+    app.add_middleware(Guard)
 
     @app.exception_handler(SignInFirst)
     async def on_stranger(_: Request, first: SignInFirst) -> Response:
         return RedirectResponse(f"/sign-in?then={quote(first.then)}", status_code=303)
+
+
+def _scrape_token(site: Site | None) -> str:
+    return site.config.auth.scrape_token.get_secret_value() if site else ""
 
 
 def listen(host: str, port: int, *, worker_id: int | None = None) -> socket.socket:

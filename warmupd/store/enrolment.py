@@ -192,18 +192,25 @@ def taken(address: str) -> UsageError:
 
 
 async def _room(connection: Connection, user_id: UUID, *, lock: str) -> tuple[int | None, UsageError]:
+    """The lock, the plan and the count are each a statement of its own: they must see what came before the lock."""
+    user = await connection.fetchrow(
+        f"SELECT FROM users u WHERE u.id = $1 AND u.removed_at IS NULL {lock}",
+        user_id,
+    )
+    if user is None:
+        raise NotFound(f"there is no user {user_id}")
     row = await connection.fetchrow(
-        f"SELECT p.name, p.mailbox_limit FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 {lock}",  # noqa: S608  `lock` is a constant of this module
+        "SELECT p.name, p.mailbox_limit,"
+        " (SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED') AS n"
+        " FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1",
         user_id,
     )
     if row is None:
         raise NotFound(f"there is no user {user_id}")
-    count: int = await connection.fetchval(  # a statement of its own: it must see what was enrolled before the lock
-        "SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED'", user_id
-    )
-    limit = row["mailbox_limit"]
+    limit, count = row["mailbox_limit"], row["n"]
     told = UsageError(
-        f"the plan {row['name']} allows {limit} mailboxes", remedy="remove one, or raise the plan's limit"
+        f"the plan {row['name']} allows {limit} mailboxes, and {count} are enrolled",
+        remedy="remove one, or have the plan's limit raised",
     )
     return (None if limit is None else limit - count), told
 

@@ -33,14 +33,20 @@ _LOAD_ALL = _LOAD.format(of_users="", of_mailboxes="")
 _LOAD_SOME = _LOAD.format(
     of_users="AND user_id IN (SELECT user_id FROM mailboxes WHERE id = ANY ($2))", of_mailboxes="AND m.id = ANY ($2)"
 )
+_LOAD_ALONE = _LOAD.format(of_users="AND false", of_mailboxes="AND m.id = ANY ($2)")
 
 
-async def load_mailboxes(db: Database, defaults: Defaults, ids: Sequence[int] | None = None) -> list[Mailbox]:
-    """All mailboxes that are not removed, or those among `ids`; every worker knows all, as they may be recipients."""
+async def load_mailboxes(
+    db: Database, defaults: Defaults, ids: Sequence[int] | None = None, *, alone: bool = False
+) -> list[Mailbox]:
+    """All mailboxes that are not removed, or those among `ids`; every worker knows all, as they may be recipients.
+
+    `alone`: without a look at their users' other mailboxes, which only the gap between a user's sends needs.
+    """
     if ids is None:
         rows = await db.fetch(_LOAD_ALL, defaults.ramp.target)
     else:
-        rows = await db.fetch(_LOAD_SOME, defaults.ramp.target, ids)
+        rows = await db.fetch(_LOAD_ALONE if alone else _LOAD_SOME, defaults.ramp.target, ids)
     words: dict[str, str] = {}  # domains, zones and hosts recur: one string each
     ramps: dict[Ramp, Ramp] = {}
     hours: dict[Hours, Hours] = {}

@@ -9,7 +9,7 @@ import asyncpg
 
 from warmupd.core.mailbox import MailboxState
 from warmupd.errors import UsageError
-from warmupd.store.database import Database
+from warmupd.store.database import Connection, Database
 from warmupd.store.enrolment import check_limit
 from warmupd.store.states import OWNER
 
@@ -49,7 +49,17 @@ async def remove_mailboxes(
     From here on nothing is reserved that goes from them or to them; what waits ends as FAILED, what is under way ends
     as it does. They keep their secrets, sealed, until UNDO_FOR is over.
     """
-    rows = await db.fetch(
+    async with db.transaction() as connection:
+        gone = await take_out(connection, ids, actor=actor, reason=reason, clean=clean, at=at)
+    await end_pending(db, at=at)
+    return gone
+
+
+async def take_out(
+    connection: Connection, ids: Sequence[int], *, actor: str, reason: str, clean: bool, at: dt.datetime
+) -> list[int]:
+    """The same within a transaction; `end_pending` is to follow it."""
+    rows = await connection.fetch(
         """
         WITH before AS (
             SELECT id, state, state_reason, state_until FROM mailboxes
@@ -76,7 +86,6 @@ async def remove_mailboxes(
         UNDO_FOR,
         actor,
     )
-    await end_pending(db, at=at)
     return [row["id"] for row in rows]
 
 

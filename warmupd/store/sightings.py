@@ -260,8 +260,10 @@ async def note_engaged(
                     $10::boolean[], $11::boolean[], $12::boolean[], $13::timestamptz[], $15::boolean[])
             AS a(job_day, job_id, folder, uidvalidity, uid, opened, starred, rescued, filed, deleted, next_at, answered)
         WHERE s.job_day = a.job_day AND s.job_id = a.job_id AND s.recipient_id = $1 AND EXISTS (SELECT FROM ours)
+        RETURNING s.job_day AS day, s.job_id AS id, s.rescued_at IS NOT NULL AND EXISTS (
+            SELECT FROM sightings o WHERE o.job_day = s.job_day AND o.job_id = s.job_id AND o.rescued_at IS NULL) AS now
         )
-        SELECT EXISTS (SELECT FROM ours)
+        SELECT EXISTS (SELECT FROM ours), (SELECT count_rescued($1, array_agg(day), array_agg(id)) FROM noted WHERE now)
         """,
         recipient_id,
         at,
@@ -273,7 +275,5 @@ async def note_engaged(
         raise LeaseLost(f"epoch {epoch} is over for mailbox {recipient_id}")
 
 
-_NOTED = (
-    *("job_day", "job_id", "folder", "uidvalidity", "uid"),
-    *("opened", "starred", "rescued", "filed", "deleted", "next_at"),
-)
+_ENGAGED = ("opened", "starred", "rescued", "filed", "deleted", "next_at")
+_NOTED = ("job_day", "job_id", "folder", "uidvalidity", "uid", *_ENGAGED)

@@ -2,9 +2,9 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import entry
+from warmupd.http.pages import account, entry, links
 
 
 def routers() -> list[APIRouter]:
     """All routers of the dashboard."""
-    return [entry.router]
+    return [entry.router, account.router, links.router]
