@@ -21,6 +21,10 @@ class UsageError(WarmupdError):
     exit_code = 2
 
 
+class Conflict(UsageError):
+    """What is asked for is at odds with what is there: an address that is enrolled already, a plan that is full."""
+
+
 class ConfigError(WarmupdError):
     """The configuration names an unknown key or a value that cannot be used."""
 

@@ -48,6 +48,11 @@ class CapUse:
     used: int
     free_at: dt.datetime | None = None  # when a place is free again; None: there is one
 
+    @property
+    def of_fleet(self) -> bool:
+        """Whether it is the whole fleet's, so that its use tells of other users."""
+        return self.cap.startswith("global_")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shortfall:

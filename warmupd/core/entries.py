@@ -9,6 +9,7 @@ from warmupd.core.providers import PROVIDERS
 from warmupd.errors import UsageError
 
 LONGEST = 200  # characters of a name, a user name, a folder or a label
+LONGEST_FOLDER = 100  # of the warmup folder, as in the configuration
 RANGES: Mapping[str, tuple[int, int]] = {  # column to the least and the most that is possible
     "smtp_port": (1, 65535),
     "imap_port": (1, 65535),
@@ -20,6 +21,13 @@ RANGES: Mapping[str, tuple[int, int]] = {  # column to the least and the most th
     "min_daily": (0, 2000),
     "own_mail": (0, 100_000),
     "provider_limit": (0, 100_000),
+    "visits_per_day": (1, 64),
+}
+SPANS: Mapping[str, tuple[float, float]] = {  # the same of what need not be whole
+    "reply_rate": (0.0, 1.0),
+    "star_rate": (0.0, 1.0),
+    "file_after_hours": (0.0, 8760.0),
+    "retention_days": (1.0, 3650.0),
 }
 
 DEFAULTS: Mapping[str, object] = {  # column to what stands there when its user's, or the configuration's, word holds
@@ -138,6 +146,16 @@ def _text(what: str) -> Callable[[str], str]:
     return check
 
 
+_folder = _text("folder")
+
+
+def warmup_folder(name: str) -> str:
+    """`name`, if messages can be filed in a folder of that name; else UsageError."""
+    if name.strip().upper() == "INBOX" or len(name) > LONGEST_FOLDER:
+        raise UsageError(f"{name!r} is not a folder to file messages in", remedy="give another name, such as Warmup")
+    return _folder(name)
+
+
 CHECKS: Mapping[str, Callable[[str], str]] = {  # column to what raises UsageError
     "display_name": _text("name"),
     "provider": provider_word,
@@ -148,6 +166,7 @@ CHECKS: Mapping[str, Callable[[str], str]] = {  # column to what raises UsageErr
     "imap_host": host,
     "imap_username": _text("user name"),
     "junk_folder": _text("folder"),
+    "warmup_folder": warmup_folder,
     "language": language,
     "timezone": time_zone,
 }

@@ -3,7 +3,7 @@
 import codecs
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from warmupd.errors import UsageError
 
@@ -14,6 +14,7 @@ DELIMITERS = ",;\t"
 
 _BOMS = {codecs.BOM_UTF8: "utf-8", codecs.BOM_UTF16_LE: "utf-16-le", codecs.BOM_UTF16_BE: "utf-16-be"}
 _QUOTED = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"')  # possessive: nothing is remembered to be tried again
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")  # begins what a spreadsheet may compute; apostrophes: what was defused before
 _DOS_END = "\x1a"  # Ctrl-Z, behind the text that DOS programs save
 
 
@@ -43,6 +44,20 @@ class Sheet:
     rows: Sequence[SheetRow]
     encoding: str  # as it was read
     delimiter: str
+
+
+def defused(text: str) -> str:
+    """`text` as a cell that no spreadsheet takes for a formula: with an apostrophe in front, where it could be one."""
+    return f"'{text}" if _FORMULA.match(text) else text
+
+
+def fused(row: SheetRow) -> SheetRow:
+    """The row as it was before its cells were `defused`."""
+    return SheetRow(row.number, tuple(replace(cell, text=_undone(cell.text)) for cell in row.cells))
+
+
+def _undone(text: str) -> str:
+    return text[1:] if text.startswith("'") and _FORMULA.match(text[1:]) else text
 
 
 def read_sheet(content: bytes) -> Sheet:

@@ -58,10 +58,10 @@ def read_application(
         provider=_about("provider", entries.provider_word, texts),
         guess=given.guess,
         display_name=_name(texts),
-        labels=tuple(dict.fromkeys((*_labels(texts.get("labels", "")), *given.labels))),
+        labels=tuple(dict.fromkeys((*labels_in(texts.get("labels", "")), *given.labels))),
         pool=texts.get("pool", given.pool),
         settings=_settings(texts, given),
-        pause_reason="" if _yes("warmup", texts) in {None, True} else WARMUP_OFF,
+        pause_reason="" if yes("warmup", texts) in {None, True} else WARMUP_OFF,
     )
     return application, _secrets(cells, texts)
 
@@ -81,12 +81,12 @@ def _check_shape(row: SheetRow, columns: Columns) -> None:
 def _servers(texts: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for kind in ("smtp", "imap"):
-        host, port = _about(f"{kind}_host", entries.host, texts), _number(f"{kind}_port", texts)
-        security = _about(f"{kind}_security", _security, texts)
+        host, port = _about(f"{kind}_host", entries.host, texts), number(f"{kind}_port", texts)
+        secured = _about(f"{kind}_security", security, texts)
         username = texts.get(f"{kind}_username") or texts.get("username")
         if username is not None:
             _checked(f"{kind}_username", entries.CHECKS[f"{kind}_username"], username)
-        parts = {"host": host, "port": port, "security": security, "username": username}
+        parts = {"host": host, "port": port, "security": secured, "username": username}
         found |= {f"{kind}_{part}": value for part, value in parts.items() if value is not None}
     return found
 
@@ -111,9 +111,9 @@ def _secrets(cells: Mapping[str, Cell], texts: Mapping[str, str]) -> Secrets:
 
 def _settings(texts: Mapping[str, str], given: Given) -> dict[str, Any]:
     found: dict[str, Any] = {name: _about(name, entries.CHECKS[name], texts) for name in _TEXTS}
-    found |= {name: _number(name, texts) for name in _NUMBERS}
-    found["weekdays_only"] = _yes("weekdays_only", texts)
-    found["already_warm"] = _yes("already_warm", texts)
+    found |= {name: number(name, texts) for name in _NUMBERS}
+    found["weekdays_only"] = yes("weekdays_only", texts)
+    found["already_warm"] = yes("already_warm", texts)
     if found["already_warm"] is None and given.already_warm:
         found["already_warm"] = True
     return {name: value for name, value in found.items() if value is not None}
@@ -125,12 +125,13 @@ def _name(texts: Mapping[str, str]) -> str:
     return _checked("name", entries.CHECKS["display_name"], name) if name else ""
 
 
-def _labels(text: str) -> list[str]:
+def labels_in(text: str) -> list[str]:
     """Words with spaces, commas or semicolons between them."""
     return [_checked("labels", entries.label, word) for word in text.replace(",", " ").replace(";", " ").split()]
 
 
-def _security(text: str) -> str:
+def security(text: str) -> str:
+    """TLS or STARTTLS; else UsageError."""
     if text.lower() in _SECURITY:
         return _SECURITY[text.lower()]
     raise UsageError("it is not known", remedy="give tls (from the first byte on) or starttls")
@@ -151,7 +152,7 @@ def _unusable(name: str, remedy: str) -> UsageError:
     return UsageError(f"what stands in the column {name} cannot be used", remedy=remedy)
 
 
-def _number(name: str, texts: Mapping[str, str]) -> int | None:
+def number(name: str, texts: Mapping[str, str]) -> int | None:
     """A whole number in its range; spreadsheets write 30 as 30.0 at times. `disabled` is as good as nothing."""
     if texts.get(name, "disabled").lower() == "disabled":
         return None
@@ -161,7 +162,8 @@ def _number(name: str, texts: Mapping[str, str]) -> int | None:
     raise _unusable(name, f"give a whole number from {least} to {most}")
 
 
-def _yes(name: str, texts: Mapping[str, str]) -> bool | None:
+def yes(name: str, texts: Mapping[str, str]) -> bool | None:
+    """What a yes or no says; None for nothing. Raises UsageError."""
     word = texts.get(name, "").lower()
     if word in _YES or word in _NO:
         return word in _YES

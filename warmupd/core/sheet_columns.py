@@ -46,8 +46,9 @@ HEADERS: Mapping[str, tuple[str, ...]] = {
     "own_mail": ("ownmail", "dailylimit", "maxemailperday", "messageperday", "dailysendinglimit"),
     "provider_limit": ("providerlimit",),
     "warmup": ("warmupenabled", "warmup", "enabled"),
-    "reason": ("reason",),  # of a rejected row that is imported again: not read
+    "reason": ("reason", "rejectedbecause"),  # of a rejected row that is imported again: not read
 }
+DEFUSED = "rejected because"  # the header of reasons in a file of ours whose cells no spreadsheet takes for formulas
 SECRETS = ("password", "smtp_password", "imap_password", "refresh_token")
 
 _OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)(?: google| microsoft)?")
@@ -66,6 +67,7 @@ class Columns:
     fields: Mapping[str, int]
     unknown: Sequence[str]
     width: int
+    defused: bool = False  # its cells were, by core/sheet.py
 
 
 def find_columns(header: SheetRow) -> Columns:
@@ -90,7 +92,8 @@ def find_columns(header: SheetRow) -> Columns:
             f"there is no column {' and none '.join(missing)}; {_found(titles)}",
             remedy="the first row names the columns, such as email,from_name,smtp_host,imap_host,password",
         )
-    return Columns(fields=fields, unknown=unknown, width=len(titles))
+    defused = any(folded(title) == folded(DEFUSED) for title in titles)
+    return Columns(fields=fields, unknown=unknown, width=len(titles), defused=defused)
 
 
 def _found(titles: Sequence[str]) -> str:

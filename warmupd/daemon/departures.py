@@ -86,16 +86,16 @@ class Departures:
         """With another access token where the first one is refused."""
         account = await self._keyring.open(sealed)
         try:
-            return await self._clear_out(account)
+            return await self._clear_out(account, sealed.warmup_folder)
         except ImapRefusedLogin:
             if not account.by_token:
                 raise
-            return await self._clear_out(await self._keyring.open_anew(sealed, account))
+            return await self._clear_out(await self._keyring.open_anew(sealed, account), sealed.warmup_folder)
 
-    async def _clear_out(self, account: Account) -> Cleared:
+    async def _clear_out(self, account: Account, folder: str | None) -> Cleared:
         visiting = self._visiting()
         return await clear_out(
-            replace(account, warmup_folder=visiting.warmup_folder),
+            replace(account, warmup_folder=folder or visiting.warmup_folder),
             policy=visiting.hosts,
             context=visiting.context,
             recognise=self._message_key.recognise,

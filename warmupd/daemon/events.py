@@ -147,6 +147,9 @@ class Events:
     def secrets_wiped(self, mailboxes: Sequence[int]) -> None:
         self._log.info("removal.secrets_wiped", mailboxes=list(mailboxes))
 
+    def user_erased(self, *, user: str, rows: int) -> None:
+        self._log.info("user.erased", user=user, rows=rows)
+
     def notice_delivered(self, *, notice: UUID, kind: str, channel: str, tries: int) -> None:
         self._log.info("notice.delivered", notice=str(notice), kind=kind, channel=channel, tries=tries)
 
@@ -155,9 +158,6 @@ class Events:
         self._log.warning(
             "notice.not_delivered", notice=str(notice), channel=channel, why=why, tries=tries, again_seconds=again
         )
-
-    def user_erased(self, *, user: str, rows: int) -> None:
-        self._log.info("user.erased", user=user, rows=rows)
 
     def no_recipient(self, mailbox: int) -> None:
         self._log.warning("pairing.no_recipient", mailbox=mailbox)

@@ -9,7 +9,7 @@ from functools import partial
 from uuid import UUID
 
 from warmupd.core.application import Application, Secrets
-from warmupd.core.sheet import Sheet, SheetRow
+from warmupd.core.sheet import Sheet, SheetRow, fused
 from warmupd.core.sheet_application import Given, address_of, read_application
 from warmupd.core.sheet_columns import SECRETS, Columns, find_columns, in_columns
 from warmupd.daemon.enrolling import Candidate, Enroller, find_servers
@@ -75,7 +75,7 @@ class Import:
         self._others: set[str] = set()  # addresses in lower case that somebody else has enrolled
         self._room: int | None = None  # in the plan; None: without a limit
         self._too_many = WarmupdError("")
-        for row in sheet.rows:
+        for row in map(fused, sheet.rows) if self.columns.defused else sheet.rows:
             one = Row(row=row, address=address_of(row, self.columns, mail_address), trimmed=self._is_trimmed(row))
             try:
                 one.application, one.secrets = read_application(row, self.columns, given, mail_address)

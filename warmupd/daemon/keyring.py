@@ -74,6 +74,7 @@ def registrations_of(config: Config) -> dict[str, Registration]:
             client_secret=client.client_secret.get_secret_value(),
             token_url=client.token_url,
             scope=SCOPES[provider],
+            authorize_url=client.authorize_url,
         )
         for provider, client in clients.items()
     }

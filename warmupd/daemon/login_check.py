@@ -1,7 +1,7 @@
 """Whether a mailbox's servers let us in: SMTP and IMAP, tried once each, at the same time where they may be."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from warmupd.config import Config
@@ -19,6 +19,7 @@ from warmupd.mail.tls import client_context
 
 UNTOLD = "check host and port, or try again later"
 AT_ONCE = 10  # mailboxes that are checked at the same time
+PROTOCOLS = ("SMTP", "IMAP")
 BESIDE = 2  # conversations that a worker may have with the mailbox meanwhile: one send, one visit
 
 
@@ -33,6 +34,9 @@ class Refusal:
     remedy: str
     reached: bool = True  # False: it said nothing of the mailbox, and others may fare alike
     passing: bool = False  # it said so itself, or that too much was asked of it
+
+
+OnAnswer = Callable[[str, Refusal | None], None]
 
 
 def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "", advice: Advice | None = None) -> WarmupdError:
@@ -60,18 +64,25 @@ class LoginCheck:
         self._source = config.sending.source_address
         self._turns = asyncio.Semaphore(AT_ONCE)
 
-    async def check(self, account: Account) -> list[Refusal]:
+    async def check(self, account: Account, on_answer: "OnAnswer | None" = None) -> list[Refusal]:
         """Log in to both servers and leave; what went wrong, nothing when both let us in.
 
         One after the other where both at once could be more than the provider allows the mailbox, with a worker's.
+        `on_answer` is told at once of each protocol and its refusal, None when we were let in.
         """
-        tries = (self.try_smtp, self.try_imap)
-        at_once = allows_at_once((account.smtp.host, account.imap.host), BESIDE + len(tries))
+
+        async def attempt(protocol: str) -> Refusal | None:
+            refusal = await (self.try_smtp(account) if protocol == "SMTP" else self.try_imap(account))
+            if on_answer is not None:
+                on_answer(protocol, refusal)
+            return refusal
+
+        at_once = allows_at_once((account.smtp.host, account.imap.host), BESIDE + len(PROTOCOLS))
         async with self._turns:
             if at_once:
-                answers = await asyncio.gather(*(attempt(account) for attempt in tries))
+                answers = await asyncio.gather(*map(attempt, PROTOCOLS))
             else:
-                answers = [await attempt(account) for attempt in tries]
+                answers = [await attempt(protocol) for protocol in PROTOCOLS]
         return [refusal for refusal in answers if refusal is not None]
 
     async def try_smtp(self, account: Account) -> Refusal | None:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from warmupd.config import Config
 from warmupd.core.capacity import Shortfall
@@ -67,8 +67,12 @@ async def quota_report(
     at: dt.datetime,
     ids: Sequence[int] | None = None,
     snapshot: Snapshot | None = None,
+    veiled: bool = False,
 ) -> list[QuotaRow]:
-    """All mailboxes, or those among `ids`, or those of a `snapshot` taken before; in the order of their ids."""
+    """All mailboxes, or those among `ids`, or those of a `snapshot` taken before; in the order of their ids.
+
+    `veiled`: told to somebody who may learn nothing of other users.
+    """
     if snapshot is None:
         taking = take_snapshot(db, config, at=at) if ids is None else take_snapshot_of(db, config, ids, at=at)
         snapshot = await taking
@@ -79,7 +83,12 @@ async def quota_report(
     )
     short = rate_shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
     return [
-        _row(snapshot, mailbox, rows[mailbox.id], _standing(snapshot, mailbox, rows[mailbox.id], budgets, short))
+        _row(
+            snapshot,
+            mailbox,
+            rows[mailbox.id],
+            replace(_standing(snapshot, mailbox, rows[mailbox.id], budgets, short), veiled=veiled),
+        )
         for mailbox in sorted(mailboxes, key=lambda one: one.id)
         if mailbox.id in rows
     ]

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 from warmupd.clock import Clock
 from warmupd.errors import DatabaseUnavailable, SecretsError
+from warmupd.mail.consent import NEEDED
 from warmupd.mail.oauth import GrantRevoked, Registration, TokenClient, Tokens, TokensUnavailable
 from warmupd.mail.vault import Vault
 from warmupd.store import grants
@@ -71,6 +72,15 @@ class TokenKeeper:
         """Tokens for a grant that is not stored yet. Raises as `access_token`."""
         asked_at = self._clock.now()
         tokens = await self._client.refresh(self._registrations[provider], refresh_token)
+        return replace(tokens, asked_at=asked_at)
+
+    async def exchange(self, provider: str, code: str, *, verifier: str, redirect_uri: str) -> Tokens:
+        """The first tokens, for the code that an owner's consent gave. Raises as `access_token`."""
+        asked_at, registration = self._clock.now(), self._registrations[provider]
+        needed = NEEDED[provider]
+        tokens = await self._client.exchange(
+            registration, code, verifier=verifier, redirect_uri=redirect_uri, needed=needed
+        )
         return replace(tokens, asked_at=asked_at)
 
     def sealed(self, mailbox_id: int, provider: str, tokens: Tokens) -> Grant:

@@ -4,6 +4,7 @@ import asyncio
 import datetime as dt
 import json
 import ssl
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 from urllib.parse import urlsplit
@@ -62,6 +63,7 @@ class Registration:
     client_secret: str = field(repr=False)
     token_url: str
     scope: str = ""  # "": what the owner has consented to
+    authorize_url: str = ""  # where owners consent
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,10 +95,45 @@ class TokenClient:
 
     async def refresh(self, registration: Registration, refresh_token: str) -> Tokens:
         """A fresh access token. Raises TokensUnavailable, ClientRefused or GrantRevoked; no error shows a secret."""
+        form = {"grant_type": "refresh_token", "refresh_token": refresh_token, "scope": registration.scope}
+        told = await self._answer(registration, form, refresh_token)
+        return _tokens(host_of(registration), told, refresh_token)
+
+    async def exchange(
+        self, registration: Registration, code: str, *, verifier: str, redirect_uri: str, needed: Collection[str]
+    ) -> Tokens:
+        """The first tokens, for the code that a consent gave (RFC 6749 section 4.1.3, RFC 7636 section 4.5).
+
+        `needed` scopes must have been granted, as far as the answer says. Raises as `refresh`; GrantRevoked also when
+        the consent is not enough.
+        """
+        form = {
+            "grant_type": "authorization_code",
+            "code": code,
+            "redirect_uri": redirect_uri,
+            "code_verifier": verifier,
+            "scope": registration.scope,
+        }
+        host = host_of(registration)
+        try:
+            told = await self._answer(registration, form, code, verifier)
+        except GrantRevoked as void:
+            said = Exception.__str__(void).partition(": ")[2]
+            raise GrantRevoked(f"{host} does not take this consent, or no longer: {said}", remedy=_SOON) from None
+        granted = told.get("scope")
+        if isinstance(granted, str) and {word.lower() for word in needed} - set(granted.lower().split()):
+            raise GrantRevoked(f"{host} was not allowed to give access to the mail", remedy=_ALLOW_MAIL)
+        tokens = _tokens(host, told, "")
+        if not tokens.refresh:
+            raise GrantRevoked(f"{host} gave no lasting consent (no refresh token)", remedy=_CONSENT_ANEW)
+        return tokens
+
+    async def _answer(self, registration: Registration, form: Mapping[str, str], *shown: str) -> dict[str, Any]:
+        """The document of a right answer. `shown` are the secrets in `form`: no error shows them."""
         host = host_of(registration)
         try:
             async with asyncio.timeout(self._patience):
-                status, headers, body = await self._ask(registration, refresh_token)
+                status, headers, body = await self._ask(registration, form)
         except (TimeoutError, httpx.TimeoutException):
             raise TokensUnavailable(f"{host} did not answer within {self._patience:g} s", for_all=True) from None
         except httpx.InvalidURL:
@@ -105,23 +142,17 @@ class TokenClient:
             raise TokensUnavailable(f"{host} cannot be asked for a token: {_why(error)}", for_all=True) from None
         told = _document(body)
         if status == httpx.codes.OK:
-            return _tokens(host, told, refresh_token)
-        secrets = (*forms_of(refresh_token), *forms_of(registration.client_secret))
+            return told
+        secrets = tuple(text for secret in (*shown, registration.client_secret) for text in forms_of(secret))
         raise _refusal(registration, status, headers, told, secrets)
 
     def _client(self, context: ssl.SSLContext) -> httpx.AsyncClient:
         # No proxy, no .netrc of the surroundings: a refresh token goes to the configured address and nowhere else.
         return httpx.AsyncClient(verify=context, trust_env=False, follow_redirects=False, timeout=self._patience)
 
-    async def _ask(self, registration: Registration, refresh_token: str) -> tuple[int, httpx.Headers, bytes]:
-        form = {
-            "grant_type": "refresh_token",
-            "refresh_token": refresh_token,
-            "client_id": registration.client_id,
-            "client_secret": registration.client_secret,
-            "scope": registration.scope,
-        }
-        given = {name: value for name, value in form.items() if value}
+    async def _ask(self, registration: Registration, form: Mapping[str, str]) -> tuple[int, httpx.Headers, bytes]:
+        whole = {**form, "client_id": registration.client_id, "client_secret": registration.client_secret}
+        given = {name: value for name, value in whole.items() if value}
         async with self._http.stream("POST", registration.token_url, data=given) as response:
             body = b""
             async for part in response.aiter_bytes():
@@ -136,6 +167,9 @@ def xoauth2(username: str, access_token: str) -> bytes:
     return f"user={username}\x01auth=Bearer {access_token}\x01\x01".encode()
 
 
+_ALLOW_MAIL = "connect it again, and leave the box for e-mail ticked on the provider's page"
+_SOON = "connect it again; what a provider hands out for a consent is good for minutes, and once"
+_CONSENT_ANEW = "take this application's access away in the account's security settings, then connect it again"
 _CHECK = "check client_id, client_secret and token_url of this provider in [oauth.*]"
 
 

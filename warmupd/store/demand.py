@@ -31,12 +31,15 @@ async def alike(
         SELECT min(m.id) AS mailbox_id, min(m.user_id::text)::uuid AS user_id, count(*) AS mailboxes,
                coalesce(sum(d.quota), 0) AS quota, min(d.opens_at) AS opens_at, d.closes_at, w.likeness
         FROM mailboxes m JOIN users u ON u.id = m.user_id JOIN plans p ON p.id = u.plan_id
+        LEFT JOIN user_settings s ON s.user_id = m.user_id
         LEFT JOIN LATERAL (SELECT day, opens_at, closes_at, quota FROM mailbox_days d WHERE d.mailbox_id = m.id
                            ORDER BY day DESC LIMIT 1) AS d ON true,
         LATERAL (SELECT CASE WHEN d.closes_at > $2 THEN d.quota END AS each,
                         CASE WHEN d.closes_at > $2 THEN '' ELSE ROW(
-                            d.day, d.closes_at, coalesce(m.timezone, u.timezone), m.start_hour, m.end_hour,
-                            m.weekdays_only, m.ramp_start, m.ramp_step, m.target_daily, m.min_daily, m.ramp_days,
+                            d.day, d.closes_at, coalesce(m.timezone, u.timezone), coalesce(m.start_hour, s.start_hour),
+                            coalesce(m.end_hour, s.end_hour), coalesce(m.weekdays_only, s.weekdays_only),
+                            coalesce(m.ramp_start, s.ramp_start), coalesce(m.ramp_step, s.ramp_step),
+                            coalesce(m.target_daily, s.target_daily), coalesce(m.min_daily, s.min_daily), m.ramp_days,
                             m.already_warm, p.sends_per_day, m.provider, m.provider_limit, m.own_mail, m.learnt_limit,
                             date_trunc('minute', m.learnt_at), m.health)::text END AS likeness) AS w
         WHERE m.state = 'ACTIVE' {mine}

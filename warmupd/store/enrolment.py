@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
-from warmupd.errors import NotFound, UsageError
+from warmupd.errors import Conflict, NotFound, UsageError
 from warmupd.store.accounts import NewMailbox
 from warmupd.store.changes import checked, refusal
 from warmupd.store.database import Connection, Database
@@ -185,7 +185,7 @@ async def _enrol(
 
 def taken(address: str) -> UsageError:
     """Nobody is told whose it is."""
-    return UsageError(
+    return Conflict(
         f"{address} is enrolled already",
         remedy=f"an address can be enrolled once; see `warmupd mailbox show {address}`",
     )
@@ -208,7 +208,7 @@ async def _room(connection: Connection, user_id: UUID, *, lock: str) -> tuple[in
     if row is None:
         raise NotFound(f"there is no user {user_id}")
     limit, count = row["mailbox_limit"], row["n"]
-    told = UsageError(
+    told = Conflict(
         f"the plan {row['name']} allows {limit} mailboxes, and {count} are enrolled",
         remedy="remove one, or have the plan's limit raised",
     )
@@ -239,6 +239,13 @@ _DEFAULTS: Mapping[str, Any] = {
     "already_warm": False,
     "own_mail": None,
     "provider_limit": None,
+    "reply_rate": None,
+    "star_rate": None,
+    "rescue": None,
+    "visits_per_day": None,
+    "warmup_folder": None,
+    "file_after_hours": None,
+    "retention_days": None,
 }
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 import asyncpg
 
 from warmupd.core.mailbox import MailboxState
-from warmupd.errors import UsageError
+from warmupd.errors import Conflict, UsageError
 from warmupd.store.database import Connection, Database
 from warmupd.store.enrolment import check_limit
 from warmupd.store.states import OWNER
@@ -131,7 +131,7 @@ async def find_removals(
 def undoable(removal: Removal) -> UsageError:
     """What is said to who enrols an address again whose removal they could undo."""
     when = f"{removal.removed_at:%Y-%m-%d}"
-    return UsageError(
+    return Conflict(
         f"{removal.address} was removed on {when}, and can be brought back with its ramp and labels",
         remedy=f"`warmupd mailbox remove --undo {removal.address}` does that; --anew enrols it as a new one",
     )

@@ -212,14 +212,14 @@ async def due_engagements(db: Database, recipient_id: int, *, at: dt.datetime, l
     day, those that are to be answered and have yet to be opened."""
     rows = await db.fetch(
         """
-        SELECT job_day, job_id, placement, folder, uidvalidity, uid, message_id, star, rescue, next_at, file_at,
+        SELECT job_day, job_id, placement, folder, uidvalidity, uid, message_id, star, s.rescue, next_at, file_at,
                delete_at, opened_at IS NOT NULL AS opened, starred_at IS NOT NULL AS starred,
                rescued_at IS NOT NULL AS rescued, answered_at IS NOT NULL AS answered, filed_at IS NOT NULL AS filed,
                answer_at, coalesce(CASE WHEN answer_at <= $2 AND answered_at IS NULL THEN (
                    SELECT j.status = 'REPLIED' FROM warmup_jobs j WHERE j.day = job_day AND j.id = job_id) END, false)
                    AS replied,
                array_remove(ARRAY[m.address, m.smtp_username], NULL) AS senders
-        FROM sightings LEFT JOIN mailboxes m ON m.id = sender_id
+        FROM sightings s LEFT JOIN mailboxes m ON m.id = sender_id
         WHERE recipient_id = $1 AND next_at <= $2::timestamptz + interval '12 hours'
           AND (next_at <= $2 OR (opened_at IS NULL AND answer_at > $2))
         ORDER BY next_at LIMIT $3

@@ -2,9 +2,17 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.api import account, plans, service_tokens, token, users
+from warmupd.http.api import account, jobs, mailbox, plans, service_tokens, token, users
 
 
 def routers() -> list[APIRouter]:
     """All routers of the API."""
-    return [token.router, service_tokens.router, account.router, users.router, plans.router]
+    return [
+        token.router,
+        service_tokens.router,
+        account.router,
+        users.router,
+        plans.router,
+        mailbox.router,
+        jobs.router,
+    ]

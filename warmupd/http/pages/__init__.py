@@ -2,9 +2,14 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import account, entry, links
+from warmupd.http.pages import account, entry, links, mailbox
 
 
 def routers() -> list[APIRouter]:
     """All routers of the dashboard."""
-    return [entry.router, account.router, links.router]
+    return [
+        entry.router,
+        account.router,
+        links.router,
+        mailbox.router,
+    ]
