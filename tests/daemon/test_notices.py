@@ -16,7 +16,7 @@ from warmupd.daemon import notif_post
 from warmupd.mail.webhook import sign
 from warmupd.store.database import Database
 from warmupd.store.notice_settings import save_notice_settings
-from warmupd.store.states import resume_mailbox
+from warmupd.store.resuming import resume_mailbox
 
 
 @pytest.fixture(scope="session")

@@ -13,8 +13,8 @@ from warmupd.core.notice_pace import try_again_in
 from warmupd.daemon import parts
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.host_check import policy_of
-from warmupd.errors import DatabaseUnavailable, SecretsError, WarmupdError
 from warmupd.daemon.relay import relay_of
+from warmupd.errors import DatabaseUnavailable, SecretsError, WarmupdError
 from warmupd.mail.relay import relay_mail
 from warmupd.mail.tls import client_context
 from warmupd.mail.vault import Vault
