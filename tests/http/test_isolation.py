@@ -12,7 +12,8 @@ from tests.http.belongings import MARKS, Belongings, settle_in
 from tests.http.conftest import ADMIN, OTHER, OWNER, SECRET, House, known_token
 from warmupd.http.bearer import PREFIX, Signer, new_token, token_hash
 from warmupd.http.identity import Scope
-from warmupd.store.access import access_by_email, add_service_token
+from warmupd.store.access import access_by_email
+from warmupd.store.service_tokens import add_service_token
 
 OPEN = {("POST", "/api/auth/token")}  # for anybody, rate-limited
 

@@ -48,9 +48,7 @@ DEFAULTS: Mapping[str, object] = {  # column to what stands there when its user'
 }
 SECURITIES = ("TLS", "STARTTLS")
 
-_BREAKING = re.compile(
-    "[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]"
-)  # ends a line, is invisible, or is no text
+_BREAKING = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")  # ends a line, is invisible, or is no text
 
 
 def columns(changes: Mapping[str, Any]) -> dict[str, Any]:

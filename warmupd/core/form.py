@@ -75,7 +75,13 @@ def _checks(read_address: Callable[[str], str]) -> Mapping[str, Callable[[str], 
     numbers = {name: partial(_as, number, name) for name in entries.RANGES}
     words = {name: partial(_as, yes, name) for name in _YES_OR_NO}
     free: dict[str, Callable[[str], object]] = dict.fromkeys(HEADERS, str)
-    return free | {"email": read_address, "labels": labels_in, "username": _TEXTS["smtp_username"]} | _TEXTS | numbers | words
+    return (
+        free
+        | {"email": read_address, "labels": labels_in, "username": _TEXTS["smtp_username"]}
+        | _TEXTS
+        | numbers
+        | words
+    )
 
 
 def _as(read: Callable[[str, Mapping[str, str]], object], name: str, text: str) -> object:

@@ -140,9 +140,7 @@ def of_login(account: Account, protocol: str, refusal: Refusal | None) -> Findin
     where = f"{endpoint.host}:{endpoint.port}"
     if refusal is None:
         return Finding(grade=Grade.OK, check=protocol.lower(), text=f"{where} let us in")
-    return Finding(
-        grade=Grade.FAIL, check=protocol.lower(), text=f"{where}: {refusal.message}", remedy=refusal.remedy
-    )
+    return Finding(grade=Grade.FAIL, check=protocol.lower(), text=f"{where}: {refusal.message}", remedy=refusal.remedy)
 
 
 def _of_servers(candidate: Candidate) -> Finding:

@@ -23,7 +23,7 @@ from warmupd.store.changes import change_mailboxes
 from warmupd.store.consents import Consent, begin_consent, take_consent
 from warmupd.store.database import Database
 from warmupd.store.enrolment import end_rest
-from warmupd.store.states import mend_login
+from warmupd.store.resuming import mend_login
 
 LASTS = dt.timedelta(minutes=10)  # that an owner may take
 OTHER_ACCOUNT = "on the provider's page choose the account {address}: another one's consent does not open this mailbox"
@@ -60,9 +60,7 @@ class Consenting:
     ) -> str:
         """Where the browser of this session is to go. Raises ClientRefused when no client is registered."""
         request = new_request()
-        url = consent_url(
-            registrations_of(self._config)[provider], request, address=address, redirect_uri=redirect_uri
-        )
+        url = consent_url(registrations_of(self._config)[provider], request, address=address, redirect_uri=redirect_uri)
         state_hash = _hashed(request.state)
         consent = Consent(
             provider=provider,

@@ -97,7 +97,9 @@ class Imports:
         except asyncio.CancelledError:
             working.cancel()
             await asyncio.gather(working, return_exceptions=True)
-            await self._fail(run, "the worker that ran it was stopped", "start it again: rows that are enrolled stay so")
+            await self._fail(
+                run, "the worker that ran it was stopped", "start it again: rows that are enrolled stay so"
+            )
             raise
         except WarmupdError as error:
             await self._fail(run, Exception.__str__(error), error.remedy)
@@ -114,9 +116,7 @@ class Imports:
     async def _beat(self, run: Run, progress: _Progress, working: "asyncio.Future[None]") -> None:
         while True:
             with suppress(DatabaseUnavailable):
-                ours = await imports.note_progress(
-                    self._db, run, progress.state, done=progress.done, of=progress.of
-                )
+                ours = await imports.note_progress(self._db, run, progress.state, done=progress.done, of=progress.of)
                 if not ours:
                     working.cancel()  # another worker runs it now, or its owner is gone
                     return

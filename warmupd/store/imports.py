@@ -166,7 +166,9 @@ async def find_import(db: Database, import_id: UUID | None, *, begun_by: UUID) -
     return ImportReport(**{**dict(row), "state": ImportState(row["state"])}) if row else None
 
 
-async def import_progress(db: Database, import_id: UUID, *, begun_by: UUID) -> tuple[ImportState, bool, int, int] | None:
+async def import_progress(
+    db: Database, import_id: UUID, *, begun_by: UUID
+) -> tuple[ImportState, bool, int, int] | None:
     """State, whether its runner is lost, rows done, of how many; without reading the rows."""
     row = await db.fetchrow(
         f"SELECT state::text AS state, {_SILENT} AS is_lost, done, of FROM imports"  # noqa: S608  constant text

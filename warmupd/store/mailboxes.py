@@ -42,7 +42,7 @@ _LOAD_SOME = _LOAD.format(
     of_users="AND b.user_id IN (SELECT user_id FROM mailboxes WHERE id = ANY ($2))",
     of_mailboxes="AND m.id = ANY ($2)",
 )
-_LOAD_ALONE = _LOAD.format(of_users="AND false", of_mailboxes="AND m.id = ANY ($2)")
+_LOAD_ALONE = _LOAD.format(own_or_users=_OWN_OR_USERS, of_users="AND false", of_mailboxes="AND m.id = ANY ($2)")
 
 
 async def load_mailboxes(
