@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.api import account, jobs, mailbox, plans, service_tokens, token, users
+from warmupd.http.api import account, jobs, mailbox, notifications, plans, service_tokens, token, users
 
 
 def routers() -> list[APIRouter]:
@@ -15,4 +15,5 @@ def routers() -> list[APIRouter]:
         plans.router,
         mailbox.router,
         jobs.router,
+        notifications.router,
     ]

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import account, entry, links, mailbox
+from warmupd.http.pages import account, entry, links, mailbox, notifications
 
 
 def routers() -> list[APIRouter]:
@@ -12,4 +12,5 @@ def routers() -> list[APIRouter]:
         account.router,
         links.router,
         mailbox.router,
+        notifications.router,
     ]
