@@ -49,7 +49,6 @@ TAKEN_OVER = (
     "security.",
     "secrets.",
     "oauth.",
-    "notifications.",
 )
 OF_THE_SITE = ("auth.", "dns.", "http.public_url")  # read at each request
 

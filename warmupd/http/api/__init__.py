@@ -14,6 +14,7 @@ from warmupd.http.api import (
     mailbox_settings,
     mailboxes,
     metrics,
+    notifications,
     placement,
     plans,
     quota,
@@ -51,4 +52,5 @@ def routers() -> list[APIRouter]:
         fleet.router,
         state_changes.router,
         invitations.router,
+        notifications.router,
     ]

@@ -13,6 +13,7 @@ from warmupd.http.pages import (
     mailbox,
     mailbox_acts,
     mailboxes,
+    notifications,
     overview,
     plans,
     reports,
@@ -39,4 +40,5 @@ def routers() -> list[APIRouter]:
         fleet.router,
         users.router,
         plans.router,
+        notifications.router,
     ]
