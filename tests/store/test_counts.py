@@ -141,9 +141,9 @@ async def test_batches_that_count_for_the_same_users_do_not_wait_for_each_other(
 
 async def test_old_quarters_are_forgotten(ground: Ground) -> None:
     await sent(ground)
-    await drop_counts(ground.db, sends_before=NOON)
+    await drop_counts(ground.db, sends_before=TODAY)
     assert len(await quarter_sends(ground.db, since=NOON, until=NOON + HOUR)) == 1
-    await drop_counts(ground.db, sends_before=NOON + HOUR)
+    await drop_counts(ground.db, sends_before=TODAY + dt.timedelta(days=1))
     assert await quarter_sends(ground.db, since=NOON, until=NOON + HOUR) == []
 
 

@@ -11,6 +11,7 @@ from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
 from warmupd.store import (
+    counts,
     day_totals,
     directories,
     fleet,
@@ -26,6 +27,7 @@ from warmupd.store import (
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
 LOOK_WITHIN = 300.0  # seconds: the recipients of lost messages are visited that soon
+COUNTED = dt.timedelta(days=16)  # for which sends are told by the hour: 14 days, in every zone
 MARGIN = 60.0  # real seconds beyond the longest conversation until a send without an outcome is taken for lost
 
 
@@ -124,6 +126,7 @@ class Housekeeping:
             self._events.part_failed("partitions", error)
             return
         await directories.drop_directories(self._db, today - dt.timedelta(days=3))
+        await counts.drop_counts(self._db, sends_before=today - COUNTED)
         self._partitioned_for = today
 
     async def _throttle(self, at: dt.datetime | None) -> None:
