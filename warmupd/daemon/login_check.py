@@ -104,7 +104,7 @@ class LoginCheck:
             message=outcome.message,
             remedy=outcome.remedy,
             reached=reply.code is not None,
-            passing=reply.code is not None and outcome.kind is OutcomeKind.DEFERRED,
+            passing=reply.code is not None and outcome.kind is OutcomeKind.DEFERRED and not outcome.remedy,
         )
 
     async def try_imap(self, account: Account) -> Refusal | None:

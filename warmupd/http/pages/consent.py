@@ -91,7 +91,8 @@ async def come_back(
             problem = Problem(409, Exception.__str__(unknown), remedy=unknown.remedy)
             return _connect_page(request, visitor, name, there=None, address="", problem=problem)
         try:
-            there = await _mailbox(request, visitor, consent.mailbox_id) if consent.mailbox_id else None
+            if consent.mailbox_id:
+                await _mailbox(request, visitor, consent.mailbox_id)
             if error or not code:
                 raise _denied(name, error, error_description)
             async with trials_of(request).turn(request, visitor.identity.user_id):

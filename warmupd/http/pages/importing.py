@@ -1,8 +1,9 @@
 """Importing a CSV file in the browser: chosen, looked at row by row, begun, watched, and its rejected rows taken home."""
 
+from collections.abc import AsyncIterator
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
@@ -37,7 +38,13 @@ async def choose(request: Request, visitor: Signed) -> Response:
     return await _form(request, visitor)
 
 
-@router.post("/add/import")
+async def _closing(request: Request) -> AsyncIterator[None]:
+    """What was uploaded goes with its request, whoever is refused."""
+    yield
+    await request.close()
+
+
+@router.post("/add/import", dependencies=[Depends(_closing)])
 async def upload(request: Request, visitor: Signed) -> Response:
     """Take a file in, and go where it is looked at."""
     file, texts = (await request.form()).get("file"), await texts_of(request)
