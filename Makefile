@@ -18,7 +18,7 @@ export RUFF_CACHE_DIR := $(CACHES)/ruff
 export MYPY_CACHE_DIR := $(CACHES)/mypy
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 
-.PHONY: help demo test test-realmail ablation chaos lint types format wheel ci clean
+.PHONY: help demo test test-realmail screenshots ablation chaos lint types format wheel ci clean
 
 help: ## this list
 	@echo "make TARGET [ARGS=\"...\"], where TARGET is one of"
@@ -32,6 +32,9 @@ test: $(READY) ## the whole test suite
 
 test-realmail: $(READY) ## sending and visiting on real servers: Dovecot and Postfix, as root
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m realmail $(ARGS)
+
+screenshots: $(READY) ## every page, wide and narrow, light and dark, into screenshots/ (needs Chromium)
+	@$(VENV)/bin/python -m tests.browser.screenshots $(ARGS)
 
 ablation: $(READY) ## each safeguard is taken out once, and a test must miss it
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m ablation $(ARGS)

@@ -479,7 +479,7 @@ CREATE TABLE state_changes (
     actor          text NOT NULL,                          -- 'daemon', 'cli', or the user's address
     subject        text NOT NULL CHECK (subject IN ('mailbox', 'user', 'plan', 'fleet')),
     subject_id     text NOT NULL,
-    what           text NOT NULL DEFAULT 'state' CHECK (what IN ('state', 'health', 'ramp', 'learnt_limit', 'secrets')),
+    what           text NOT NULL DEFAULT 'state' CHECK (what IN ('state', 'health', 'ramp', 'learnt_limit', 'secrets', 'settings')),
     was            text NOT NULL DEFAULT '',               -- '': nothing, before
     became         text NOT NULL,
     reason         text NOT NULL DEFAULT '',

@@ -17,7 +17,7 @@ CREATE TRIGGER mailbox_days_climb AFTER UPDATE OF sent ON mailbox_days FOR EACH 
 
 -- Settle: how reserved jobs end. Matched by attempt token, so a result can come late, twice, or from a worker that lost
 -- its slot, and changes nothing newer. Locks, always in this order: day rows, jobs, mailboxes whose ramp climbs, visits,
--- proofs, each by id; safe to repeat after a deadlock.
+-- proofs, counts (sql/0008_counts.sql), each by id; safe to repeat after a deadlock.
 --
 -- Outcomes: SENT, FAILED (before acceptance: the place in the day is given back), DEFERRED (PENDING again, place given
 -- back, until the window closes), RETURNED (as DEFERRED, but nothing reached the server: the attempt is given back too),
@@ -43,6 +43,8 @@ DECLARE
     users uuid[];  -- of the senders, as `recipients`
     parent_days date[];
     parent_ids bigint[];
+    sent_users uuid[];  -- whose sends were accepted, and
+    sent_at timestamptz[];  -- when they were reserved
     unseen bigint[];
     unproven bigint[];
 BEGIN
@@ -62,7 +64,7 @@ BEGIN
             WITH ORDINALITY AS a(day, id, token, outcome, reason, message, retry_at, ord)
     ), known AS MATERIALIZED (
         -- Of several reports of one attempt the first counts, and a reply counts more than the lack of one.
-        SELECT t.*, j.mailbox_id, j.user_id, j.local_day, j.recipient_id, j.parent_day, j.parent_id,
+        SELECT t.*, j.mailbox_id, j.user_id, j.local_day, j.picked_at, j.recipient_id, j.parent_day, j.parent_id,
                j.id IS NOT NULL AND row_number() OVER attempt = 1
                AND (j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) AS open,
                first_value(CASE
@@ -108,8 +110,10 @@ BEGIN
            array_agg(DISTINCT k.mailbox_id) FILTER (WHERE k.open AND k.becomes = 'UNKNOWN'),
            array_agg(CASE WHEN k.open THEN k.becomes::text END ORDER BY k.ord),
            array_agg(k.parent_day) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL),
-           array_agg(k.parent_id) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL)
-    INTO result, recipients, users, senders, changed, parent_days, parent_ids
+           array_agg(k.parent_id) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL),
+           array_agg(k.user_id) FILTER (WHERE k.open AND k.becomes = 'SENT'),
+           array_agg(k.picked_at) FILTER (WHERE k.open AND k.becomes = 'SENT')
+    INTO result, recipients, users, senders, changed, parent_days, parent_ids, sent_users, sent_at
     FROM known k;
 
     IF parent_ids IS NOT NULL THEN
@@ -141,6 +145,9 @@ BEGIN
               FROM unnest(recipients, users, changed) AS a(id, user_id, became) JOIN mailboxes m ON m.id = a.id
               WHERE a.became IN ('FAILED', 'PENDING') GROUP BY 1) AS g
         WHERE f.mailbox_id = g.id AND (f.proven_at IS NULL OR f.own_only);
+    END IF;
+    IF sent_users IS NOT NULL THEN
+        PERFORM count_sends(sent_users, sent_at);
     END IF;
     RETURN result;
 END $$;
@@ -223,7 +230,7 @@ END $$;
 
 -- UNKNOWN ends as FAILED once a complete visit has not found the message `patience` after it was sent. Its place in the
 -- day is never given back; a later sighting still makes it SENT. A recipient that cannot be visited must not hold it for
--- ever: after three times the patience it ends all the same, and says so.
+-- ever: after three times the patience it ends all the same, and says so. One that was erased is not waited for.
 CREATE FUNCTION give_up_unknown(patience interval, p_now timestamptz DEFAULT NULL) RETURNS integer
     LANGUAGE plpgsql VOLATILE AS $$
 DECLARE
@@ -233,9 +240,9 @@ DECLARE
 BEGIN
     FOR ends IN
         SELECT v.everywhere_at > j.picked_at + patience AS looked, array_agg(j.day) AS days, array_agg(j.id) AS ids
-        FROM warmup_jobs j JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
+        FROM warmup_jobs j LEFT JOIN mailbox_visits v ON v.mailbox_id = j.recipient_id
         WHERE j.status = 'UNKNOWN' AND j.picked_at + patience < v_now
-          AND (v.everywhere_at > j.picked_at + patience OR j.picked_at + 3 * patience < v_now)
+          AND (v.mailbox_id IS NULL OR v.everywhere_at > j.picked_at + patience OR j.picked_at + 3 * patience < v_now)
         GROUP BY 1
     LOOP
         ended := ended + end_jobs(ends.days, ends.ids, 'UNKNOWN', 'unverified',

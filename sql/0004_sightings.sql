@@ -84,6 +84,11 @@ DECLARE
     result text[];
     new_days date[];
     new_ids bigint[];
+    counted_users uuid[];  -- of the senders of what is new, and what is counted of it: see count_placements
+    counted_days date[];
+    counted_words text[];
+    sent_users uuid[];  -- of the senders of what is sent by it
+    sent_at timestamptz[];
 BEGIN
     PERFORM hold_slot(p_recipient, p_slot, p_epoch);
     PERFORM 1 FROM mailbox_days d
@@ -96,8 +101,9 @@ BEGIN
     v_now := coalesce(p_now, clock_timestamp());
 
     WITH found AS MATERIALIZED (
-        SELECT a.*, j.mailbox_id AS sender_id, j.status, j.local_day, j.kind, j.parent_day, j.parent_id, j.topic,
-               j.thread_seed, j.thread_depth, j.outcome
+        SELECT a.*, j.mailbox_id AS sender_id, j.user_id, j.status, j.local_day, j.picked_at, j.kind, j.parent_day,
+               j.parent_id, j.topic, j.thread_seed, j.thread_depth, j.outcome,
+               EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id) AS was_missing  -- if it is new now
         FROM (SELECT DISTINCT ON (f.job_day, f.job_id) f.*
               FROM unnest(p_job_days, p_job_ids, p_placements, p_folders, p_uidvalidities, p_uids, p_message_ids, p_threads,
                           p_stars, p_rescues, p_open_at, p_answer_at, p_file_at, p_delete_at)
@@ -159,15 +165,29 @@ BEGIN
         WHERE f.answer_at IS NOT NULL AND m.state IN ('ACTIVE', 'RECEIVE_ONLY')
     )
     SELECT array_agg(CASE WHEN n.job_id IS NOT NULL THEN 'new' WHEN f.job_id IS NOT NULL THEN 'known' ELSE 'foreign' END
-                     ORDER BY a.ord)
-    INTO result
+                     ORDER BY a.ord),
+           array_agg(f.user_id) FILTER (WHERE n.job_id IS NOT NULL)
+               || array_agg(f.user_id) FILTER (WHERE n.job_id IS NOT NULL AND f.was_missing),
+           array_agg(f.local_day) FILTER (WHERE n.job_id IS NOT NULL)
+               || array_agg(f.local_day) FILTER (WHERE n.job_id IS NOT NULL AND f.was_missing),
+           array_agg(n.placement::text) FILTER (WHERE n.job_id IS NOT NULL)
+               || array_agg('FOUND'::text) FILTER (WHERE n.job_id IS NOT NULL AND f.was_missing),
+           array_agg(t.user_id) FILTER (WHERE t.job_id IS NOT NULL),
+           array_agg(t.picked_at) FILTER (WHERE t.job_id IS NOT NULL)
+    INTO result, counted_users, counted_days, counted_words, sent_users, sent_at
     FROM unnest(p_job_days, p_job_ids) WITH ORDINALITY AS a(job_day, job_id, ord)
-    LEFT JOIN found f USING (job_day, job_id) LEFT JOIN fresh n ON n.job_day = f.job_day AND n.job_id = f.job_id AND f.ord = a.ord;
+    LEFT JOIN found f USING (job_day, job_id) LEFT JOIN fresh n ON n.job_day = f.job_day AND n.job_id = f.job_id AND f.ord = a.ord
+    LEFT JOIN truth t ON t.job_day = n.job_day AND t.job_id = n.job_id;
 
     IF 'new' = ANY (result) THEN
         SELECT array_agg(a.day), array_agg(a.id) INTO new_days, new_ids
         FROM unnest(p_job_days, p_job_ids, result) AS a(day, id, word) WHERE a.word = 'new';
         PERFORM prove(p_recipient, new_days, new_ids, p_own, true, v_now);
+        IF sent_users IS NOT NULL THEN
+            PERFORM count_sends(sent_users, sent_at);
+        END IF;
+        PERFORM count_placements(
+            array_fill(p_recipient, ARRAY[cardinality(counted_words)]), counted_users, counted_days, counted_words);
     END IF;
     RETURN coalesce(result, '{}');
 END $$;
@@ -186,6 +206,8 @@ AS $$
 DECLARE
     v_now timestamptz;
     confirmed integer;
+    users uuid[];
+    picked timestamptz[];
 BEGIN
     PERFORM hold_slot(p_sender, p_slot, p_epoch);
     PERFORM 1 FROM mailbox_days d
@@ -197,7 +219,7 @@ BEGIN
     v_now := coalesce(p_now, clock_timestamp());
 
     WITH truth AS MATERIALIZED (
-        SELECT DISTINCT j.day, j.id, j.local_day, j.kind, j.parent_day, j.parent_id, j.status
+        SELECT DISTINCT j.day, j.id, j.user_id, j.picked_at, j.local_day, j.kind, j.parent_day, j.parent_id, j.status
         FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) USING (day, id)
         WHERE j.mailbox_id = p_sender
           AND (j.status = 'UNKNOWN' OR (j.status = 'FAILED' AND j.outcome = 'unverified'))
@@ -213,7 +235,10 @@ BEGIN
               FROM truth GROUP BY 1) AS c
         WHERE d.mailbox_id = p_sender AND d.day = c.local_day
     )
-    SELECT count(*) INTO confirmed FROM truth;
+    SELECT count(*), array_agg(user_id), array_agg(picked_at) INTO confirmed, users, picked FROM truth;
+    IF confirmed > 0 THEN
+        PERFORM count_sends(users, picked);
+    END IF;
     RETURN confirmed;
 END $$;
 
@@ -231,19 +256,29 @@ AS $$
 DECLARE
     v_now timestamptz;
     missed integer;
+    users uuid[];
+    days date[];
 BEGIN
     PERFORM hold_slot(p_recipient, p_slot, p_epoch);
     v_now := coalesce(p_now, clock_timestamp());
-    INSERT INTO sightings (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity, uid,
-                           message_id, thread_depth, star, rescue, file_at, delete_at)
-    SELECT j.day, j.id, p_recipient, j.mailbox_id, 'MISSING', v_now, p_epoch, '', 0, 0, '', j.thread_depth, false, false,
-           v_now, v_now
-    FROM warmup_jobs j
-    WHERE j.recipient_id = p_recipient AND j.day >= p_since AND j.status IN ('SENT', 'REPLIED')
-      AND j.completed_at < p_began - grace
-      AND NOT EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id)
-    ON CONFLICT DO NOTHING;
-    GET DIAGNOSTICS missed = ROW_COUNT;
+    WITH absent AS MATERIALIZED (
+        SELECT j.day, j.id, j.mailbox_id, j.user_id, j.local_day, j.thread_depth FROM warmup_jobs j
+        WHERE j.recipient_id = p_recipient AND j.day >= p_since AND j.status IN ('SENT', 'REPLIED')
+          AND j.completed_at < p_began - grace
+          AND NOT EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id)
+    ), fresh AS (
+        INSERT INTO sightings (job_day, job_id, recipient_id, sender_id, placement, seen_at, epoch, folder, uidvalidity,
+                               uid, message_id, thread_depth, star, rescue, file_at, delete_at)
+        SELECT day, id, p_recipient, mailbox_id, 'MISSING', v_now, p_epoch, '', 0, 0, '', thread_depth, false, false,
+               v_now, v_now
+        FROM absent ON CONFLICT DO NOTHING RETURNING job_day, job_id
+    )
+    SELECT count(*), array_agg(a.user_id), array_agg(a.local_day) INTO missed, users, days
+    FROM fresh f JOIN absent a ON a.day = f.job_day AND a.id = f.job_id;
+    IF missed > 0 THEN
+        PERFORM count_placements(
+            array_fill(p_recipient, ARRAY[missed]), users, days, array_fill('MISSING'::text, ARRAY[missed]));
+    END IF;
     RETURN missed;
 END $$;
 
@@ -264,6 +299,11 @@ AS $$
 DECLARE
     v_now timestamptz;
     result bigint[];
+    users uuid[];  -- of what a server took after all
+    picked timestamptz[];
+    found_ids bigint[];  -- the recipients of what is not missing any more
+    found_days date[];
+    found_user uuid;
 BEGIN
     PERFORM hold_slot(p_sender, p_slot, p_epoch);
     PERFORM 1 FROM mailbox_days d
@@ -277,7 +317,7 @@ BEGIN
     WITH told AS (
         SELECT * FROM unnest(p_job_days, p_job_ids, p_messages) WITH ORDINALITY AS a(day, id, message, ord)
     ), ours AS MATERIALIZED (
-        SELECT j.day, j.id, j.status, j.local_day, j.recipient_id,
+        SELECT j.day, j.id, j.user_id, j.picked_at, j.status, j.local_day, j.recipient_id,
                j.status IN ('SENT', 'UNKNOWN', 'PROCESSING') AND NOT EXISTS (
                    SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id AND s.placement <> 'MISSING') AS fails,
                j.status = 'FAILED' AND j.outcome = 'bounced' AS failed_before
@@ -291,14 +331,26 @@ BEGIN
     ), explained AS (
         DELETE FROM sightings s USING ours o
         WHERE o.fails AND s.job_day = o.day AND s.job_id = o.id AND s.placement = 'MISSING'
+        RETURNING o.recipient_id, o.local_day, o.user_id
     ), counted AS (
         UPDATE mailbox_days d SET sent = d.sent + u.n  -- a server took them after all: they kept their places
         FROM (SELECT local_day, count(*) AS n FROM ours WHERE fails AND status <> 'SENT' GROUP BY 1) AS u
         WHERE d.mailbox_id = p_sender AND d.day = u.local_day
     )
     SELECT array_agg(CASE WHEN (o.fails OR o.failed_before) AND t.ord = (SELECT min(f.ord) FROM told f WHERE (f.day, f.id) = (t.day, t.id))
-                          THEN o.recipient_id WHEN o.id IS NOT NULL THEN 0 END ORDER BY t.ord)
-    INTO result
+                          THEN o.recipient_id WHEN o.id IS NOT NULL THEN 0 END ORDER BY t.ord),
+           (SELECT array_agg(user_id) FROM ours WHERE fails AND status <> 'SENT'),
+           (SELECT array_agg(picked_at) FROM ours WHERE fails AND status <> 'SENT'),
+           (SELECT array_agg(recipient_id) FROM explained), (SELECT array_agg(local_day) FROM explained),
+           (SELECT min(user_id::text)::uuid FROM explained)
+    INTO result, users, picked, found_ids, found_days, found_user
     FROM told t LEFT JOIN ours o ON o.day = t.day AND o.id = t.id;
+    IF users IS NOT NULL THEN
+        PERFORM count_sends(users, picked);
+    END IF;
+    IF found_ids IS NOT NULL THEN
+        PERFORM count_placements(found_ids, array_fill(found_user, ARRAY[cardinality(found_ids)]), found_days,
+                                 array_fill('FOUND'::text, ARRAY[cardinality(found_ids)]));
+    END IF;
     RETURN coalesce(result, '{}');
 END $$;

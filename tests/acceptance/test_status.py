@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 
 from tests.acceptance.console import Console, opened_console  # noqa: F401  it is a fixture
-from warmupd.cli.explain import FACTORS
 from warmupd.cli.status import BELOW
-from warmupd.core.shortfall import Factor
+from warmupd.core.shortfall import FACTOR_WORDS, Factor
 
 pytestmark = pytest.mark.acceptance
 
@@ -118,7 +117,7 @@ def test_lost_outcomes_are_told_with_their_age(at_noon: Console) -> None:
 
 
 def test_each_factor_has_words() -> None:
-    assert set(Factor) <= FACTORS.keys()
+    assert set(Factor) <= FACTOR_WORDS.keys()
     assert {factor for factor in Factor if factor.of_quota} == BELOW.keys()
 
 

@@ -83,7 +83,7 @@ class Judge:
         """Untrue, unless something that is able to has happened in between."""
         if any(job.status == "PENDING" for job in explained.jobs):
             able = able | {"pool changed"}  # its recipient went, or is back
-        if not explained.recipients.available:
+        if explained.recipients is None or not explained.recipients.available:
             able = able | {"pool changed", "came back"}
         reasons = [
             one.what

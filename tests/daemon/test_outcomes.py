@@ -16,7 +16,7 @@ from warmupd.core.window import Window
 from warmupd.daemon.sender import Sent
 from warmupd.mail.account import Account
 from warmupd.mail.message import Message
-from warmupd.store import states
+from warmupd.store import resuming
 
 TOO_MUCH = says(450, "too much mail", enhanced="4.7.1")
 BAD_PASSWORD = says(535, "authentication failed", phase=Phase.AUTH, enhanced="5.7.8")
@@ -186,7 +186,7 @@ async def test_mended_login_takes_two_refusals_anew(rig: Rig) -> None:
     async with rig.running() as worker:
         await rig.until(after(10))
         assert (await rig.world.mailbox(boxes[0]))["state"] == "AUTH_FAILED"
-        await states.mend_login(rig.db, boxes[0], actor="cli", at=rig.clock.now())
+        await resuming.mend_login(rig.db, boxes[0], actor="cli", at=rig.clock.now())
         await worker.housekeeping._look_for_changes()
         await rig.until(after(16.5))
     assert sum(one.answer is BAD_PASSWORD for one in rig.server.tries) == 3

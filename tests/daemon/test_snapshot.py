@@ -13,8 +13,9 @@ from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import DayRow, Defaults, Hours, Mailbox, Ramp
 from warmupd.core.opening import next_day
 from warmupd.core.ramp import resolve_budget
+from warmupd.daemon.capacity import rate_shortfalls
 from warmupd.daemon.explain import explain_mailbox
-from warmupd.daemon.snapshot import Snapshot, rate_shortfalls, take_snapshot, take_snapshot_of
+from warmupd.daemon.snapshot import Snapshot, take_snapshot, take_snapshot_of
 from warmupd.store.days import load_days, open_days
 from warmupd.store.mailboxes import load_mailboxes
 

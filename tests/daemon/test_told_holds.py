@@ -58,6 +58,7 @@ async def test_full_recipient_is_spared_by_the_next_worker_too(rig: Rig) -> None
         await rig.until(after(20))
         full = await told(rig, box)
     assert len(rig.server.tries) == tries
+    assert full.recipients is not None
     assert (full.verdict.why, full.recipients.spared) == (Why.NO_RECIPIENT, 1)
     assert full.verdict.not_before is not None
     assert full.verdict.not_before >= after(6, days=1)

@@ -14,7 +14,7 @@ from warmupd.daemon import treatment
 from warmupd.daemon import visitor as visitor_module
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
 from warmupd.store.enrolment import end_rest
-from warmupd.store.states import mend_login
+from warmupd.store.resuming import mend_login
 from warmupd.store.visits import hasten_visit
 
 

@@ -1,6 +1,6 @@
 """A site on a real database, with an admin and two users, and clients that are let in as them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,12 +8,16 @@ from functools import cache
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from warmupd.clock import ScaledClock
 from warmupd.config import Config
+from warmupd.http import passwords
+from warmupd.http.identity import signer_of
 from warmupd.http.passwords import hash_password
 from warmupd.http.server import create_app
 from warmupd.http.site import Site
+from warmupd.store.access import access_by_email
 from warmupd.store.database import Database
 from warmupd.store.users import Role, add_user
 
@@ -63,9 +67,18 @@ class House:
         return client
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """Hashes of as little work as there can be: here nobody guesses."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr(passwords, "_hasher", lambda: quick)
+        yield
+
+
 @cache
 def known_hash() -> str:
-    """Hashing is slow on purpose: once is enough."""
+    """Once is enough."""
     return hash_password(PASSWORD)
 
 
@@ -90,3 +103,11 @@ async def house(db: Database) -> AsyncIterator[House]:
             return opened[-1]
 
         yield House(site=site, open=open_client)
+
+
+async def known_token(house: House, email: str) -> str:
+    """A signed token for this user, without a log-in."""
+    access = await access_by_email(house.site.db, email)
+    assert access is not None
+    version, now = access.credentials_version, house.site.clock.now()
+    return signer_of(house.site).sign(access.user_id, credentials_version=version, now=now, minutes=600)

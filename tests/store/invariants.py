@@ -48,6 +48,23 @@ QUERIES = {
             FROM sightings s JOIN warmup_jobs j ON j.day = s.job_day AND j.id = s.job_id GROUP BY 1, 2
         ) AS s USING (mailbox_id, day)
         WHERE (d.inbox, d.spam, d.other) <> (coalesce(s.inbox, 0), coalesce(s.spam, 0), coalesce(s.other, 0))""",
+    "I6 the counts of sends do not say what the day rows say": """
+        SELECT 0::bigint FROM (SELECT user_id, sum(sent) AS n FROM mailbox_days GROUP BY 1) AS d
+        FULL JOIN (SELECT user_id, sum(sent) AS n FROM send_counts GROUP BY 1) AS c USING (user_id)
+        WHERE coalesce(d.n, 0) <> coalesce(c.n, 0)""",
+    "I6 the counts of placements do not say what the sightings say": """
+        SELECT 0::bigint FROM (
+            SELECT j.user_id, j.local_day AS day, m.provider, count(*) FILTER (WHERE s.placement = 'INBOX') AS inbox,
+                   count(*) FILTER (WHERE s.placement = 'SPAM') AS spam,
+                   count(*) FILTER (WHERE s.placement = 'OTHER') AS other,
+                   count(*) FILTER (WHERE s.placement = 'MISSING') AS missing, count(s.rescued_at) AS rescued
+            FROM sightings s JOIN warmup_jobs j ON j.day = s.job_day AND j.id = s.job_id
+            JOIN mailboxes m ON m.id = s.recipient_id GROUP BY 1, 2, 3
+        ) AS s FULL JOIN placement_counts c USING (user_id, day, provider)
+        WHERE (coalesce(s.inbox, 0), coalesce(s.spam, 0), coalesce(s.other, 0), coalesce(s.missing, 0),
+               coalesce(s.rescued, 0))
+           <> (coalesce(c.inbox, 0), coalesce(c.spam, 0), coalesce(c.other, 0), coalesce(c.missing, 0),
+               coalesce(c.rescued, 0))""",
     "a message is missing that was never sent": """
         SELECT j.id FROM sightings s JOIN warmup_jobs j ON j.day = s.job_day AND j.id = s.job_id
         WHERE s.placement = 'MISSING' AND j.status IN ('PENDING', 'PROCESSING', 'UNKNOWN')""",

@@ -26,7 +26,7 @@ from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.outcome import OutcomeKind
 from warmupd.errors import DatabaseUnavailable
-from warmupd.store import bands, days, enrolment, slots, spares, states
+from warmupd.store import bands, days, enrolment, resuming, slots, spares, states
 
 pytestmark = pytest.mark.ablation
 
@@ -391,19 +391,19 @@ HEALTH: list[tuple[Callable[..., Any], str, str, Test]] = [
         of_states.test_a_receive_only_mailbox_comes_back_as_such,
     ),
     (
-        states.resume_mailbox,
+        resuming.resume_mailboxes,
         'else MailboxState(row["last"])',
         "else MailboxState.ACTIVE",
         partial(of_states.test_mended_login_brings_back_what_was_before, state=MailboxState.RECEIVE_ONLY),
     ),
     (
-        states.change_state,
+        states.change_states,
         "AND ($6 <> 'daemon' OR b.state IN ('ACTIVE', 'RECEIVE_ONLY'))",
         "",
         of_states.test_the_daemon_leaves_a_mailbox_that_its_owner_has_paused,
     ),
     (
-        states.change_state,
+        states.change_states,
         "SET refused_to = NULL, refused_at = NULL",
         "SET refused_to = refused_to",
         partial(of_states.test_mailbox_that_is_resumed_starts_with_a_clean_sheet, state=MailboxState.ACTIVE),

@@ -7,7 +7,8 @@ import pytest
 
 from tests.store.rows import Ground, laid_ground, somebody_waits  # noqa: F401  laid_ground is a fixture
 from warmupd.core.mailbox import MailboxState
-from warmupd.store.states import change_state, count_refusal, end_suspensions, mend_login
+from warmupd.store.resuming import mend_login
+from warmupd.store.states import change_state, count_refusal, end_suspensions
 
 NOW = dt.datetime(2026, 3, 2, 12, tzinfo=dt.UTC)
 LATER = NOW + dt.timedelta(days=1)

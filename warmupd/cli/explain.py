@@ -13,32 +13,6 @@ if TYPE_CHECKING:
     from warmupd.daemon.explain import Explained
 
 EXAMPLE = "Example: warmupd explain anna@example.com"
-FACTORS = {  # factor of a budget or of a day that falls short: in words
-    "ramp": "ramp",
-    "variance": "daily variation",
-    "health_watch": "watched for spam",
-    "health_throttled": "throttled for spam",
-    "health_suspended": "suspended for spam",
-    "short_day": "cut short by a changed zone or hours",
-    "plan": "limit of the plan",
-    "provider": "limit of the provider",
-    "own_mail": "owner's own mail",
-    "learnt": "limit learnt from the provider",
-    "target": "target",
-    "state": "paused, suspended or only receiving",
-    "weekend": "weekend",
-    "not_begun": "day not begun",
-    "fleet_stopped": "fleet stopped",
-    "no_worker": "no worker",
-    "recipients": "too few recipients",
-    "resting": "resting",
-    "host": "mail server away",
-    "attempts": "attempts used up",
-    "unknown": "outcomes lost",
-    "cap": "caps",
-    "spacing": "window too short",
-    "late": "too late in the day",
-}
 
 Address = Annotated[str, typer.Argument(metavar="MAILBOX", help="Its address.", show_default=False)]
 
@@ -121,7 +95,9 @@ def _quota(explained: "Explained") -> str:
     if budget is None:
         ramp = explained.ramp
         return f"not set yet today; the ramp starts at {ramp.start}, adds {ramp.step} a day, and ends at {ramp.target}"
-    factors = [f"{FACTORS.get(word, word)} {quota}" for word, quota in budget.factors]
+    from warmupd.core.shortfall import FACTOR_WORDS
+
+    factors = [f"{FACTOR_WORDS.get(word, word)} {quota}" for word, quota in budget.factors]
     return f"{budget.quota} (day {budget.ramp_day} of the ramp: {', '.join(factors)})"
 
 
@@ -179,6 +155,8 @@ def _recipients(explained: "Explained") -> str:
     from warmupd.cli.output import count
 
     recipients, row = explained.recipients, explained.mailbox
+    if recipients is None:
+        return ""
     pool = f"the pool {row.pool}" if row.shared_pool else f"the private pool of {row.user}"
     told = f"{count(recipients.available, 'other mailbox')} in {pool}, {recipients.proven} proven"
     if recipients.exhausted:

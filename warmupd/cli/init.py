@@ -112,7 +112,7 @@ def init(
     email = admin_email or ask("Admin's e-mail address", option="--admin-email")
     mail_address(email)
     password = new_password("Admin's password (10 characters or more, Enter for none)", stdin=password_stdin)
-    password_hash = None if password is None else hash_password(password)
+    password_hash = None if password is None else hash_password(password, email=email)
     data_dir = data_dir and data_dir.absolute()
     _write(place, _text(database_url, data_dir))
     written = {"database.url": database_url, "database.data_dir": str(data_dir or "")}

@@ -6,8 +6,9 @@ import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from enum import StrEnum
+from secrets import token_urlsafe
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from warmupd.sandbox.report import DemoReport
     from warmupd.store.database import Database
 
+ADMIN = "admin@demo.test"
 EXAMPLE = "Example: warmupd demo --mailboxes 48 --speed 600"
 
 
@@ -90,26 +92,37 @@ async def _demo(chosen: dict[str, Any], *, keep_open: bool, as_json: bool) -> "D
     if this is not None:  # ended from outside, it takes its servers and files away too
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     options = DemoOptions(**chosen)
+    tell = keep_open or not as_json
     with _progress(shown=not as_json) as on_progress:
-        if not keep_open:
-            return await run_demo(options, on_progress=on_progress)
 
         async def wait(report: "DemoReport") -> None:
             on_progress(None)
             (show_report if not as_json else lambda _: None)(report)
             await _until_interrupted()
 
-        return await run_demo(options, on_progress=on_progress, serve=_serve, keep_open=wait)
+        def serve(worker: "Worker", db: "Database") -> AbstractAsyncContextManager[None]:
+            return _serve(worker, db, tell=tell)
+
+        return await run_demo(options, on_progress=on_progress, serve=serve, keep_open=wait if keep_open else None)
 
 
 @asynccontextmanager
-async def _serve(worker: "Worker", db: "Database") -> AsyncIterator[None]:
-    """The worker's metrics and health on a free port, while the demo is kept open."""
+async def _serve(worker: "Worker", db: "Database", *, tell: bool) -> AsyncIterator[None]:
+    """The dashboard on a free port, with an admin whose password is of this run alone."""
     from warmupd.http.health import WorkerHealth
+    from warmupd.http.passwords import hash_password
     from warmupd.http.server import HttpServer
+    from warmupd.http.site import Site
+    from warmupd.store.users import Role, add_user
 
-    async with HttpServer(WorkerHealth(worker, db), host="127.0.0.1", port=0) as server:
-        sys.stderr.write(f"metrics and health of the demo's worker: {server.url}\n")
+    password = token_urlsafe(9)
+    await add_user(
+        db, email=ADMIN, role=Role.ADMIN, actor="demo", at=worker.clock.now(), password_hash=hash_password(password)
+    )
+    site = Site(config=worker.config, db=db, clock=worker.clock)
+    async with HttpServer(WorkerHealth(worker, db), host="127.0.0.1", port=0, site=site) as server:
+        if tell:
+            sys.stderr.write(f"dashboard: {server.url}  (sign in as {ADMIN} with {password})\n")
         yield
 
 

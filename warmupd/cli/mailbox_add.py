@@ -129,8 +129,8 @@ async def _enrol(
 
     That somebody else has enrolled the address is told only to who is let in, else one could ask after any.
     """
+    from warmupd.cli.advice import tell_advice
     from warmupd.cli.mailbox_remove import offer_undo
-    from warmupd.cli.mailbox_rules import tell_advice
     from warmupd.daemon.enrolling import Enroller
     from warmupd.daemon.keyring import demand_client, keyring_of
     from warmupd.daemon.login_check import LoginCheck

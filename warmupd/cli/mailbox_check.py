@@ -10,9 +10,7 @@ from warmupd.cli.options import Addresses, AsJson, ConfigPath, OfDomain, OfLabel
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
     from warmupd.core.finding import Finding
-    from warmupd.daemon.keyring import Keyring
-    from warmupd.daemon.login_check import LoginCheck, Refusal
-    from warmupd.store.accounts import SealedAccount
+    from warmupd.daemon.login_check import Refusal
     from warmupd.store.mailbox_report import MailboxReport
 
 EXAMPLE = "Example: warmupd mailbox check anna@example.com bert@example.org"
@@ -54,25 +52,31 @@ def check(  # noqa: PLR0917  one parameter an option
     from warmupd.cli.output import print_json
     from warmupd.cli.session import work
     from warmupd.core.finding import Grade
+    from warmupd.daemon.checking import check_logins
 
     async def task(session: "Session") -> int:
         chosen = await choose(session.db, addresses, user=user, label=label, domain=domain)
-        results = await _check_logins(session, chosen)
+        results = await check_logins(session.db, session.config, session.clock, chosen)
         domains = await _check_domains(session, chosen, dkim_selector or ()) if dns else {}
         if as_json:
             print_json(
                 [
-                    {"address": m.address, "ok": not bad, "refusals": bad, "domain": domains.get(_domain(m), [])}
-                    for m, bad in results
+                    {
+                        "address": one.mailbox.address,
+                        "ok": one.ok,
+                        "refusals": one.refusals,
+                        "domain": domains.get(_domain(one.mailbox), []),
+                    }
+                    for one in results
                 ]
             )
         else:
-            for mailbox, bad in results:
-                _tell(mailbox, bad)
+            for one in results:
+                _tell(one.mailbox, one.refusals)
             for name, findings in domains.items():
                 _tell_domain(name, findings)
         wrong = any(one.grade is Grade.FAIL for findings in domains.values() for one in findings)
-        return int(wrong or any(bad for _, bad in results))
+        return int(wrong or any(not one.ok for one in results))
 
     raise typer.Exit(work(config, task, name="mailbox check"))
 
@@ -103,37 +107,6 @@ def _tell_domain(name: str, findings: "Sequence[Finding]") -> None:
         print_wrapped(f"{name} {one.check}: {one.text}", first=f"{one.grade.value:<5} ")
         if one.remedy:
             print_wrapped(one.remedy, first="      ")
-
-
-async def _check_logins(
-    session: "Session", chosen: "Sequence[MailboxReport]"
-) -> "list[tuple[MailboxReport, list[Refusal]]]":
-    import asyncio
-
-    from warmupd.daemon.keyring import keyring_of
-    from warmupd.daemon.login_check import LoginCheck
-    from warmupd.store.accounts import load_accounts
-
-    checking = LoginCheck(session.config)
-    sealed = await load_accounts(session.db, [mailbox.id for mailbox in chosen])
-    async with keyring_of(session.config, session.db, session.clock) as keyring:
-        there = [mailbox for mailbox in chosen if mailbox.id in sealed]  # others were removed in this moment
-        answers = await asyncio.gather(*(_check_one(checking, sealed[mailbox.id], keyring) for mailbox in there))
-    return list(zip(there, answers, strict=True))
-
-
-async def _check_one(checking: "LoginCheck", sealed: "SealedAccount", keyring: "Keyring") -> "list[Refusal]":
-    """What cannot be opened, or has no token to be had, is refused: the others are tried all the same."""
-    from warmupd.daemon.login_check import Refusal
-    from warmupd.errors import SecretsError
-    from warmupd.mail.oauth import OAuthError
-
-    try:
-        account = await keyring.open(sealed)
-    except (SecretsError, OAuthError) as error:
-        told, remedy = Exception.__str__(error), error.remedy
-        return [Refusal(protocol="SMTP", host=sealed.smtp_host, port=sealed.smtp_port, message=told, remedy=remedy)]
-    return await checking.check(account)
 
 
 def _tell(mailbox: "MailboxReport", refusals: "Sequence[Refusal]") -> None:

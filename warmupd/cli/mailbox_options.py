@@ -160,21 +160,21 @@ COLUMNS: Mapping[str, str] = {  # option to column, where they differ
     "target": "target_daily",
     "minimum": "min_daily",
 }
-RESETTABLE: Mapping[str, tuple[str, object]] = {  # word to column, and what stands there for the default
-    "name": ("display_name", ""),
-    "junk-folder": ("junk_folder", ""),
-    "language": ("language", ""),
-    "timezone": ("timezone", None),
-    "start-hour": ("start_hour", None),
-    "end-hour": ("end_hour", None),
-    "weekdays-only": ("weekdays_only", None),
-    "ramp-start": ("ramp_start", None),
-    "ramp-step": ("ramp_step", None),
-    "target": ("target_daily", None),
-    "minimum": ("min_daily", None),
-    "own-mail": ("own_mail", None),
-    "provider-limit": ("provider_limit", None),
-    "pool": ("pool_id", None),
+RESETTABLE: Mapping[str, str] = {  # word to column
+    "name": "display_name",
+    "junk-folder": "junk_folder",
+    "language": "language",
+    "timezone": "timezone",
+    "start-hour": "start_hour",
+    "end-hour": "end_hour",
+    "weekdays-only": "weekdays_only",
+    "ramp-start": "ramp_start",
+    "ramp-step": "ramp_step",
+    "target": "target_daily",
+    "minimum": "min_daily",
+    "own-mail": "own_mail",
+    "provider-limit": "provider_limit",
+    "pool": "pool_id",
 }
 
 
@@ -184,14 +184,11 @@ def changes_of(given: Mapping[str, Any], reset: Sequence[str]) -> dict[str, Any]
     for word in reset:
         if word not in RESETTABLE:
             raise UsageError(f"{word} cannot be reset", remedy=f"one of: {', '.join(RESETTABLE)}")
-        column, default = RESETTABLE[word]
+        column = RESETTABLE[word]
         if column in changes:
             raise UsageError(f"{word} cannot be set and reset at once", remedy="give one of the two")
-        changes[column] = default
-    for column, check in entries.CHECKS.items():
-        if changes.get(column) is not None and not (changes[column] == "" and column in _MAY_BE_EMPTY):
-            check(changes[column])
-    return changes
+        changes[column] = entries.DEFAULTS[column]
+    return entries.columns(changes)
 
 
 def email(address: str) -> str:
@@ -199,6 +196,3 @@ def email(address: str) -> str:
     from warmupd.mail.header_text import mail_address
 
     return mail_address(address)
-
-
-_MAY_BE_EMPTY = ("display_name", "junk_folder", "language")  # which is their default

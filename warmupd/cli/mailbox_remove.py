@@ -83,20 +83,17 @@ async def _remove(
 ) -> None:
     from warmupd.cli.mailbox_choice import choose
     from warmupd.cli.output import count, print_wrapped
-    from warmupd.store.removals import UNDO_FOR, remove_mailboxes
+    from warmupd.daemon import acting
+    from warmupd.store.removals import UNDO_FOR
 
     mailboxes = await choose(session.db, addresses, **fits)
     if not yes and sys.stdin.isatty():
         _confirm(mailboxes)
     at = session.clock.now()
-    gone = set(
-        await remove_mailboxes(
-            session.db, [mailbox.id for mailbox in mailboxes], actor="cli", reason=reason, clean=clean, at=at
-        )
-    )
-    for mailbox in mailboxes:
-        told = f"{mailbox.state} -> REMOVED" if mailbox.id in gone else "REMOVED already"
-        print(f"{mailbox.address}: {told}")
+    deeds = await acting.remove(session.db, mailboxes, actor="cli", reason=reason, clean=clean, at=at)
+    gone = [deed for deed in deeds if deed.done]
+    for deed in deeds:
+        print(f"{deed.address}: {deed.text}")
     if clean and gone:
         print_wrapped(
             f"A worker will clear out {'its' if len(gone) == 1 else 'their'} warmup folder{'s'[: len(gone) > 1]} within"
@@ -120,19 +117,14 @@ def _confirm(mailboxes: "Sequence[MailboxReport]") -> None:
 
 async def _undo(session: "Session", addresses: Sequence[str] | None, fits: dict[str, str | None]) -> None:
     """Each by itself: that one cannot come back keeps no other away."""
-    from warmupd.store.removals import undo_removal
+    from warmupd.daemon import acting
 
-    failures = []
-    for removal in await _removals(session, addresses, fits):
-        try:
-            state = await undo_removal(session.db, removal.mailbox_id, actor="cli", at=session.clock.now())
-        except UsageError as error:
-            failures.append(f"{removal.address}: {error}")
-            continue
-        if state is None:
-            failures.append(f"{removal.address}: it is too late, its passwords are wiped")
-        else:
-            print(f"{removal.address}: REMOVED -> {state}")
+    removals = await _removals(session, addresses, fits)
+    deeds = await acting.undo(session.db, removals, actor="cli", at=session.clock.now())
+    for deed in deeds:
+        if deed.done:
+            print(f"{deed.address}: {deed.text}")
+    failures = [f"{deed.address}: {deed.text}" for deed in deeds if deed.failed]
     if failures:
         raise WarmupdError("\n".join(failures))
 
@@ -147,7 +139,7 @@ async def _removals(
     if not (addresses or any(fits.values())):
         raise UsageError("no mailbox was named", remedy="give addresses, or choose by --user, --label or --domain")
     if not addresses:
-        found = await find_removals(session.db, **fits)
+        found = await find_removals(session.db, user=fits["user"], label=fits["label"], domain=fits["domain"])
         missing = [] if found else ["no removed mailbox fits"]
     else:
         each = {address: await find_removals(session.db, address=address) for address in dict.fromkeys(addresses)}

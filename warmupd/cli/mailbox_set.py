@@ -10,18 +10,13 @@ from warmupd.cli import mailbox_options as options
 from warmupd.cli.mailbox_options import SENDING_OPTIONS
 from warmupd.cli.options import Addresses, ConfigPath, OfDomain, OfLabel, OfUser, PasswordStdin
 from warmupd.core import entries
-from warmupd.core.application import SERVER_COLUMNS, USUAL
-from warmupd.errors import NotFound, UsageError
+from warmupd.core.application import SERVER_COLUMNS
+from warmupd.errors import UsageError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
-    from warmupd.daemon.keyring import Keyring
-    from warmupd.mail.vault import Vault
-    from warmupd.store.accounts import SealedAccount
-    from warmupd.store.grants import Grant
+    from warmupd.daemon.changing import Change
     from warmupd.store.mailbox_report import MailboxReport
-
-    Plan = tuple[MailboxReport, Mapping[str, Any], tuple[str, str] | None, Grant | None]  # what one is to become
 
 EXAMPLE = "Example: warmupd mailbox set --label client-a --target 30 --timezone Europe/Berlin"
 Password = Annotated[bool, typer.Option("--password", help="Ask for a new password.")]
@@ -99,64 +94,40 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     """Everything is looked at before anything is written, and written at once, or not at all."""
     from warmupd.cli.mailbox_choice import choose, make_pool, pool_id
     from warmupd.cli.mailbox_oauth import new_grant
-    from warmupd.cli.mailbox_rules import advice_on, check_rules, check_servers, tell_advice
+    from warmupd.daemon import changing
     from warmupd.daemon.keyring import demand_client, keyring_of
 
     add, remove = ([entries.label(word) for word in given[name] or []] for name in ("add_label", "remove_label"))
     wanted = {name: given[name] for name in (*SERVER_COLUMNS, *SENDING_OPTIONS)}
-    changes = options.changes_of(wanted, given["reset"] or [])
-    if given["pool"] is not None and "pool_id" in changes:
+    columns = options.changes_of(wanted, given["reset"] or [])
+    if given["pool"] is not None and "pool_id" in columns:
         raise UsageError("pool cannot be set and reset at once", remedy="give one of the two")
     if not (
-        changes or add or remove or given["pool"] or given["password"] or given["password_stdin"] or given["oauth"]
+        columns or add or remove or given["pool"] or given["password"] or given["password_stdin"] or given["oauth"]
     ):
         raise UsageError("nothing to change was given", remedy="see `warmupd mailbox set --help`")
     chosen = await choose(
         session.db, given["addresses"], user=given["user"], label=given["label"], domain=given["domain"]
     )
-    _secure_ports(changes)
-    _follow_servers(changes, chosen)
-    await check_rules(session, [mailbox.id for mailbox in chosen], changes)
-    await check_servers(session, [mailbox.id for mailbox in chosen], changes)
+    columns = await changing.completed(session.db, session.config, chosen, columns)
     if given["oauth"]:
         demand_client(session.config, given["oauth"])
     pool = await pool_id(session.db, given["pool"], create=given["create_pool"])
     passwords = _passwords(given, chosen)
-    logins = bool(given["oauth"] or passwords or changes.keys() & set(SERVER_COLUMNS))
-    grant = None
+    change = changing.Change(columns=columns, add_labels=add, remove_labels=remove, passwords=passwords)
+    logins = bool(given["oauth"]) or change.concerns_login
     if given["oauth"] or (given["check"] and logins):  # what concerns no login needs no key
         async with keyring_of(session.config, session.db, session.clock) as keyring:
-            grant = await new_grant(keyring, _one(chosen), given) if given["oauth"] else None
+            if given["oauth"]:
+                change = replace(change, grant=await new_grant(keyring, _one(chosen), given))
             if given["check"]:
-                await _check(session, keyring, [(mailbox, changes, passwords, grant) for mailbox in chosen])
-    untried = (passwords or "provider" in changes) and not (given["check"] and logins)
+                await changing.try_logins(session.db, session.config, keyring, chosen, change)
     if given["pool"] is not None:
-        changes["pool_id"] = pool or await make_pool(session.db, given["pool"])
-    await _write(session, chosen, changes, passwords, grant, labels=(add, remove))
-    if logins:
-        await _wake(session, chosen)
-    _tell(chosen, changes, given, add=add, remove=remove)
-    for mailbox in chosen if untried else ():
-        if advice := advice_on(mailbox, changes, password=bool(passwords), oauth=grant is not None):
-            tell_advice(mailbox.address, advice)
-
-
-def _secure_ports(changes: dict[str, Any]) -> None:
-    """A usual port says how it is secured, unless the option does. At another, what is stored goes on to hold."""
-    for kind in ("smtp", "imap"):
-        if secured := USUAL.get(changes.get(f"{kind}_port", 0)):
-            changes.setdefault(f"{kind}_security", secured)
-
-
-def _follow_servers(changes: dict[str, Any], chosen: "Sequence[MailboxReport]") -> None:
-    """Who has mailboxes read elsewhere need not name the provider there, if it is one for all of them."""
-    from warmupd.core.provider_match import match_provider
-
-    if "imap_host" not in changes or "provider" in changes:
-        return
-    words = {match_provider(mailbox.address, hosts=[changes["imap_host"]]).provider.word for mailbox in chosen}
-    if len(words) == 1 and words != {mailbox.provider for mailbox in chosen}:
-        changes["provider"] = words.pop()
+        columns["pool_id"] = pool or await make_pool(session.db, given["pool"])
+    await changing.write(session.db, session.config, session.clock, chosen, change, actor="cli")
+    _tell(chosen, change, given)
+    if (passwords or "provider" in columns) and not (given["check"] and logins):
+        _tell_untried(chosen, change)
 
 
 def _passwords(given: Mapping[str, Any], chosen: "Sequence[MailboxReport]") -> tuple[str, str] | None:
@@ -175,106 +146,22 @@ def _one(chosen: "Sequence[MailboxReport]") -> "MailboxReport":
     return chosen[0]
 
 
-async def _check(session: "Session", keyring: "Keyring", plans: "Sequence[Plan]") -> None:
-    """Log in with what is to be written; raises when one mailbox is refused."""
-    import asyncio
-
-    from warmupd.cli.mailbox_rules import advice_on
-    from warmupd.daemon.login_check import LoginCheck, refused
-    from warmupd.store.accounts import load_accounts
-
-    checking = LoginCheck(session.config)
-    sealed = await load_accounts(session.db, [mailbox.id for mailbox, *_ in plans])
-    for mailbox, *_ in plans:
-        if mailbox.id not in sealed:
-            remedy = "`mailbox remove --undo` brings it back"
-            raise NotFound(f"{mailbox.address} was removed in this moment", remedy=remedy)
-    accounts = [await keyring.open(_planned(sealed[plan[0].id], plan, _vault(session))) for plan in plans]
-    answers = await asyncio.gather(*map(checking.check, accounts))
-    for account, refusals, (mailbox, changes, passwords, grant) in zip(accounts, answers, plans, strict=True):
-        if refusals:
-            advice = advice_on(mailbox, changes, password=bool(passwords), oauth=grant is not None)
-            raise refused(account.address, refusals, advice=advice)
-
-
-def _planned(sealed: "SealedAccount", plan: "Plan", vault: "Vault") -> "SealedAccount":
-    """The account as it will be."""
-    _, changes, passwords, grant = plan
-    servers = {column: value for column, value in changes.items() if column in SERVER_COLUMNS}
-    if passwords:
-        servers["smtp_secret"], servers["imap_secret"] = _sealed(passwords, sealed.mailbox_id, vault)
-        servers["oauth_provider"] = None
-    if grant:
-        servers |= {"oauth_provider": grant.provider, "access_secret": grant.access_secret}
-        servers |= {"renew_at": grant.renew_at, "expires_at": grant.expires_at}
-    return replace(sealed, **servers)
-
-
-def _sealed(passwords: tuple[str, str], mailbox_id: int, vault: "Vault") -> tuple[bytes, bytes]:
-    smtp, imap = passwords
-    return (
-        vault.seal(smtp, mailbox_id=mailbox_id, purpose="smtp"),
-        vault.seal(imap, mailbox_id=mailbox_id, purpose="imap"),
-    )
-
-
-def _vault(session: "Session") -> "Vault":
-    from warmupd.mail.vault import Vault
-
-    return Vault([key.get_secret_value() for key in session.config.secrets.keys])
-
-
-async def _write(
-    session: "Session",
-    chosen: "Sequence[MailboxReport]",
-    changes: Mapping[str, Any],
-    passwords: tuple[str, str] | None,
-    grant: "Grant | None",
-    *,
-    labels: "tuple[Sequence[str], Sequence[str]]",
-) -> None:
-    from warmupd.store.changes import change_mailboxes
-
-    await change_mailboxes(
-        session.db,
-        [mailbox.id for mailbox in chosen],
-        changes,
-        add_labels=labels[0],
-        remove_labels=labels[1],
-        secrets=_sealed(passwords, chosen[0].id, _vault(session)) if passwords else None,
-        grant=grant,
-    )
-
-
-async def _wake(session: "Session", chosen: "Sequence[MailboxReport]") -> None:
-    """A new login ends AUTH_FAILED and the rests that went with it."""
-    from warmupd.store.enrolment import end_rest
-    from warmupd.store.states import mend_login
-
-    for mailbox in chosen:
-        await mend_login(session.db, mailbox.id, actor="cli", at=session.clock.now())
-    await end_rest(session.db, [mailbox.id for mailbox in chosen])
-
-
-def _tell(
-    chosen: "Sequence[MailboxReport]",
-    changes: Mapping[str, Any],
-    given: Mapping[str, Any],
-    *,
-    add: Sequence[str],
-    remove: Sequence[str],
-) -> None:
+def _tell(chosen: "Sequence[MailboxReport]", change: "Change", given: Mapping[str, Any]) -> None:
     """What was changed, mailbox by mailbox, and from when on it counts."""
-    from warmupd.cli.mailbox_rules import FROM_NEXT_DAY, in_words
     from warmupd.cli.output import print_wrapped
+    from warmupd.daemon.changing import FROM_NEXT_DAY, FROM_NEXT_DAY_TEXT, told
 
-    told = [in_words(column, value, pool=given["pool"]) for column, value in changes.items()]
-    told += [f"it logs in by OAuth of {given['oauth'].lower()}"] if given["oauth"] else []
-    told += ["a new password"] if given["password"] or given["password_stdin"] else []
-    told += [f"label {word} added" for word in add] + [f"label {word} removed" for word in remove]
+    words = ", ".join(told(change, pool=given["pool"], oauth=given["oauth"] or ""))
     for mailbox in chosen:
-        print(f"changed {mailbox.address}: {', '.join(told)}")
-    if changes.keys() & FROM_NEXT_DAY:
-        print_wrapped(
-            "Ramp, quota and window count from the next local day: one that has begun keeps what it was opened with."
-        )
+        print(f"changed {mailbox.address}: {words}")
+    if change.columns.keys() & FROM_NEXT_DAY:
+        print_wrapped(FROM_NEXT_DAY_TEXT)
+
+
+def _tell_untried(chosen: "Sequence[MailboxReport]", change: "Change") -> None:
+    from warmupd.cli.advice import tell_advice
+    from warmupd.daemon.changing import advice_on
+
+    for mailbox in chosen:
+        if advice := advice_on(mailbox, change):
+            tell_advice(mailbox.address, advice)

@@ -30,16 +30,16 @@ def show(address: Address, config: ConfigPath = None, as_json: AsJson = False) -
     from warmupd.cli.session import work
     from warmupd.daemon.options import defaults_of
     from warmupd.store.accounts import find_mailbox
+    from warmupd.store.history import in_all, landings
     from warmupd.store.mailbox_report import mailbox_reports, own_settings
     from warmupd.store.mailboxes import load_mailboxes
-    from warmupd.store.reports import placements, placements_by_provider
 
     async def task(session: "Session") -> None:
         mailbox_id = await find_mailbox(session.db, address)
         (report,) = await mailbox_reports(session.db, [mailbox_id])
         settings = await own_settings(session.db, mailbox_id)
-        placement = await placements(session.db, at=session.clock.now(), sender_id=mailbox_id)
-        by_provider = await placements_by_provider(session.db, at=session.clock.now(), sender_id=mailbox_id)
+        by_provider = (await landings(session.db, [mailbox_id], at=session.clock.now()))[mailbox_id]
+        placement = in_all(by_provider)
         if as_json:
             told = {"placement_7d": placement, "placement_by_provider": by_provider}
             print_json({"mailbox": report, "settings": settings, **told})

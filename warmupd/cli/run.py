@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from warmupd.config import Config
     from warmupd.daemon.app import Worker
     from warmupd.http.server import HttpServer
+    from warmupd.http.site import Site
     from warmupd.store.database import Database
     from warmupd.store.listening import Listener
 
@@ -84,7 +85,8 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
         await prepare(config, db)
         clock = SystemClock()
         worker = Worker(config, db, clock, listener=_listener(config, db, clock))
-        server = await stack.enter_async_context(_http_server(config, worker, db))
+        site = _site(config, worker, db)
+        server = await stack.enter_async_context(_http_server(config, worker, site))
         stop = asyncio.Event()
         working = asyncio.create_task(worker.run(stop), name="worker")
 
@@ -93,7 +95,8 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
             structlog.get_logger().warning("worker.hurried", in_flight=worker.shard.in_flight)
             working.cancel()
 
-        with Signals(stop=stop, hurry=hurry, reload=Reload(worker, db, load).reload):
+        reload = Reload(worker, db, load, tell=site.go_by).reload
+        with Signals(stop=stop, hurry=hurry, reload=reload):
             await asyncio.wait([working, server.serving], return_when=asyncio.FIRST_COMPLETED)
             stop.set()
             await asyncio.wait([working])
@@ -159,19 +162,28 @@ async def prepare(config: "Config", db: "Database") -> None:
         )
 
 
-def _http_server(config: "Config", worker: "Worker", db: "Database") -> "HttpServer":
+def _site(config: "Config", worker: "Worker", db: "Database") -> "Site":
+    """What pages and API are answered from; said where nobody can be let in."""
+    import structlog
+
+    from warmupd.http.site import SECRET_REMEDY, Site
+
+    if not config.auth.secret.get_secret_value():
+        structlog.get_logger().warning("http.closed", why="auth.secret is not set", remedy=SECRET_REMEDY)
+    return Site(config=config, db=db, clock=worker.clock)
+
+
+def _http_server(config: "Config", worker: "Worker", site: "Site") -> "HttpServer":
     """It listens; the worker's row will tell where."""
     from warmupd.http.health import WorkerHealth
     from warmupd.http.server import HttpServer
-    from warmupd.http.site import Site
 
     server = HttpServer(
-        WorkerHealth(worker, db),
+        WorkerHealth(worker, site.db),
         host=config.http.host,
         port=config.http.port,
         worker_id=None if config.worker.id == "auto" else int(config.worker.id),
-        site=Site(config=config, db=db, clock=worker.clock),
-        scrape_token=config.auth.scrape_token.get_secret_value(),
+        site=site,
     )
     worker.leases.http_address = server.address
     return server

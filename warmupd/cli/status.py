@@ -212,10 +212,10 @@ def _capacity(overview: "Overview") -> str:
 
 def _held_back(overview: "Overview") -> str:
     """How many mailboxes cannot send their minimum today, by what keeps them from it and was not told yet."""
-    from warmupd.cli.explain import FACTORS
+    from warmupd.core.shortfall import FACTOR_WORDS
 
     told = () if overview.below_minimum is None else overview.below_minimum.by
-    return ", ".join(f"{number:,} {FACTORS[word]}" for word, number in overview.losses.items() if word not in told)
+    return ", ".join(f"{number:,} {FACTOR_WORDS[word]}" for word, number in overview.losses.items() if word not in told)
 
 
 def _placement(overview: "Overview") -> str:

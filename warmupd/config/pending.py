@@ -7,16 +7,7 @@ from pydantic import BaseModel
 from warmupd.config.model import Config
 from warmupd.config.section import keys_of
 
-PENDING = (
-    "http.public_url",
-    "auth.token_minutes",
-    "auth.rate_limit",
-    "auth.trusted_proxies",
-    "notifications.",
-    "oauth.google.authorize_url",
-    "oauth.microsoft.authorize_url",
-    "housekeeping.job_retention_days",
-)  # a name that ends with a dot is a section
+PENDING: tuple[str, ...] = ("housekeeping.job_retention_days",)  # a name that ends with a dot is a section
 
 
 def set_in_vain(config: Config) -> list[str]:

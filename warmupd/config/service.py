@@ -22,6 +22,7 @@ from warmupd.config.values import (
     Port,
     Positive,
     Secret,
+    Secrets,
     SecretWebAddress,
     WebAddress,
     Whole,
@@ -102,8 +103,10 @@ class AuthSection(Section):
     """Who may come in."""
 
     secret: Secret = Field(SecretStr(""), description="signs tokens; at least 32 bytes")
+    previous_secrets: Secrets = Field((), description="older ones, which are still taken")
     token_minutes: Positive = Field(60, le=525_600, description="minutes")
     rate_limit: Positive = Field(10, description="log-in attempts a minute and client")
+    api_rate_limit: Positive = Field(600, description="requests a minute and user")
     scrape_token: SecretStr = Field(SecretStr(""), description="for /metrics off loopback")
     trusted_proxies: Networks = Field((), description="whose X-Forwarded-For is believed")
 
@@ -133,7 +136,9 @@ class NotificationsSection(Section):
     smtp_username: str = Field("", description="log-in name at the relay")
     smtp_password: SecretStr = Field(SecretStr(""), description="its password")
     sender: MailAddress = Field("", description="From of the notices")
-    webhook_url: SecretWebAddress = Field(SecretStr(""), description="gets every notice as JSON")
+    webhook_url: SecretWebAddress = Field(SecretStr(""), description="hears of the fleet's troubles by POST")
+    webhook_secret: SecretStr = Field(SecretStr(""), description="signs what goes there; empty: not signed")
+    webhook_form: Literal["json", "slack"] = Field("json", description="what goes there")
     operator_emails: MailAddresses = Field((), description="who hears of the fleet's troubles")
 
     @model_validator(mode="after")

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import floor
 from uuid import UUID
@@ -12,13 +12,14 @@ HOUR = 3600.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Demand:
-    """What one mailbox owes in its window today."""
+    """What one mailbox, or several that are alike, owes in its window today."""
 
     mailbox_id: int
     user_id: UUID
-    quota: int
+    quota: int  # of all of them together
     opens_at: dt.datetime
     closes_at: dt.datetime
+    mailboxes: int = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +48,11 @@ class CapUse:
     used: int
     free_at: dt.datetime | None = None  # when a place is free again; None: there is one
 
+    @property
+    def of_fleet(self) -> bool:
+        """Whether it is the whole fleet's, so that its use tells of other users."""
+        return self.cap.startswith("global_")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Shortfall:
@@ -60,24 +66,47 @@ class Shortfall:
     remedy: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """What a setting allows, against what is asked of it: in the span of today that it is fullest in."""
+
+    setting: str
+    who: str  # a user's address, or "" for the fleet
+    needs: int  # sends
+    carries: int
+
+    @property
+    def share(self) -> float:
+        """Of what it carries: more than 1 is too much."""
+        return self.needs / self.carries if self.carries else 0.0
+
+
+def fullest(demands: Iterable[Demand], per_second: float) -> tuple[int, int] | None:
+    """(needs, carries) of the span of time in which the greatest share of a steady rate is needed; None: of nothing."""
+    spans = [span for span in _spans(demands, per_second) if span[0]]
+    return max(spans, key=lambda span: (span[0] / max(1, span[1]), span[0]), default=None)
+
+
 def tightest(demands: Iterable[Demand], per_second: float) -> tuple[int, int] | None:
     """(needs, carries) of the span of time that falls short most, or None when a steady rate can carry everything.
 
     Sends with windows fit a rate if and only if no span of time holds windows that together need more than the rate
     gives in it (the demand bound of real-time scheduling). Windows are taken to whole hours, outwards.
     """
+    short = [span for span in _spans(demands, per_second) if span[0] > span[1]]
+    return max(short, key=lambda span: span[0] - span[1], default=None)
+
+
+def _spans(demands: Iterable[Demand], per_second: float) -> Iterator[tuple[int, int]]:
+    """(needs, carries) of every span from an opening to an end."""
     needed: Counter[tuple[int, int]] = Counter()
     for demand in demands:
         needed[floor(demand.opens_at.timestamp() / HOUR), -floor(-demand.closes_at.timestamp() / HOUR)] += demand.quota
-    worst: tuple[int, int] | None = None
     for begin in {opens for opens, _ in needed}:
         inside = 0
         for end, quota in sorted((closes, quota) for (opens, closes), quota in needed.items() if opens >= begin):
             inside += quota
-            carries = floor(per_second * HOUR * (end - begin))
-            if inside > carries and (worst is None or inside - carries > worst[0] - worst[1]):
-                worst = (inside, carries)
-    return worst
+            yield inside, floor(per_second * HOUR * (end - begin))
 
 
 def global_shortfall(demands: Iterable[Demand], ceiling: Ceiling, *, lowered: bool = False) -> Shortfall | None:
@@ -138,9 +167,11 @@ def spacing_shortfall(demands: Iterable[Demand], *, gap: float) -> Shortfall | N
     """When mailboxes owe more than fits into their windows with `gap` seconds between sends."""
     needs = carries = mailboxes = 0
     for demand in demands:
-        fits = floor((demand.closes_at - demand.opens_at).total_seconds() / gap) + 1 if gap else demand.quota
-        if demand.quota > fits:
-            mailboxes, needs, carries = mailboxes + 1, needs + demand.quota, carries + fits
+        span = (demand.closes_at - demand.opens_at).total_seconds()
+        fits = floor(span / gap) + 1 if gap else demand.quota  # of each of them
+        if demand.quota > fits * demand.mailboxes:
+            mailboxes, needs = mailboxes + demand.mailboxes, needs + demand.quota
+            carries += fits * demand.mailboxes
     if not mailboxes:
         return None
     return Shortfall(

@@ -2,9 +2,10 @@
 
 import datetime as dt
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from random import Random
 
+from warmupd.core.habits import USUAL, Habits
 from warmupd.core.placement import Placement
 from warmupd.core.window import Window
 
@@ -28,6 +29,16 @@ class EngagementPolicy:
     file_after_hours: float = 24.0
     retention_days: float = 14.0
     reply_after_minutes: tuple[float, float] = (45.0, 360.0)
+
+    def of(self, habits: Habits) -> "EngagementPolicy":
+        """The policy of a mailbox with these habits."""
+        if habits == USUAL:
+            return self
+        own = {name: value for name in _OWN if (value := getattr(habits, name)) is not None}
+        return replace(self, **own)
+
+
+_OWN = tuple(one.name for one in fields(EngagementPolicy) if one.name in Habits.__slots__)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

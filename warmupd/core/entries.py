@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from warmupd.core.providers import PROVIDERS
 from warmupd.errors import UsageError
 
 LONGEST = 200  # characters of a name, a user name, a folder or a label
+LONGEST_FOLDER = 100  # of the warmup folder, as in the configuration
 RANGES: Mapping[str, tuple[int, int]] = {  # column to the least and the most that is possible
     "smtp_port": (1, 65535),
     "imap_port": (1, 65535),
@@ -19,9 +21,41 @@ RANGES: Mapping[str, tuple[int, int]] = {  # column to the least and the most th
     "min_daily": (0, 2000),
     "own_mail": (0, 100_000),
     "provider_limit": (0, 100_000),
+    "visits_per_day": (1, 64),
+}
+SPANS: Mapping[str, tuple[float, float]] = {  # the same of what need not be whole
+    "reply_rate": (0.0, 1.0),
+    "star_rate": (0.0, 1.0),
+    "file_after_hours": (0.0, 8760.0),
+    "retention_days": (1.0, 3650.0),
 }
 
-_BREAKING = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029]")  # what ends a line or is invisible in one
+DEFAULTS: Mapping[str, object] = {  # column to what stands there when its user's, or the configuration's, word holds
+    "display_name": "",
+    "junk_folder": "",
+    "language": "",
+    "timezone": None,
+    "start_hour": None,
+    "end_hour": None,
+    "weekdays_only": None,
+    "ramp_start": None,
+    "ramp_step": None,
+    "target_daily": None,
+    "min_daily": None,
+    "own_mail": None,
+    "provider_limit": None,
+    **dict.fromkeys(("reply_rate", "star_rate", "rescue", "visits_per_day", "warmup_folder", "file_after_hours")),
+    "retention_days": None,
+    "pool_id": None,
+}
+SECURITIES = ("TLS", "STARTTLS")
+
+_BREAKING = re.compile("[\x00-\x1f\x7f\x85\u2028\u2029\ud800-\udfff]")  # ends a line, is invisible, or is no text
+
+
+def columns(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """`changes` of a mailbox's row, each looked at for itself; else UsageError. What is the default passes as it is."""
+    return {column: _column(column, value) for column, value in changes.items()}
 
 
 def host(name: str) -> str:
@@ -79,6 +113,40 @@ def language(name: str) -> str:
     return name
 
 
+def security(text: str) -> str:
+    """How a port is secured, as the Postgres ENUM `mail_security` has it; else UsageError."""
+    if text.upper() in SECURITIES:
+        return text.upper()
+    raise UsageError(f"security {text!r} is not known", remedy="give tls (from the first byte on) or starttls")
+
+
+def number(column: str, value: int) -> int:
+    """`value`, if it is possible there; else UsageError."""
+    least, most = RANGES[column]
+    if not least <= value <= most:
+        remedy = f"give a whole number from {least} to {most}"
+        raise UsageError(f"{column.replace('_', ' ')} {value} is not possible", remedy=remedy)
+    return value
+
+
+def _column(column: str, value: Any) -> Any:
+    if column in DEFAULTS and value == DEFAULTS[column]:
+        return value
+    if column in RANGES:
+        return number(column, value)
+    if column in SPANS:
+        return _measure(column, value)
+    return CHECKS[column](value) if column in CHECKS else value
+
+
+def _measure(column: str, value: Any) -> float:
+    least, most = SPANS[column]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        told = f"{column.replace('_', ' ')} {value} is not possible"
+        raise UsageError(told, remedy=f"give a number from {least:g} to {most:g}")
+    return float(value)
+
+
 def _text(what: str) -> Callable[[str], str]:
     def check(text: str) -> str:
         if not text.strip() or len(text) > LONGEST or _BREAKING.search(text):
@@ -88,13 +156,27 @@ def _text(what: str) -> Callable[[str], str]:
     return check
 
 
+_folder = _text("folder")
+
+
+def warmup_folder(name: str) -> str:
+    """`name`, if messages can be filed in a folder of that name; else UsageError."""
+    if name.strip().upper() == "INBOX" or len(name) > LONGEST_FOLDER:
+        raise UsageError(f"{name!r} is not a folder to file messages in", remedy="give another name, such as Warmup")
+    return _folder(name)
+
+
 CHECKS: Mapping[str, Callable[[str], str]] = {  # column to what raises UsageError
     "display_name": _text("name"),
+    "provider": provider_word,
+    "smtp_security": security,
+    "imap_security": security,
     "smtp_host": host,
     "smtp_username": _text("user name"),
     "imap_host": host,
     "imap_username": _text("user name"),
     "junk_folder": _text("folder"),
+    "warmup_folder": warmup_folder,
     "language": language,
     "timezone": time_zone,
 }

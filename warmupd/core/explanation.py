@@ -87,7 +87,7 @@ def _by_day(situation: Situation, now: dt.datetime) -> Verdict:
     if day is not None and sends and due is not None:
         return _within_day(situation, day, due, now)
     if sends and outlook.lonely:
-        found = nobody(situation.recipients)
+        found = nobody(situation)
         return Verdict(why=found.why, text=found.text, remedy=found.remedy)
     opens_at = outlook.following(now if day is None else max(now, day.closes_at)).window.opens_at
     if day is None and due is not None and opens_at <= now:
@@ -97,7 +97,7 @@ def _by_day(situation: Situation, now: dt.datetime) -> Verdict:
     not_before = max(now, opens_at, situation.rest.until if situation.rest else now)
     why, text, remedy = _over(situation, day, now) if day is not None else _unopened(outlook, opens_at, now)
     if due is None and outlook.lonely:
-        found = nobody(situation.recipients)
+        found = nobody(situation)
         text, remedy = f"{text}, and {found.text}", found.remedy
     due = due and _by_host(_held(outlook, due, not_before), situation.host)
     return _foretold(why, text, due, not_before=not_before, remedy=remedy)

@@ -1,14 +1,14 @@
 """When a mailbox's next send is due, from its rows alone: what its worker has planned, as closely as can be told."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import DayRow, Mailbox, MailboxState
 from warmupd.core.opening import NextDay, is_current, next_day
 from warmupd.core.pacing import Spacing, due_span
-from warmupd.core.ramp import resolve_budget
+from warmupd.core.ramp import Budget, resolve_budget
 
 DAYS_AHEAD = 7  # that are looked at
 SLACK = 5.0  # seconds by which daemon/options.py lengthens spacing
@@ -51,10 +51,13 @@ class Outlook:
         """The day that is opened next, after `last_day`: its window is not over at that moment."""
         return next_day(self.mailbox, moment, self.last_day)
 
+    def budget_on(self, following: NextDay) -> Budget:
+        """What that day will owe, and why, if health and limits stay as they are."""
+        return following.budget(resolve_budget(self.mailbox, following.day, variance=self.variance, rules=self.rules))
+
     def quota_on(self, following: NextDay) -> int:
         """What that day will owe, if health and limits stay as they are."""
-        whole = resolve_budget(self.mailbox, following.day, variance=self.variance, rules=self.rules)
-        return following.budget(whole).quota
+        return self.budget_on(following).quota
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -104,6 +107,22 @@ def foreseen(outlook: Outlook, following: NextDay) -> DayRow:
         opens_at=following.window.opens_at,
         closes_at=following.window.closes_at,
     )
+
+
+def coming_days(outlook: Outlook, at: dt.datetime, *, ramp_days: int) -> Iterator[tuple[NextDay, Budget]]:
+    """The days after the one that is open at that moment, without end, and what each of them will owe.
+
+    That is if health and limits stay as they are, and enough is sent on each day for the ramp to climb. `ramp_days` is
+    how many it has climbed by the end of the open day.
+    """
+    today = outlook.day_at(at)
+    at = at if today is None else max(at, today.closes_at)
+    while True:
+        outlook = replace(outlook, mailbox=replace(outlook.mailbox, ramp_days=ramp_days))
+        following = outlook.following(at)
+        yield following, outlook.budget_on(following)
+        day = foreseen(outlook, following)
+        outlook, at, ramp_days = replace(outlook, last_day=day), max(at, day.closes_at), ramp_days + bool(day.quota)
 
 
 def _on(outlook: Outlook, day: DayRow, at: dt.datetime) -> Due | None:

@@ -6,6 +6,7 @@ from enum import StrEnum
 from hashlib import blake2b, md5
 from uuid import UUID
 
+from warmupd.core.habits import USUAL, Habits
 from warmupd.core.health import Band
 
 
@@ -105,6 +106,7 @@ class Mailbox:
     provider: str = "other"  # a word of core/providers.py
     auth_doubts: int = 0  # refused logins since the last accepted one
     shared_pool: bool = False  # whether its pool is open to several users; else it is private to its own
+    habits: Habits = USUAL
 
     @property
     def slot_hash(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from warmupd.core.capacity import CapUse
 from warmupd.core.forecast import LOOKS_AGAIN, Due
 from warmupd.core.mailbox import DayRow
 from warmupd.core.situation import Hold, Recipients, Situation
@@ -69,7 +70,7 @@ def obstacles_of(situation: Situation, day: DayRow, due: Due, now: dt.datetime) 
     if (host := situation.host) is not None and (host.until > due.first or due.first <= now):
         yield _left_alone(situation, host, now)
     if situation.outlook.lonely and not situation.outlook.answers:
-        yield nobody(situation.recipients)
+        yield nobody(situation)
     yield from _caps(situation, due, now)
     if situation.next_ok_at is not None and situation.next_ok_at > max(now, due.first):
         text = "it has sent just now, and keeps its spacing"
@@ -92,9 +93,12 @@ def _left_alone(situation: Situation, host: Hold, now: dt.datetime) -> Obstacle:
     )
 
 
-def nobody(recipients: Recipients) -> Obstacle:
+def nobody(situation: Situation) -> Obstacle:
     """Nobody in its pool can receive."""
-    text, until = "no other mailbox in its pool can receive: ", None
+    recipients, until = situation.recipients, None
+    if situation.veiled and situation.outlook.mailbox.shared_pool:
+        return _nobody_there(recipients)
+    text = "no other mailbox in its pool can receive: "
     if recipients.spared:
         remedy = ""
         text += f"{recipients.spared} left out for a while, full or written to too often"
@@ -114,13 +118,27 @@ def nobody(recipients: Recipients) -> Obstacle:
     return Obstacle(why=Why.NO_RECIPIENT, text=text, until=until, remedy=remedy, then_within=LOOKS_AGAIN)
 
 
+def _nobody_there(recipients: Recipients) -> Obstacle:
+    """The same of a pool in which others are, of whom nothing may be told."""
+    text, remedy = "no other mailbox in its pool can receive now", "it looks again by itself"
+    until = recipients.spared_until if recipients.spared else None
+    return Obstacle(why=Why.NO_RECIPIENT, text=text, until=until, remedy=remedy, then_within=LOOKS_AGAIN)
+
+
 def _caps(situation: Situation, due: Due, now: dt.datetime) -> Iterator[Obstacle]:
     """Caps that are spent until after the send is due; for who is overdue, also those nearly spent."""
     for cap in situation.caps:
-        most = f"of the {cap.limit:,} that {CAP_WORDS.get(cap.cap, cap.cap)} (cap {cap.cap})"
+        if situation.veiled and cap.of_fleet:
+            used = f"all that {CAP_WORDS.get(cap.cap, cap.cap)} (cap {cap.cap}) is taken"
+        else:
+            used = f"{cap.used:,} of the {cap.limit:,} that {CAP_WORDS.get(cap.cap, cap.cap)} (cap {cap.cap}) are used"
         if cap.free_at is not None and cap.free_at > max(now, due.first):
-            text = f"{cap.used:,} {most} are used"
-            yield Obstacle(why=Why.CAP, text=text, until=cap.free_at, then_within=None)
-        elif due.first <= now and cap.limit - cap.used <= max(1.0, NEARLY_SPENT * cap.limit):
-            text = f"{cap.used:,} {most} are used, and who needs it more goes first"
+            yield Obstacle(why=Why.CAP, text=used, until=cap.free_at, then_within=None)
+        elif due.first <= now and is_nearly_spent(cap):
+            text = f"{used}, and who needs it more goes first"
             yield Obstacle(why=Why.CAP, text=text, until=now, then_within=None)
+
+
+def is_nearly_spent(cap: CapUse) -> bool:
+    """Whether so little of a cap is left that who is overdue waits for a turn."""
+    return cap.limit - cap.used <= max(1.0, NEARLY_SPENT * cap.limit)

@@ -47,6 +47,33 @@ class Factor(StrEnum):
         return self in BUDGET_TEXTS
 
 
+FACTOR_WORDS = {  # factor of a budget or of a day that falls short: in words, for lists
+    "ramp": "ramp",
+    "variance": "daily variation",
+    "health_watch": "watched for spam",
+    "health_throttled": "throttled for spam",
+    "health_suspended": "suspended for spam",
+    "short_day": "cut short by a changed zone or hours",
+    "plan": "limit of the plan",
+    "provider": "limit of the provider",
+    "own_mail": "owner's own mail",
+    "learnt": "limit learnt from the provider",
+    "target": "target",
+    "state": "paused, suspended or only receiving",
+    "weekend": "weekend",
+    "not_begun": "day not begun",
+    "fleet_stopped": "fleet stopped",
+    "no_worker": "no worker",
+    "recipients": "too few recipients",
+    "resting": "resting",
+    "host": "mail server away",
+    "attempts": "attempts used up",
+    "unknown": "outcomes lost",
+    "cap": "caps",
+    "spacing": "window too short",
+    "late": "too late in the day",
+}
+
 BUDGET_TEXTS = {  # factor of a budget: in words, after which stands what it leaves
     Factor.RAMP: "its ramp has not reached it yet",
     Factor.TARGET: "its target is lower",
@@ -62,13 +89,22 @@ BUDGET_TEXTS = {  # factor of a budget: in words, after which stands what it lea
 }
 
 
+STATE_TEXTS = {  # of who starts no conversations
+    MailboxState.RECEIVE_ONLY: "it only receives and answers",
+    MailboxState.PAUSED: "it is paused",
+    MailboxState.SUSPENDED: "it is suspended",
+    MailboxState.AUTH_FAILED: "its login is refused",
+    MailboxState.REMOVED: "it was removed",
+}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loss:
     """A factor that keeps a mailbox below its daily minimum today, and how many sends it leaves of the day."""
 
     factor: Factor
     text: str
-    leaves: int
+    leaves: int | None  # None: that would tell of other users
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +123,7 @@ class Standing:
     fleet_stopped: bool = False
     has_worker: bool = True
     short: Sequence[Shortfall] = ()  # caps and concurrency that cannot carry its user's or the fleet's day
+    veiled: bool = False  # told to somebody who may learn nothing of other users
 
 
 def losses_of(standing: Standing, now: dt.datetime) -> tuple[Loss, ...]:
@@ -116,7 +153,7 @@ def budget_losses(budget: Budget, ramp: Ramp) -> Iterator[Loss]:
 
 def shortfall_text(losses: Sequence[Loss], floor: int) -> str:
     """All of them in a sentence; "" when there are none."""
-    told = "; ".join(f"{loss.text} (leaves {loss.leaves})" for loss in losses)
+    told = "; ".join(loss.text + ("" if loss.leaves is None else f" (leaves {loss.leaves})") for loss in losses)
     return f"below the minimum of {floor}: {told}" if told else ""
 
 
@@ -143,6 +180,12 @@ def _of_day(standing: Standing, day: DayRow, now: dt.datetime) -> Iterator[Loss]
     for factor, text, leaves in _bounds(standing, day, now):
         if leaves < owed:
             yield Loss(factor=factor, text=text, leaves=max(0, leaves))
+    for short in standing.short:
+        leaves = day.quota * short.carries // max(1, short.needs)
+        if leaves < owed and standing.veiled and not short.who:
+            yield Loss(factor=Factor.CAP, text="what the whole fleet may send a day is not enough for all", leaves=None)
+        elif leaves < owed:
+            yield Loss(factor=Factor.CAP, text=short.text, leaves=leaves)
 
 
 def _bounds(standing: Standing, day: DayRow, now: dt.datetime) -> Iterator[tuple[Factor, str, int]]:
@@ -161,8 +204,6 @@ def _bounds(standing: Standing, day: DayRow, now: dt.datetime) -> Iterator[tuple
     if standing.unknown:
         text = f"the outcome of {standing.unknown} was lost, and their places stay taken"
         yield Factor.UNKNOWN, text, day.quota - standing.unknown
-    for short in standing.short:
-        yield Factor.CAP, short.text, day.quota * short.carries // max(1, short.needs)
     fits = _fits(day.opens_at, day, standing.gap)
     yield Factor.SPACING, f"with {standing.gap / 60:.0f} min between sends its window has room for {fits}", fits
     if stopped is None and fits >= day.quota:
@@ -183,8 +224,7 @@ def _stopped(standing: Standing) -> tuple[Factor, str] | None:
 
 
 def _of_state(mailbox: Mailbox, *, leaves: int) -> Loss:
-    words = "it only receives and answers" if mailbox.state is MailboxState.RECEIVE_ONLY else f"it is {mailbox.state}"
-    return Loss(factor=Factor.STATE, text=words, leaves=leaves)
+    return Loss(factor=Factor.STATE, text=STATE_TEXTS[mailbox.state], leaves=leaves)
 
 
 def _room(standing: Standing, day: DayRow, moment: dt.datetime) -> int:

@@ -55,3 +55,4 @@ class Situation:
     worker: str | None  # whoever holds the slot now
     last_error: str
     last_remedy: str
+    veiled: bool = False  # told to somebody who may learn nothing of other users: no numbers of fleet and shared pools

@@ -10,7 +10,6 @@ from random import Random
 from warmupd import __version__
 from warmupd.clock import Clock, VirtualClock
 from warmupd.config import Config
-from warmupd.core.job import JobStatus
 from warmupd.core.reply import Phase
 from warmupd.daemon import options, parts
 from warmupd.daemon.aftermath import Aftermath
@@ -31,6 +30,7 @@ from warmupd.daemon.housekeeping import Housekeeping
 from warmupd.daemon.keyring import keyring_of
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.metrics import Metrics
+from warmupd.daemon.notifying import Notifying
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sender import Courier, Sender
@@ -45,7 +45,6 @@ from warmupd.mail.tls import client_context
 from warmupd.mail.vault import Vault
 from warmupd.store import slots
 from warmupd.store.database import Database
-from warmupd.store.jobs import Settlement
 from warmupd.store.listening import Listener
 from warmupd.store.partitions import make_partitions
 
@@ -53,7 +52,9 @@ WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes, where not
 TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
 FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
-TIMEKEEPERS = frozenset({"housekeeping", "departures"})  # parts that do nothing but sleep on the clock between rounds
+TIMEKEEPERS = frozenset(
+    {"housekeeping", "departures", "notices"}
+)  # parts that do nothing but sleep on the clock between rounds
 
 
 class Worker:
@@ -94,11 +95,12 @@ class Worker:
         holds = Holds(clock)
         aftermath = Aftermath(self._ground, book, holds, worker_id=self.leases.worker_id)
         self.smtp = courier or self._build_smtp()
-        self.settler = Settler(self._ground, on_settled=self._hear_settled)
+        self.settler = Settler(self._ground, on_settled=lambda settled: self.shard.hear_settled(settled))  # noqa: PLW0108  built below
         self.shard = self._build_shard(book, holds, aftermath)
         self.engager = self._build_engager(book, aftermath)
         self.fleet_watch = FleetWatch(self._ground, leases=self.leases, shard=self.shard)
         self.housekeeping = self._build_housekeeping()
+        self.notifying = Notifying(self._ground, config, lambda: self._vault)
         self.hints = Hints(self._ground, listener, on_fleet=self.fleet_watch.hear)
 
     async def run(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:
@@ -126,6 +128,7 @@ class Worker:
                     "changes": self.housekeeping.watch_changes(self.hints, WATCH_EVERY),
                     "fleet": self.fleet_watch.run(FLEET_EVERY),
                     "hints": self.hints.run(),
+                    "notices": self.notifying.run(),
                     "backlog": Backlog(self._ground, leases=self.leases, shard=self.shard).run(TELL_EVERY),
                 }
             )
@@ -266,9 +269,6 @@ class Worker:
         )
 
     # -- what the parts tell each other -------------------------------------------------------------------------------
-
-    async def _hear_settled(self, settled: Sequence[tuple[Settlement, JobStatus | None]]) -> None:
-        await self.shard.hear_settled(settled)
 
     def _hear_answers(self, mailbox_id: int) -> None:
         self.shard.knock(answered=[mailbox_id])

@@ -23,7 +23,7 @@ from warmupd.store.changes import change_mailboxes
 from warmupd.store.consents import Consent, begin_consent, take_consent
 from warmupd.store.database import Database
 from warmupd.store.enrolment import end_rest
-from warmupd.store.states import mend_login
+from warmupd.store.resuming import mend_login
 
 LASTS = dt.timedelta(minutes=10)  # that an owner may take
 OTHER_ACCOUNT = "on the provider's page choose the account {address}: another one's consent does not open this mailbox"

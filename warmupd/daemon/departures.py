@@ -1,10 +1,11 @@
-"""Departures: the warmup folders of mailboxes that were removed are cleared out, if their owners asked for it."""
+"""Departures: warmup folders of removed mailboxes are cleared out, and users erased, if their owners asked for it."""
 
 import asyncio
 import datetime as dt
 from collections.abc import Callable
 from dataclasses import replace
 
+from warmupd.daemon.erasures import Erasures
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.keyring import Keyring
 from warmupd.daemon.visiting import Visiting
@@ -39,12 +40,13 @@ class Departures:
         self._keyring = keyring
         self._message_key = message_key
         self._visiting = visiting
+        self._erasures = Erasures(ground)
 
     async def run(self) -> None:
         """Look again and again, until cancelled. What is broken off is claimed anew later."""
         while True:
             try:
-                while await self.round():
+                while await self.round() or await self._erasures.round():
                     continue
             except DatabaseUnavailable as error:
                 self._ground.events.database_unavailable("departures", str(error))
@@ -84,16 +86,16 @@ class Departures:
         """With another access token where the first one is refused."""
         account = await self._keyring.open(sealed)
         try:
-            return await self._clear_out(account)
+            return await self._clear_out(account, sealed.warmup_folder)
         except ImapRefusedLogin:
             if not account.by_token:
                 raise
-            return await self._clear_out(await self._keyring.open_anew(sealed, account))
+            return await self._clear_out(await self._keyring.open_anew(sealed, account), sealed.warmup_folder)
 
-    async def _clear_out(self, account: Account) -> Cleared:
+    async def _clear_out(self, account: Account, folder: str | None) -> Cleared:
         visiting = self._visiting()
         return await clear_out(
-            replace(account, warmup_folder=visiting.warmup_folder),
+            replace(account, warmup_folder=folder or visiting.warmup_folder),
             policy=visiting.hosts,
             context=visiting.context,
             recognise=self._message_key.recognise,

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import structlog
 
@@ -145,6 +146,18 @@ class Events:
 
     def secrets_wiped(self, mailboxes: Sequence[int]) -> None:
         self._log.info("removal.secrets_wiped", mailboxes=list(mailboxes))
+
+    def user_erased(self, *, user: str, rows: int) -> None:
+        self._log.info("user.erased", user=user, rows=rows)
+
+    def notice_delivered(self, *, notice: UUID, kind: str, channel: str, tries: int) -> None:
+        self._log.info("notice.delivered", notice=str(notice), kind=kind, channel=channel, tries=tries)
+
+    def notice_failed(self, *, notice: UUID, channel: str, why: str, tries: int, again_seconds: float | None) -> None:
+        again = None if again_seconds is None else round(again_seconds)
+        self._log.warning(
+            "notice.not_delivered", notice=str(notice), channel=channel, why=why, tries=tries, again_seconds=again
+        )
 
     def no_recipient(self, mailbox: int) -> None:
         self._log.warning("pairing.no_recipient", mailbox=mailbox)

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from warmupd.config import Config
@@ -10,20 +10,24 @@ from warmupd.core.capacity import CapUse
 from warmupd.core.explanation import Verdict, explain
 from warmupd.core.health import Placements, score
 from warmupd.core.mailbox import Hours, Mailbox, Ramp
+from warmupd.core.obstacle import is_nearly_spent
 from warmupd.core.ramp import Budget
 from warmupd.core.shortfall import Loss, shortfall_text
 from warmupd.core.situation import Hold, Recipients
+from warmupd.core.veil import veil
 from warmupd.core.window import local_day, window_of
 from warmupd.daemon.options import defaults_of, health_of
 from warmupd.daemon.quota import quota_report
 from warmupd.daemon.situation import Known, situation_of
 from warmupd.errors import NotFound
-from warmupd.store import caps, fleet, mailbox_report, reports, roster
+from warmupd.store import caps, fleet, history, mailbox_report, reports, roster
 from warmupd.store.bands import recent_placements
 from warmupd.store.database import Database
 from warmupd.store.host_rests import host_rests_of
 from warmupd.store.mailboxes import load_mailboxes
 from warmupd.store.proofs import unproven_room
+
+NO_SUCH_MAILBOX = "there is no such mailbox"  # not there, or another user's: nobody can tell which
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,40 +50,36 @@ class Explained:
     left: int  # places of the day that are free
     attempts_left: int
     jobs: Sequence[mailbox_report.OpenJob]  # in flight, lost, and waiting, the next first
-    recipients: Recipients
-    caps: Sequence[CapUse]
+    recipients: Recipients | None  # None: they tell of other users
+    lonely: bool  # nobody in its pool can receive
+    caps: Sequence[CapUse]  # told to a user: their own
+    caps_reached: Sequence[str]  # caps of which next to nothing is left now, the fleet's included
     host_rest: Hold | None  # its mail server is left alone for a while
     fleet_stopped: bool
-    holder: mailbox_report.SlotHolder | None
+    has_worker: bool
+    holder: mailbox_report.SlotHolder | None  # told to admins
     unproven_room: int | None  # how many unproven addresses of its user may be begun with now; None: it is proven
     placement_7d: Mapping[str, int]  # where its messages were found, by placement
 
 
-async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: dt.datetime) -> Explained:
-    """Everything about one mailbox, as of `at`; NotFound when it is not there (any more)."""
-    found = await load_mailboxes(db, defaults_of(config), [mailbox_id])
-    if not found:
-        raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
-    (mailbox,) = found
-    (row,) = await mailbox_report.mailbox_reports(db, [mailbox_id])
-    settings = await fleet.fleet_settings(db, at=at)
-    jobs = (await mailbox_report.open_jobs(db, [mailbox_id])).get(mailbox_id, [])
+async def explain_mailbox(
+    db: Database, config: Config, mailbox_id: int, *, at: dt.datetime, owner: UUID | None = None
+) -> Explained:
+    """Everything about one mailbox, as of `at`; NotFound when it is not there (any more), or not `owner`'s.
+
+    To an owner nothing is told of other users: of the fleet's caps whether they bind, of a shared pool whether anybody
+    in it can be written to. None is told all.
+    """
+    mailbox, row = await seen_by(db, config, mailbox_id, owner)
+    veiled = owner is not None
     last = (await reports.days_of(db, [mailbox_id])).get(mailbox_id)
     holder = await mailbox_report.holder_of(db, row.slot, at=at)
-    known = Known(
-        mailbox=mailbox,
-        row=row,
-        last_day=None if last is None else last.day,
-        jobs=jobs,
-        recipients=(await roster.recipients(db, [mailbox_id], at=at))[mailbox_id],
-        caps=(await caps.caps_of(db, [mailbox.user_id], at=at))[mailbox.user_id],
-        host_rest=(await host_rests_of(db, [mailbox_id], at=at)).get(mailbox_id),
-        worker=None if holder is None else holder.name,
-    )
-    situation = situation_of(known, config, settings, at=at)
+    known = await _known(db, mailbox, row, last, holder, at=at)
+    settings = await fleet.fleet_settings(db, at=at)
+    situation = situation_of(known, config, settings, at=at, veiled=veiled)
     today = last if situation.outlook.day_at(at) is not None else None
     placements, inbox_share = await _health(db, config, mailbox_id, at=at)
-    (quota,) = await quota_report(db, config, at=at, ids=[mailbox_id])
+    (quota,) = await quota_report(db, config, at=at, ids=[mailbox_id], veiled=veiled)
     return Explained(
         at=at,
         mailbox=row,
@@ -96,14 +96,61 @@ async def explain_mailbox(db: Database, config: Config, mailbox_id: int, *, at: 
         shortfall=shortfall_text(quota.losses, mailbox.ramp.floor),
         left=0 if today is None else today.day.left,
         attempts_left=0 if today is None else max(0, today.day.most_attempts - today.day.attempts),
-        jobs=jobs,
-        recipients=situation.recipients,
-        caps=situation.caps,
+        jobs=known.jobs,
+        recipients=None if veiled and row.shared_pool else situation.recipients,
+        lonely=situation.outlook.lonely,
+        caps=[cap for cap in situation.caps if not (veiled and cap.of_fleet)],
+        caps_reached=[cap.cap for cap in situation.caps if is_nearly_spent(cap)],
         host_rest=situation.host,
         fleet_stopped=situation.fleet_stopped,
-        holder=holder,
+        has_worker=holder is not None,
+        holder=None if veiled else holder,
         unproven_room=await _unproven_room(db, row, mailbox.user_id, at=at),
-        placement_7d=await reports.placements(db, at=at, sender_id=mailbox_id),
+        placement_7d=history.in_all((await history.landings(db, [mailbox_id], at=at))[mailbox_id]),
+    )
+
+
+async def _known(
+    db: Database,
+    mailbox: Mailbox,
+    row: mailbox_report.MailboxReport,
+    last: reports.DayCounts | None,
+    holder: mailbox_report.SlotHolder | None,
+    *,
+    at: dt.datetime,
+) -> Known:
+    ids = [mailbox.id]
+    return Known(
+        mailbox=mailbox,
+        row=row,
+        last_day=None if last is None else last.day,
+        jobs=(await mailbox_report.open_jobs(db, ids)).get(mailbox.id, []),
+        recipients=(await roster.recipients(db, ids, at=at))[mailbox.id],
+        caps=(await caps.caps_of(db, [mailbox.user_id], at=at))[mailbox.user_id],
+        host_rest=(await host_rests_of(db, ids, at=at)).get(mailbox.id),
+        worker=None if holder is None else holder.name,
+    )
+
+
+async def seen_by(
+    db: Database, config: Config, mailbox_id: int, owner: UUID | None
+) -> tuple[Mailbox, mailbox_report.MailboxReport]:
+    """The mailbox as `owner` (None: everybody) may see it; another's is NotFound as one that is not there."""
+    rows = await mailbox_report.mailbox_reports(db, [mailbox_id], owner=owner)
+    found = await load_mailboxes(db, defaults_of(config), [mailbox_id]) if rows else []
+    if not found:
+        raise NotFound(NO_SUCH_MAILBOX)
+    return found[0], rows[0] if owner is None else veiled_report(rows[0])
+
+
+def veiled_report(row: mailbox_report.MailboxReport) -> mailbox_report.MailboxReport:
+    """What servers said, without the addresses of others."""
+    own = [row.address]
+    return replace(
+        row,
+        state_reason=veil(row.state_reason, own=own),
+        last_error=veil(row.last_error, own=own),
+        rest_message=veil(row.rest_message, own=own),
     )
 
 

@@ -10,7 +10,18 @@ from warmupd.daemon.hints import Hints
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
-from warmupd.store import directories, fleet, jobs, mailboxes, partitions, removals, states, throttle, unknowns
+from warmupd.store import (
+    day_totals,
+    directories,
+    fleet,
+    jobs,
+    mailboxes,
+    partitions,
+    removals,
+    states,
+    throttle,
+    unknowns,
+)
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
@@ -70,6 +81,7 @@ class Housekeeping:
         await jobs.give_up_unknown(self._db, at=at)
         await fleet.drop_dead(self._db, at=at)
         await self._throttle(at)
+        await day_totals.refresh_totals(self._db, at=now)
         if back := await states.end_suspensions(self._db, at=now):
             self._shard.knock(changed=back)
         if self._clock.boottime() - self._resynced_at >= self._resync:

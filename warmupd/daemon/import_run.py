@@ -25,7 +25,7 @@ from warmupd.mail.vault import Vault
 from warmupd.store import imports
 from warmupd.store.database import Database
 from warmupd.store.imports import ImportState, Result, Run
-from warmupd.store.users import User, find_user_by_id
+from warmupd.store.users import User, user_by_id
 
 BEAT = 2.0  # real seconds between signs of life, which tell how far it is
 OPTIONS = ("label", "pool", "already_warm", "guess", "anew", "check")
@@ -128,7 +128,7 @@ class Imports:
             await self._clock.pause(BEAT)
 
     async def _read(self, config: Config, run: Run, sheet: Sheet, importing: Import) -> None:
-        user = await find_user_by_id(self._db, run.user_id)
+        user = await user_by_id(self._db, run.user_id)
         async with keyring_of(config, self._db, self._clock) as keyring:
             enroller = enroller_of(config, self._db, self._clock, user=user, keyring=keyring, actor="", check=False)
             await _compared(config, self._db, importing, user, enroller, run.options)
@@ -138,7 +138,7 @@ class Imports:
         content = await asyncio.to_thread(_opened, config, run.id, "sheet", run.sheet)
         sheet, importing = await asyncio.to_thread(parsed, content, run.options)
         progress.of = len(importing.good)
-        user = await find_user_by_id(self._db, run.user_id)
+        user = await user_by_id(self._db, run.user_id)
         check = bool(run.options.get("check", True))
         async with keyring_of(config, self._db, self._clock) as keyring:
             enroller = enroller_of(config, self._db, self._clock, user=user, keyring=keyring, actor=actor, check=check)

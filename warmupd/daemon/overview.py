@@ -1,16 +1,19 @@
-"""The fleet at a glance: what `status`, its check and the dashboard tell."""
+"""The fleet, or what an owner has of it, at a glance: what `status`, its check, the API and the dashboard tell."""
 
 import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from warmupd.config import Config
-from warmupd.core.capacity import CapUse, Shortfall
-from warmupd.core.condition import BEHIND, Condition, FleetFacts, Progress, completion, condition_of, progress_of
-from warmupd.core.pacing import deficit, elapsed
+from warmupd.core.capacity import CapUse, Load, Shortfall
+from warmupd.core.condition import Condition, FleetFacts, completion, condition_of
+from warmupd.daemon.capacity import loads, shortfalls, snapshot_of_capacity
+from warmupd.daemon.placement import placement_history
 from warmupd.daemon.quota import QuotaRow, quota_report
-from warmupd.daemon.snapshot import Snapshot, shortfalls, take_snapshot
+from warmupd.daemon.snapshot import Snapshot
+from warmupd.daemon.today import DaySums, day_sums
 from warmupd.store import caps, fleet, reports, unknowns
 from warmupd.store.caps import UserCaps
 from warmupd.store.database import Database
@@ -33,6 +36,7 @@ class Today:
     fill_rate: float | None  # sent of quota; None: no day is open
     expected: float  # owed by now
     completion: float  # of what is owed by now, the share that is not late
+    failure_rate: float | None  # failed of what has ended; None: nothing has
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,14 +51,14 @@ class BelowMinimum:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Overview:
-    """The fleet's report, as `status --json` prints it."""
+    """The report of all, or of an owner's mailboxes; the fleet's as `status --json` prints it."""
 
     at: dt.datetime
     condition: Condition
     reasons: Sequence[str]
     sending_stopped: bool
     throttle: float  # share of the global caps that is in force: less than 1 while too many sends fail
-    throttle_reason: str  # why it is less than 1
+    throttle_reason: str  # why it is less than 1; an owner is not told
     today: Today
     mailboxes: Mapping[str, int]  # by state
     health: Mapping[str, int]  # by band
@@ -63,92 +67,124 @@ class Overview:
     below_minimum: BelowMinimum | None  # None: every mailbox with a day today owes its minimum
     jobs: Sequence[reports.OpenJobs]
     unknown: unknowns.Unknowns  # lost outcomes that are being looked for
-    placement_7d: Mapping[str, int]
+    placement_7d: Mapping[str, int]  # of the last seven local days of the senders
     placement_by_provider: Mapping[str, Mapping[str, int]]  # by the word of the recipient's provider
-    workers: Sequence[fleet.WorkerRow]
+    rescued_7d: int  # messages that were moved from spam to the inbox
+    workers: Sequence[fleet.WorkerRow]  # an owner is not told, nor of slots and queues
     queue_depth: int  # sends that are due at all workers, without those that a cap holds
     oldest_due_seconds: float  # for which the longest of them has waited
     slots: int
     slots_held: int
-    caps: Sequence[CapUse]
+    caps: Sequence[CapUse]  # the fleet's; an owner's own
     users_near_cap: Sequence[UserCaps]
+    loads: Sequence[Load]  # what the settings allow against what the quotas need, the fullest first
     capacity: Sequence[Shortfall]  # empty: today's quotas can be carried
     attention: Sequence[reports.Attention]
     source: Source | None = None  # where this was read from; None: there is no replica
 
 
-async def overview(db: Database, config: Config, *, at: dt.datetime) -> Overview:
-    """Read the rows and judge them, as of `at`."""
-    snapshot = await take_snapshot(db, config, at=at)
-    jobs, lost = await reports.open_jobs(db, at=at), await unknowns.open_unknowns(db, at=at)
-    states = await reports.state_counts(db)
+async def overview(
+    db: Database, config: Config, *, at: dt.datetime, owner: UUID | None = None, causes: bool = True
+) -> Overview:
+    """Read the rows and judge them, as of `at`: of all mailboxes, or as its owner may see them.
+
+    Without `causes` neither `losses` nor `below_minimum` are told: they read every mailbox by itself.
+    """
+    sums = await day_sums(db, config, at=at, owner=owner)
+    snapshot = await snapshot_of_capacity(db, config, at=at, owner=owner)
+    jobs = await reports.open_jobs(db, at=at, owner=owner)
+    lost = await unknowns.open_unknowns(db, at=at, owner=owner)
     short = shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
-    facts = _facts(snapshot, lost, states, len(short))
+    facts = _facts(sums, snapshot, lost, len(short), whole=owner is None)
     condition, reasons = condition_of(facts)
-    quotas = await quota_report(db, config, at=at, snapshot=snapshot)
-    settings = snapshot.settings
+    quotas = await _quotas(db, config, at=at, owner=owner) if causes else []
+    placement = await placement_history(db, at=at, days=7, owner=owner)
+    settings, workers = snapshot.settings, snapshot.workers if owner is None else ()
     return Overview(
         at=at,
         condition=condition,
         reasons=reasons,
         sending_stopped=settings.sending_stopped,
         throttle=settings.throttle,
-        throttle_reason=settings.throttle_reason if settings.throttle < 1 else "",
-        today=_today(snapshot, jobs, facts),
-        mailboxes=states,
-        health=await reports.health_counts(db),
+        throttle_reason=settings.throttle_reason if settings.throttle < 1 and owner is None else "",
+        today=_today(sums, jobs, facts),
+        mailboxes=sums.states,
+        health=await reports.health_counts(db, owner=owner),
         losses=_losses(quotas),
-        progress=_progress(snapshot, await reports.resting(db, at=at)),
+        progress=sums.progress,
         below_minimum=_below_minimum(quotas),
         jobs=jobs,
         unknown=lost,
-        placement_7d=await reports.placements(db, at=at),
-        placement_by_provider=await reports.placements_by_provider(db, at=at),
-        workers=snapshot.workers,
-        queue_depth=sum(worker.queue_depth for worker in snapshot.workers),
-        oldest_due_seconds=max((worker.oldest_due_seconds for worker in snapshot.workers), default=0.0),
-        slots=settings.slots,
-        slots_held=settings.slots_held,
-        caps=await caps.cap_use(db, at=at),
+        placement_7d=placement.total.by_word(),
+        placement_by_provider={name: found.by_word() for name, found in placement.by_provider.items()},
+        rescued_7d=placement.total.rescued,
+        workers=workers,
+        queue_depth=sum(worker.queue_depth for worker in workers),
+        oldest_due_seconds=max((worker.oldest_due_seconds for worker in workers), default=0.0),
+        slots=settings.slots if owner is None else 0,
+        slots_held=settings.slots_held if owner is None else 0,
+        caps=await _caps(db, owner, at=at),
         users_near_cap=[user for user in snapshot.users if _is_near_cap(user)],
+        loads=loads(snapshot, max_concurrent=config.sending.max_concurrent),
         capacity=short,
-        attention=await reports.attention(db, at=at, limit=MOST_ATTENTION),
+        attention=await reports.attention(db, at=at, limit=MOST_ATTENTION, owner=owner),
     )
 
 
-def _facts(snapshot: Snapshot, lost: unknowns.Unknowns, states: Mapping[str, int], short: int) -> FleetFacts:
-    sending = {mailbox.id for mailbox in snapshot.mailboxes if mailbox.state.starts}
-    open_days = [c.day for c in snapshot.days.values() if c.day.mailbox_id in sending and c.day.opens_at <= snapshot.at]
-    late = [deficit(day, snapshot.at) for day in open_days]
+async def fleet_condition(
+    db: Database, config: Config, *, at: dt.datetime
+) -> tuple[Condition, Sequence[str], Sequence[Shortfall]]:
+    """How the fleet is, why, and what cannot carry its quotas: as `overview` judges it, without reading the rest."""
+    sums, snapshot = await day_sums(db, config, at=at), await snapshot_of_capacity(db, config, at=at)
+    short = shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
+    lost = await unknowns.open_unknowns(db, at=at)
+    return *condition_of(_facts(sums, snapshot, lost, len(short), whole=True)), short
+
+
+async def _quotas(db: Database, config: Config, *, at: dt.datetime, owner: UUID | None) -> Sequence[QuotaRow]:
+    ids = None if owner is None else await reports.mailbox_ids(db, owner)
+    return await quota_report(db, config, at=at, ids=ids)
+
+
+async def _caps(db: Database, owner: UUID | None, *, at: dt.datetime) -> Sequence[CapUse]:
+    """What others use of the fleet's caps is not an owner's to know."""
+    if owner is None:
+        return await caps.cap_use(db, at=at)
+    return [use for use in (await caps.caps_of(db, [owner], at=at))[owner] if use.cap.startswith("user")]
+
+
+def _facts(sums: DaySums, snapshot: Snapshot, lost: unknowns.Unknowns, short: int, *, whole: bool) -> FleetFacts:
+    settings = snapshot.settings
     return FleetFacts(
-        active=states.get("ACTIVE", 0),
-        need_owner=states.get("AUTH_FAILED", 0) + states.get("SUSPENDED", 0),
-        expected=sum(day.quota * elapsed(day, snapshot.at) for day in open_days),
-        late=sum(sends for sends in late if sends >= BEHIND),
-        sent=sum(counts.sent for counts in snapshot.days.values()),
-        failed=sum(counts.failed for counts in snapshot.days.values()),
+        active=sums.states.get("ACTIVE", 0),
+        need_owner=sums.states.get("AUTH_FAILED", 0) + sums.states.get("SUSPENDED", 0),
+        expected=sums.expected,
+        late=sums.late,
+        sent=sums.sent,
+        failed=sums.failed,
         unknown_age=lost.oldest_seconds,
-        slots=snapshot.settings.slots,
-        slots_held=snapshot.settings.slots_held,
+        slots=settings.slots if whole else 0,
+        slots_held=settings.slots_held if whole else 0,
         workers=len(snapshot.workers),
-        stopped=snapshot.settings.sending_stopped,
+        stopped=settings.sending_stopped,
         shortfalls=short,
     )
 
 
-def _today(snapshot: Snapshot, jobs: Sequence[reports.OpenJobs], facts: FleetFacts) -> Today:
-    quota = sum(counts.day.quota for counts in snapshot.days.values())
+def _today(sums: DaySums, jobs: Sequence[reports.OpenJobs], facts: FleetFacts) -> Today:
     by_status = {job.status: job.count for job in jobs}
+    ended = sums.sent + sums.failed
     return Today(
-        quota=quota,
-        sent=facts.sent,
-        failed=facts.failed,
-        bounced=sum(counts.bounced for counts in snapshot.days.values()),
+        quota=sums.quota,
+        sent=sums.sent,
+        failed=sums.failed,
+        bounced=sums.bounced,
         in_flight=by_status.get("PROCESSING", 0),
         unknown=by_status.get("UNKNOWN", 0),
-        fill_rate=round(facts.sent / quota, 4) if quota else None,
-        expected=round(facts.expected, 1),
+        fill_rate=round(sums.sent / sums.quota, 4) if sums.quota else None,
+        expected=round(sums.expected, 1),
         completion=round(completion(facts), 4),
+        failure_rate=round(sums.failed / ended, 4) if ended else None,
     )
 
 
@@ -168,15 +204,6 @@ def _below_minimum(rows: Sequence[QuotaRow]) -> BelowMinimum | None:
         most=max(row.minimum for row in short),
         by=dict(Counter(row.losses[0].factor.value for row in short).most_common()),
     )
-
-
-def _progress(snapshot: Snapshot, resting: Mapping[int, dt.datetime]) -> dict[str, int]:
-    counted: Counter[Progress] = Counter()
-    for mailbox in snapshot.mailboxes:
-        counts = snapshot.days.get(mailbox.id)
-        day, sent = (None, 0) if counts is None else (counts.day, counts.sent)
-        counted[progress_of(mailbox.state, day, sent, resting.get(mailbox.id), snapshot.at)] += 1
-    return {kind.value: counted[kind] for kind in Progress}
 
 
 def _is_near_cap(user: UserCaps) -> bool:

@@ -8,8 +8,9 @@ from warmupd.core.capacity import Demand, Shortfall
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.ramp import resolve_budget
 from warmupd.core.window import local_day, next_opening
+from warmupd.daemon.capacity import shortfalls
 from warmupd.daemon.options import health_of
-from warmupd.daemon.snapshot import shortfalls, take_snapshot
+from warmupd.daemon.snapshot import take_snapshot
 from warmupd.store.database import Database
 
 RAMPED = 100_000  # days: every ramp has ended by then

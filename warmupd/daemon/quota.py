@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from warmupd.config import Config
 from warmupd.core.capacity import Shortfall
@@ -10,10 +10,37 @@ from warmupd.core.condition import Progress, progress_of
 from warmupd.core.mailbox import Mailbox, MailboxState
 from warmupd.core.pacing import deficit
 from warmupd.core.shortfall import Loss, Standing, losses_of
-from warmupd.daemon.snapshot import Snapshot, rate_shortfalls, take_snapshot, take_snapshot_of
+from warmupd.daemon.capacity import rate_shortfalls
+from warmupd.daemon.snapshot import Snapshot, take_snapshot, take_snapshot_of
 from warmupd.store import mailbox_report
 from warmupd.store.database import Database
+from warmupd.store.reports import DayCounts
 from warmupd.store.standing import StandingRow, standings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayNumbers:
+    """How far a mailbox has come today. Without an open day it has neither quota nor fill rate."""
+
+    status: Progress
+    quota: int | None
+    sent: int
+    deficit: float  # sends that it is behind by now; negative when it is ahead
+    fill_rate: float | None  # sent of quota
+
+
+def numbers_of(
+    state: MailboxState, counts: DayCounts | None, resting_until: dt.datetime | None, at: dt.datetime
+) -> DayNumbers:
+    """By the counts of the mailbox's open day, if it has one."""
+    day, sent = (None, 0) if counts is None else (counts.day, counts.sent)
+    return DayNumbers(
+        status=progress_of(state, day, sent, resting_until, at),
+        quota=None if day is None else day.quota,
+        sent=sent,
+        deficit=0.0 if day is None else round(deficit(day, at), 1),
+        fill_rate=round(sent / day.quota, 4) if day is not None and day.quota else None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,8 +67,12 @@ async def quota_report(
     at: dt.datetime,
     ids: Sequence[int] | None = None,
     snapshot: Snapshot | None = None,
+    veiled: bool = False,
 ) -> list[QuotaRow]:
-    """All mailboxes, or those among `ids`, or those of a `snapshot` taken before; in the order of their ids."""
+    """All mailboxes, or those among `ids`, or those of a `snapshot` taken before; in the order of their ids.
+
+    `veiled`: told to somebody who may learn nothing of other users.
+    """
     if snapshot is None:
         taking = take_snapshot(db, config, at=at) if ids is None else take_snapshot_of(db, config, ids, at=at)
         snapshot = await taking
@@ -52,7 +83,12 @@ async def quota_report(
     )
     short = rate_shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
     return [
-        _row(snapshot, mailbox, rows[mailbox.id], _standing(snapshot, mailbox, rows[mailbox.id], budgets, short))
+        _row(
+            snapshot,
+            mailbox,
+            rows[mailbox.id],
+            replace(_standing(snapshot, mailbox, rows[mailbox.id], budgets, short), veiled=veiled),
+        )
         for mailbox in sorted(mailboxes, key=lambda one: one.id)
         if mailbox.id in rows
     ]
@@ -84,19 +120,18 @@ def _standing(
 
 
 def _row(snapshot: Snapshot, mailbox: Mailbox, row: StandingRow, standing: Standing) -> QuotaRow:
-    counts, at = snapshot.days.get(mailbox.id), snapshot.at
-    sent = 0 if counts is None else counts.sent
-    day = standing.day
+    resting_until = None if row.rest is None else row.rest.until
+    numbers = numbers_of(mailbox.state, snapshot.days.get(mailbox.id), resting_until, snapshot.at)
     return QuotaRow(
         mailbox_id=mailbox.id,
         mailbox=row.address,
         user=row.user,
         state=mailbox.state,
-        status=progress_of(mailbox.state, day, sent, None if row.rest is None else row.rest.until, at),
+        status=numbers.status,
         minimum=mailbox.ramp.floor,
-        quota=None if day is None else day.quota,
-        sent=sent,
-        deficit=0.0 if day is None else round(deficit(day, at), 1),
-        fill_rate=round(sent / day.quota, 4) if day is not None and day.quota else None,
-        losses=losses_of(standing, at),
+        quota=numbers.quota,
+        sent=numbers.sent,
+        deficit=numbers.deficit,
+        fill_rate=numbers.fill_rate,
+        losses=losses_of(standing, snapshot.at),
     )

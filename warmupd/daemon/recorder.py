@@ -119,7 +119,13 @@ class Recorder:
             message_id=first.message_id,
             thread=_thread(first),
             engagement=plan_engagement(
-                placement, parent.thread_depth, now, today, self.policy, self._ground.rng, sent_at=parent.sent_at
+                placement,
+                parent.thread_depth,
+                now,
+                today,
+                self.policy.of(mailbox.habits),
+                self._ground.rng,
+                sent_at=parent.sent_at,
             ),
             let_be=first.role is FolderRole.TRASH,  # its owner has thrown it away
         )

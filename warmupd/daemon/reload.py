@@ -50,17 +50,29 @@ TAKEN_OVER = (
     "secrets.",
     "oauth.",
 )
+OF_THE_SITE = ("auth.", "dns.", "http.public_url")  # read at each request
 
 _log = structlog.get_logger()
 
 
 class Reload:
-    """Reads the configuration anew when asked. A bad one changes nothing; the error names the key."""
+    """Reads the configuration anew when asked. A bad one changes nothing; the error names the key.
 
-    def __init__(self, worker: Worker, db: Database, load: Callable[[], Config]) -> None:
+    `tell` is handed what is in force from then on: what waits for a restart is in it as it was.
+    """
+
+    def __init__(
+        self,
+        worker: Worker,
+        db: Database,
+        load: Callable[[], Config],
+        *,
+        tell: Callable[[Config], None] = lambda _: None,
+    ) -> None:
         self._worker = worker
         self._db = db
         self._load = load
+        self._in_force = tell
         self._started_with = self._config = worker.config
         self._turn = asyncio.Lock()
 
@@ -73,14 +85,16 @@ class Reload:
             except (ConfigError, SecretsError) as error:
                 _log.error("config.refused", why=str(error))
                 return []
-            taken = [key for key in _changed_keys(self._config, new) if key.startswith(TAKEN_OVER)]
-            waiting = [key for key in _changed_keys(self._started_with, new) if not key.startswith(TAKEN_OVER)]
+            at_once = TAKEN_OVER + OF_THE_SITE
+            taken = [key for key in _changed_keys(self._config, new) if key.startswith(at_once)]
+            waiting = [key for key in _changed_keys(self._started_with, new) if not key.startswith(at_once)]
             try:
                 check_source(new.sending.source_address)
                 _context_of(new)
             except ConfigError as error:
                 _log.error("config.refused", why=str(error))
                 return []
+            self._in_force(_in_force(self._started_with, new))
             await self._take_over(new, vault)
             self._config = new
             _log.info("config.reloaded", taken_over=taken, need_restart=waiting)
@@ -96,6 +110,7 @@ class Reload:
         if policy_of(new) != policy_of(self._config):  # after this worker goes by it: they are tried at once
             await patiently(worker._ground, "reload", partial(end_forbidden_rests, self._db))
         worker.shard.schedule.book.rules = health_of(new)
+        worker.notifying.config = new
         set_up_logs(level=new.logging.level, form=new.logging.format)
         worker.shard.knock(everything=True)
 
@@ -148,6 +163,13 @@ def _change_visits(worker: Worker, new: Config) -> None:
 
 def _context_of(config: Config) -> ssl.SSLContext:
     return client_context(str(config.security.ca_file) if config.security.ca_file else None)
+
+
+def _in_force(started: Config, new: Config) -> Config:
+    whole = {f"{name}.": getattr(new, name) for name in type(new).model_fields}
+    taken = {name[:-1]: section for name, section in whole.items() if name in TAKEN_OVER + OF_THE_SITE}
+    http = started.http.model_copy(update={"public_url": new.http.public_url})
+    return started.model_copy(update={**taken, "oauth": new.oauth, "http": http})
 
 
 def _changed_keys(old: Config, new: Config) -> list[str]:

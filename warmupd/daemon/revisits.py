@@ -43,7 +43,8 @@ class Revisits:
         now = self._clock.now()
         today = local_day(now, mailbox.zone)
         _, following = next_opening(today, mailbox.zone, mailbox.hours)
-        return next_visit_at(now, window_of(today, mailbox.zone, mailbox.hours), following, self._per_day, self._rng)
+        per_day = mailbox.habits.visits_per_day or self._per_day
+        return next_visit_at(now, window_of(today, mailbox.zone, mailbox.hours), following, per_day, self._rng)
 
     async def after(
         self,

@@ -1,4 +1,4 @@
-"""Many mailboxes at once, each with its day, its health, and what holds it: what `mailbox list` tells."""
+"""Many mailboxes at once, each with its day, its health, and what holds it: what lists of mailboxes tell."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,9 @@ from warmupd.config import Config
 from warmupd.core.capacity import CapUse
 from warmupd.core.explanation import Verdict, explain
 from warmupd.core.health import Placements, score
+from warmupd.daemon.explain import veiled_report
 from warmupd.daemon.options import defaults_of, health_of
+from warmupd.daemon.quota import DayNumbers, numbers_of
 from warmupd.daemon.situation import Known, situation_of
 from warmupd.store import caps, fleet, mailbox_report, reports, roster
 from warmupd.store.bands import recent_placements
@@ -25,7 +27,11 @@ class Listed:
 
     mailbox: MailboxReport
     zone: str
+    minimum: int  # sends a day once it is ramped
+    ramp_day: int  # of its ramp, today or on its next day
     today: reports.DayCounts | None  # None: the day has not been opened yet
+    numbers: DayNumbers
+    past: Sequence[roster.PastDay]  # as many as were asked for, as far as there are any; the first first
     health: Placements  # where its messages of the last days were found
     score: float | None  # share of them in the inbox; None: too few to say
     verdict: Verdict
@@ -40,10 +46,21 @@ class _Fleet:
     caps: Mapping[UUID, Sequence[CapUse]]
 
 
-async def list_mailboxes(db: Database, config: Config, ids: Sequence[int], *, at: dt.datetime) -> list[Listed]:
-    """These mailboxes as of `at`, by user and address."""
-    found = await mailbox_report.mailbox_reports(db, ids)
-    mailboxes = {m.id: m for m in await load_mailboxes(db, defaults_of(config), ids)}
+async def list_mailboxes(
+    db: Database,
+    config: Config,
+    ids: Sequence[int],
+    *,
+    at: dt.datetime,
+    past_days: int = 0,
+    owner: UUID | None = None,
+) -> list[Listed]:
+    """These mailboxes as of `at`, by user and address; with so many of their past days.
+
+    Those of `owner` only, and without a word of other users; None: who asks may see everything.
+    """
+    found = await mailbox_report.mailbox_reports(db, ids, owner=owner)
+    mailboxes = {m.id: m for m in await load_mailboxes(db, defaults_of(config), ids, alone=True)}
     found = sorted(
         (row for row in found if row.id in mailboxes), key=lambda row: (row.user.lower(), row.address.lower())
     )
@@ -51,7 +68,9 @@ async def list_mailboxes(db: Database, config: Config, ids: Sequence[int], *, at
     days = await reports.days_of(db, ids)
     health = await recent_placements(db, ids, since=at - dt.timedelta(days=rules.window_days))
     jobs = await mailbox_report.open_jobs(db, ids)
-    recipients = await roster.recipients(db, ids, at=at)
+    recipients = await roster.in_company(db, ids, at=at)
+    recipients |= await roster.recipients(db, [one for one in ids if one not in recipients], at=at)
+    past = await roster.past_days(db, ids, since=at.date() - dt.timedelta(days=past_days)) if past_days else {}
     rests = await host_rests_of(db, ids, at=at)
     whole = await _fleet(db, {row.user_id for row in found}, at=at)
     listed = []
@@ -67,13 +86,18 @@ async def list_mailboxes(db: Database, config: Config, ids: Sequence[int], *, at
             host_rest=rests.get(row.id),
             worker=whole.holders.get(row.slot),
         )
-        situation = situation_of(known, config, whole.settings, at=at)
-        placements = health[row.id].placements
+        situation = situation_of(known, config, whole.settings, at=at, veiled=owner is not None)
+        placements, rest = health[row.id].placements, situation.rest
+        today = last if situation.outlook.day_at(at) is not None else None
         listed.append(
             Listed(
-                mailbox=row,
-                zone=situation.outlook.mailbox.zone,
-                today=last if situation.outlook.day_at(at) is not None else None,
+                mailbox=row if owner is None else veiled_report(row),
+                zone=known.mailbox.zone,
+                minimum=known.mailbox.ramp.floor,
+                ramp_day=known.mailbox.ramp_days + 1 if today is None else today.ramp_day,
+                today=today,
+                numbers=numbers_of(known.mailbox.state, today, None if rest is None else rest.until, at),
+                past=past.get(row.id, ()),
                 health=placements,
                 score=score(placements, rules),
                 verdict=explain(situation, at),

@@ -30,8 +30,10 @@ class Known:
     worker: str | None  # who holds its slot now
 
 
-def situation_of(known: Known, config: Config, settings: FleetSettings, *, at: dt.datetime) -> Situation:
-    """The mailbox's situation at that moment."""
+def situation_of(
+    known: Known, config: Config, settings: FleetSettings, *, at: dt.datetime, veiled: bool = False
+) -> Situation:
+    """The mailbox's situation at that moment; `veiled` for somebody who may learn nothing of other users."""
     gap = settings.limits["mailbox_gap_seconds"]
     row, recipients = known.row, known.recipients
     return Situation(
@@ -58,6 +60,7 @@ def situation_of(known: Known, config: Config, settings: FleetSettings, *, at: d
         worker=known.worker,
         last_error=row.last_error,
         last_remedy=row.last_remedy,
+        veiled=veiled,
     )
 
 

@@ -1,21 +1,13 @@
 """The rows that reports are made from, read once; and whether the day's quotas can be carried."""
 
 import datetime as dt
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from warmupd.config import Config
 from warmupd.core.capacity import (
-    Ceiling,
     Demand,
-    Shortfall,
-    concurrency_shortfall,
-    global_shortfall,
-    recipient_shortfall,
-    spacing_shortfall,
-    user_shortfall,
 )
 from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import DayRow, Mailbox
@@ -53,21 +45,22 @@ class Snapshot:
     users: Sequence[caps.UserCaps]  # of the mailboxes
     pools: Sequence[reports.PoolCounts]  # those of the whole fleet that lack recipients; of a part, none
     send_seconds: float  # that a send takes
+    owed: Mapping[int, int] | None = None  # of the mailboxes, where `demands` tells of many together
 
 
 async def take_snapshot(db: Database, config: Config, *, at: dt.datetime) -> Snapshot:
     """Read all that reports need of the whole fleet."""
     mailboxes = await load_mailboxes(db, defaults_of(config))
     last = await reports.days_of(db, [mailbox.id for mailbox in mailboxes])
-    days = _current(mailboxes, last, at)
-    upcoming = _all_upcoming(mailboxes, last, days, config, at)
+    days = current_days(mailboxes, last, at)
+    upcoming = all_upcoming(mailboxes, last, days, config, at)
     return Snapshot(
         at=at,
         mailboxes=mailboxes,
         last_days={mailbox_id: counts.day for mailbox_id, counts in last.items()},
         days=days,
         upcoming=upcoming,
-        demands=list(_demands(mailboxes, days, upcoming)),
+        demands=list(demands_of(mailboxes, days, upcoming)),
         settings=await fleet.fleet_settings(db, at=at),
         workers=await fleet.live_workers(db, at=at),
         users=await caps.user_caps(db, at=at),
@@ -80,14 +73,14 @@ async def take_snapshot_of(db: Database, config: Config, ids: Sequence[int], *, 
     """Read what reports need of these mailboxes; of the fleet only what it asks of the caps that hold for them."""
     mailboxes = await load_mailboxes(db, defaults_of(config), ids)
     last = await reports.days_of(db, ids)
-    days = _current(mailboxes, last, at)
+    days = current_days(mailboxes, last, at)
     users = {mailbox.user_id for mailbox in mailboxes}
     return Snapshot(
         at=at,
         mailboxes=mailboxes,
         last_days={mailbox_id: counts.day for mailbox_id, counts in last.items()},
         days=days,
-        upcoming=_all_upcoming(mailboxes, last, days, config, at),
+        upcoming=all_upcoming(mailboxes, last, days, config, at),
         demands=await _demands_beside(db, config, users, at=at) if days else (),  # caps are judged on an open day
         settings=await fleet.fleet_settings(db, at=at),
         workers=await fleet.live_workers(db, at=at),
@@ -97,53 +90,26 @@ async def take_snapshot_of(db: Database, config: Config, ids: Sequence[int], *, 
     )
 
 
-def shortfalls(snapshot: Snapshot, *, max_concurrent: int) -> list[Shortfall]:
-    """What cannot carry the quotas of the fleet today; empty when everything can. `max_concurrent` is each worker's."""
-    limits = snapshot.settings.limits
-    gap = limits["mailbox_gap_seconds"] + limits["slack_seconds"]
-    spacing = spacing_shortfall(snapshot.demands, gap=gap)
-    found = rate_shortfalls(snapshot, max_concurrent=max_concurrent) + ([] if spacing is None else [spacing])
-    return found + list(_lonely(snapshot, {d.mailbox_id: d.quota for d in snapshot.demands}))
-
-
-def rate_shortfalls(snapshot: Snapshot, *, max_concurrent: int) -> list[Shortfall]:
-    """Those of them that are of a rate: the caps of the fleet and of the mailboxes' users, and concurrency."""
-    demands, settings = snapshot.demands, snapshot.settings
-    everybody = Ceiling(per_hour=settings.per_hour, per_minute=settings.per_minute)
-    found = [global_shortfall(demands, everybody, lowered=settings.throttle < 1.0)]
-    if snapshot.workers:
-        found.append(
-            concurrency_shortfall(
-                demands, workers=len(snapshot.workers), each=max_concurrent, send_seconds=snapshot.send_seconds
-            )
-        )
-    by_user = defaultdict(list)
-    for one in demands:
-        by_user[one.user_id].append(one)
-    for user in snapshot.users:
-        ceiling = Ceiling(per_hour=user.per_hour, per_minute=user.per_minute)
-        found.append(user_shortfall(by_user[user.user_id], ceiling, user=user.email, by_plan=user.by_plan))
-    return [one for one in found if one is not None]
-
-
-def _current(
+def current_days(
     mailboxes: Sequence[Mailbox], last: Mapping[int, reports.DayCounts], at: dt.datetime
 ) -> dict[int, reports.DayCounts]:
+    """Those of the `last` days that are today's."""
     return {m.id: last[m.id] for m in mailboxes if m.id in last and is_current(last[m.id].day, m.zone, at)}
 
 
-def _all_upcoming(
+def all_upcoming(
     mailboxes: Sequence[Mailbox],
     last: Mapping[int, reports.DayCounts],
     days: Mapping[int, reports.DayCounts],
     config: Config,
     at: dt.datetime,
 ) -> dict[int, Upcoming | None]:
+    """What the mailboxes without such a day will owe today."""
     rules = health_of(config)
     return {m.id: _upcoming(m, at, last.get(m.id), rules) for m in mailboxes if m.id not in days}
 
 
-def _demands(
+def demands_of(
     mailboxes: Sequence[Mailbox], days: Mapping[int, reports.DayCounts], upcoming: Mapping[int, Upcoming | None]
 ) -> Iterator[Demand]:
     """What each mailbox owes today, by its open day, or by the day that is still to be opened."""
@@ -156,16 +122,40 @@ def _demands(
 
 async def _demands_beside(db: Database, config: Config, users: Collection[UUID], *, at: dt.datetime) -> list[Demand]:
     """What the fleet owes today: one for all mailboxes whose days are alike, those of `users` by themselves."""
-    groups = {one.mailbox_id: one for one in await demand.alike(db, users, at=at)}
-    mailboxes = await load_mailboxes(db, defaults_of(config), list(groups))
-    last = await reports.days_of(db, list(groups))
-    days = _current(mailboxes, last, at)
-    upcoming = _all_upcoming(mailboxes, last, days, config, at)
+    return await demands_together(db, config, await demand.alike(db, users, at=at), at=at)
+
+
+async def demands_together(
+    db: Database, config: Config, groups: Sequence[demand.Alike], *, at: dt.datetime
+) -> list[Demand]:
+    """What these mailboxes owe today, those that are alike together."""
+    samples = {group.likeness: group.mailbox_id for group in groups if group.likeness}
+    mailboxes = await load_mailboxes(db, defaults_of(config), list(samples.values()))
+    last = await reports.days_of(db, list(samples.values()))
+    days = current_days(mailboxes, last, at)
+    upcoming = all_upcoming(mailboxes, last, days, config, at)
+    owed = {one.mailbox_id: one for one in demands_of(mailboxes, days, upcoming)}
     found = []
-    for one in _demands(mailboxes, days, upcoming):
-        group = groups[one.mailbox_id]
-        found.append(replace(one, quota=group.quota if one.mailbox_id in days else one.quota * group.mailboxes))
+    for group in groups:
+        sample = owed.get(samples.get(group.likeness, 0))
+        if group.likeness and sample is not None:
+            again = sample.mailbox_id not in days  # else their days are today's, and over
+            quota = sample.quota * group.mailboxes if again else group.quota
+            found.append(_together(group, quota, sample.opens_at, sample.closes_at))
+        elif not group.likeness and group.quota and group.opens_at and group.closes_at:
+            found.append(_together(group, group.quota, group.opens_at, group.closes_at))
     return found
+
+
+def _together(group: demand.Alike, quota: int, opens_at: dt.datetime, closes_at: dt.datetime) -> Demand:
+    return Demand(
+        mailbox_id=group.mailbox_id,
+        user_id=group.user_id,
+        quota=quota,
+        opens_at=opens_at,
+        closes_at=closes_at,
+        mailboxes=group.mailboxes,
+    )
 
 
 def _upcoming(mailbox: Mailbox, at: dt.datetime, last: reports.DayCounts | None, rules: HealthRules) -> Upcoming | None:
@@ -186,18 +176,3 @@ def _demand(mailbox: Mailbox, quota: int, window: DayRow | Window) -> Demand:
         opens_at=window.opens_at,
         closes_at=window.closes_at,
     )
-
-
-def _lonely(snapshot: Snapshot, quotas: Mapping[int, int]) -> Iterator[Shortfall]:
-    """Pools where mailboxes that should send have nobody to write to: one who can be written to still lacks another."""
-    for pool in snapshot.pools:
-        senders = [m for m in snapshot.mailboxes if m.pool_id == pool.pool_id and m.id in quotas]
-        if pool.receiving - pool.exhausted == 1 and len(senders) > 1:
-            continue  # all but that one write to it
-        if senders:
-            yield recipient_shortfall(
-                pool=pool.pool,
-                mailboxes=len(senders),
-                quota=sum(quotas[mailbox.id] for mailbox in senders),
-                unproven=pool.exhausted,
-            )

@@ -38,7 +38,7 @@ async def enter_mailbox(
 
     def opened(account: Account) -> AbstractAsyncContextManager[Visit]:
         return open_visit(
-            replace(account, warmup_folder=visiting.warmup_folder),
+            replace(account, warmup_folder=sealed.warmup_folder or visiting.warmup_folder),
             policy=visiting.hosts,
             context=visiting.context,
             recognise=recognise,

@@ -12,6 +12,8 @@ import jwt
 ALGORITHM = "HS256"
 ISSUER = "warmupd"
 LEAST_SECRET = 32  # bytes: RFC 7518 section 3.2, a key as long as the hash
+LONGEST = 1024  # characters of a token: ours have some 300
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="warmupd"'}  # goes with 401 (RFC 9110 section 11.6.1)
 PREFIX = "wup_"  # of service tokens, so that scanners of leaked secrets can know them
 
 
@@ -46,7 +48,12 @@ class Signer:
         return jwt.encode(claims, self._keys[self._newest], ALGORITHM, headers={"kid": self._newest})
 
     def read(self, token: str, *, now: dt.datetime) -> Claims | None:
-        """What it says; None: forged, by another key, over, or no token at all."""
+        """What it says; None: forged, by another key, over, or no token at all.
+
+        Nothing that the token says of itself is believed: the algorithm is ours, and `kid` only chooses among our keys.
+        """
+        if len(token) > LONGEST:
+            return None
         try:
             key = self._keys[str(jwt.get_unverified_header(token).get("kid"))]
             said = jwt.decode(
@@ -61,7 +68,7 @@ class Signer:
                 credentials_version=int(said["ver"]),
                 expires_at=dt.datetime.fromtimestamp(int(said["exp"]), dt.UTC),
             )
-        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError):
+        except (jwt.PyJWTError, KeyError, TypeError, ValueError, OverflowError, RecursionError):
             return None
         return claims if now < claims.expires_at else None
 

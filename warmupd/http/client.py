@@ -22,6 +22,12 @@ def client_of(request: Request, trusted: Sequence[str]) -> str:
     return str(at) if at is not None else UNKNOWN
 
 
+def lane_of(client: str) -> str:
+    """What of an address is counted: of IPv6 the /64, since whoever has one address has all of those."""
+    address = _address(client)
+    return str(ip_network((address, 64), strict=False)) if isinstance(address, IPv6Address) else client
+
+
 def is_secure(request: Request, trusted: Sequence[str], public_url: str) -> bool:
     """Whether the browser speaks HTTPS: by `http.public_url`, or as a trusted proxy says."""
     if request.url.scheme == "https" or public_url.startswith("https://"):

@@ -14,6 +14,7 @@ HEADERS: Mapping[str, str] = {
     "Referrer-Policy": "same-origin",
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",  # a page says its own
 }
+HTTPS_ALONE = "max-age=31536000"  # for a year (RFC 6797); other names of the domain are not ours to speak for
 
 
 class Guard:
@@ -42,6 +43,8 @@ class Guard:
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
                     headers.setdefault(name, value)
+                if scope["app"].state.site.config.http.public_url.startswith("https://"):
+                    headers["Strict-Transport-Security"] = HTTPS_ALONE
             await send(message)
 
         await self._app(scope, bounded, headed)

@@ -2,6 +2,7 @@
 
 import asyncio
 import hmac
+from collections.abc import Callable
 from ipaddress import IPv6Address, ip_address
 from typing import Protocol
 
@@ -71,6 +72,17 @@ class WorkerHealth:
         return self._worker.metrics.render()
 
 
+def health_of(request: Request) -> Health:
+    """The worker that answers this request."""
+    health: Health = request.app.state.health
+    return health
+
+
+def may_scrape(request: Request) -> bool:
+    """Whether metrics are shown without more: on loopback, or with `auth.scrape_token` as bearer."""
+    return _is_local(request) or _shows(request, request.app.state.scrape_token())
+
+
 def add_health(app: FastAPI, health: Health) -> None:
     """`/healthz`: the loop turns. `/readyz`: sends can be reserved, or 503 with the reasons why not."""
 
@@ -89,8 +101,9 @@ def add_health(app: FastAPI, health: Health) -> None:
         return JSONResponse({"ready": not reasons, "reasons": reasons}, status_code=503 if reasons else 200)
 
 
-def add_metrics(app: FastAPI, health: Health, *, scrape_token: str) -> None:
-    """`/metrics`: open on loopback, elsewhere with `scrape_token` as bearer."""
+def add_metrics(app: FastAPI, health: Health, *, scrape_token: Callable[[], str]) -> None:
+    """`/metrics`: open on loopback, elsewhere with what `scrape_token` says by then as bearer."""
+    app.state.health, app.state.scrape_token = health, scrape_token
 
     @app.get(
         "/metrics",
@@ -100,8 +113,8 @@ def add_metrics(app: FastAPI, health: Health, *, scrape_token: str) -> None:
         responses={401: {"description": "Off loopback without auth.scrape_token"}},
     )
     async def metrics(request: Request) -> Response:
-        if not _is_local(request) and not _shows(request, scrape_token):
-            return _refusal(scrape_token)
+        if not may_scrape(request):
+            return _refusal(scrape_token())
         return Response(health.render_metrics(), media_type=EXPOSITION)
 
 

@@ -8,13 +8,13 @@ from uuid import UUID
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from warmupd.http.bearer import PREFIX, Signer, token_hash
+from warmupd.http.bearer import CHALLENGE, PREFIX, Signer, token_hash
 from warmupd.http.problem import Problem
-from warmupd.http.site import Site, site_of
-from warmupd.store.access import Access, access_by_id, service_token
+from warmupd.http.rates import rates_of
+from warmupd.http.site import Site, demand_secret, site_of
+from warmupd.store.access import Access, access_by_id
+from warmupd.store.service_tokens import service_token
 from warmupd.store.users import Role
-
-CHALLENGE = {"WWW-Authenticate": 'Bearer realm="warmupd"'}
 
 
 class Scope(StrEnum):
@@ -34,6 +34,7 @@ class Identity:
     role: Role
     scopes: frozenset[Scope]
     timezone: str | None = None
+    by_password: bool = True  # a session, or a token that was signed for a password; False: a service token
 
     @property
     def is_admin(self) -> bool:
@@ -46,11 +47,16 @@ class Identity:
         return None if self.is_admin else self.user_id
 
 
-def identity_of(access: Access, scopes: frozenset[Scope] = frozenset(Scope)) -> Identity:
-    """The identity of a user who was let in."""
-    granted = scopes if access.role is Role.ADMIN else scopes - {Scope.ADMIN}
+def identity_of(access: Access, scopes: frozenset[Scope] | None = None) -> Identity:
+    """The identity of a user who was let in: by password, or by a service token with these scopes."""
+    wanted = frozenset(Scope) if scopes is None else scopes
     return Identity(
-        user_id=access.user_id, email=access.email, role=access.role, scopes=granted, timezone=access.timezone
+        user_id=access.user_id,
+        email=access.email,
+        role=access.role,
+        scopes=wanted if access.role is Role.ADMIN else wanted - {Scope.ADMIN},
+        timezone=access.timezone,
+        by_password=scopes is None,
     )
 
 
@@ -59,7 +65,10 @@ Credentials = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
 async def bearer_identity(request: Request, credentials: Credentials) -> Identity:
-    """Who shows this token. Raises Problem 401."""
+    """Who shows this token. Raises Problem 401, 429 with Retry-After, and 503 without `auth.secret`."""
+    demand_secret(site_of(request))
+    rates = rates_of(request)
+    rates.count_client(request)
     if credentials is None:
         raise Problem(401, "this needs a bearer token", remedy="POST /api/auth/token gives one", headers=CHALLENGE)
     site, token = site_of(request), credentials.credentials
@@ -67,20 +76,26 @@ async def bearer_identity(request: Request, credentials: Credentials) -> Identit
     if found is None:
         headers = {"WWW-Authenticate": f'{CHALLENGE["WWW-Authenticate"]}, error="invalid_token"'}
         raise Problem(401, "the token is not valid, or not any more", remedy="get a new one", headers=headers)
+    rates.count_user(request, found.user_id)
     return found
 
 
 Asking = Annotated[Identity, Depends(bearer_identity)]
 
 
+def need_scope(identity: Identity, scope: Scope) -> Identity:
+    """The same, if it may do that; else Problem 403."""
+    if scope not in identity.scopes:
+        told = "this needs an admin" if scope is Scope.ADMIN else f"the token lacks the scope {scope}"
+        raise Problem(403, told)
+    return identity
+
+
 def need(scope: Scope) -> object:
     """A dependency: who is asking, if the token may do that; else Problem 403."""
 
     async def needed(identity: Asking) -> Identity:
-        if scope not in identity.scopes:
-            told = "this needs an admin" if scope is Scope.ADMIN else f"the token lacks the scope {scope}"
-            raise Problem(403, told)
-        return identity
+        return need_scope(identity, scope)
 
     return Depends(needed)
 
@@ -90,12 +105,21 @@ Owner = Annotated[Identity, need(Scope.MAILBOXES)]
 Admin = Annotated[Identity, need(Scope.ADMIN)]
 
 
+async def person(identity: Asking) -> Identity:
+    """Who logged in by password; a service token may not make others like itself. Raises Problem 403."""
+    if not identity.by_password:
+        raise Problem(403, "a service token may not do this", remedy="log in: POST /api/auth/token gives a token")
+    return identity
+
+
+Person = Annotated[Identity, Depends(person)]
+
+
 def signer_of(site: Site) -> Signer:
-    """Signs by `auth.secret`. Raises Problem 503 when there is none."""
-    secret = site.config.auth.secret.get_secret_value()
-    if not secret:
-        raise Problem(503, "auth.secret is not set", remedy="set auth.secret to 32 random characters or more")
-    return Signer(secret)
+    """Signs by `auth.secret`, and takes `auth.previous_secrets`. Raises Problem 503 when there is none."""
+    demand_secret(site)
+    auth = site.config.auth
+    return Signer(auth.secret.get_secret_value(), [secret.get_secret_value() for secret in auth.previous_secrets])
 
 
 async def _by_signature(site: Site, token: str) -> Identity | None:

@@ -1,9 +1,10 @@
 """How often one client may ask: a number of goes a minute, refilled steadily."""
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
-MOST_CLIENTS = 10_000  # remembered; the one that asked longest ago is forgotten first
+MOST_KEYS = 20_000  # remembered; the one that asked longest ago is forgotten first
 
 
 @dataclass(slots=True)
@@ -13,7 +14,7 @@ class _Bucket:
 
 
 class Limiter:
-    """A token bucket for each key. In memory: each worker has its own."""
+    """A token bucket for each key. In memory: each worker has its own. `per_minute` may be changed at any time."""
 
     def __init__(self, per_minute: float) -> None:
         self.per_minute = per_minute
@@ -37,6 +38,11 @@ class Limiter:
         bucket.goes = min(self.per_minute, bucket.goes + (now - bucket.at) * self.per_minute / 60.0)
         bucket.at = now
         self._buckets[key] = bucket
-        if len(self._buckets) > MOST_CLIENTS:
+        if len(self._buckets) > MOST_KEYS:
             self._buckets.popitem(last=False)
         return bucket
+
+
+def retry_after(seconds: float) -> dict[str, str]:
+    """The header that goes with 429 and 503 (RFC 9110 section 10.2.3)."""
+    return {"Retry-After": str(max(1, math.ceil(seconds)))}

@@ -45,6 +45,11 @@ def page(
     return HTMLResponse(text, status_code=status, headers=HEADERS)
 
 
+def sentence(text: str) -> str:
+    """The words of an error, as one says them to people."""
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 @lru_cache(maxsize=64)
 def asset(name: str) -> str:
     """The address of a static file; another one when its content changes, so that it can be kept for ever."""

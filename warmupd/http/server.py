@@ -21,6 +21,7 @@ from warmupd.http.guard import Guard
 from warmupd.http.health import Health, add_health, add_metrics
 from warmupd.http.login import Logins
 from warmupd.http.openapi import add_description
+from warmupd.http.rates import Rates
 from warmupd.http.render import Assets
 from warmupd.http.session import SignInFirst
 from warmupd.http.site import Site
@@ -33,11 +34,12 @@ STOP_SECONDS = 5  # that requests under way may take at the end
 def create_app(health: Health, *, site: Site | None = None, scrape_token: str = "") -> FastAPI:
     """The application: probes and metrics, and with a `site` the API and the dashboard.
 
-    `scrape_token` is what Prometheus shows from anywhere but loopback; "" allows loopback only.
+    Prometheus shows `auth.scrape_token` of the site, or `scrape_token`, from anywhere but loopback; "" allows loopback
+    only.
     """
     app = FastAPI(title="warmupd", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     add_health(app, health)
-    add_metrics(app, health, scrape_token=scrape_token)
+    add_metrics(app, health, scrape_token=lambda: _scrape_token(site) or scrape_token)
     add_failures(app)
     if site is not None:
         add_site(app, site)
@@ -47,7 +49,7 @@ def create_app(health: Health, *, site: Site | None = None, scrape_token: str = 
 def add_site(app: FastAPI, site: Site) -> None:
     """The API, its description, and the dashboard."""
     app.state.site = site
-    app.state.logins = Logins(site.config.auth.rate_limit)
+    app.state.logins, app.state.rates = Logins(), Rates()
     app.state.trials = Trials()
     app.state.imports = Imports(site.db, site.clock)
     app.openapi_url = "/openapi.json"
@@ -61,6 +63,10 @@ def add_site(app: FastAPI, site: Site) -> None:
     @app.exception_handler(SignInFirst)
     async def on_stranger(_: Request, first: SignInFirst) -> Response:
         return RedirectResponse(f"/sign-in?then={quote(first.then)}", status_code=303)
+
+
+def _scrape_token(site: Site | None) -> str:
+    return site.config.auth.scrape_token.get_secret_value() if site else ""
 
 
 def listen(host: str, port: int, *, worker_id: int | None = None) -> socket.socket:

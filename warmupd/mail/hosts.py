@@ -58,17 +58,19 @@ def lacks_files(error: BaseException) -> bool:
     return isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}
 
 
-async def resolve_public(host: str, port: int, policy: HostPolicy, *, source_address: str = "") -> str:
+async def resolve_public(
+    host: str, port: int, policy: HostPolicy, *, source_address: str = "", ports: frozenset[int] = MAIL_PORTS
+) -> str:
     """The address to connect to for `host`: the first that may be, in the resolver's order of preference.
 
     Connect to this very address and verify the certificate against `host`. From a `source_address` only addresses of
-    its family can be reached. Raises UnresolvedHost, ForbiddenHost, or OSError when no
-    file is left to ask a name server with.
+    its family can be reached. `ports` are those that are usual for the purpose. Raises UnresolvedHost, ForbiddenHost,
+    or OSError when no file is left to ask a name server with.
     """
     addresses = await _resolve(host)
-    allowed = [one for one in addresses if policy.exempts(host, one) or (port in MAIL_PORTS and is_public(one))]
+    allowed = [one for one in addresses if policy.exempts(host, one) or (port in ports and is_public(one))]
     if not allowed:
-        raise _forbidden(host, port, odd_port=any(is_public(address) for address in addresses))
+        raise _forbidden(host, port, odd_port=any(is_public(address) for address in addresses), ports=ports)
     version = ip_address(source_address).version if source_address else None
     usable = [address for address in allowed if version in {None, address.version}]
     if not usable:
@@ -91,12 +93,17 @@ async def refuse_forbidden(host: str, port: int, policy: HostPolicy) -> None:
             raise _forbidden(host, port, odd_port=True) from None
 
 
-def _forbidden(host: str, port: int, *, odd_port: bool) -> ForbiddenHost:
-    odd = f"{port} is not a mail port ({', '.join(map(str, sorted(MAIL_PORTS)))})"
+def _forbidden(host: str, port: int, *, odd_port: bool, ports: frozenset[int] = MAIL_PORTS) -> ForbiddenHost:
+    odd = f"{port} is not a {_purpose(ports)} port ({', '.join(map(str, sorted(ports)))})"
     return ForbiddenHost(
         f"{host}:{port} may not be connected to: {odd if odd_port else 'it is not at a public address'}",
-        remedy="use a public mail server and its port, or have the operator name it in security.allow_hosts",
+        remedy=f"use a public {_purpose(ports)} server and its port,"
+        " or have the operator name it in security.allow_hosts",
     )
+
+
+def _purpose(ports: frozenset[int]) -> str:
+    return "mail" if ports == MAIL_PORTS else "web"
 
 
 def is_public(address: Address) -> bool:

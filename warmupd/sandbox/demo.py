@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager, AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from secrets import token_urlsafe
 from typing import Any
 
 from warmupd.clock import ScaledClock
@@ -134,6 +135,7 @@ def _config(server: MailWorld) -> Config:
     return Config.isolated(
         {
             "secrets.keys": [Vault.new_key()],
+            "auth.secret": token_urlsafe(32),
             "security.allow_hosts": ["127.0.0.1"],
             "security.ca_file": str(server.ca_file),
             "quota.min_daily": QUOTA,

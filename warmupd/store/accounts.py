@@ -35,6 +35,7 @@ class SealedAccount:
     access_secret: bytes | None = field(default=None, repr=False)
     renew_at: dt.datetime | None = None
     expires_at: dt.datetime | None = None
+    warmup_folder: str | None = None  # its owner's word; None: the configured one
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +63,8 @@ class NewMailbox:
 _COLUMNS = (
     "id AS mailbox_id, address, display_name, language, junk_folder, mailboxes.provider, smtp_host, smtp_port,"
     " smtp_security, smtp_username, smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret,"
-    " g.provider AS oauth_provider, g.access_secret, g.renew_at, g.expires_at"
+    " g.provider AS oauth_provider, g.access_secret, g.renew_at, g.expires_at,"
+    " coalesce(mailboxes.warmup_folder, s.warmup_folder) AS warmup_folder"
 )
 
 
@@ -70,6 +72,7 @@ async def load_accounts(db: Database, ids: Sequence[int], *, removed: bool = Fal
     """The accounts of these mailboxes, by id; removed ones are not there, or with `removed` only they."""
     rows = await db.fetch(
         f"SELECT {_COLUMNS} FROM mailboxes LEFT JOIN oauth_grants g ON g.mailbox_id = id"  # noqa: S608  constant columns
+        " LEFT JOIN user_settings s USING (user_id)"
         " WHERE id = ANY ($1) AND (state = 'REMOVED') = $2",
         ids,
         removed,

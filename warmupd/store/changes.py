@@ -1,6 +1,6 @@
 """What an owner may set on mailboxes, and setting it: all that is asked for, or nothing."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import asyncpg
@@ -35,13 +35,30 @@ CHANGEABLE: Mapping[str, str] = {
     "already_warm": "already warm",
     "own_mail": "own mail a day",
     "provider_limit": "provider's limit",
+    "reply_rate": "reply rate",
+    "star_rate": "star rate",
+    "rescue": "rescue from spam",
+    "visits_per_day": "visits a day",
+    "warmup_folder": "warmup folder",
+    "file_after_hours": "hours until filed",
+    "retention_days": "days until deleted",
     "pool_id": "pool",
 }
+# Of these, what a user may set for all mailboxes whose own rows say nothing: columns of `user_settings`.
+SETTABLE = (
+    *("start_hour", "end_hour", "weekdays_only", "ramp_start", "ramp_step", "target_daily", "min_daily"),
+    *("reply_rate", "star_rate", "rescue", "visits_per_day", "warmup_folder", "file_after_hours", "retention_days"),
+)
 _RANGES: Mapping[str, str] = {  # what the table takes; of the others, 0 and more
     "start_hour": "0 to 23",
     "end_hour": "1 to 24",
     "smtp_port": "1 to 65535",
     "imap_port": "1 to 65535",
+    "reply_rate": "0 to 1",
+    "star_rate": "0 to 1",
+    "visits_per_day": "1 to 64",
+    "file_after_hours": "0 to 8760",
+    "retention_days": "more than 0, and 3650 at most",
 }
 _PRIVATE_POOL = "(SELECT p.id FROM pools p WHERE p.owner_id = mailboxes.user_id)"
 _RELABELLED = """
@@ -97,14 +114,23 @@ async def change_mailboxes(
         raise refusal(error) from error
 
 
-async def own_values(db: Database, ids: Sequence[int], columns: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
-    """What these mailboxes' rows say in `columns` of CHANGEABLE; None where a default holds.
+async def own_values(
+    db: Database, ids: Sequence[int], columns: Sequence[str], *, without: Collection[str] = ()
+) -> list[tuple[str, dict[str, Any]]]:
+    """What these mailboxes' rows, or their users' settings, say in `columns` of CHANGEABLE; None: a default holds.
 
-    Each combination once, with the address of one of the mailboxes that have it.
+    Each combination once, with the address of one of the mailboxes that have it. In the columns
+    `without` the mailboxes' own words do not count.
     """
-    names = ", ".join(checked(dict.fromkeys(columns)))
+    words = []
+    for column in checked(dict.fromkeys(columns)):
+        places = [*(["m"] if column not in without else []), *(["s"] if column in SETTABLE else [])]
+        told = ", ".join(f"{place}.{column}" for place in places)
+        words.append(f"coalesce({told}) AS {column}" if told else f"NULL AS {column}")
+    names = ", ".join(words)
     rows = await db.fetch(
-        f"SELECT min(address) AS address, {names} FROM mailboxes WHERE id = ANY ($1) GROUP BY {names} ORDER BY 1",  # noqa: S608  the names are ours
+        f"SELECT min(m.address) AS address, {names} FROM mailboxes m LEFT JOIN user_settings s USING (user_id)"  # noqa: S608  the names are ours
+        f" WHERE m.id = ANY ($1) GROUP BY {', '.join(str(n) for n in range(2, len(columns) + 2))} ORDER BY 1",
         ids,
     )
     return [(row["address"], {column: row[column] for column in columns}) for row in rows]
@@ -120,7 +146,7 @@ def checked(changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def refusal(error: asyncpg.CheckViolationError) -> UsageError:
     """What the table refuses, in words: its own would name constraints. What a trigger says is in words already."""
-    rule = (error.constraint_name or "").removeprefix("mailboxes_")
+    rule = (error.constraint_name or "").removeprefix("mailboxes_").removeprefix("user_settings_")
     column = rule.removesuffix("_check")
     if column == "address":
         return UsageError("that is not an e-mail address", remedy="give it as name@example.com")

@@ -192,17 +192,26 @@ def taken(address: str) -> UsageError:
 
 
 async def _room(connection: Connection, user_id: UUID, *, lock: str) -> tuple[int | None, UsageError]:
+    """The lock, the plan and the count are each a statement of its own: they must see what came before the lock."""
+    user = await connection.fetchrow(
+        f"SELECT FROM users u WHERE u.id = $1 AND u.removed_at IS NULL {lock}",
+        user_id,
+    )
+    if user is None:
+        raise NotFound(f"there is no user {user_id}")
     row = await connection.fetchrow(
-        f"SELECT p.name, p.mailbox_limit FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 {lock}",  # noqa: S608  `lock` is a constant of this module
+        "SELECT p.name, p.mailbox_limit,"
+        " (SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED') AS n"
+        " FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1",
         user_id,
     )
     if row is None:
         raise NotFound(f"there is no user {user_id}")
-    count: int = await connection.fetchval(  # a statement of its own: it must see what was enrolled before the lock
-        "SELECT count(*) FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED'", user_id
+    limit, count = row["mailbox_limit"], row["n"]
+    told = Conflict(
+        f"the plan {row['name']} allows {limit} mailboxes, and {count} are enrolled",
+        remedy="remove one, or have the plan's limit raised",
     )
-    limit = row["mailbox_limit"]
-    told = Conflict(f"the plan {row['name']} allows {limit} mailboxes", remedy="remove one, or raise the plan's limit")
     return (None if limit is None else limit - count), told
 
 
@@ -230,6 +239,13 @@ _DEFAULTS: Mapping[str, Any] = {
     "already_warm": False,
     "own_mail": None,
     "provider_limit": None,
+    "reply_rate": None,
+    "star_rate": None,
+    "rescue": None,
+    "visits_per_day": None,
+    "warmup_folder": None,
+    "file_after_hours": None,
+    "retention_days": None,
 }
 
 

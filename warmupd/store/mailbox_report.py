@@ -105,13 +105,13 @@ _REPORT = """
          JOIN mailbox_pace c ON c.mailbox_id = m.id JOIN proofs f ON f.mailbox_id = m.id
          JOIN mailbox_visits v ON v.mailbox_id = m.id
          LEFT JOIN oauth_grants g ON g.mailbox_id = m.id, settings s
-    WHERE m.id = ANY ($1) ORDER BY m.id
+    WHERE m.id = ANY ($1) AND ($2::uuid IS NULL OR m.user_id = $2) ORDER BY m.id
 """
 
 
-async def mailbox_reports(db: Database, ids: Sequence[int]) -> list[MailboxReport]:
-    """The mailboxes with these ids, in order."""
-    rows = await db.fetch(_REPORT, ids)
+async def mailbox_reports(db: Database, ids: Sequence[int], *, owner: UUID | None = None) -> list[MailboxReport]:
+    """The mailboxes with these ids, in order; those of `owner` alone, if one is named."""
+    rows = await db.fetch(_REPORT, ids, owner)
     return [
         MailboxReport(
             **{
@@ -125,13 +125,29 @@ async def mailbox_reports(db: Database, ids: Sequence[int]) -> list[MailboxRepor
     ]
 
 
+async def ids_after(db: Database, after: int, *, owner: UUID | None, limit: int) -> list[int]:
+    """The next ids of mailboxes that are not removed and that `owner` (None: everybody) may see."""
+    rows = await db.fetch(
+        "SELECT id FROM mailboxes WHERE id > $1 AND ($2::uuid IS NULL OR user_id = $2) AND state <> 'REMOVED'"
+        " ORDER BY id LIMIT $3",
+        after,
+        owner,
+        limit,
+    )
+    return [row["id"] for row in rows]
+
+
 async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:
-    """What the mailbox's own row says of servers, window and ramp; None where a default holds. No secrets."""
+    """What the mailbox's row, or its user's settings, say of servers, window and ramp; None: a default holds."""
     row = await db.fetchrow(
-        "SELECT smtp_host, smtp_port, smtp_security, smtp_username, imap_host, imap_port, imap_security, imap_username,"
-        " provider, junk_folder, language, timezone, start_hour, end_hour, weekdays_only, ramp_start, ramp_step,"
-        " target_daily, min_daily, own_mail, provider_limit, learnt_limit, learnt_at, ramp_days, already_warm"
-        " FROM mailboxes WHERE id = $1",
+        "SELECT m.smtp_host, m.smtp_port, m.smtp_security, m.smtp_username, m.imap_host, m.imap_port, m.imap_security,"
+        " m.imap_username, m.provider, m.junk_folder, m.language, m.timezone,"
+        " coalesce(m.start_hour, s.start_hour) AS start_hour, coalesce(m.end_hour, s.end_hour) AS end_hour,"
+        " coalesce(m.weekdays_only, s.weekdays_only) AS weekdays_only,"
+        " coalesce(m.ramp_start, s.ramp_start) AS ramp_start,"
+        " coalesce(m.ramp_step, s.ramp_step) AS ramp_step, coalesce(m.target_daily, s.target_daily) AS target_daily,"
+        " coalesce(m.min_daily, s.min_daily) AS min_daily, m.own_mail, m.provider_limit, m.learnt_limit, m.learnt_at,"
+        " m.ramp_days, m.already_warm FROM mailboxes m LEFT JOIN user_settings s USING (user_id) WHERE m.id = $1",
         mailbox_id,
     )
     return dict(row) if row is not None else {}

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import asyncpg
 
+from warmupd.core.habits import Habits
 from warmupd.core.health import Band
 from warmupd.core.mailbox import DayLimit, Defaults, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.provider_match import lane, provider_of
@@ -17,35 +18,50 @@ T = TypeVar("T")
 _LOAD = """
     SELECT m.id, m.user_id, m.pool_id, m.pool_id IN (SELECT id FROM pools WHERE owner_id IS NULL) AS shared_pool,
            lower(split_part(m.address, '@', 2)) AS domain, m.state, p.priority, p.sends_per_day,
-           coalesce(m.timezone, u.timezone) AS zone, m.start_hour, m.end_hour, m.weekdays_only,
-           m.ramp_start, m.ramp_step, m.target_daily, m.min_daily, m.ramp_days, m.already_warm, m.own_mail,
+           coalesce(m.timezone, u.timezone) AS zone, {own_or_users}, m.ramp_days, m.already_warm, m.own_mail,
            m.provider_limit, m.learnt_limit, m.learnt_at, m.health, m.smtp_host, smtp_server(m) AS smtp_server,
            m.language, m.provider, m.auth_doubts,
            c.quota AS user_quota
     FROM mailboxes m
     JOIN users u ON u.id = m.user_id
     JOIN plans p ON p.id = u.plan_id
-    LEFT JOIN (SELECT user_id, sum(coalesce(target_daily, $1)) AS quota FROM mailboxes
-               WHERE state IN ('ACTIVE', 'RECEIVE_ONLY') {of_users} GROUP BY 1) AS c ON c.user_id = m.user_id
+    LEFT JOIN user_settings s ON s.user_id = m.user_id
+    LEFT JOIN (SELECT b.user_id, sum(coalesce(b.target_daily, t.target_daily, $1)) AS quota
+               FROM mailboxes b LEFT JOIN user_settings t USING (user_id)
+               WHERE b.state IN ('ACTIVE', 'RECEIVE_ONLY') {of_users} GROUP BY 1) AS c ON c.user_id = m.user_id
     WHERE m.state <> 'REMOVED' {of_mailboxes}
 """
-_LOAD_ALL = _LOAD.format(of_users="", of_mailboxes="")
-_LOAD_SOME = _LOAD.format(
-    of_users="AND user_id IN (SELECT user_id FROM mailboxes WHERE id = ANY ($2))", of_mailboxes="AND m.id = ANY ($2)"
+_USERS_WORD = (
+    *("start_hour", "end_hour", "weekdays_only", "ramp_start", "ramp_step", "target_daily", "min_daily"),
+    *Habits.__slots__,
 )
+_OWN_OR_USERS = ", ".join(f"coalesce(m.{column}, s.{column}) AS {column}" for column in _USERS_WORD)
+_LOAD_ALL = _LOAD.format(own_or_users=_OWN_OR_USERS, of_users="", of_mailboxes="")
+_LOAD_SOME = _LOAD.format(
+    own_or_users=_OWN_OR_USERS,
+    of_users="AND b.user_id IN (SELECT user_id FROM mailboxes WHERE id = ANY ($2))",
+    of_mailboxes="AND m.id = ANY ($2)",
+)
+_LOAD_ALONE = _LOAD.format(own_or_users=_OWN_OR_USERS, of_users="AND false", of_mailboxes="AND m.id = ANY ($2)")
 
 
-async def load_mailboxes(db: Database, defaults: Defaults, ids: Sequence[int] | None = None) -> list[Mailbox]:
-    """All mailboxes that are not removed, or those among `ids`; every worker knows all, as they may be recipients."""
+async def load_mailboxes(
+    db: Database, defaults: Defaults, ids: Sequence[int] | None = None, *, alone: bool = False
+) -> list[Mailbox]:
+    """All mailboxes that are not removed, or those among `ids`; every worker knows all, as they may be recipients.
+
+    `alone`: without a look at their users' other mailboxes, which only the gap between a user's sends needs.
+    """
     if ids is None:
         rows = await db.fetch(_LOAD_ALL, defaults.ramp.target)
     else:
-        rows = await db.fetch(_LOAD_SOME, defaults.ramp.target, ids)
+        rows = await db.fetch(_LOAD_ALONE if alone else _LOAD_SOME, defaults.ramp.target, ids)
     words: dict[str, str] = {}  # domains, zones and hosts recur: one string each
     ramps: dict[Ramp, Ramp] = {}
     hours: dict[Hours, Hours] = {}
     limits: dict[tuple[DayLimit, ...], tuple[DayLimit, ...]] = {}
-    return [_mailbox(row, defaults, words, ramps, hours, limits) for row in rows]
+    habits: dict[Habits, Habits] = {}
+    return [_mailbox(row, defaults, words, ramps, hours, limits, habits) for row in rows]
 
 
 async def change_clock(db: Database) -> dt.datetime:
@@ -57,10 +73,19 @@ async def change_clock(db: Database) -> dt.datetime:
 async def changed_since(db: Database, since: dt.datetime) -> dict[int, dt.datetime]:
     """The mailboxes that changed after `since`, or shortly before it, and when.
 
-    A change is seen once its transaction ends, so a look goes back a little: some are told twice, none is missed.
+    So did every mailbox of a user whose settings did. A change is seen once its transaction ends, so a look goes back
+    a little: some are told twice, none is missed.
     """
     rows = await db.fetch(
-        "SELECT id, changed_at FROM mailboxes WHERE changed_at > $1::timestamptz - interval '10 seconds'", since
+        """
+        SELECT id, max(at) AS changed_at
+        FROM (SELECT id, changed_at AS at FROM mailboxes WHERE changed_at > $1::timestamptz - interval '10 seconds'
+              UNION ALL
+              SELECT m.id, s.changed_at FROM user_settings s JOIN mailboxes m USING (user_id)
+              WHERE s.changed_at > $1::timestamptz - interval '10 seconds') AS c
+        GROUP BY id
+        """,
+        since,
     )
     return {row["id"]: row["changed_at"] for row in rows}
 
@@ -72,6 +97,7 @@ def _mailbox(
     ramps: dict[Ramp, Ramp],
     hours: dict[Hours, Hours],
     limits: dict[tuple[DayLimit, ...], tuple[DayLimit, ...]],
+    habits: dict[Habits, Habits],
 ) -> Mailbox:
     ramp = _ramp(row, defaults.ramp)
     span = Hours(
@@ -84,6 +110,7 @@ def _mailbox(
     zone = row["zone"] if row["zone"] and is_zone(row["zone"]) else defaults.zone
     domain, host, server, provider = row["domain"], row["smtp_host"], row["smtp_server"], row["provider"]
     day_limits = _day_limits(row, defaults, zone)
+    own_habits = Habits(**{name: row[name] for name in Habits.__slots__})
     return Mailbox(
         id=row["id"],
         user_id=row["user_id"],
@@ -105,6 +132,7 @@ def _mailbox(
         provider=words.setdefault(provider, provider),
         auth_doubts=row["auth_doubts"],
         shared_pool=row["shared_pool"],
+        habits=habits.setdefault(own_habits, own_habits),
     )
 
 

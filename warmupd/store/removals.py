@@ -9,7 +9,7 @@ import asyncpg
 
 from warmupd.core.mailbox import MailboxState
 from warmupd.errors import Conflict, UsageError
-from warmupd.store.database import Database
+from warmupd.store.database import Connection, Database
 from warmupd.store.enrolment import check_limit
 from warmupd.store.states import OWNER
 
@@ -49,7 +49,17 @@ async def remove_mailboxes(
     From here on nothing is reserved that goes from them or to them; what waits ends as FAILED, what is under way ends
     as it does. They keep their secrets, sealed, until UNDO_FOR is over.
     """
-    rows = await db.fetch(
+    async with db.transaction() as connection:
+        gone = await take_out(connection, ids, actor=actor, reason=reason, clean=clean, at=at)
+    await end_pending(db, at=at)
+    return gone
+
+
+async def take_out(
+    connection: Connection, ids: Sequence[int], *, actor: str, reason: str, clean: bool, at: dt.datetime
+) -> list[int]:
+    """The same within a transaction; `end_pending` is to follow it."""
+    rows = await connection.fetch(
         """
         WITH before AS (
             SELECT id, state, state_reason, state_until FROM mailboxes
@@ -76,7 +86,6 @@ async def remove_mailboxes(
         UNDO_FOR,
         actor,
     )
-    await end_pending(db, at=at)
     return [row["id"] for row in rows]
 
 
@@ -93,10 +102,11 @@ async def find_removals(
     user: str | None = None,
     label: str | None = None,
     domain: str | None = None,
+    owner: UUID | None = None,
 ) -> list[Removal]:
     """The removed mailboxes that can come back and fit all that is given; of one address the last removed.
 
-    `address` and `user` may be an id instead.
+    `address` and `user` may be an id instead; `owner` is who asks, None: everybody's are told.
     """
     rows = await db.fetch(
         """
@@ -109,12 +119,14 @@ async def find_removals(
           AND ($2::text IS NULL OR lower(u.email) = lower($2) OR u.id::text = $2)
           AND ($3::text IS NULL OR $3 = ANY (m.labels))
           AND ($4::text IS NULL OR lower(split_part(m.address, '@', 2)) = lower($4))
+          AND ($5::uuid IS NULL OR m.user_id = $5)
         ORDER BY lower(m.address), r.removed_at DESC
         """,
         address,
         user,
         label,
         domain,
+        owner,
     )
     return [Removal(**{**dict(row), "state": MailboxState(row["state"])}) for row in rows]
 

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import asyncpg
 
@@ -10,6 +11,7 @@ from warmupd.core.health import IN_SPAM_REMEDY, Band
 from warmupd.core.mailbox import DayRow
 from warmupd.core.placement import Placement
 from warmupd.store.database import Database
+from warmupd.store.owned import owned
 
 _REFUSED, _SUSPENDED, _RESTING, _UNPROVEN = 1, 2, 4, 5  # ranks of mailboxes that need somebody
 
@@ -22,6 +24,7 @@ class DayCounts:
     sent: int
     failed: int
     bounced: int  # of the failed: refused for good by a server
+    ramp_day: int  # of its ramp
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,6 +40,7 @@ class OpenJobs:
 class Attention:
     """A mailbox that somebody should look at."""
 
+    mailbox_id: int
     address: str
     state: str
     what: str
@@ -48,7 +52,7 @@ async def days_of(db: Database, ids: Sequence[int]) -> dict[int, DayCounts]:
     """The last day that was opened of each of these mailboxes, by mailbox; it may be over."""
     rows = await db.fetch(
         "SELECT d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts, d.sent,"
-        " d.failed, d.bounced"
+        " d.failed, d.bounced, d.ramp_day"
         " FROM unnest($1::bigint[]) AS a(mailbox_id), LATERAL ("
         "  SELECT * FROM mailbox_days d WHERE d.mailbox_id = a.mailbox_id ORDER BY d.day DESC LIMIT 1) AS d",
         ids,
@@ -68,9 +72,16 @@ async def days_of(db: Database, ids: Sequence[int]) -> dict[int, DayCounts]:
             sent=sent,
             failed=failed,
             bounced=bounced,
+            ramp_day=ramp_day,
         )
-        for mailbox_id, day, quota, floor, opens_at, closes_at, taken, attempts, sent, failed, bounced in rows
+        for mailbox_id, day, quota, floor, opens_at, closes_at, taken, attempts, sent, failed, bounced, ramp_day in rows
     }
+
+
+async def mailbox_ids(db: Database, owner: UUID) -> list[int]:
+    """The owner's mailboxes that are not removed."""
+    rows = await db.fetch("SELECT id FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED'", owner)
+    return [row["id"] for row in rows]
 
 
 async def resting(db: Database, *, at: dt.datetime) -> dict[int, dt.datetime]:
@@ -85,21 +96,22 @@ async def state_counts(db: Database) -> dict[str, int]:
     return {row["state"]: row["n"] for row in rows}
 
 
-async def health_counts(db: Database) -> dict[str, int]:
-    """How many mailboxes are in each band of health; removed ones are not counted."""
-    rows = await db.fetch("SELECT health, count(*) AS n FROM mailboxes WHERE state <> 'REMOVED' GROUP BY 1 ORDER BY 1")
+async def health_counts(db: Database, *, owner: UUID | None = None) -> dict[str, int]:
+    """How many mailboxes are in each band of health, all or the owner's; removed ones are not counted."""
+    query = "SELECT health, count(*) AS n FROM mailboxes WHERE state <> 'REMOVED' {mine} GROUP BY 1 ORDER BY 1"
+    rows = await db.fetch(*owned(query, owner))
     return {row["health"]: row["n"] for row in rows}
 
 
-async def open_jobs(db: Database, *, at: dt.datetime) -> list[OpenJobs]:
-    """Jobs that have not ended, by status."""
-    rows = await db.fetch(
+async def open_jobs(db: Database, *, at: dt.datetime, owner: UUID | None = None) -> list[OpenJobs]:
+    """Jobs that have not ended, by status: all, or those of the owner's mailboxes."""
+    query = (
         "SELECT status, count(*) AS count, extract(epoch FROM $1::timestamptz"
         " - min(CASE WHEN status = 'PENDING' THEN created_at ELSE picked_at END))::float8 AS oldest_seconds"
-        " FROM warmup_jobs WHERE status IN ('PENDING', 'PROCESSING', 'UNKNOWN') GROUP BY 1 ORDER BY 1",
-        at,
+        " FROM warmup_jobs WHERE status IN ('PENDING', 'PROCESSING', 'UNKNOWN')"
+        " {mine} GROUP BY 1 ORDER BY 1"
     )
-    return [OpenJobs(**dict(row)) for row in rows]
+    return [OpenJobs(**dict(row)) for row in await db.fetch(*owned(query, owner, at))]
 
 
 async def placements(db: Database, *, at: dt.datetime, days: int = 7, sender_id: int | None = None) -> dict[str, int]:
@@ -150,11 +162,10 @@ async def send_seconds(db: Database, *, at: dt.datetime) -> float | None:
     return float(row["seconds"]) if row is not None and row["n"] >= 20 else None
 
 
-async def attention(db: Database, *, at: dt.datetime, limit: int) -> list[Attention]:
+async def attention(db: Database, *, at: dt.datetime, limit: int, owner: UUID | None = None) -> list[Attention]:
     """Mailboxes that need somebody, the worst first: refused logins, suspensions, unread mailboxes, long rests."""
-    rows = await db.fetch(
-        """
-        SELECT m.address, m.state, m.state_reason, m.last_error, m.last_remedy, m.last_error_at, w.rank,
+    query = """
+        SELECT m.id, m.address, m.state, m.state_reason, m.last_error, m.last_remedy, m.last_error_at, w.rank,
                m.health, m.health_at, m.rest_message, m.rest_remedy, m.rest_since
         FROM mailboxes m JOIN mailbox_pace p ON p.mailbox_id = m.id JOIN mailbox_visits v ON v.mailbox_id = m.id
              JOIN proofs f ON f.mailbox_id = m.id,
@@ -166,12 +177,10 @@ async def attention(db: Database, *, at: dt.datetime, limit: int) -> list[Attent
             WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND is_exhausted(f, m.pool_id)
                  AND v.last_visit_at IS NOT NULL THEN 5
         END AS rank) AS w
-        WHERE m.state <> 'REMOVED' AND w.rank IS NOT NULL
+        WHERE m.state <> 'REMOVED' AND w.rank IS NOT NULL {mine}
         ORDER BY w.rank, m.last_error_at DESC NULLS LAST, m.id LIMIT $2
-        """,
-        at,
-        limit,
-    )
+    """
+    rows = await db.fetch(*owned(query, owner, at, limit, column="m.user_id"))
     return [_attention(row) for row in rows]
 
 
@@ -188,7 +197,9 @@ def _attention(row: asyncpg.Record) -> Attention:
             "three messages were sent to it and none was found in it",
             "`warmupd mailbox check` tells whether it can be read",
         )
-    return Attention(address=row["address"], state=row["state"], what=what, remedy=remedy, since=since)
+    return Attention(
+        mailbox_id=row["id"], address=row["address"], state=row["state"], what=what, remedy=remedy, since=since
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,10 +212,9 @@ class PoolCounts:
     exhausted: int  # of these, not proven although three messages were sent and a visit has looked
 
 
-async def narrow_pools(db: Database) -> list[PoolCounts]:
-    """The pools in which at most one mailbox can be written to: somebody there has nobody."""
-    rows = await db.fetch(
-        """
+async def narrow_pools(db: Database, *, owner: UUID | None = None) -> list[PoolCounts]:
+    """The pools, all or the owner's own, in which at most one mailbox can be written to: somebody there has nobody."""
+    query = """
         SELECT p.id AS pool_id, c.receiving, c.exhausted,
                CASE WHEN p.owner_id IS NULL THEN 'the pool ' || p.name
                     ELSE 'the private pool of ' || u.email END AS pool
@@ -212,9 +222,11 @@ async def narrow_pools(db: Database) -> list[PoolCounts]:
                      count(*) FILTER (WHERE is_exhausted(f, m.pool_id)
                                         AND v.last_visit_at IS NOT NULL) AS exhausted
               FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id JOIN mailbox_visits v ON v.mailbox_id = m.id
-              WHERE m.state IN ('ACTIVE', 'RECEIVE_ONLY') GROUP BY 1) AS c
+              WHERE m.state IN ('ACTIVE', 'RECEIVE_ONLY')
+                    {mine} GROUP BY 1) AS c
         JOIN pools p ON p.id = c.pool_id LEFT JOIN users u ON u.id = p.owner_id
         WHERE c.receiving - c.exhausted <= 1 ORDER BY p.id
-        """
-    )
+    """
+    own_pools = "m.pool_id IN (SELECT id FROM pools WHERE owner_id IS NOT NULL) AND m.user_id"
+    rows = await db.fetch(*owned(query, owner, column=own_pools))
     return [PoolCounts(**dict(row)) for row in rows]

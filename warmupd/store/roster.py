@@ -1,10 +1,38 @@
-"""What is asked about many mailboxes at once: whom they may write to, and who looks after them."""
+"""What is asked about many mailboxes at once: whom they may write to, who looks after them, how their days went."""
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from warmupd.core.health import Placements
 from warmupd.core.situation import Recipients
 from warmupd.store.database import Database
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PastDay:
+    """One local day of a mailbox, today's included."""
+
+    day: dt.date
+    quota: int
+    sent: int
+    placements: Placements  # of this day's messages; what a server refused for its content counts as spam
+
+
+async def past_days(db: Database, ids: Sequence[int], *, since: dt.date) -> dict[int, list[PastDay]]:
+    """The days of these mailboxes from `since` on, by mailbox, the first first; who has none is left out."""
+    rows = await db.fetch(
+        "SELECT mailbox_id, day, quota, sent, inbox, spam + unwanted AS spam, other FROM mailbox_days"
+        " WHERE mailbox_id = ANY ($1) AND day >= $2 ORDER BY mailbox_id, day",
+        ids,
+        since,
+    )
+    found: defaultdict[int, list[PastDay]] = defaultdict(list)
+    for mailbox_id, day, quota, sent, inbox, spam, other in rows:
+        placements = Placements(inbox=inbox, spam=spam, other=other)
+        found[mailbox_id].append(PastDay(day=day, quota=quota, sent=sent, placements=placements))
+    return dict(found)
 
 
 async def recipients(db: Database, ids: Sequence[int], *, at: dt.datetime) -> dict[int, Recipients]:
@@ -50,6 +78,27 @@ async def recipients(db: Database, ids: Sequence[int], *, at: dt.datetime) -> di
         row["id"]: Recipients(**{name: int(row[name]) for name in counts}, spared_until=row["spared_until"])
         for row in rows
     }
+
+
+async def in_company(db: Database, ids: Sequence[int], *, at: dt.datetime) -> dict[int, Recipients]:
+    """Those of these mailboxes that surely have somebody to write to, with the least that there is.
+
+    It looks at few members of each pool, where `recipients` counts them all. Who is left out may be lonely.
+    """
+    rows = await db.fetch(
+        """
+        SELECT m.id FROM mailboxes m WHERE m.id = ANY ($1) AND m.pool_id = ANY (ARRAY(
+            SELECT p.pool_id FROM (SELECT DISTINCT pool_id FROM mailboxes WHERE id = ANY ($1)) AS p
+            WHERE 2 = (SELECT count(*) FROM (
+                SELECT FROM mailboxes o JOIN proofs f ON f.mailbox_id = o.id
+                WHERE o.pool_id = p.pool_id AND o.state IN ('ACTIVE', 'RECEIVE_ONLY') AND f.proven_at IS NOT NULL
+                  AND f.spared_until <= $2 AND NOT is_exhausted(f, o.pool_id) LIMIT 2) AS two)))
+        """,
+        ids,
+        at,
+    )
+    least = Recipients(others=1, receiving=1, proven=1, exhausted=0)
+    return {row["id"]: least for row in rows}
 
 
 async def slot_holders(db: Database, *, at: dt.datetime) -> dict[int, str]:

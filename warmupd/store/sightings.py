@@ -212,14 +212,14 @@ async def due_engagements(db: Database, recipient_id: int, *, at: dt.datetime, l
     day, those that are to be answered and have yet to be opened."""
     rows = await db.fetch(
         """
-        SELECT job_day, job_id, placement, folder, uidvalidity, uid, message_id, star, rescue, next_at, file_at,
+        SELECT job_day, job_id, placement, folder, uidvalidity, uid, message_id, star, s.rescue, next_at, file_at,
                delete_at, opened_at IS NOT NULL AS opened, starred_at IS NOT NULL AS starred,
                rescued_at IS NOT NULL AS rescued, answered_at IS NOT NULL AS answered, filed_at IS NOT NULL AS filed,
                answer_at, coalesce(CASE WHEN answer_at <= $2 AND answered_at IS NULL THEN (
                    SELECT j.status = 'REPLIED' FROM warmup_jobs j WHERE j.day = job_day AND j.id = job_id) END, false)
                    AS replied,
                array_remove(ARRAY[m.address, m.smtp_username], NULL) AS senders
-        FROM sightings LEFT JOIN mailboxes m ON m.id = sender_id
+        FROM sightings s LEFT JOIN mailboxes m ON m.id = sender_id
         WHERE recipient_id = $1 AND next_at <= $2::timestamptz + interval '12 hours'
           AND (next_at <= $2 OR (opened_at IS NULL AND answer_at > $2))
         ORDER BY next_at LIMIT $3
@@ -260,8 +260,10 @@ async def note_engaged(
                     $10::boolean[], $11::boolean[], $12::boolean[], $13::timestamptz[], $15::boolean[])
             AS a(job_day, job_id, folder, uidvalidity, uid, opened, starred, rescued, filed, deleted, next_at, answered)
         WHERE s.job_day = a.job_day AND s.job_id = a.job_id AND s.recipient_id = $1 AND EXISTS (SELECT FROM ours)
+        RETURNING s.job_day AS day, s.job_id AS id, s.rescued_at IS NOT NULL AND EXISTS (
+            SELECT FROM sightings o WHERE o.job_day = s.job_day AND o.job_id = s.job_id AND o.rescued_at IS NULL) AS now
         )
-        SELECT EXISTS (SELECT FROM ours)
+        SELECT EXISTS (SELECT FROM ours), (SELECT count_rescued($1, array_agg(day), array_agg(id)) FROM noted WHERE now)
         """,
         recipient_id,
         at,
@@ -273,7 +275,5 @@ async def note_engaged(
         raise LeaseLost(f"epoch {epoch} is over for mailbox {recipient_id}")
 
 
-_NOTED = (
-    *("job_day", "job_id", "folder", "uidvalidity", "uid"),
-    *("opened", "starred", "rescued", "filed", "deleted", "next_at"),
-)
+_ENGAGED = ("opened", "starred", "rescued", "filed", "deleted", "next_at")
+_NOTED = ("job_day", "job_id", "folder", "uidvalidity", "uid", *_ENGAGED)

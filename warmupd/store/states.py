@@ -1,6 +1,7 @@
 """What mailboxes may do: their states and rests, doubts about their credentials, and why each of it changed."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 from warmupd.core.mailbox import MailboxState
 from warmupd.store.database import Database
@@ -79,15 +80,31 @@ async def change_state(
     at: dt.datetime,
     until: dt.datetime | None = None,
 ) -> MailboxState | None:
-    """Set the state and write who did it, when and why. The state it had; None when nothing had to change.
+    """As `change_states`, for one mailbox: the state it had; None when nothing had to change."""
+    changed = await change_states(db, [mailbox_id], state, actor=actor, reason=reason, at=at, until=until)
+    return changed.get(mailbox_id)
+
+
+async def change_states(
+    db: Database,
+    ids: Sequence[int],
+    state: MailboxState,
+    *,
+    actor: str,
+    reason: str,
+    at: dt.datetime,
+    until: dt.datetime | None = None,
+) -> dict[int, MailboxState]:
+    """Set the state of mailboxes and write who did it, when and why; the states that they had, of those that changed.
 
     The daemon (as `actor`) only stops what runs: a mailbox that its owner has paused meanwhile is left as it is. One
     that is to run again starts with a clean sheet: what spoke against its login and its address lies before.
     """
-    was = await db.fetchval(
+    rows = await db.fetch(
         """
-        WITH before AS (SELECT id, state FROM mailboxes WHERE id = $1 AND state <> 'REMOVED' FOR UPDATE),
-        changed AS (
+        WITH before AS (
+            SELECT id, state FROM mailboxes WHERE id = ANY ($1) AND state <> 'REMOVED' ORDER BY id FOR UPDATE
+        ), changed AS (
             UPDATE mailboxes m
             SET state = $2, state_reason = CASE WHEN $2 = 'ACTIVE' THEN '' ELSE $3 END, state_until = $4,
                 auth_doubts = CASE WHEN $2 IN ('ACTIVE', 'RECEIVE_ONLY') THEN 0 ELSE auth_doubts END,
@@ -96,58 +113,24 @@ async def change_state(
             WHERE m.id = b.id AND b.state <> $2
               -- what its owner or an earlier refusal has stopped stays as it is
               AND ($6 <> 'daemon' OR b.state IN ('ACTIVE', 'RECEIVE_ONLY'))
-            RETURNING b.state AS was
+            RETURNING b.id, b.state AS was
         ), believed AS (
-            UPDATE proofs SET refused_to = NULL, refused_at = NULL
-            FROM changed WHERE mailbox_id = $1 AND $2 IN ('ACTIVE', 'RECEIVE_ONLY')
+            UPDATE proofs p SET refused_to = NULL, refused_at = NULL
+            FROM changed c WHERE p.mailbox_id = c.id AND $2 IN ('ACTIVE', 'RECEIVE_ONLY')
         ), told AS (
             INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
-            SELECT $5, $6, 'mailbox', $1::bigint::text, was::text, $2::mailbox_state::text, $3 FROM changed
+            SELECT $5, $6, 'mailbox', id::text, was::text, $2::mailbox_state::text, $3 FROM changed ORDER BY id
         )
-        SELECT was FROM changed
+        SELECT id, was FROM changed
         """,
-        mailbox_id,
+        ids,
         state.value,
         reason or OWNER,
         until,
         at,
         actor,
     )
-    return MailboxState(was) if was else None
-
-
-async def resume_mailbox(
-    db: Database,
-    mailbox_id: int,
-    *,
-    actor: str,
-    reason: str,
-    at: dt.datetime,
-    into: MailboxState | None = None,
-) -> tuple[MailboxState | None, MailboxState]:
-    """Have the mailbox take part again: `into` that state, else the one that it last took part in.
-
-    The state it had, None when nothing had to change, and the one it has now. One that takes part keeps its state
-    unless `into` says otherwise.
-    """
-    row = await db.fetchrow(
-        "SELECT state, took_part_as(id) AS last FROM mailboxes WHERE id = $1 AND state <> 'REMOVED'", mailbox_id
-    )
-    if row is None:
-        return None, MailboxState.REMOVED
-    now = MailboxState(row["state"])
-    wanted = into or (now if now.sends else MailboxState(row["last"]))
-    return await change_state(db, mailbox_id, wanted, actor=actor, reason=reason, at=at), wanted
-
-
-async def mend_login(db: Database, mailbox_id: int, *, actor: str, at: dt.datetime) -> bool:
-    """Have a mailbox that is AUTH_FAILED take part again as it did before; whether it was."""
-    failed: bool = await db.fetchval(
-        "SELECT EXISTS (SELECT FROM mailboxes WHERE id = $1 AND state = 'AUTH_FAILED')", mailbox_id
-    )
-    if failed:
-        await resume_mailbox(db, mailbox_id, actor=actor, reason="its login was changed", at=at)
-    return failed
+    return {row["id"]: MailboxState(row["was"]) for row in rows}
 
 
 async def learn_limit(db: Database, mailbox_id: int, *, reason: str, at: dt.datetime) -> int:

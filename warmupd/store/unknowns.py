@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 from warmupd.store.database import Database
 from warmupd.store.sightings import refusing_stale
@@ -28,14 +29,18 @@ class Holder:
     last_error: str
 
 
-async def open_unknowns(db: Database, *, at: dt.datetime, slots: Sequence[int] | None = None) -> Unknowns:
-    """Those of all mailboxes, or of the senders in these slots."""
+async def open_unknowns(
+    db: Database, *, at: dt.datetime, slots: Sequence[int] | None = None, owner: UUID | None = None
+) -> Unknowns:
+    """Those of all mailboxes, or of the senders in these slots, or of the owner's."""
     row = await db.fetchrow(
         "SELECT count(*) AS open, extract(epoch FROM $1::timestamptz - min(j.picked_at))::float8 AS oldest_seconds"
         " FROM warmup_jobs j, settings c WHERE j.status = 'UNKNOWN'"
-        " AND ($2::integer[] IS NULL OR mailbox_hash(j.mailbox_id) % c.worker_count = ANY ($2))",
+        " AND ($2::integer[] IS NULL OR mailbox_hash(j.mailbox_id) % c.worker_count = ANY ($2))"
+        " AND ($3::uuid IS NULL OR j.user_id = $3)",
         at,
         slots,
+        owner,
     )
     return Unknowns(**dict(row)) if row is not None else Unknowns(open=0, oldest_seconds=None)
 

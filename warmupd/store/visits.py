@@ -174,6 +174,7 @@ WITH ours AS MATERIALIZED (
            CASE WHEN a.looked AND NOT $8 THEN $3::timestamptz END
     FROM unnest($4::text[], $5::bigint[], $6::bigint[], $10::smallint[], $11::boolean[])
         AS a(folder, uidvalidity, last_uid, refusals, looked), ours
+    WHERE EXISTS (SELECT FROM mailboxes b WHERE b.id = $1)  -- it may have been erased meanwhile
     ON CONFLICT (mailbox_id, folder) DO UPDATE
         SET uidvalidity = excluded.uidvalidity, last_uid = excluded.last_uid, refusals = excluded.refusals,
             looked_at = coalesce(excluded.looked_at, m.looked_at)

@@ -2,9 +2,43 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import add, consent, entry, importing
+from warmupd.http.pages import (
+    account,
+    add,
+    consent,
+    entry,
+    fleet,
+    importing,
+    links,
+    mailbox,
+    mailbox_acts,
+    mailboxes,
+    notifications,
+    overview,
+    plans,
+    reports,
+    settings,
+    users,
+)
 
 
 def routers() -> list[APIRouter]:
     """All routers of the dashboard."""
-    return [entry.router, add.router, importing.router, consent.router]
+    return [
+        entry.router,
+        account.router,
+        links.router,
+        overview.router,
+        mailboxes.router,
+        mailbox_acts.router,
+        mailbox.router,
+        add.router,
+        importing.router,
+        consent.router,
+        reports.router,
+        settings.router,
+        fleet.router,
+        users.router,
+        plans.router,
+        notifications.router,
+    ]

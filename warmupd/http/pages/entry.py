@@ -5,8 +5,9 @@ from typing import Annotated
 from fastapi import APIRouter, Form, Request, Response
 
 from warmupd.http.login import logins_of
+from warmupd.http.origin import demand_own_origin
 from warmupd.http.problem import Problem
-from warmupd.http.render import page
+from warmupd.http.render import page, sentence
 from warmupd.http.session import Signed, sign_in, sign_out
 
 router = APIRouter(include_in_schema=False)
@@ -23,13 +24,14 @@ async def enter(
     request: Request,
     email: Annotated[str, Form(max_length=320)] = "",
     password: Annotated[str, Form(max_length=1024)] = "",
-    then: Annotated[str, Form()] = "/",
+    then: Annotated[str, Form(max_length=2000)] = "/",
 ) -> Response:
     """Signs in, or shows the form again with the reason why not."""
+    demand_own_origin(request)
     try:
         access = await logins_of(request).log_in(request, email, password)
     except Problem as problem:
-        told = f"{problem.detail[:1].upper()}{problem.detail[1:]}."
+        told = sentence(problem.detail)
         answer = page(request, "sign_in.html", status=problem.status, then=then, email=email, problem=told)
         answer.headers.update(problem.headers or {})
         return answer

@@ -1,0 +1,150 @@
+"""Reports by what people ask: whose rows they count, how pages follow one another, and that totals say the same."""
+
+import datetime as dt
+from collections.abc import Sequence
+from uuid import UUID
+
+import pytest
+
+from tests.store.rows import NOON, TODAY, Ground, laid_ground  # noqa: F401  laid_ground is a fixture
+from warmupd.store import day_totals, report_groups
+from warmupd.store.day_totals import refresh_totals
+from warmupd.store.report_groups import By, Counts, Report, Span, all_groups, report
+
+WEEK = Span(first=TODAY - dt.timedelta(days=6), last=TODAY)
+
+
+async def _fill(ground: Ground, boxes: Sequence[int], **counts: int) -> None:
+    sets = ", ".join(f"{column} = {value}" for column, value in counts.items())
+    await ground.db.execute(
+        f"UPDATE mailbox_days SET taken = quota, attempts = quota, {sets} WHERE mailbox_id = ANY ($1)", boxes
+    )
+
+
+async def _fleet(ground: Ground) -> tuple[UUID, UUID]:
+    """Two users: three mailboxes of the first, with 30, 30 and 10 sends; one of the other with 20."""
+    mine, other = await ground.user(), await ground.user()
+    first, second, third = await ground.mailboxes(3, mine, quota=40)
+    (theirs,) = await ground.mailboxes(1, other, quota=20)
+    await _fill(ground, [first, second], sent=30, failed=2, bounced=1, inbox=20, spam=5)
+    await _fill(ground, [third], sent=10, inbox=0)
+    await _fill(ground, [theirs], sent=20, inbox=10, other=10)
+    await ground.db.execute("UPDATE mailboxes SET labels = '{a,b}', provider = 'gmail' WHERE id = $1", first)
+    await ground.db.execute("UPDATE mailboxes SET labels = '{b}', address = 'x@North.test' WHERE id = $1", second)
+    return mine, other
+
+
+async def _told(ground: Ground, by: By, owner: UUID | None) -> dict[str, int]:
+    found = await report(ground.db, by, WEEK, owner=owner, limit=100)
+    return {group.key: group.counts.sent for group in found.groups}
+
+
+async def test_groups_add_up_what_their_mailboxes_sent(ground: Ground) -> None:
+    mine, _ = await _fleet(ground)
+    assert await _told(ground, By.LABEL, mine) == {"": 10, "a": 30, "b": 60}
+    assert await _told(ground, By.DOMAIN, mine) == {"example.test": 40, "north.test": 30}
+    assert await _told(ground, By.PROVIDER, mine) == {"gmail": 30, "other": 40}
+    assert await _told(ground, By.DAY, mine) == {TODAY.isoformat(): 70}
+    assert sum((await _told(ground, By.MAILBOX, mine)).values()) == 70
+    assert sorted((await _told(ground, By.USER, None)).values()) == [20, 70]
+
+
+async def test_totals_count_a_mailbox_with_two_labels_once(ground: Ground) -> None:
+    mine, _ = await _fleet(ground)
+    found = await report(ground.db, By.LABEL, WEEK, owner=mine, limit=1)
+    assert found.more
+    assert found.totals == Counts(quota=120, sent=70, failed=4, bounced=2, inbox=40, spam=10)
+    assert (found.totals.fill_rate, found.totals.inbox_share) == (0.5833, 0.8)
+    assert (Counts().fill_rate, Counts().inbox_share) == (None, None)
+
+
+@pytest.mark.parametrize("by", list(By))
+@pytest.mark.parametrize("kept", [False, True])
+async def test_nothing_of_another_users_is_counted(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, by: By, kept: bool
+) -> None:
+    mine, other = await _fleet(ground)
+    if kept:
+        await _totals_only(ground, monkeypatch)
+    for owner, sent in ((mine, 70), (other, 20), (None, 90)):
+        found = await report(ground.db, by, WEEK, owner=owner, limit=100)
+        assert (found.as_of is not None) is kept
+        assert found.totals.sent == sent
+        assert by is By.LABEL or sum(group.counts.sent for group in found.groups) == sent
+
+
+@pytest.mark.parametrize("by", list(By))
+@pytest.mark.parametrize("kept", [False, True])
+async def test_pages_follow_one_another_without_gap(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, by: By, kept: bool
+) -> None:
+    await _fleet(ground)
+    if kept:
+        await _totals_only(ground, monkeypatch)
+    whole = await report(ground.db, by, WEEK, owner=None, limit=100)
+    assert not whole.more
+    read, after = [], None
+    while True:
+        page = await report(ground.db, by, WEEK, owner=None, limit=1, after=after)
+        read += page.groups
+        if not page.more:
+            break
+        after = (page.groups[-1].key, page.groups[-1].id)
+    assert read == list(whole.groups)
+    monkeypatch.setattr(report_groups, "AT_ONCE", 1)
+    assert [group async for group in all_groups(ground.db, by, WEEK, owner=None)] == read
+
+
+async def test_only_the_days_of_the_span_count(ground: Ground) -> None:
+    mine, _ = await _fleet(ground)
+    yesterday = Span(first=TODAY - dt.timedelta(days=30), last=TODAY - dt.timedelta(days=1))
+    for by in By:
+        found = await report(ground.db, by, yesterday, owner=mine, limit=100)
+        assert (found.groups, found.days, found.totals) == ([], [], Counts())
+
+
+async def test_totals_are_made_anew_while_a_day_can_change(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, _ = await _fleet(ground)
+    await _totals_only(ground, monkeypatch)
+    await ground.db.execute("UPDATE mailbox_days SET sent = sent + 1, quota = quota + 1, taken = taken + 1")
+    assert await refresh_totals(ground.db, at=NOON + dt.timedelta(minutes=5)) == 0
+    assert (await _of(ground, mine)).totals.sent == 70
+    later = NOON + dt.timedelta(minutes=10)
+    assert await refresh_totals(ground.db, at=later) == 1
+    found = await _of(ground, mine)
+    assert (found.totals.sent, found.as_of) == (73, later)
+
+
+async def test_a_day_is_settled_after_two_weeks(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _fleet(ground)
+    await _totals_only(ground, monkeypatch)
+    assert await refresh_totals(ground.db, at=NOON + dt.timedelta(days=14)) == 1
+    assert await refresh_totals(ground.db, at=NOON + dt.timedelta(days=30)) == 0
+
+
+async def test_a_day_without_totals_is_read_from_its_rows(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, _ = await _fleet(ground)
+    await ground.db.execute(
+        "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, sent, taken)"
+        " SELECT mailbox_id, day - 1, user_id, opens_at, closes_at, 40, 0, 1, 40, 40 FROM mailbox_days"
+    )
+    await _totals_only(ground, monkeypatch)
+    await ground.db.execute("DELETE FROM day_totals_made WHERE day < $1", TODAY)
+    found = await _of(ground, mine)
+    assert (found.totals.sent, found.as_of) == (70 + 120, None)
+
+
+async def test_small_fleets_need_no_totals(ground: Ground) -> None:
+    await _fleet(ground)
+    assert await refresh_totals(ground.db, at=NOON) == 0
+
+
+async def _of(ground: Ground, owner: UUID | None) -> Report:
+    return await report(ground.db, By.DAY, WEEK, owner=owner, limit=100)
+
+
+async def _totals_only(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a fleet so large that reports read totals."""
+    monkeypatch.setattr(report_groups, "MOST_ROWS", 0)
+    monkeypatch.setattr(day_totals, "SMALL", 0)
+    assert await refresh_totals(ground.db, at=NOON)

@@ -1,0 +1,102 @@
+"""A user's data as a zip that is written while it is read: JSON lines, a file a kind of row."""
+
+import asyncio
+import datetime as dt
+import json
+import zipfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import ExitStack
+from typing import IO, Any
+from uuid import UUID
+
+from warmupd.store import export
+from warmupd.store.database import Database
+
+ABOUT = """Your data in warmupd, as of {at}.
+
+profile.json holds who you are. Every other file holds a kind of row, one JSON document a line:
+
+mailboxes.jsonl       your mailboxes, without passwords and tokens
+days.jsonl            what each of them owed and sent on each of its days
+state_changes.jsonl   what changed about them and about you, when, and why
+service_tokens.jsonl  your long-lived tokens by name
+sessions.jsonl        browsers that are signed in
+jobs.jsonl            the messages they sent, as long as these are kept
+sightings.jsonl       where messages that they sent or received were found
+
+More files hold your settings. Times are UTC. A counterpart is named where it is a mailbox of yours; of other people's
+you see the provider. A file is missing where there is nothing to tell.
+"""
+
+
+async def hand_over(db: Database, user_id: UUID, *, at: dt.datetime) -> AsyncIterator[bytes]:
+    """The pieces of the zip. Raises NotFound before the first one when there is no such user."""
+    who = await export.profile(db, user_id)
+    sink = _Sink()
+    archive = zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED)
+    archive.writestr("README.txt", ABOUT.format(at=at.strftime("%Y-%m-%d %H:%M UTC")))
+    archive.writestr("profile.json", json.dumps(who, default=_plain, ensure_ascii=False, indent=2) + "\n")
+    yield sink.taken()
+    with ExitStack() as stack:
+        name, file = "", None
+        async for kind, rows in export.belongings(db, user_id):
+            if not rows:
+                continue
+            if kind != name or file is None:
+                stack.close()  # one file at a time
+                name, file = kind, stack.enter_context(archive.open(f"{kind}.jsonl", "w", force_zip64=True))
+            await asyncio.to_thread(_write, file, rows)
+            if piece := sink.taken():
+                yield piece
+    archive.close()
+    yield sink.taken()
+
+
+def name_of(email: str, *, at: dt.datetime) -> str:
+    """What its file is called: nothing in it needs quoting."""
+    plain = "".join(char if char.isascii() and (char.isalnum() or char in "._-") else "-" for char in email)
+    return f"warmupd-{plain}-{at:%Y%m%d}.zip"
+
+
+class _Sink:
+    """What the archive is written to: it is never read back, so that nothing has to be kept."""
+
+    def __init__(self) -> None:
+        self._pieces: list[bytes] = []
+        self._length = 0
+
+    def write(self, data: bytes, /) -> int:
+        self._pieces.append(bytes(data))
+        self._length += len(data)
+        return len(data)
+
+    def tell(self) -> int:
+        return self._length
+
+    def flush(self) -> None:
+        return
+
+    def close(self) -> None:
+        return
+
+    def seekable(self) -> bool:
+        return False
+
+    def taken(self) -> bytes:
+        """What was written since it was asked last."""
+        taken = b"".join(self._pieces)
+        self._pieces.clear()
+        return taken
+
+
+def _write(file: IO[bytes], rows: Sequence[Mapping[str, Any]]) -> None:
+    for row in rows:
+        file.write(json.dumps(row, default=_plain, ensure_ascii=False, separators=(",", ":")).encode() + b"\n")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, dt.date | UUID):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")

@@ -1,0 +1,82 @@
+"""Notifying: finds what there is to tell owners and operators, writes it into the outbox, and has it delivered."""
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+
+from warmupd.config import Config
+from warmupd.core.notice import Event, Notice, Turned, digest_notice, missed_notice, trouble_notice
+from warmupd.core.notice_pace import next_daily, quiet_after
+from warmupd.core.window import is_zone
+from warmupd.daemon.ground import Ground
+from warmupd.daemon.notif_fleet import look_after_fleet
+from warmupd.daemon.notif_post import Postman
+from warmupd.errors import DatabaseUnavailable
+from warmupd.mail.vault import Vault
+from warmupd.store.notice_owners import LookedBack, due, look_back, tell_troubles
+from warmupd.store.notice_settings import NoticeSettings
+from warmupd.store.notices import drop_old
+
+EVERY = 30.0  # seconds of the clock between rounds
+EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
+OWNERS = 50  # that are looked after in one go
+DROP_EVERY = dt.timedelta(hours=6)
+
+
+class Notifying:
+    """Every worker does all of it; rows decide who does what. `config` is what is in force: a reload puts a new one."""
+
+    def __init__(self, ground: Ground, config: Config, vault: Callable[[], Vault]) -> None:
+        self.config = config
+        self.postman = Postman(ground, lambda: self.config, vault)
+        self._ground = ground
+        self._db = ground.db
+        self._clock = ground.clock
+        self._dropped_at: dt.datetime | None = None
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled. What is broken off is claimed anew later."""
+        while True:
+            try:
+                while await self.round():
+                    continue
+                await self._drop_old()
+            except DatabaseUnavailable as error:
+                self._ground.events.database_unavailable("notices", str(error))
+                await self._clock.pause(1.0)
+            await self._clock.sleep(max(EVERY, EVERY_LEAST * self._clock.speed))
+
+    async def round(self) -> bool:
+        """All of it once; whether another round may find more at once."""
+        now, mail = self._clock.now(), bool(self.config.notifications.smtp_host)
+        todo = await due(self._db, limit=OWNERS, at=now)
+        told = False
+        for owner in todo.troubled:
+            told |= await tell_troubles(self._db, owner, of_turned, quiet=quiet_after, mail=mail, at=now)
+        for owner in todo.daily:
+            told |= await look_back(self._db, owner, of_day, next_at=self._next_daily, mail=mail, at=now)
+        told |= await look_after_fleet(self._db, self.config, at=now)
+        delivered = await self.postman.round() if told or todo.deliveries else False
+        return delivered or OWNERS in {len(todo.troubled), len(todo.daily)}
+
+    def _next_daily(self, settings: NoticeSettings) -> dt.datetime:
+        zone = settings.zone if settings.zone and is_zone(settings.zone) else self.config.window.timezone
+        return next_daily(self._clock.now(), settings.daily_hour, zone)
+
+    async def _drop_old(self) -> None:
+        now = self._clock.now()
+        if self._dropped_at is None or now - self._dropped_at >= DROP_EVERY:
+            await drop_old(self._db, at=now)
+            self._dropped_at = now
+
+
+def of_turned(settings: NoticeSettings, turned: Sequence[Turned]) -> Notice | None:
+    """What is told of what happened to mailboxes."""
+    return trouble_notice(turned, settings.events)
+
+
+def of_day(seen: LookedBack) -> Notice | None:
+    """What is told of the days that have closed."""
+    settings = seen.settings
+    if settings.digest:
+        return digest_notice(seen.turned, seen.missed, seen.day, settings.events)
+    return missed_notice(seen.missed) if Event.QUOTA_MISSED in settings.events else None

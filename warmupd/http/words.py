@@ -1,0 +1,102 @@
+"""States as people say them, each with the tone in which a page shows it."""
+
+import re
+from collections.abc import Mapping
+
+from warmupd.core.condition import Progress
+from warmupd.core.health import Band
+from warmupd.core.job import JobStatus
+from warmupd.core.mailbox import MailboxState
+from warmupd.core.placement import Placement
+from warmupd.core.provider import OTHER
+from warmupd.core.provider_match import provider_of
+
+Word = tuple[str, str]  # what it says, and its tone: good, warn, bad, soft, accent
+
+STATES: Mapping[str, Word] = {
+    MailboxState.ACTIVE: ("Active", "good"),
+    MailboxState.RECEIVE_ONLY: ("Receives only", "soft"),
+    MailboxState.PAUSED: ("Paused", "soft"),
+    MailboxState.SUSPENDED: ("Suspended", "warn"),
+    MailboxState.AUTH_FAILED: ("Login refused", "bad"),
+    MailboxState.REMOVED: ("Removed", "soft"),
+}
+PROGRESS: Mapping[str, Word] = {
+    Progress.MET: ("Quota met", "good"),
+    Progress.ON_TRACK: ("On track", "good"),
+    Progress.BEHIND: ("Behind", "warn"),
+    Progress.RESTING: ("Resting", "warn"),
+    Progress.NOT_OPEN: ("Day not begun", "soft"),
+    Progress.NEEDS_ATTENTION: ("Needs attention", "bad"),
+    Progress.OFF: ("Off", "soft"),
+}
+BANDS: Mapping[str, Word] = {
+    Band.HEALTHY: ("Healthy", "good"),
+    Band.WATCH: ("Watched for spam", "warn"),
+    Band.THROTTLED: ("Throttled for spam", "warn"),
+    Band.SUSPENDED: ("Suspended for spam", "bad"),
+}
+STATUSES: Mapping[str, Word] = {
+    JobStatus.PENDING: ("Planned", "soft"),
+    JobStatus.PROCESSING: ("Being sent", "accent"),
+    JobStatus.SENT: ("Sent", "good"),
+    JobStatus.REPLIED: ("Answered", "good"),
+    JobStatus.FAILED: ("Failed", "bad"),
+    JobStatus.UNKNOWN: ("Outcome lost", "warn"),
+}
+PLACEMENTS: Mapping[str, Word] = {
+    Placement.INBOX: ("Inbox", "good"),
+    Placement.SPAM: ("Spam", "bad"),
+    Placement.OTHER: ("Other folder", "soft"),
+    Placement.MISSING: ("Missing", "warn"),
+}
+CHANGES: Mapping[str, str] = {  # what of a mailbox changed
+    "state": "State",
+    "health": "Health",
+    "ramp": "Day of the ramp",
+    "learnt_limit": "Limit learnt from the provider",
+    "secrets": "Stored password",
+}
+_COMMANDS = (  # what a remedy says to who sits at a terminal, and what to who looks at the mailbox's page
+    (re.compile(r"`warmupd mailbox resume` ends that"), "resume it with the button above"),
+    (re.compile(r"`warmupd fleet start` ends that"), "an admin starts it again on the page Fleet"),
+    (re.compile(r"start one with `warmupd run`, or see `warmupd status`"), "the operator has to start one"),
+    (re.compile(r"`warmupd mailbox list` shows their states"), "the list of mailboxes shows their states"),
+    (re.compile(r"enrol another with `warmupd mailbox add`"), "add another mailbox"),
+    (re.compile(r"`warmupd mailbox set(?: [^`]*)?--oauth[^`]*`"), "Reconnect"),
+    (re.compile(r"with `warmupd mailbox set(?: [^`]*)?`"), "in Settings"),
+    (re.compile(r"`warmupd mailbox set(?: [^`]*)?`"), "Settings"),
+    (re.compile(r"`warmupd mailbox check(?: [^`]*)?`"), "Check now"),
+    (re.compile(r"`warmupd mailbox resume`"), "Resume"),
+)
+
+
+def on_page(remedy: str) -> str:
+    """The remedy as a sentence for who looks at the mailbox's page: buttons in the place of commands."""
+    for pattern, said in _COMMANDS:
+        remedy = pattern.sub(said, remedy)
+    return sentence(remedy)
+
+
+def sentence(text: str) -> str:
+    """With a capital and a full stop; "" stays empty."""
+    text = text.strip()
+    return f"{text[:1].upper()}{text[1:]}{'' if text[-1] in '.!?' else '.'}" if text else ""
+
+
+def provider(word: str) -> str:
+    """The provider's name, as it stands in a list of providers."""
+    return "Other providers" if word == OTHER else provider_of(word).name
+
+
+def somebody_at(word: str | None) -> str:
+    """Another user's mailbox, of which nothing but the provider is told; None: it is no longer there."""
+    if word is None:
+        return "a mailbox that is gone"
+    return "a mailbox elsewhere" if word == OTHER else f"a mailbox at {provider_of(word).name}"
+
+
+def value(what: str, became: str) -> str:
+    """What something changed to, or was."""
+    known = {"state": STATES, "health": BANDS}.get(what, {})
+    return known[became][0] if became in known else became

@@ -1,0 +1,162 @@
+"""A user's data, as it is handed over: all that is theirs, row by row; of others no more than their provider."""
+
+import datetime as dt
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from warmupd.errors import NotFound
+from warmupd.store.database import Database
+
+IDS = 50_000  # job ids that one statement looks through
+ROWS = 1_000  # of one batch
+HIDDEN = "[address]"  # in place of somebody else's
+
+Row = Mapping[str, Any]
+
+_ADDRESS = re.compile(r"[^\s<>()\"',;:@]+@([^\s<>()\"',;:@]+)")
+_TEXTS = ("state_reason", "last_error", "rest_message", "error_message", "reason")
+
+
+async def profile(db: Database, user_id: UUID) -> Row:
+    """Who they are; NotFound when there is no such user."""
+    row = await db.fetchrow(
+        "SELECT u.id, u.email, u.name, u.role, p.name AS plan, u.timezone, u.created_at, u.seen_at"
+        " FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1 AND u.removed_at IS NULL",
+        user_id,
+    )
+    if row is None:
+        raise NotFound("there is no such user")
+    return dict(row)
+
+
+async def belongings(db: Database, user_id: UUID) -> AsyncIterator[tuple[str, Sequence[Row]]]:
+    """Batches of rows and what they are: mailboxes, days, jobs, sightings, state_changes, and so on, in this order."""
+    found = await db.fetch(_MAILBOXES, user_id)
+    own = {row["id"]: row["address"] for row in found}
+    hide = _Hide(own.values())
+    for batch in _batches(found):
+        yield "mailboxes", [hide(row) for row in batch]
+    for statement, name in ((_DAYS, "days"), (_CHANGES, "state_changes")):
+        for first in range(0, len(own), 100):
+            rows = await db.fetch(statement, list(own)[first : first + 100])
+            for batch in _batches(rows):
+                yield name, [hide(row) for row in batch]
+    yield "state_changes", [hide(row) for row in await db.fetch(_OWN_CHANGES, str(user_id))]
+    yield "service_tokens", [dict(row) for row in await db.fetch(_TOKENS, user_id)]
+    yield "sessions", [dict(row) for row in await db.fetch(_SESSIONS, user_id)]
+    for name, statement, table, day, key in (
+        ("jobs", _JOBS, "warmup_jobs", "day", "id"),
+        ("sightings", _SIGHTINGS, "sightings", "job_day", "job_id"),
+    ):
+        async for rows in _by_day(db, statement, table, (day, key), list(own)):
+            for batch in _batches(rows):
+                yield name, [hide(row) for row in batch]
+
+
+async def _by_day(
+    db: Database, statement: str, table: str, columns: tuple[str, str], boxes: Sequence[int]
+) -> AsyncIterator[list[asyncpg.Record]]:
+    """In the order of their ids, which is that of their days; a bounded look at a time."""
+    day, key = columns
+    days = await db.fetch(
+        "SELECT right(c.relname, 8) AS day FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
+        " WHERE i.inhparent = $1::text::regclass ORDER BY 1",
+        table,
+    )
+    for one in days if boxes else ():
+        the_day = dt.datetime.strptime(one["day"], "%Y%m%d").replace(tzinfo=dt.UTC).date()
+        span = await db.fetchrow(
+            f"SELECT min({key}) AS first, max({key}) AS last FROM {table} WHERE {day} = $1",  # noqa: S608  constants
+            the_day,
+        )
+        if span is None or span["first"] is None:
+            continue
+        for first in range(span["first"], span["last"] + 1, IDS):
+            yield await db.fetch(statement, the_day, first, first + IDS, boxes)
+
+
+_MAILBOXES = """
+    SELECT m.id, m.address, m.display_name, m.labels, m.provider, m.state, m.state_reason, m.state_until, m.smtp_host,
+           m.smtp_port, m.smtp_security, m.smtp_username, m.imap_host, m.imap_port, m.imap_security, m.imap_username,
+           m.junk_folder, m.language, m.timezone, m.start_hour, m.end_hour, m.weekdays_only, m.ramp_start, m.ramp_step,
+           m.target_daily, m.min_daily, m.own_mail, m.provider_limit, m.learnt_limit, m.learnt_at, m.health,
+           m.ramp_days, m.already_warm, m.last_error, m.last_error_at, m.rest_message, m.created_at, m.changed_at,
+           f.proven_at, v.last_visit_at, r.removed_at, r.undo_until,
+           CASE WHEN p.owner_id IS NULL THEN p.name ELSE 'private' END AS pool
+    FROM mailboxes m JOIN pools p ON p.id = m.pool_id LEFT JOIN proofs f ON f.mailbox_id = m.id
+    LEFT JOIN mailbox_visits v ON v.mailbox_id = m.id LEFT JOIN removals r ON r.mailbox_id = m.id
+    WHERE m.user_id = $1 ORDER BY m.id
+"""
+_DAYS = """
+    SELECT mailbox_id, day, opens_at, closes_at, quota, floor, ramp_day, factors, taken, attempts, sent, failed,
+           bounced, inbox, spam, other
+    FROM mailbox_days WHERE mailbox_id = ANY ($1) ORDER BY mailbox_id, day
+"""
+_CHANGES = """
+    SELECT at, CASE WHEN actor IN ('daemon', 'cli') THEN actor ELSE 'a user' END AS actor, subject,
+           subject_id::bigint AS mailbox_id, what, was, became, reason
+    FROM state_changes WHERE subject = 'mailbox' AND subject_id = ANY (SELECT unnest($1::bigint[])::text) ORDER BY id
+"""
+_OWN_CHANGES = """
+    SELECT at, CASE WHEN actor IN ('daemon', 'cli') THEN actor ELSE 'a user' END AS actor, subject, what, was, became,
+           reason
+    FROM state_changes WHERE subject = 'user' AND subject_id = $1 ORDER BY id
+"""
+_TOKENS = """
+    SELECT name, scopes, created_at, used_at, expires_at, revoked_at FROM service_tokens WHERE user_id = $1 ORDER BY id
+"""
+_SESSIONS = "SELECT created_at, seen_at, expires_at FROM browser_sessions WHERE user_id = $1 ORDER BY created_at"
+
+# Whom a message of theirs went to, or came from: the address of a mailbox of their own, else its provider.
+_COUNTERPART = """
+    o.provider AS counterpart_provider, CASE WHEN o.id = ANY ($4) THEN o.address END AS counterpart
+"""
+_JOBS = f"""
+    SELECT j.day, j.id, j.kind, j.status, j.mailbox_id, {_COUNTERPART}, j.scheduled_for, j.picked_at, j.completed_at,
+           j.retry_count, j.outcome, j.error_message, j.thread_depth, j.created_at,
+           lower(split_part(o.address, '@', 2)) AS of_domain
+    FROM unnest($4::bigint[]) AS b(id) JOIN warmup_jobs j ON j.mailbox_id = b.id
+    LEFT JOIN mailboxes o ON o.id = j.recipient_id
+    WHERE j.day = $1 AND j.id >= $2 AND j.id < $3 ORDER BY j.id
+"""  # noqa: S608  constants of this module
+_SIGHTINGS = f"""
+    SELECT s.job_day AS day, s.job_id, b.id AS mailbox_id,
+           CASE WHEN s.sender_id = b.id THEN 'sent' ELSE 'received' END AS direction, {_COUNTERPART}, s.placement,
+           s.seen_at, CASE WHEN s.recipient_id = b.id THEN s.folder END AS folder, s.thread_depth, s.opened_at,
+           s.starred_at, s.rescued_at, s.answered_at,
+           CASE WHEN s.recipient_id = b.id THEN s.filed_at END AS filed_at,
+           CASE WHEN s.recipient_id = b.id THEN s.deleted_at END AS deleted_at
+    FROM sightings s JOIN unnest($4::bigint[]) AS b(id) ON b.id IN (s.sender_id, s.recipient_id)
+    LEFT JOIN mailboxes o ON o.id = CASE WHEN s.sender_id = b.id THEN s.recipient_id ELSE s.sender_id END
+    WHERE s.job_day = $1 AND s.job_id >= $2 AND s.job_id < $3 ORDER BY s.job_id, direction
+"""  # noqa: S608  constants of this module
+
+
+class _Hide:
+    """Takes other people's addresses, and the domain that a message went to, out of what servers said."""
+
+    def __init__(self, own: Any) -> None:
+        self._own = {address.lower() for address in own}
+        self._domains = {address.rpartition("@")[2] for address in self._own}
+
+    def __call__(self, row: asyncpg.Record) -> Row:
+        values = dict(row)
+        domain = values.pop("of_domain", None)
+        for name in _TEXTS:
+            if values.get(name):
+                values[name] = self._hidden(values[name], domain)
+        return values
+
+    def _hidden(self, text: str, domain: str | None) -> str:
+        text = _ADDRESS.sub(lambda at: at[0] if at[0].rstrip(".").lower() in self._own else HIDDEN, text)
+        if domain and domain not in self._domains:
+            text = re.sub(rf"(?<![\w-]){re.escape(domain)}(?![\w-])", "[domain]", text, flags=re.IGNORECASE)
+        return text
+
+
+def _batches(rows: Sequence[asyncpg.Record]) -> list[Sequence[asyncpg.Record]]:
+    return [rows[first : first + ROWS] for first in range(0, len(rows), ROWS)]

@@ -1,0 +1,116 @@
+"""Users who leave: out at once with their mailboxes, back within a week, or for good with everything of theirs."""
+
+import datetime as dt
+from dataclasses import dataclass
+from uuid import UUID
+
+import asyncpg
+
+from warmupd.errors import NotFound, UsageError
+from warmupd.store.database import Connection, Database
+from warmupd.store.removals import end_pending, find_removals, take_out, undo_removal
+from warmupd.store.user_changes import lock_user
+from warmupd.store.user_notes import note_user
+
+REASON = "its user was removed"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Left:
+    """What became of a user who was removed."""
+
+    mailboxes: int  # that were taken out now
+    erasing: bool  # what is theirs is being wiped
+
+
+async def remove_user(
+    db: Database, user_id: UUID, *, actor: str, at: dt.datetime, reason: str = "", erase: bool = False
+) -> Left:
+    """Take the user out, and their mailboxes as `remove_mailboxes` does; sessions and tokens end at once.
+
+    `erase` has everything of theirs wiped (store/erasure.py), and goes for users who were removed before, too. Raises
+    NotFound, and UsageError for the last admin.
+    """
+    async with db.transaction() as connection:
+        if erase and await _was_removed(connection, user_id):
+            gone: list[int] = []
+        else:
+            gone = await _take_out(connection, user_id, actor=actor, reason=reason, at=at)
+        if erase:
+            await _ask_erasure(connection, user_id, actor=actor, at=at)
+    await end_pending(db, at=at)
+    return Left(mailboxes=len(gone), erasing=erase)
+
+
+async def removed_users(db: Database, email: str) -> list[UUID]:
+    """The users with this address who were removed and are not erased yet, the last one first."""
+    rows = await db.fetch(
+        "SELECT id FROM users WHERE removed_at IS NOT NULL AND lower(email) = lower($1) ORDER BY removed_at DESC, id",
+        email,
+    )
+    return [row["id"] for row in rows]
+
+
+async def restore_user(db: Database, user_id: UUID, *, actor: str, at: dt.datetime) -> int:
+    """Bring a removed user back, with the mailboxes that were removed along and can come back; how many those are.
+
+    Browsers have to sign in anew, and tokens stay revoked. Raises NotFound, and UsageError where the address has a new
+    user, or what was theirs is being wiped.
+    """
+    async with db.transaction() as connection:
+        row = await connection.fetchrow(
+            "SELECT removed_at, erase_at, role FROM users WHERE id = $1 AND removed_at IS NOT NULL FOR UPDATE", user_id
+        )
+        if row is None:
+            raise NotFound("there is no such removed user")
+        if row["erase_at"] is not None:
+            raise UsageError("what was theirs is being erased, or is gone", remedy="add the user anew")
+        try:
+            email: str = await connection.fetchval(
+                "UPDATE users SET removed_at = NULL WHERE id = $1 RETURNING email", user_id
+            )
+        except asyncpg.UniqueViolationError as error:
+            raise UsageError("the address has a new user since then", remedy="remove that one first") from error
+        await note_user(
+            connection, user_id, "state", ("REMOVED", row["role"]), reason="the removal was undone", actor=actor, at=at
+        )
+    along = [one for one in await find_removals(db, user=email) if one.removed_at >= row["removed_at"]]
+    back = [await undo_removal(db, one.mailbox_id, actor=actor, at=at) for one in along if not one.in_use]
+    return sum(state is not None for state in back)
+
+
+async def _was_removed(connection: Connection, user_id: UUID) -> bool:
+    return bool(await connection.fetchval("SELECT removed_at IS NOT NULL FROM users WHERE id = $1 FOR UPDATE", user_id))
+
+
+async def _take_out(connection: Connection, user_id: UUID, *, actor: str, reason: str, at: dt.datetime) -> list[int]:
+    """Their row is locked first: whoever enrols for them at this moment came before, or finds nobody."""
+    user = await lock_user(connection, user_id, spare_admin=True)
+    await connection.execute(
+        "UPDATE users SET removed_at = $2, credentials_version = credentials_version + 1 WHERE id = $1", user_id, at
+    )
+    await connection.execute("DELETE FROM browser_sessions WHERE user_id = $1", user_id)
+    await connection.execute("DELETE FROM links WHERE user_id = $1", user_id)
+    await connection.execute(
+        "UPDATE service_tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL", user_id, at
+    )
+    words = (user["role"], "REMOVED")
+    await note_user(connection, user_id, "state", words, reason=reason, actor=actor, at=at)
+    ids = await connection.fetch("SELECT id FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED'", user_id)
+    return await take_out(connection, [row["id"] for row in ids], actor=actor, reason=REASON, clean=False, at=at)
+
+
+async def _ask_erasure(connection: Connection, user_id: UUID, *, actor: str, at: dt.datetime) -> None:
+    """Of all who were removed with this address: it is the person who wants to be forgotten."""
+    rows = await connection.fetch(
+        """
+        UPDATE users u SET erase_at = $2, password_hash = NULL
+        FROM users o WHERE o.id = $1 AND lower(u.email) = lower(o.email) AND u.removed_at IS NOT NULL
+          AND u.erase_at IS NULL
+        RETURNING u.id
+        """,
+        user_id,
+        at,
+    )
+    for row in rows:
+        await note_user(connection, row["id"], "state", ("REMOVED", "ERASING"), reason="", actor=actor, at=at)
