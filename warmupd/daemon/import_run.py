@@ -108,7 +108,7 @@ class Imports:
             raise
         except WarmupdError as error:
             await self._fail(run, Exception.__str__(error), error.remedy)
-        except Exception as error:  # nobody waits for this task: what is odd must not end in silence
+        except Exception as error:  # noqa: BLE001  nobody waits for this task: what is odd must not end in silence
             _log.error("import.failed", error=type(error).__name__, exc_info=error)
             await self._fail(run, "something went wrong here; the log tells more", "start it again")
         finally:
@@ -184,7 +184,7 @@ def enroller_of(
 async def import_now(
     config: Config, db: Database, clock: Clock, content: bytes, *, user: User, options: Mapping[str, Any], actor: str
 ) -> tuple[Import, list[str]]:
-    """An import that somebody waits for; it, and notes on the file. With `dry_run` among the options nothing is saved."""
+    """An import that somebody waits for; it, and notes on the file. With the option `dry_run` nothing is saved."""
     sheet, importing = await asyncio.to_thread(parsed, content, options)
     dry, check = bool(options.get("dry_run")), bool(options.get("check", True))
     async with keyring_of(config, db, clock) as keyring:

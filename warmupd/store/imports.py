@@ -109,12 +109,15 @@ async def start_import(db: Database, import_id: UUID, run: UUID, *, begun_by: UU
 
 
 async def note_progress(db: Database, run: Run, state: ImportState, *, done: int, of: int) -> bool:
-    """How far it is, and that its runner lives; what has ended meanwhile stays so. False: it is not its runner's now."""
+    """How far it is, and that its runner lives; what has ended stays so. False: it is not its runner's now."""
     return bool(
         await db.fetchval(
-            f"UPDATE imports SET state = CASE WHEN {_UNDER_WAY} THEN $3::import_state ELSE state END, done = $4, of = $5,"
-            " beat_at = clock_timestamp(), expires_at = clock_timestamp() + $6"
-            " WHERE id = $1 AND run = $2 RETURNING true",
+            f"""
+            UPDATE imports
+            SET state = CASE WHEN {_UNDER_WAY} THEN $3::import_state ELSE state END, done = $4, of = $5,
+                beat_at = clock_timestamp(), expires_at = clock_timestamp() + $6
+            WHERE id = $1 AND run = $2 RETURNING true
+            """,  # noqa: S608  constant text
             run.id,
             run.run,
             state.value,
@@ -137,9 +140,13 @@ async def note_result(
     """How it stands at the end of a part of it; a `result` of None leaves the last one. DONE, the sheet goes."""
     told = result or Result(rows=None, notes=None, rejected=None)
     await db.execute(
-        "UPDATE imports SET state = $3::import_state, rows = coalesce($4, rows), notes = coalesce($5, notes), error = $6,"
-        " remedy = $7, rejected = coalesce($8, rejected), sheet = CASE WHEN $3::import_state = 'DONE' THEN '' ELSE sheet END,"
-        " beat_at = clock_timestamp(), expires_at = clock_timestamp() + $9 WHERE id = $1 AND run = $2",
+        """
+        UPDATE imports
+        SET state = $3::import_state, rows = coalesce($4, rows), notes = coalesce($5, notes), error = $6, remedy = $7,
+            rejected = coalesce($8, rejected), sheet = CASE WHEN $3::import_state = 'DONE' THEN '' ELSE sheet END,
+            beat_at = clock_timestamp(), expires_at = clock_timestamp() + $9
+        WHERE id = $1 AND run = $2
+        """,
         run.id,
         run.run,
         state.value,

@@ -11,6 +11,7 @@ from warmupd.core.form import Form
 from warmupd.core.outcome import presentable
 from warmupd.core.sheet_columns import HEADERS as FIELDS
 from warmupd.core.sheet_columns import SECRETS
+from warmupd.daemon.admission import Manner
 from warmupd.daemon.consenting import OTHER_ACCOUNT, Consenting, consent_origins
 from warmupd.daemon.keyring import demand_client, keyring_of
 from warmupd.errors import NotFound, UsageError, WarmupdError
@@ -118,9 +119,14 @@ async def _connected(
     user = await user_by_id(site_of(request).db, consent.user_id)
     findings: list[Finding] = []
     try:
-        anew = consent.entries.get("anew") == "yes"
         mailbox_id = await admit(
-            request, visitor.identity, form, user=user, tell=findings.append, tokens=tokens, anew=anew
+            request,
+            visitor.identity,
+            form,
+            user=user,
+            tell=findings.append,
+            tokens=tokens,
+            manner=Manner(anew=consent.entries.get("anew") == "yes"),
         )
     except WarmupdError as error:
         if any(one.check in {"smtp", "imap"} and one.grade == "fail" for one in findings):

@@ -1,4 +1,4 @@
-"""Importing a CSV file in the browser: chosen, looked at row by row, begun, watched, and its rejected rows taken home."""
+"""Importing a CSV file in the browser: chosen, looked at row by row, begun, watched, its rejected rows taken home."""
 
 from collections.abc import AsyncIterator
 from uuid import UUID
