@@ -152,7 +152,7 @@ def _of_servers(candidate: Candidate) -> Finding:
     name = "" if provider.word == OTHER else f"{provider.name}: "
     if advice is not None:
         return Finding(grade=Grade.WARN, check="provider", text=f"{name}{advice.text}", remedy=advice.remedy)
-    return Finding(grade=Grade.OK, check="provider", text=f"{name}{servers}")
+    return Finding(grade=Grade.OK, check="servers", text=f"{name}{servers}")
 
 
 def _silence(account: Account, protocol: str) -> Refusal:

@@ -30,6 +30,8 @@ _CLAUSES = (
     (re.compile(r"`warmupd mailbox resume`"), lambda _: "you resume it"),
     (re.compile(r"; `warmupd mailbox pause` keeps it from sending"), lambda _: ""),
     (re.compile(r" \(--reset [a-z-]+ takes the default\)"), lambda _: ""),
+    (re.compile(r",? or name other (?:servers|resolvers) in dns\.servers"), lambda _: ""),
+    (re.compile(r":? ?`warmupd mailbox check ADDRESS --dkim-selector WORD`"), lambda _: ""),
 )  # fmt: skip
 _OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 
@@ -47,7 +49,8 @@ def for_api(text: str) -> str:
 def sentence(text: str) -> str:
     """With a capital and a full stop."""
     text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if not text or text[-1] in '.!?' else '.'}"
+    first = text[:1] if "@" in text.partition(" ")[0] else text[:1].upper()  # an address is written as it is
+    return f"{first}{text[1:]}{'' if not text or text[-1] in '.!?' else '.'}"
 
 
 def _plain(text: str) -> str:

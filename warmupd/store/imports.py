@@ -159,19 +159,38 @@ async def note_result(
     )
 
 
-async def find_import(db: Database, import_id: UUID | None, *, begun_by: UUID) -> ImportReport | None:
-    """This import of the user, or the latest (None); None when there is none, or not any more."""
+async def find_import(db: Database, import_id: UUID, *, begun_by: UUID) -> ImportReport | None:
+    """This import of the user; None when there is none, or not any more."""
     row = await db.fetchrow(
         f"""
         SELECT id, user_id, name, options, state::text AS state, {_SILENT} AS is_lost, done, of, error, remedy, notes,
                rows, created_at, expires_at
-        FROM imports WHERE begun_by = $1 AND ($2::uuid IS NULL OR id = $2) AND expires_at > clock_timestamp()
-        ORDER BY created_at DESC LIMIT 1
+        FROM imports WHERE begun_by = $1 AND id = $2 AND expires_at > clock_timestamp()
         """,  # noqa: S608  constant text
         begun_by,
         import_id,
     )
     return ImportReport(**{**dict(row), "state": ImportState(row["state"])}) if row else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LastImport:
+    """The import that a user began last."""
+
+    id: UUID
+    name: str
+    state: ImportState
+    created_at: dt.datetime
+
+
+async def last_import(db: Database, *, begun_by: UUID) -> LastImport | None:
+    """None when there is none any more."""
+    row = await db.fetchrow(
+        "SELECT id, name, state::text AS state, created_at FROM imports"
+        " WHERE begun_by = $1 AND expires_at > clock_timestamp() ORDER BY created_at DESC LIMIT 1",
+        begun_by,
+    )
+    return LastImport(**{**dict(row), "state": ImportState(row["state"])}) if row else None
 
 
 async def import_progress(

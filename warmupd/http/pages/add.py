@@ -15,6 +15,7 @@ from warmupd.core.provider_rules import password_advice
 from warmupd.core.sheet_columns import SECRETS
 from warmupd.daemon.admission import Manner
 from warmupd.daemon.consenting import consent_origins
+from warmupd.daemon.login_check import LoginRefused
 from warmupd.daemon.provider_search import ProviderSearch, records_of
 from warmupd.errors import UsageError, WarmupdError
 from warmupd.http.admitting import admit, owner_of, read_texts, refusal
@@ -166,6 +167,9 @@ async def _enrol(request: Request, visitor: Visitor, form: Form, texts: Mapping[
                     save=texts.get("do") != "check",
                 ),
             )
+        except LoginRefused as error:  # the lines say by whom, and what to do there
+            detail = f"{form.application.address if form.application else 'it'} was not let in, so nothing was saved"
+            raise Problem(422, detail, remedy=for_page(error.advice)) from error
         except WarmupdError as error:
             raise refusal(error, for_page) from error
 
