@@ -21,7 +21,7 @@ _CLAUSES = (
     (re.compile(r"use --oauth (google|microsoft)"), lambda found: f"use Connect {found[1].capitalize()}"),
     (re.compile(r"or --guess to try"), lambda _: "such as"),
     (re.compile(r"`warmupd mailbox remove --undo [^`]*` does that; --anew enrols it as a new one"),
-     lambda _: "bring it back from the list of removed mailboxes, or choose to enrol it as new"),
+     lambda _: "bring it back from the list of removed mailboxes, or enrol it as new"),
     (re.compile(r"; see `warmupd mailbox show [^`]*`"), lambda _: ""),
     (re.compile(r"--create-pool makes it"), lambda _: "name one that there is"),
     (re.compile(r",? then `warmupd mailbox set [^`]*--oauth[^`]*`"), lambda _: " and connect it anew"),
