@@ -118,6 +118,17 @@ def advice_on(mailbox: MailboxReport, change: Change) -> Advice | None:
     return password_advice(provider_of(change.columns.get("provider", mailbox.provider)))
 
 
+def told(change: Change, *, pool: str | None, oauth: str = "") -> list[str]:
+    """All of it in words; `pool` is the shared one's name, `oauth` who gives the tokens from now on."""
+    return [
+        *(in_words(column, value, pool=pool) for column, value in change.columns.items()),
+        *([f"it logs in by OAuth of {oauth.lower()}"] if oauth else []),
+        *(["a new password"] if change.passwords else []),
+        *(f"label {word} added" for word in change.add_labels),
+        *(f"label {word} removed" for word in change.remove_labels),
+    ]
+
+
 def in_words(column: str, value: object, *, pool: str | None) -> str:
     """A change as it is told once it is done; `pool` is the shared one's name, None the private one."""
     word = CHANGEABLE[column]

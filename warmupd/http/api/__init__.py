@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from warmupd.http.api import (
     account,
+<<<<<<< HEAD
     control,
     fleet,
     jobs,
@@ -13,6 +14,19 @@ from warmupd.http.api import (
     service_tokens,
     settings,
     state_changes,
+=======
+    jobs,
+    mailbox,
+    mailbox_actions,
+    mailbox_settings,
+    mailboxes,
+    metrics,
+    placement,
+    plans,
+    quota,
+    service_tokens,
+    throughput,
+>>>>>>> six
     token,
     users,
 )
@@ -28,9 +42,19 @@ def routers() -> list[APIRouter]:
         plans.router,
         mailbox.router,
         jobs.router,
+<<<<<<< HEAD
         reports.router,
         settings.router,
         control.router,
         fleet.router,
         state_changes.router,
+=======
+        metrics.router,
+        placement.router,
+        throughput.router,
+        quota.router,
+        mailboxes.router,
+        mailbox_actions.router,
+        mailbox_settings.router,
+>>>>>>> six
     ]

@@ -2,7 +2,18 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import account, entry, fleet, links, mailbox, reports, settings
+from warmupd.http.pages import (
+    account,
+    entry,
+    fleet,
+    links,
+    mailbox,
+    mailbox_acts,
+    mailboxes,
+    overview,
+    reports,
+    settings,
+)
 
 
 def routers() -> list[APIRouter]:
@@ -12,6 +23,9 @@ def routers() -> list[APIRouter]:
         account.router,
         links.router,
         mailbox.router,
+        overview.router,
+        mailboxes.router,
+        mailbox_acts.router,
         reports.router,
         settings.router,
         fleet.router,
