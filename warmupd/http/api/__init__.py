@@ -4,17 +4,8 @@ from fastapi import APIRouter
 
 from warmupd.http.api import (
     account,
-<<<<<<< HEAD
     control,
     fleet,
-    jobs,
-    mailbox,
-    plans,
-    reports,
-    service_tokens,
-    settings,
-    state_changes,
-=======
     jobs,
     mailbox,
     mailbox_actions,
@@ -24,9 +15,11 @@ from warmupd.http.api import (
     placement,
     plans,
     quota,
+    reports,
     service_tokens,
+    settings,
+    state_changes,
     throughput,
->>>>>>> six
     token,
     users,
 )
@@ -42,13 +35,11 @@ def routers() -> list[APIRouter]:
         plans.router,
         mailbox.router,
         jobs.router,
-<<<<<<< HEAD
         reports.router,
         settings.router,
         control.router,
         fleet.router,
         state_changes.router,
-=======
         metrics.router,
         placement.router,
         throughput.router,
@@ -56,5 +47,4 @@ def routers() -> list[APIRouter]:
         mailboxes.router,
         mailbox_actions.router,
         mailbox_settings.router,
->>>>>>> six
     ]
