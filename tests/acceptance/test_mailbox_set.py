@@ -106,6 +106,13 @@ FIELDS: dict[str, tuple[tuple[str, ...], object, dict[tuple[str, ...], str]]] = 
         200,
         {("--provider-limit", "10", "--own-mail", "10"): f"of the 10 messages a day that the provider of {ANNA} takes"},
     ),
+    "reply_rate": (("--reply-rate", "0.5"), 0.5, {("--reply-rate", "1.1"): "give a number from 0 to 1"}),
+    "star_rate": (("--star-rate", "0"), 0.0, {("--star-rate", "-1"): "--star-rate -1 is not possible"}),
+    "rescue": (("--no-rescue",), False, {("--no-rescue", "--reset", "rescue"): "at once"}),
+    "visits_per_day": (("--visits", "3"), 3, {("--visits", "65"): f"give a {WHOLE} 1 to 64"}),
+    "warmup_folder": (("--folder", "Ours"), "Ours", {("--folder", "inbox"): "is not a folder to file messages in"}),
+    "file_after_hours": (("--file-after", "2.5"), 2.5, {("--file-after", "nan"): "--file-after nan is not possible"}),
+    "retention_days": (("--retention", "30"), 30.0, {("--retention", "0"): "give a number from 1 to 3650"}),
     "pool_id": (("--pool", "agency", "--create-pool"), "agency", {("--pool", "nowhere"): "no shared pool nowhere"}),
 }
 
@@ -154,9 +161,19 @@ def test_fields_go_back_to_their_defaults(console: Console, database_url: str) -
     console.did("mailbox", "set", ANNA, "--no-check", *(word for good, _, _ in FIELDS.values() for word in good))
     words = ["name", "junk-folder", "language", "timezone", "start-hour", "end-hour", "weekdays-only", "ramp-start"]
     words += ["ramp-step", "target", "minimum", "own-mail", "provider-limit", "pool"]
+    words += ["reply-rate", "star-rate", "rescue", "visits", "folder", "file-after", "retention"]
     console.did("mailbox", "set", ANNA, "--not-warm", *(word for name in words for word in ("--reset", name)))
     row = stored(database_url)
-    defaults = ("timezone", "start_hour", "weekdays_only", "ramp_start", "target_daily", "min_daily", "provider_limit")
+    defaults: tuple[str, ...] = (
+        "timezone",
+        "start_hour",
+        "weekdays_only",
+        "ramp_start",
+        "target_daily",
+        "min_daily",
+        "provider_limit",
+    )
+    defaults += ("reply_rate", "star_rate", "rescue", "visits_per_day", "warmup_folder", "retention_days")
     assert [row[column] for column in defaults] == [None] * len(defaults)
     assert (row["display_name"], row["junk_folder"], row["language"], row["pool"]) == ("", "", "", "private")
 

@@ -26,6 +26,18 @@ def _number(flag: str, help_text: str, least: int, most: int, metavar: str = "N"
     return _option(flag, told, metavar, parser=number)
 
 
+def _measure(flag: str, help_text: str, column: str, *, default: str) -> Any:
+    """The same for a number that need not be whole."""
+    least, most = entries.SPANS[column]
+
+    def measure(text: str) -> float:
+        if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text, re.ASCII) and least <= float(text) <= most:
+            return float(text)
+        raise UsageError(f"{flag} {text} is not possible", remedy=f"give a number from {least:g} to {most:g}")
+
+    return _option(flag, f"{help_text} {least:g} to {most:g}. (default: {default})", "X", parser=measure)
+
+
 def _security(flag: str) -> Any:
     def security(text: str) -> str:
         if text.upper() in {"TLS", "STARTTLS"}:
@@ -123,6 +135,27 @@ Pool = Annotated[
         "NAME",
     ),
 ]
+ReplyRate = Annotated[
+    float | None, _measure("--reply-rate", "Share of messages answered,", "reply_rate", default="engagement.reply_rate")
+]
+StarRate = Annotated[
+    float | None, _measure("--star-rate", "Share of messages starred,", "star_rate", default="engagement.star_rate")
+]
+Rescue = Annotated[
+    bool | None, _option("--rescue/--no-rescue", "Whether messages are moved out of spam. (default: engagement.rescue)")
+]
+Visits = Annotated[int | None, _number("--visits", "Looks into it a day,", 1, 64, default="engagement.visits_per_day")]
+Folder = Annotated[
+    str | None, _option("--folder", "Where its warmup messages are filed. (default: engagement.folder)", "NAME")
+]
+FileAfter = Annotated[
+    float | None,
+    _measure("--file-after", "Hours until they are,", "file_after_hours", default="engagement.file_after_hours"),
+]
+Retention = Annotated[
+    float | None,
+    _measure("--retention", "Days until they are deleted,", "retention_days", default="engagement.retention_days"),
+]
 CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
 
 
@@ -154,7 +187,12 @@ SENDING_OPTIONS = (
     "own_mail",
     "provider_limit",
 )
+ENGAGEMENT_OPTIONS = ("reply_rate", "star_rate", "rescue", "visits", "folder", "file_after", "retention")
 COLUMNS: Mapping[str, str] = {  # option to column, where they differ
+    "visits": "visits_per_day",
+    "folder": "warmup_folder",
+    "file_after": "file_after_hours",
+    "retention": "retention_days",
     "name": "display_name",
     "weekdays": "weekdays_only",
     "target": "target_daily",
@@ -174,6 +212,13 @@ RESETTABLE: Mapping[str, str] = {  # word to column
     "minimum": "min_daily",
     "own-mail": "own_mail",
     "provider-limit": "provider_limit",
+    "reply-rate": "reply_rate",
+    "star-rate": "star_rate",
+    "rescue": "rescue",
+    "visits": "visits_per_day",
+    "folder": "warmup_folder",
+    "file-after": "file_after_hours",
+    "retention": "retention_days",
     "pool": "pool_id",
 }
 
