@@ -8,15 +8,13 @@ from uuid import UUID
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from warmupd.http.bearer import PREFIX, Signer, token_hash
+from warmupd.http.bearer import CHALLENGE, PREFIX, Signer, token_hash
 from warmupd.http.problem import Problem
 from warmupd.http.rates import rates_of
 from warmupd.http.site import Site, demand_secret, site_of
 from warmupd.store.access import Access, access_by_id
 from warmupd.store.service_tokens import service_token
 from warmupd.store.users import Role
-
-CHALLENGE = {"WWW-Authenticate": 'Bearer realm="warmupd"'}
 
 
 class Scope(StrEnum):

@@ -4,15 +4,21 @@ from fastapi import APIRouter
 
 from warmupd.http.pages import (
     account,
+    add,
+    consent,
     entry,
     fleet,
+    importing,
     links,
     mailbox,
     mailbox_acts,
     mailboxes,
+    notifications,
     overview,
+    plans,
     reports,
     settings,
+    users,
 )
 
 
@@ -22,11 +28,17 @@ def routers() -> list[APIRouter]:
         entry.router,
         account.router,
         links.router,
-        mailbox.router,
         overview.router,
         mailboxes.router,
         mailbox_acts.router,
+        mailbox.router,
+        add.router,
+        importing.router,
+        consent.router,
         reports.router,
         settings.router,
         fleet.router,
+        users.router,
+        plans.router,
+        notifications.router,
     ]
