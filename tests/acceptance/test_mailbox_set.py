@@ -106,13 +106,25 @@ FIELDS: dict[str, tuple[tuple[str, ...], object, dict[tuple[str, ...], str]]] = 
         200,
         {("--provider-limit", "10", "--own-mail", "10"): f"of the 10 messages a day that the provider of {ANNA} takes"},
     ),
-    "reply_rate": (("--reply-rate", "0.5"), 0.5, {("--reply-rate", "1.1"): "give a number from 0 to 1"}),
-    "star_rate": (("--star-rate", "0"), 0.0, {("--star-rate", "-1"): "--star-rate -1 is not possible"}),
-    "rescue": (("--no-rescue",), False, {("--no-rescue", "--reset", "rescue"): "at once"}),
-    "visits_per_day": (("--visits", "3"), 3, {("--visits", "65"): f"give a {WHOLE} 1 to 64"}),
-    "warmup_folder": (("--folder", "Ours"), "Ours", {("--folder", "inbox"): "is not a folder to file messages in"}),
-    "file_after_hours": (("--file-after", "2.5"), 2.5, {("--file-after", "nan"): "--file-after nan is not possible"}),
-    "retention_days": (("--retention", "30"), 30.0, {("--retention", "0"): "give a number from 1 to 3650"}),
+    "reply_rate": (("--engagement", "reply_rate=0.5"), 0.5, {("--engagement", "reply_rate=1.1"): "from 0 to 1"}),
+    "star_rate": (("--engagement", "star-rate=0"), 0.0, {("--engagement", "star_rate=-1"): "=-1 is not possible"}),
+    "rescue": (("--engagement", "rescue=no"), False, {("--engagement", "rescue=0"): "rescue=0 is not possible"}),
+    "visits_per_day": (
+        ("--engagement", "visits_per_day=3"),
+        3,
+        {("--engagement", "visits_per_day=65"): "from 1 to 64"},
+    ),
+    "warmup_folder": (("--engagement", "folder=Ours"), "Ours", {("--engagement", "folder=inbox"): "is not a folder"}),
+    "file_after_hours": (
+        ("--engagement", "file_after_hours=2.5"),
+        2.5,
+        {("--engagement", "file_after_hours=nan"): "=nan is not possible", ("--engagement", "colour=red"): "one of:"},
+    ),
+    "retention_days": (
+        ("--engagement", "retention_days=30"),
+        30.0,
+        {("--engagement", "retention_days=0"): "from 1 to 3650"},
+    ),
     "pool_id": (("--pool", "agency", "--create-pool"), "agency", {("--pool", "nowhere"): "no shared pool nowhere"}),
 }
 
@@ -161,7 +173,7 @@ def test_fields_go_back_to_their_defaults(console: Console, database_url: str) -
     console.did("mailbox", "set", ANNA, "--no-check", *(word for good, _, _ in FIELDS.values() for word in good))
     words = ["name", "junk-folder", "language", "timezone", "start-hour", "end-hour", "weekdays-only", "ramp-start"]
     words += ["ramp-step", "target", "minimum", "own-mail", "provider-limit", "pool"]
-    words += ["reply-rate", "star-rate", "rescue", "visits", "folder", "file-after", "retention"]
+    words += ["reply-rate", "star-rate", "rescue", "visits-per-day", "folder", "file-after-hours", "retention-days"]
     console.did("mailbox", "set", ANNA, "--not-warm", *(word for name in words for word in ("--reset", name)))
     row = stored(database_url)
     defaults: tuple[str, ...] = (

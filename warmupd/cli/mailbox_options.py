@@ -26,18 +26,6 @@ def _number(flag: str, help_text: str, least: int, most: int, metavar: str = "N"
     return _option(flag, told, metavar, parser=number)
 
 
-def _measure(flag: str, help_text: str, column: str, *, default: str) -> Any:
-    """The same for a number that need not be whole."""
-    least, most = entries.SPANS[column]
-
-    def measure(text: str) -> float:
-        if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text, re.ASCII) and least <= float(text) <= most:
-            return float(text)
-        raise UsageError(f"{flag} {text} is not possible", remedy=f"give a number from {least:g} to {most:g}")
-
-    return _option(flag, f"{help_text} {least:g} to {most:g}. (default: {default})", "X", parser=measure)
-
-
 def _security(flag: str) -> Any:
     def security(text: str) -> str:
         if text.upper() in {"TLS", "STARTTLS"}:
@@ -135,26 +123,14 @@ Pool = Annotated[
         "NAME",
     ),
 ]
-ReplyRate = Annotated[
-    float | None, _measure("--reply-rate", "Share of messages answered,", "reply_rate", default="engagement.reply_rate")
-]
-StarRate = Annotated[
-    float | None, _measure("--star-rate", "Share of messages starred,", "star_rate", default="engagement.star_rate")
-]
-Rescue = Annotated[
-    bool | None, _option("--rescue/--no-rescue", "Whether messages are moved out of spam. (default: engagement.rescue)")
-]
-Visits = Annotated[int | None, _number("--visits", "Looks into it a day,", 1, 64, default="engagement.visits_per_day")]
-Folder = Annotated[
-    str | None, _option("--folder", "Where its warmup messages are filed. (default: engagement.folder)", "NAME")
-]
-FileAfter = Annotated[
-    float | None,
-    _measure("--file-after", "Hours until they are,", "file_after_hours", default="engagement.file_after_hours"),
-]
-Retention = Annotated[
-    float | None,
-    _measure("--retention", "Days until they are deleted,", "retention_days", default="engagement.retention_days"),
+Engagement = Annotated[
+    list[str] | None,
+    _option(
+        "--engagement",
+        "How it treats its mail, may be repeated: a key of section engagement and its value, such as reply_rate=0.5,"
+        " star_rate=0.1, rescue=no, visits_per_day=4, folder=Warmup, file_after_hours=24 or retention_days=14.",
+        "KEY=VALUE",
+    ),
 ]
 CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
 
@@ -187,12 +163,13 @@ SENDING_OPTIONS = (
     "own_mail",
     "provider_limit",
 )
-ENGAGEMENT_OPTIONS = ("reply_rate", "star_rate", "rescue", "visits", "folder", "file_after", "retention")
-COLUMNS: Mapping[str, str] = {  # option to column, where they differ
-    "visits": "visits_per_day",
+ENGAGEMENT: Mapping[str, str] = {  # key of that section to column
+    **{word: word for word in ("reply_rate", "star_rate", "rescue", "visits_per_day")},
     "folder": "warmup_folder",
-    "file_after": "file_after_hours",
-    "retention": "retention_days",
+    "file_after_hours": "file_after_hours",
+    "retention_days": "retention_days",
+}
+COLUMNS: Mapping[str, str] = {  # option to column, where they differ
     "name": "display_name",
     "weekdays": "weekdays_only",
     "target": "target_daily",
@@ -212,13 +189,7 @@ RESETTABLE: Mapping[str, str] = {  # word to column
     "minimum": "min_daily",
     "own-mail": "own_mail",
     "provider-limit": "provider_limit",
-    "reply-rate": "reply_rate",
-    "star-rate": "star_rate",
-    "rescue": "rescue",
-    "visits": "visits_per_day",
-    "folder": "warmup_folder",
-    "file-after": "file_after_hours",
-    "retention": "retention_days",
+    **{word.replace("_", "-"): column for word, column in ENGAGEMENT.items()},
     "pool": "pool_id",
 }
 
@@ -234,6 +205,31 @@ def changes_of(given: Mapping[str, Any], reset: Sequence[str]) -> dict[str, Any]
             raise UsageError(f"{word} cannot be set and reset at once", remedy="give one of the two")
         changes[column] = entries.DEFAULTS[column]
     return entries.columns(changes)
+
+
+def engagement_of(texts: Sequence[str]) -> dict[str, Any]:
+    """What was given as KEY=VALUE, by column. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        word, _, value = text.partition("=")
+        column = ENGAGEMENT.get(word.strip().replace("-", "_"), "")
+        if not column:
+            raise UsageError(f"--engagement {text} is not known", remedy=f"one of: {', '.join(ENGAGEMENT)}")
+        found[column] = _told(column, value.strip(), text)
+    return found
+
+
+def _told(column: str, value: str, text: str) -> object:
+    told = UsageError(f"--engagement {text} is not possible", remedy="give it as reply_rate=0.5, rescue=no or folder=X")
+    if column == "rescue":
+        if value.lower() not in {"yes", "no", "true", "false"}:
+            raise told
+        return value.lower() in {"yes", "true"}
+    if column not in entries.RANGES and column not in entries.SPANS:
+        return value
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?" if column in entries.SPANS else r"\d{1,6}", value, re.ASCII):
+        raise told
+    return float(value) if column in entries.SPANS else int(value)
 
 
 def email(address: str) -> str:
