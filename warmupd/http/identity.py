@@ -83,14 +83,19 @@ async def bearer_identity(request: Request, credentials: Credentials) -> Identit
 Asking = Annotated[Identity, Depends(bearer_identity)]
 
 
+def need_scope(identity: Identity, scope: Scope) -> Identity:
+    """The same, if it may do that; else Problem 403."""
+    if scope not in identity.scopes:
+        told = "this needs an admin" if scope is Scope.ADMIN else f"the token lacks the scope {scope}"
+        raise Problem(403, told)
+    return identity
+
+
 def need(scope: Scope) -> object:
     """A dependency: who is asking, if the token may do that; else Problem 403."""
 
     async def needed(identity: Asking) -> Identity:
-        if scope not in identity.scopes:
-            told = "this needs an admin" if scope is Scope.ADMIN else f"the token lacks the scope {scope}"
-            raise Problem(403, told)
-        return identity
+        return need_scope(identity, scope)
 
     return Depends(needed)
 
