@@ -61,6 +61,21 @@ async def test_no_more_are_computed_at_once_than_memory_is_for(monkeypatch: pyte
     assert passwords.under_way() == 0
 
 
+@pytest.mark.parametrize("email", [OWNER, "nobody@site.test", "no\0body@site.test"])
+async def test_log_in_takes_the_work_of_one_hash_whoever_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch, email: str
+) -> None:
+    verified: list[str] = []
+
+    def verify(_: PasswordHasher, hashed: str, __: bytes) -> bool:
+        verified.append(hashed)
+        return False
+
+    monkeypatch.setattr(PasswordHasher, "verify", verify)
+    answer = await house.open().post("/api/auth/token", json={"email": email, "password": PASSWORD})
+    assert (answer.status_code, len(verified)) == (401, 1)
+
+
 async def test_too_many_log_ins_at_once_are_put_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("warmupd.http.login.under_way", lambda: 51)
     answer = await house.open().post("/api/auth/token", json={"email": OWNER, "password": PASSWORD})
