@@ -161,9 +161,9 @@ async def test_worker_takes_over_what_it_says(db: Database, tmp_path: Path) -> N
     usual_limits = (await fleet_settings(db, at=CLOCK.now())).limits
     ca_file = str(make_authority(tmp_path).ca_file)
     shutil.copytree(BUILT_IN / "en", tmp_path / "de")
-    own = {"content.templates_dir": str(tmp_path)}
-    relay = {"notifications.smtp_host": "relay.test", "notifications.sender": "me@example.com"}
-    alone = [{key: value} for key, value in {**OTHER, "security.ca_file": ca_file}.items()]
+    own: dict[str, object] = {"content.templates_dir": str(tmp_path)}
+    relay: dict[str, object] = {"notifications.smtp_host": "relay.test", "notifications.sender": "me@example.com"}
+    alone: list[dict[str, object]] = [{key: value} for key, value in {**OTHER, "security.ca_file": ca_file}.items()]
     for keys in [*alone, own, {**own, "content.language": "de"}, relay]:
         new = config(**keys)
         await db.execute("UPDATE workers SET seen_at = '-infinity'")  # those of before hold other keys
