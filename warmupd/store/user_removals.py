@@ -71,6 +71,7 @@ async def restore_user(db: Database, user_id: UUID, *, actor: str, at: dt.dateti
             )
         except asyncpg.UniqueViolationError as error:
             raise UsageError("the address has a new user since then", remedy="remove that one first") from error
+        await connection.execute("INSERT INTO notice_settings (user_id) VALUES ($1) ON CONFLICT DO NOTHING", user_id)
         await note_user(
             connection, user_id, "state", ("REMOVED", row["role"]), reason="the removal was undone", actor=actor, at=at
         )
