@@ -6,7 +6,7 @@ import json
 from email.message import EmailMessage
 from email.policy import default
 from random import Random
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 from tests.daemon.rig import BEGIN
@@ -85,7 +85,7 @@ class Informed:
 
     @property
     def mails(self) -> list[EmailMessage]:
-        return [cast(EmailMessage, email.message_from_bytes(one.content, policy=default)) for one in self.smtp.taken]
+        return [email.message_from_bytes(one.content, policy=default) for one in self.smtp.taken]
 
     @property
     def subjects(self) -> list[str]:

@@ -38,7 +38,7 @@ class HookServer:
         tasks: set[asyncio.Task[None]] = set()
         self.go_on.set()
         if self.context is not None:
-            self.context.sni_callback = lambda _socket, name, _context: self.names.append(name)  # type: ignore[assignment,misc]  # None goes on
+            self.context.sni_callback = lambda _socket, name, _context: self.names.append(name)
 
         async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             task = asyncio.current_task()

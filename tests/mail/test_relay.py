@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from email.message import EmailMessage
 from email.policy import default
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -45,7 +45,7 @@ async def send(relay: Relay, **parts: Any) -> None:
 
 
 def message(server: FaultServer) -> EmailMessage:
-    return cast(EmailMessage, email.message_from_bytes(server.taken[-1].content, policy=default))
+    return email.message_from_bytes(server.taken[-1].content, policy=default)
 
 
 async def test_message_has_proper_headers(server: FaultServer, relay: Relay) -> None:

@@ -6,6 +6,7 @@ import hmac
 import json
 import ssl
 from collections.abc import AsyncIterator, Mapping
+from ipaddress import ip_address
 
 import pytest
 
@@ -57,7 +58,7 @@ def named(monkeypatch: pytest.MonkeyPatch) -> Mapping[str, str]:
     known: dict[str, str] = {}
 
     async def ask(name: str) -> tuple[Address, ...]:
-        return tuple(hosts.ip_address(text) for text in known[name].split())
+        return tuple(ip_address(text) for text in known[name].split())
 
     monkeypatch.setattr(hosts, "_ask", ask)
     monkeypatch.setattr(hosts, "_cache", {})

@@ -4,7 +4,22 @@ import sys
 
 import typer
 
-from warmupd.cli import doctor, explain, fleet, init, key, lab, mailbox, migrate, plan, run, status, supervise, user
+from warmupd.cli import (
+    doctor,
+    explain,
+    fleet,
+    init,
+    key,
+    lab,
+    mailbox,
+    migrate,
+    notify,
+    plan,
+    run,
+    status,
+    supervise,
+    user,
+)
 from warmupd.errors import WarmupdError
 
 app = typer.Typer(
@@ -29,6 +44,7 @@ app.add_typer(user.app, name="user")
 app.add_typer(plan.app, name="plan")
 app.add_typer(fleet.app, name="fleet")
 app.add_typer(key.app, name="key")
+app.add_typer(notify.app, name="notify")
 
 
 def main() -> None:

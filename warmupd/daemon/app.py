@@ -10,7 +10,6 @@ from random import Random
 from warmupd import __version__
 from warmupd.clock import Clock, VirtualClock
 from warmupd.config import Config
-from warmupd.core.job import JobStatus
 from warmupd.core.reply import Phase
 from warmupd.daemon import options, parts
 from warmupd.daemon.aftermath import Aftermath
@@ -46,7 +45,6 @@ from warmupd.mail.tls import client_context
 from warmupd.mail.vault import Vault
 from warmupd.store import slots
 from warmupd.store.database import Database
-from warmupd.store.jobs import Settlement
 from warmupd.store.listening import Listener
 from warmupd.store.partitions import make_partitions
 
@@ -97,7 +95,7 @@ class Worker:
         holds = Holds(clock)
         aftermath = Aftermath(self._ground, book, holds, worker_id=self.leases.worker_id)
         self.smtp = courier or self._build_smtp()
-        self.settler = Settler(self._ground, on_settled=self._hear_settled)
+        self.settler = Settler(self._ground, on_settled=lambda settled: self.shard.hear_settled(settled))  # noqa: PLW0108  built below
         self.shard = self._build_shard(book, holds, aftermath)
         self.engager = self._build_engager(book, aftermath)
         self.fleet_watch = FleetWatch(self._ground, leases=self.leases, shard=self.shard)
@@ -271,9 +269,6 @@ class Worker:
         )
 
     # -- what the parts tell each other -------------------------------------------------------------------------------
-
-    async def _hear_settled(self, settled: Sequence[tuple[Settlement, JobStatus | None]]) -> None:
-        await self.shard.hear_settled(settled)
 
     def _hear_answers(self, mailbox_id: int) -> None:
         self.shard.knock(answered=[mailbox_id])

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from warmupd.config import Config
 from warmupd.core.condition import Condition
 from warmupd.core.notice_fleet import CALM, Issue, Memory, look
-from warmupd.daemon.overview import overview
+from warmupd.daemon.overview import fleet_condition
 from warmupd.store.database import Database
 from warmupd.store.fleet_health import begin_look, end_look, lost_workers
 
@@ -35,14 +35,14 @@ async def look_after_fleet(db: Database, config: Config, *, at: dt.datetime) -> 
 
 async def issues(db: Database, config: Config, *, at: dt.datetime) -> Mapping[Issue, Sequence[str]]:
     """What is wrong with the fleet now, each with its reasons."""
-    seen = await overview(db, config, at=at)
+    condition, reasons, short = await fleet_condition(db, config, at=at)
     found: dict[Issue, Sequence[str]] = {}
-    if seen.condition is Condition.CRITICAL:
-        found[Issue.CRITICAL] = seen.reasons
-    if seen.condition is not Condition.OK:
-        found[Issue.DEGRADED] = seen.reasons
-    if seen.capacity:
-        found[Issue.CAPACITY_SHORT] = [short.text for short in seen.capacity]
+    if condition is Condition.CRITICAL:
+        found[Issue.CRITICAL] = reasons
+    if condition is not Condition.OK:
+        found[Issue.DEGRADED] = reasons
+    if short:
+        found[Issue.CAPACITY_SHORT] = [one.text for one in short]
     if lost := await lost_workers(db, within=CALM, at=at):
         found[Issue.WORKER_LOST] = [f"{name} ended without stopping" for name in lost]
     return found

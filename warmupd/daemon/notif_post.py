@@ -13,8 +13,9 @@ from warmupd.core.notice_pace import try_again_in
 from warmupd.daemon import parts
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.host_check import policy_of
+from warmupd.daemon.relay import relay_of
 from warmupd.errors import DatabaseUnavailable, SecretsError, WarmupdError
-from warmupd.mail.relay import Relay, relay_mail
+from warmupd.mail.relay import relay_mail
 from warmupd.mail.tls import client_context
 from warmupd.mail.vault import Vault
 from warmupd.mail.webhook import Webhook, as_json, as_slack, post_webhook
@@ -170,19 +171,3 @@ def open_webhook(vault: Vault, sealed: bytes, settings_id: int) -> OwnWebhook:
     except SecretsError:
         raise SecretsError("the webhook does not open with any of secrets.keys", remedy="enter it again") from None
     return OwnWebhook(url=url, secret=secret)
-
-
-def relay_of(config: Config) -> Relay | None:
-    """The relay of `[notifications]`; None when there is none."""
-    section = config.notifications
-    if not section.smtp_host:
-        return None
-    return Relay(
-        host=section.smtp_host,
-        port=section.smtp_port,
-        security=section.smtp_security,
-        username=section.smtp_username,
-        password=section.smtp_password.get_secret_value(),
-        sender=section.sender,
-        ca_file=str(config.security.ca_file) if config.security.ca_file else None,
-    )

@@ -131,6 +131,16 @@ async def overview(
     )
 
 
+async def fleet_condition(
+    db: Database, config: Config, *, at: dt.datetime
+) -> tuple[Condition, Sequence[str], Sequence[Shortfall]]:
+    """How the fleet is, why, and what cannot carry its quotas: as `overview` judges it, without reading the rest."""
+    sums, snapshot = await day_sums(db, config, at=at), await snapshot_of_capacity(db, config, at=at)
+    short = shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
+    lost = await unknowns.open_unknowns(db, at=at)
+    return *condition_of(_facts(sums, snapshot, lost, len(short), whole=True)), short
+
+
 async def _quotas(db: Database, config: Config, *, at: dt.datetime, owner: UUID | None) -> Sequence[QuotaRow]:
     ids = None if owner is None else await reports.mailbox_ids(db, owner)
     return await quota_report(db, config, at=at, ids=ids)

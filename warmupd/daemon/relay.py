@@ -16,4 +16,5 @@ def relay_of(config: Config) -> Relay | None:
         username=notices.smtp_username,
         password=notices.smtp_password.get_secret_value(),
         sender=notices.sender,
+        ca_file=str(config.security.ca_file) if config.security.ca_file else None,
     )

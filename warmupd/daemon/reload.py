@@ -49,9 +49,8 @@ TAKEN_OVER = (
     "security.",
     "secrets.",
     "oauth.",
-    "notifications.",
 )
-OF_THE_SITE = ("auth.", "dns.", "notifications.", "http.public_url")  # read at each request
+OF_THE_SITE = ("auth.", "dns.", "http.public_url")  # read at each request
 
 _log = structlog.get_logger()
 

@@ -44,8 +44,8 @@ class Webhook:
     secret: str = field(default="", repr=False)  # "": not signed
 
 
-def check_url(url: str, policy: HostPolicy) -> str:
-    """The host of an address that may be used, as far as the text tells. Raises UsageError.
+def check_url(url: str, policy: HostPolicy) -> None:
+    """Raise UsageError for an address that may not be used, as far as the text tells.
 
     HTTPS only, but for hosts that the configuration vouches for: notices name mailboxes, and paths hold tokens.
     """
@@ -53,7 +53,14 @@ def check_url(url: str, policy: HostPolicy) -> str:
     host = parts.hostname or ""
     if parts.scheme != "https" and not policy.names(host) and not _exempt(host, policy):
         raise UsageError("a webhook's address begins with https://", remedy="use HTTPS")
-    return host
+
+
+def host_of(url: str) -> str:
+    """What of an address is no secret; "" when it is none."""
+    try:
+        return _parts(url).hostname or ""
+    except UsageError:
+        return ""
 
 
 async def check_reachable(url: str, policy: HostPolicy) -> None:

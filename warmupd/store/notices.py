@@ -194,6 +194,17 @@ async def list_notices(
     ]
 
 
+async def count_notices(db: Database, user_id: UUID | None, *, kind: str, since: dt.datetime) -> int:
+    """How many of a kind a user (None: the operators) was told since then."""
+    count: int = await db.fetchval(
+        "SELECT count(*) FROM notices WHERE user_id IS NOT DISTINCT FROM $1 AND kind = $2 AND at > $3",
+        user_id,
+        kind,
+        since,
+    )
+    return count
+
+
 async def drop_old(db: Database, *, at: dt.datetime) -> None:
     """Forget notices after a month, whatever became of them."""
     await db.execute("DELETE FROM notices WHERE at < $1", at - KEPT)
