@@ -1,23 +1,21 @@
 """A user's data, as it is handed over: all that is theirs, row by row; of others no more than their provider."""
 
 import datetime as dt
-import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from warmupd.core.veil import veil
 from warmupd.errors import NotFound
 from warmupd.store.database import Database
 
 IDS = 50_000  # job ids that one statement looks through
 ROWS = 1_000  # of one batch
-HIDDEN = "[address]"  # in place of somebody else's
 
 Row = Mapping[str, Any]
 
-_ADDRESS = re.compile(r"[^\s<>()\"',;:@]+@([^\s<>()\"',;:@]+)")
 _TEXTS = ("state_reason", "last_error", "rest_message", "error_message", "reason", "body", "subject")
 
 
@@ -156,23 +154,18 @@ _SIGHTINGS = f"""
 class _Hide:
     """Takes other people's addresses, and the domain that a message went to, out of what servers said."""
 
-    def __init__(self, own: Any) -> None:
+    def __init__(self, own: Iterable[str]) -> None:
         self._own = {address.lower() for address in own}
         self._domains = {address.rpartition("@")[2] for address in self._own}
 
     def __call__(self, row: asyncpg.Record) -> Row:
         values = dict(row)
         domain = values.pop("of_domain", None)
+        hide = [domain] if domain and domain not in self._domains else []
         for name in _TEXTS:
             if values.get(name):
-                values[name] = self._hidden(values[name], domain)
+                values[name] = veil(values[name], own=self._own, hide=hide)
         return values
-
-    def _hidden(self, text: str, domain: str | None) -> str:
-        text = _ADDRESS.sub(lambda at: at[0] if at[0].rstrip(".").lower() in self._own else HIDDEN, text)
-        if domain and domain not in self._domains:
-            text = re.sub(rf"(?<![\w-]){re.escape(domain)}(?![\w-])", "[domain]", text, flags=re.IGNORECASE)
-        return text
 
 
 def _batches(rows: Sequence[asyncpg.Record]) -> list[Sequence[asyncpg.Record]]:
