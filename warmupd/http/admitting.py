@@ -14,7 +14,7 @@ from warmupd.http.problem import Problem, as_problem
 from warmupd.http.site import site_of
 from warmupd.mail.header_text import mail_address
 from warmupd.mail.oauth import Tokens
-from warmupd.store.users import User, find_user, find_user_by_id
+from warmupd.store.users import User, find_user, user_by_id
 
 
 def read_texts(texts: Mapping[str, str], *, secret: bool = True) -> Form:
@@ -27,7 +27,7 @@ async def owner_of(request: Request, identity: Identity, email: str) -> User:
     """Whose a new mailbox is to be: who asks, or for an admin the user named. Raises Problem 403, NotFound."""
     db, email = site_of(request).db, email.strip()
     if not email or email.lower() == identity.email.lower():
-        return await find_user_by_id(db, identity.user_id)
+        return await user_by_id(db, identity.user_id)
     if not identity.is_admin:
         raise Problem(403, "only an admin enrols mailboxes of others", remedy="leave the user out")
     if not email.isprintable():

@@ -25,7 +25,7 @@ from warmupd.http.trials import trials_of
 from warmupd.http.wording import for_page, sentence
 from warmupd.mail.oauth import Tokens
 from warmupd.store.consents import Connectable, Consent, connectable
-from warmupd.store.users import find_user_by_id
+from warmupd.store.users import user_by_id
 
 NAMES = {"google": "Google", "microsoft": "Microsoft"}
 PROVIDERS = {"google": "google", "microsoft": "microsoft"}  # words of core/providers.py, where the domain tells nothing
@@ -114,7 +114,7 @@ async def _connected(
     form = read_texts({**provider, **consent.entries}, secret=False)
     secrets = Secrets(issuer=consent.provider, refresh_token=tokens.refresh)
     form = Form(application=form.application, secrets=secrets, errors=form.errors)
-    user = await find_user_by_id(site_of(request).db, consent.user_id)
+    user = await user_by_id(site_of(request).db, consent.user_id)
     findings: list[Finding] = []
     try:
         anew = consent.entries.get("anew") == "yes"
