@@ -56,7 +56,7 @@ async def test_form_changes_a_user(house: House, admin: Admin) -> None:
     assert (await admin.post(f"/users/{owner.id}", **form)).status_code == 303
     shown = await admin.get(f"/users/{owner.id}?done=saved")
     assert "Asia/Tokyo" in shown
-    assert "became a user" in shown
+    assert "Became a user" in shown
     wrong = await admin.post(f"/users/{owner.id}", **{**form, "timezone": "Mars/Base", "name": "two\nlines"})
     assert wrong.status_code == 422
     assert wrong.text.count('aria-invalid="true"') == 2

@@ -33,14 +33,14 @@ DONE = {
 }
 
 WORDS = {  # of the history
-    "USER": "became a user",
-    "ADMIN": "became an admin",
-    "REMOVED": "was removed",
-    "PASSWORD_CHANGED": "got a new password",
-    "name": "name",
-    "timezone": "time zone",
-    "plan": "plan",
-    "role": "role",
+    "USER": "Became a user",
+    "ADMIN": "Became an admin",
+    "REMOVED": "Was removed",
+    "PASSWORD_CHANGED": "Got a new password",
+    "name": "Name",
+    "timezone": "Time zone",
+    "plan": "Plan",
+    "role": "Role",
 }
 ACTORS = {"cli": "the command line", "daemon": "the daemon"}
 
