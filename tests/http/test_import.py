@@ -83,7 +83,7 @@ async def test_nothing_uploaded_is_stored_in_clear_and_the_sheet_goes_when_it_is
     browser = await house.browser(OWNER)
     place = await upload(browser, rows(mail))
     (row,) = await house.site.db.fetch("SELECT imports::text AS text FROM imports")
-    assert "hush".encode().hex() not in row["text"]
+    assert b"hush".hex() not in row["text"]
     assert "hush" not in row["text"]
     await post(browser, f"{place}/start", {})
     await imports_of(browser).idle()
