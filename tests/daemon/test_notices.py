@@ -199,7 +199,7 @@ async def test_quota_that_was_missed_is_told_the_next_morning_once(told: Informe
     (mail,) = told.mails
     assert mail["Subject"] == "2 mailboxes missed yesterday's quota"
     assert "13 of 20 messages were sent" in mail.get_content()
-    assert f"{await told.world.address(boxes[1])}: 4 of 10; 2 sends failed" in mail.get_content()
+    assert f"{await told.world.address(boxes[1])}: 4 of 10 on 2027-03-01; 2 sends failed" in mail.get_content()
     assert mail["Date"].datetime.hour == 8
 
 
