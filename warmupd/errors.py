@@ -61,5 +61,9 @@ class NotFound(WarmupdError):
     """The mailbox, user or other row that was named does not exist."""
 
 
+class NotAllowed(WarmupdError):
+    """It can be done, but not by who asks."""
+
+
 class ContentError(WarmupdError):
     """A message template is malformed; the message names the file and the line."""

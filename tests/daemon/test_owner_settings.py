@@ -137,5 +137,5 @@ def test_a_policy_is_overruled_by_habits_where_they_say_something() -> None:
 
 def test_every_habit_that_a_policy_has_is_honoured() -> None:
     values = {"reply_rate": 0.9, "star_rate": 0.8, "rescue": False, "file_after_hours": 5.0, "retention_days": 3.0}
-    own = EngagementPolicy().of(Habits(**values, visits_per_day=2))  # type: ignore[arg-type]  numbers and a bool
+    own = EngagementPolicy().of(Habits(visits_per_day=2, **values))  # type: ignore[arg-type]
     assert {name: getattr(own, name) for name in values} == values

@@ -1,6 +1,6 @@
 """A site on a real database, with an admin and two users, and clients that are let in as them."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,9 +8,11 @@ from functools import cache
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from warmupd.clock import ScaledClock
 from warmupd.config import Config
+from warmupd.http import passwords
 from warmupd.http.identity import signer_of
 from warmupd.http.passwords import hash_password
 from warmupd.http.server import create_app
@@ -65,9 +67,18 @@ class House:
         return client
 
 
+@pytest.fixture(scope="session", autouse=True)
+def quick_hashes() -> Iterator[None]:
+    """Hashes of as little work as there can be: here nobody guesses."""
+    with pytest.MonkeyPatch.context() as patch:
+        quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+        patch.setattr(passwords, "_hasher", lambda: quick)
+        yield
+
+
 @cache
 def known_hash() -> str:
-    """Hashing is slow on purpose: once is enough."""
+    """Once is enough."""
     return hash_password(PASSWORD)
 
 

@@ -59,7 +59,7 @@ async def test_mailbox_of_another_answers_as_one_that_does_not_exist(house: Hous
     client = await house.as_user(OWNER)
     theirs, none = [await client.get(f"{HERE}/{path.format(number)}") for number in (box, box + 1000)]
     assert theirs.status_code == none.status_code == 404
-    assert theirs.text == none.text.replace(str(box + 1000), str(box))
+    assert theirs.text == none.text
     assert (await (await house.as_user(ADMIN)).get(f"{HERE}/{path.format(box)}")).status_code == 200
 
 

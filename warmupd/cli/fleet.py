@@ -8,7 +8,8 @@ from warmupd.cli.options import AsJson, ConfigPath
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
-    from warmupd.store.fleet import FleetSettings, WorkerRow
+    from warmupd.daemon.fleet_report import FleetReport, Told
+    from warmupd.store.fleet import FleetSettings
 
 app = typer.Typer(help="All workers together.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -17,18 +18,17 @@ Slots = Annotated[int, typer.Argument(metavar="N", min=1, max=4096, help="How ma
 
 @app.command(epilog="Example: warmupd fleet show --json")
 def show(config: ConfigPath = None, as_json: AsJson = False) -> None:
-    """Slots, workers, limits, and whether sending is stopped."""
+    """Slots, workers, limits and their use, and whether sending is stopped."""
     from warmupd.cli.output import print_json
     from warmupd.cli.session import work
-    from warmupd.store.fleet import fleet_settings, live_workers
+    from warmupd.daemon.fleet_report import fleet_report
 
     async def task(session: "Session") -> None:
-        now = session.clock.now()
-        settings, workers = await fleet_settings(session.db, at=now), await live_workers(session.db, at=now)
+        found = await fleet_report(session.db, at=session.clock.now())
         if as_json:
-            print_json({"settings": settings, "workers": workers})
+            print_json(found)
         else:
-            _print(settings, workers)
+            _print(found)
 
     work(config, task, name="fleet show")
 
@@ -39,13 +39,13 @@ def stop(config: ConfigPath = None) -> None:
 
     That is stored and survives restarts. What is in flight ends; mailboxes go on being visited.
     """
-    _set(config, stopped=True)
+    print(f"sending is stopped{'' if _tell(config, 'stop').changed else ' already'}")
 
 
 @app.command(epilog="Example: warmupd fleet start")
 def start(config: ConfigPath = None) -> None:
     """Let sends go on after `warmupd fleet stop`."""
-    _set(config, stopped=False)
+    print(f"sending is on{'' if _tell(config, 'start').changed else ' already'}")
 
 
 @app.command(epilog="Example: warmupd fleet trigger")
@@ -54,16 +54,7 @@ def trigger(config: ConfigPath = None) -> None:
 
     Caps, spacing and windows stay as they are: nothing is sent that would not have been allowed anyway.
     """
-    from warmupd.cli.session import work
-    from warmupd.store.fleet import live_workers
-    from warmupd.store.fleet import trigger as write
-
-    async def task(session: "Session") -> int:
-        now = session.clock.now()
-        await write(session.db, actor="cli", at=now)
-        return len(await live_workers(session.db, at=now))
-
-    workers = work(config, task, name="fleet trigger")
+    workers = _tell(config, "trigger").workers
     print(f"told {workers} running {'worker' if workers == 1 else 'workers'}" if workers else "no worker is running")
 
 
@@ -84,31 +75,34 @@ def resize(slots: Slots, config: ConfigPath = None) -> None:
     print(f"slots: {was} -> {slots}" if was != slots else f"slots: {slots} already")
 
 
-def _set(config: ConfigPath, *, stopped: bool) -> None:
+def _tell(config: ConfigPath, word: str) -> "Told":
     from warmupd.cli.session import work
-    from warmupd.store.fleet import set_sending
+    from warmupd.daemon.fleet_report import Action, control
 
-    async def task(session: "Session") -> bool:
-        return await set_sending(session.db, stopped=stopped, actor="cli", at=session.clock.now())
+    async def task(session: "Session") -> "Told":
+        return await control(session.db, Action(word), actor="cli", at=session.clock.now())
 
-    already = "" if work(config, task, name="fleet") else " already"
-    print(f"sending is {'stopped' if stopped else 'on'}{already}")
+    return work(config, task, name=f"fleet {word}")
 
 
-def _print(settings: "FleetSettings", workers: "list[WorkerRow]") -> None:
+def _print(report: "FleetReport") -> None:
     from warmupd.cli.output import count, print_facts, print_table
 
-    limits = settings.limits
+    settings, workers, limits = report.settings, report.workers, report.settings.limits
+    used = {cap.cap: cap.used for cap in report.caps}
     print_facts(
         [
             ("Sending", "stopped; `warmupd fleet start` lets it go on" if settings.sending_stopped else "on"),
             ("Slots", f"{settings.slots_held} of {settings.slots} held by {count(len(workers), 'worker')}"),
             ("All", f"{limits['global_per_hour']:,} an hour, {limits['global_per_minute']:,} a minute"),
             ("In force", _lowered(settings)),
+            ("Used", f"{used['global_hour']:,} in the last hour, {used['global_minute']:,} in the last minute"),
             ("Each user", f"{limits['user_per_hour']:,} an hour, {limits['user_per_minute']:,} a minute"),
             ("Spacing", f"{limits['mailbox_gap_seconds']:g} s between sends of a mailbox"),
         ]
     )
+    for one in report.disagreements:
+        print(f"note: {one.worker} is configured with {one.limit} {one.wants:g}; in force is {one.in_force:g}")
     if workers:
         print()
         print_table(

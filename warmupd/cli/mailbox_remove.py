@@ -139,7 +139,7 @@ async def _removals(
     if not (addresses or any(fits.values())):
         raise UsageError("no mailbox was named", remedy="give addresses, or choose by --user, --label or --domain")
     if not addresses:
-        found = await find_removals(session.db, **fits)
+        found = await find_removals(session.db, user=fits["user"], label=fits["label"], domain=fits["domain"])
         missing = [] if found else ["no removed mailbox fits"]
     else:
         each = {address: await find_removals(session.db, address=address) for address in dict.fromkeys(addresses)}

@@ -149,15 +149,11 @@ def _one(chosen: "Sequence[MailboxReport]") -> "MailboxReport":
 def _tell(chosen: "Sequence[MailboxReport]", change: "Change", given: Mapping[str, Any]) -> None:
     """What was changed, mailbox by mailbox, and from when on it counts."""
     from warmupd.cli.output import print_wrapped
-    from warmupd.daemon.changing import FROM_NEXT_DAY, FROM_NEXT_DAY_TEXT, in_words
+    from warmupd.daemon.changing import FROM_NEXT_DAY, FROM_NEXT_DAY_TEXT, told
 
-    told = [in_words(column, value, pool=given["pool"]) for column, value in change.columns.items()]
-    told += [f"it logs in by OAuth of {given['oauth'].lower()}"] if given["oauth"] else []
-    told += ["a new password"] if change.passwords else []
-    told += [f"label {word} added" for word in change.add_labels]
-    told += [f"label {word} removed" for word in change.remove_labels]
+    words = ", ".join(told(change, pool=given["pool"], oauth=given["oauth"] or ""))
     for mailbox in chosen:
-        print(f"changed {mailbox.address}: {', '.join(told)}")
+        print(f"changed {mailbox.address}: {words}")
     if change.columns.keys() & FROM_NEXT_DAY:
         print_wrapped(FROM_NEXT_DAY_TEXT)
 

@@ -47,7 +47,8 @@ def change(
     """
     from warmupd.cli.output import count, print_json, print_wrapped
     from warmupd.cli.session import work
-    from warmupd.store.users import Role, change_user, find_user
+    from warmupd.store.user_changes import change_user
+    from warmupd.store.users import Role, find_user
 
     changes: dict[str, str | None] = {}
     if name is not None:

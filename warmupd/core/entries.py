@@ -44,6 +44,8 @@ DEFAULTS: Mapping[str, object] = {  # column to what stands there when its user'
     "min_daily": None,
     "own_mail": None,
     "provider_limit": None,
+    **dict.fromkeys(("reply_rate", "star_rate", "rescue", "visits_per_day", "warmup_folder", "file_after_hours")),
+    "retention_days": None,
     "pool_id": None,
 }
 SECURITIES = ("TLS", "STARTTLS")
@@ -132,7 +134,17 @@ def _column(column: str, value: Any) -> Any:
         return value
     if column in RANGES:
         return number(column, value)
+    if column in SPANS:
+        return _measure(column, value)
     return CHECKS[column](value) if column in CHECKS else value
+
+
+def _measure(column: str, value: Any) -> float:
+    least, most = SPANS[column]
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        told = f"{column.replace('_', ' ')} {value} is not possible"
+        raise UsageError(told, remedy=f"give a number from {least:g} to {most:g}")
+    return float(value)
 
 
 def _text(what: str) -> Callable[[str], str]:

@@ -89,6 +89,15 @@ BUDGET_TEXTS = {  # factor of a budget: in words, after which stands what it lea
 }
 
 
+STATE_TEXTS = {  # of who starts no conversations
+    MailboxState.RECEIVE_ONLY: "it only receives and answers",
+    MailboxState.PAUSED: "it is paused",
+    MailboxState.SUSPENDED: "it is suspended",
+    MailboxState.AUTH_FAILED: "its login is refused",
+    MailboxState.REMOVED: "it was removed",
+}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loss:
     """A factor that keeps a mailbox below its daily minimum today, and how many sends it leaves of the day."""
@@ -215,8 +224,7 @@ def _stopped(standing: Standing) -> tuple[Factor, str] | None:
 
 
 def _of_state(mailbox: Mailbox, *, leaves: int) -> Loss:
-    words = "it only receives and answers" if mailbox.state is MailboxState.RECEIVE_ONLY else f"it is {mailbox.state}"
-    return Loss(factor=Factor.STATE, text=words, leaves=leaves)
+    return Loss(factor=Factor.STATE, text=STATE_TEXTS[mailbox.state], leaves=leaves)
 
 
 def _room(standing: Standing, day: DayRow, moment: dt.datetime) -> int:

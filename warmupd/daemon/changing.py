@@ -13,7 +13,7 @@ from warmupd.core.provider_rules import Advice, password_advice
 from warmupd.daemon.host_check import check_hosts
 from warmupd.daemon.keyring import Keyring
 from warmupd.daemon.login_check import LoginCheck, refused
-from warmupd.daemon.settings_rules import RULES, check_language
+from warmupd.daemon.owner_settings import check_together
 from warmupd.errors import NotFound
 from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount, load_accounts
@@ -68,7 +68,7 @@ async def completed(
     _secure_ports(changes)
     _follow_servers(changes, chosen)
     ids = [mailbox.id for mailbox in chosen]
-    await _check_rules(db, config, ids, changes)
+    await check_together(db, config, ids, changes)
     await _check_servers(db, config, ids, changes)
     return changes
 
@@ -118,6 +118,17 @@ def advice_on(mailbox: MailboxReport, change: Change) -> Advice | None:
     return password_advice(provider_of(change.columns.get("provider", mailbox.provider)))
 
 
+def told(change: Change, *, pool: str | None, oauth: str = "") -> list[str]:
+    """All of it in words; `pool` is the shared one's name, `oauth` who gives the tokens from now on."""
+    return [
+        *(in_words(column, value, pool=pool) for column, value in change.columns.items()),
+        *([f"it logs in by OAuth of {oauth.lower()}"] if oauth else []),
+        *(["a new password"] if change.passwords else []),
+        *(f"label {word} added" for word in change.add_labels),
+        *(f"label {word} removed" for word in change.remove_labels),
+    ]
+
+
 def in_words(column: str, value: object, *, pool: str | None) -> str:
     """A change as it is told once it is done; `pool` is the shared one's name, None the private one."""
     word = CHANGEABLE[column]
@@ -153,15 +164,6 @@ def _follow_servers(changes: dict[str, Any], chosen: Sequence[MailboxReport]) ->
     words = {match_provider(mailbox.address, hosts=[changes["imap_host"]]).provider.word for mailbox in chosen}
     if len(words) == 1 and words != {mailbox.provider for mailbox in chosen}:
         changes["provider"] = words.pop()
-
-
-async def _check_rules(db: Database, config: Config, ids: Sequence[int], changes: Mapping[str, Any]) -> None:
-    """With the address of a mailbox when a value, or what it makes with the others, cannot be."""
-    check_language(config, changes)
-    for columns, check in RULES.items():
-        if changes.keys() & set(columns):
-            for address, own in await own_values(db, ids, columns):
-                check(address, own | {column: changes[column] for column in columns if column in changes}, config)
 
 
 async def _check_servers(db: Database, config: Config, ids: Sequence[int], changes: Mapping[str, Any]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from warmupd.clock import Clock
@@ -14,6 +14,7 @@ from warmupd.core.provider_match import provider_of
 from warmupd.daemon import open_files
 from warmupd.daemon.capacity import shortfalls
 from warmupd.daemon.domain_check import domain_check_of
+from warmupd.daemon.fleet_report import disagreements
 from warmupd.daemon.keyring import keyring_of, registrations_of
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.options import limits_of
@@ -59,6 +60,10 @@ def look_at_config(config: Config) -> list[Finding]:
     if not config.auth.secret.get_secret_value():
         remedy = "set auth.secret; `openssl rand -hex 32` makes one"
         found.append(Finding(grade=Grade.WARN, check="auth", text="auth.secret is not set", remedy=remedy))
+    if config.notifications.smtp_host and not config.http.public_url:
+        text = f"links in mails lead to http://{config.http.listen}, which only this machine may reach"
+        remedy = "set http.public_url to the dashboard's address"
+        found.append(Finding(grade=Grade.WARN, check="links", text=text, remedy=remedy))
     try:
         Library.load(config.content.templates_dir, config.content.language)
     except WarmupdError as error:
@@ -153,10 +158,10 @@ def _slots(snapshot: Snapshot) -> Finding:
 def _limits(snapshot: Snapshot, config: Config, clock: Clock) -> Finding:
     """Whether all workers, and the file at hand, want the limits that are in force."""
     in_force = snapshot.settings.limits
-    others = [(worker.name, _differing(worker.limits, in_force)) for worker in snapshot.workers]
-    differ = [f"{name} has other {', '.join(keys)}" for name, keys in others if keys]
-    if snapshot.workers and (keys := _differing(limits_of(config, clock), in_force)):
-        differ.append(f"this configuration has other {', '.join(keys)}")
+    others = [(worker.name, disagreements(worker.name, worker.limits, in_force)) for worker in snapshot.workers]
+    differ = [f"{name} has other {', '.join(one.limit for one in found)}" for name, found in others if found]
+    if snapshot.workers and (found := disagreements("", limits_of(config, clock), in_force)):
+        differ.append(f"this configuration has other {', '.join(one.limit for one in found)}")
     if differ:
         remedy = "give all workers the same configuration, and reload them with SIGHUP"
         return Finding(grade=Grade.WARN, check="limits", text="; ".join(differ), remedy=remedy)
@@ -263,10 +268,6 @@ async def _domains(db: Database, config: Config, address: str | None) -> AsyncIt
     looked = [one.domain for one, findings in zip(domains, found, strict=True) if findings[0].check != "domain"]
     if looked and not troubles:
         yield _ok("domain", f"the DNS records of {', '.join(looked)} are as they should be")
-
-
-def _differing(wanted: Mapping[str, float], in_force: Mapping[str, float]) -> list[str]:
-    return [name for name, value in in_force.items() if name in wanted and wanted[name] != value]
 
 
 def _ok(check: str, text: str) -> Finding:

@@ -27,6 +27,8 @@ from warmupd.store.host_rests import host_rests_of
 from warmupd.store.mailboxes import load_mailboxes
 from warmupd.store.proofs import unproven_room
 
+NO_SUCH_MAILBOX = "there is no such mailbox"  # not there, or another user's: nobody can tell which
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explained:
@@ -137,7 +139,7 @@ async def seen_by(
     rows = await mailbox_report.mailbox_reports(db, [mailbox_id], owner=owner)
     found = await load_mailboxes(db, defaults_of(config), [mailbox_id]) if rows else []
     if not found:
-        raise NotFound(f"no mailbox {mailbox_id} is enrolled", remedy="`warmupd mailbox list` shows those that are")
+        raise NotFound(NO_SUCH_MAILBOX)
     return found[0], rows[0] if owner is None else veiled_report(rows[0])
 
 

@@ -77,6 +77,11 @@ class Imports:
         progress = _Progress(state=ImportState.CHECKING)
         self._start(config, run, progress, self._import(config, run, progress, actor))
 
+    async def idle(self) -> None:
+        """Wait until nothing runs here."""
+        while self._tasks:
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+
     async def close(self) -> None:
         """End what runs here: what is not saved yet can be imported again."""
         for task in self._tasks:

@@ -8,8 +8,7 @@ from uuid import UUID
 from warmupd.config import Config
 from warmupd.core import entries
 from warmupd.daemon.settings_rules import RULES, check_language
-from warmupd.errors import UsageError
-from warmupd.store.changes import CHANGEABLE, SETTABLE, change_mailboxes, own_values
+from warmupd.store.changes import SETTABLE, change_mailboxes, own_values
 from warmupd.store.database import Database
 from warmupd.store.user_settings import own_words, set_user_settings, user_settings
 
@@ -38,29 +37,21 @@ def default_of(config: Config, column: str) -> Any:
     return getattr(getattr(config, section), key)
 
 
-def check_values(changes: Mapping[str, Any]) -> None:
-    """Raises UsageError when a value by itself cannot be."""
-    for column, value in changes.items():
-        span = entries.RANGES.get(column) or entries.SPANS.get(column)
-        if value is None:
-            continue
-        if span and not span[0] <= value <= span[1]:
-            word = CHANGEABLE[column]
-            raise UsageError(f"the {word} cannot be {value:g}", remedy=f"give {span[0]:g} to {span[1]:g}")
-        if value != "" and (check := entries.CHECKS.get(column)):
-            check(value)
-
-
 async def set_for_mailboxes(db: Database, config: Config, ids: Sequence[int], changes: Mapping[str, Any]) -> None:
     """Set columns of CHANGEABLE, None for what is set for all. Raises UsageError; nothing is changed then."""
-    check_values(changes)
+    await check_together(db, config, ids, changes)
+    await change_mailboxes(db, ids, changes)
+
+
+async def check_together(db: Database, config: Config, ids: Sequence[int], changes: Mapping[str, Any]) -> None:
+    """Raises UsageError, with the address of a mailbox, when a value or what it makes with the others cannot be."""
+    entries.columns(changes)
     check_language(config, changes)
     for columns, check in RULES.items():
         if changes.keys() & set(columns):
             fresh = {column: value for column in columns if (value := changes.get(column)) is not None}
             for address, own in await own_values(db, ids, columns, without=changes.keys()):
                 check(address, own | fresh, config)
-    await change_mailboxes(db, ids, changes)
 
 
 async def set_for_user(
@@ -70,7 +61,7 @@ async def set_for_user(
 
     Raises UsageError, with the address of a mailbox, when a value or what it makes with the others cannot be.
     """
-    check_values(changes)
+    entries.columns(changes)
     after = await user_settings(db, user_id) | dict(changes)
     for columns, check in RULES.items():
         held = [column for column in columns if column in SETTABLE]

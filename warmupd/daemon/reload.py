@@ -50,7 +50,7 @@ TAKEN_OVER = (
     "secrets.",
     "oauth.",
 )
-OF_THE_SITE = ("auth.", "dns.", "notifications.", "http.public_url")  # read at each request
+OF_THE_SITE = ("auth.", "dns.", "http.public_url")  # read at each request
 
 _log = structlog.get_logger()
 

@@ -9,6 +9,7 @@ from warmupd.config import Config
 from warmupd.core.capacity import CapUse
 from warmupd.core.explanation import Verdict, explain
 from warmupd.core.health import Placements, score
+from warmupd.daemon.explain import veiled_report
 from warmupd.daemon.options import defaults_of, health_of
 from warmupd.daemon.quota import DayNumbers, numbers_of
 from warmupd.daemon.situation import Known, situation_of
@@ -46,10 +47,19 @@ class _Fleet:
 
 
 async def list_mailboxes(
-    db: Database, config: Config, ids: Sequence[int], *, at: dt.datetime, past_days: int = 0
+    db: Database,
+    config: Config,
+    ids: Sequence[int],
+    *,
+    at: dt.datetime,
+    past_days: int = 0,
+    owner: UUID | None = None,
 ) -> list[Listed]:
-    """These mailboxes as of `at`, by user and address; with so many of their past days."""
-    found = await mailbox_report.mailbox_reports(db, ids)
+    """These mailboxes as of `at`, by user and address; with so many of their past days.
+
+    Those of `owner` only, and without a word of other users; None: who asks may see everything.
+    """
+    found = await mailbox_report.mailbox_reports(db, ids, owner=owner)
     mailboxes = {m.id: m for m in await load_mailboxes(db, defaults_of(config), ids, alone=True)}
     found = sorted(
         (row for row in found if row.id in mailboxes), key=lambda row: (row.user.lower(), row.address.lower())
@@ -76,12 +86,12 @@ async def list_mailboxes(
             host_rest=rests.get(row.id),
             worker=whole.holders.get(row.slot),
         )
-        situation = situation_of(known, config, whole.settings, at=at)
+        situation = situation_of(known, config, whole.settings, at=at, veiled=owner is not None)
         placements, rest = health[row.id].placements, situation.rest
         today = last if situation.outlook.day_at(at) is not None else None
         listed.append(
             Listed(
-                mailbox=row,
+                mailbox=row if owner is None else veiled_report(row),
                 zone=known.mailbox.zone,
                 minimum=known.mailbox.ramp.floor,
                 ramp_day=known.mailbox.ramp_days + 1 if today is None else today.ramp_day,

@@ -1,10 +1,11 @@
 """What the settings of a mailbox must keep to, together and beside the configuration's defaults."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from warmupd.config import Config
-from warmupd.errors import UsageError
+from warmupd.core.provider_match import provider_of
+from warmupd.errors import NotAllowed, UsageError
 from warmupd.mail.content import Library
 
 HOURS = ("start_hour", "end_hour")
@@ -30,6 +31,23 @@ def check_language(config: Config, changes: Mapping[str, Any]) -> None:
         raise UsageError(
             f"there are no templates in the language {changes['language']!r}", remedy=f"one of: {', '.join(there)}"
         )
+
+
+def check_owner(providers: Iterable[str], changes: Mapping[str, Any]) -> None:
+    """Raises NotAllowed when an owner would set what is for an admin to set.
+
+    That is a provider's limit above the one that is known: a fleet whose mailboxes send more than their provider takes
+    is refused as a whole. A lower one is the owner's own business, as are ramp, window and pool; what the plan allows
+    cuts each day's quota anyway. `providers` are those that the mailboxes have, or are to have.
+    """
+    wanted = changes.get("provider_limit")
+    for provider in map(provider_of, {str(changes["provider"])} if "provider" in changes else set(providers)):
+        if wanted is not None and provider.daily_limit is not None and wanted > provider.daily_limit:
+            raise NotAllowed(
+                f"{provider.name} takes {provider.daily_limit:,} messages a day as far as is known; only an admin may"
+                f" set more",
+                remedy="ask an admin, or set no more than that",
+            )
 
 
 def _check_hours(address: str, own: Mapping[str, int | None], config: Config) -> None:

@@ -31,9 +31,9 @@ class DaySends:
     def sent(self) -> int:
         return sum(hour.sent for hour in self.hours)
 
-    def sent_before(self, moment: dt.datetime) -> int:
-        """In the hours that had begun by then."""
-        return sum(hour.sent for hour in self.hours if hour.hour <= moment)
+    def sent_in(self, hours: int) -> int:
+        """In the first hours of the day."""
+        return sum(hour.sent for hour in self.hours[:hours])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,7 +47,17 @@ class Throughput:
     @property
     def last_hour(self) -> int:
         """Sends of the hour that runs."""
-        return next((one.sent for one in reversed(self.days[-1].hours) if one.hour <= self.at), 0)
+        return self.days[-1].hours[self._begun - 1].sent
+
+    @property
+    def yesterday_so_far(self) -> int:
+        """Yesterday's sends of as many hours as have begun today."""
+        return self.days[-2].sent_in(self._begun)
+
+    @property
+    def _begun(self) -> int:
+        """Hours of today that have begun: one at least."""
+        return sum(hour.hour <= self.at for hour in self.days[-1].hours)
 
 
 async def throughput(

@@ -13,6 +13,7 @@ ALGORITHM = "HS256"
 ISSUER = "warmupd"
 LEAST_SECRET = 32  # bytes: RFC 7518 section 3.2, a key as long as the hash
 LONGEST = 1024  # characters of a token: ours have some 300
+CHALLENGE = {"WWW-Authenticate": 'Bearer realm="warmupd"'}  # goes with 401 (RFC 9110 section 11.6.1)
 PREFIX = "wup_"  # of service tokens, so that scanners of leaked secrets can know them
 
 

@@ -72,6 +72,17 @@ class WorkerHealth:
         return self._worker.metrics.render()
 
 
+def health_of(request: Request) -> Health:
+    """The worker that answers this request."""
+    health: Health = request.app.state.health
+    return health
+
+
+def may_scrape(request: Request) -> bool:
+    """Whether metrics are shown without more: on loopback, or with `auth.scrape_token` as bearer."""
+    return _is_local(request) or _shows(request, request.app.state.scrape_token())
+
+
 def add_health(app: FastAPI, health: Health) -> None:
     """`/healthz`: the loop turns. `/readyz`: sends can be reserved, or 503 with the reasons why not."""
 
@@ -92,6 +103,7 @@ def add_health(app: FastAPI, health: Health) -> None:
 
 def add_metrics(app: FastAPI, health: Health, *, scrape_token: Callable[[], str]) -> None:
     """`/metrics`: open on loopback, elsewhere with what `scrape_token` says by then as bearer."""
+    app.state.health, app.state.scrape_token = health, scrape_token
 
     @app.get(
         "/metrics",
@@ -101,7 +113,7 @@ def add_metrics(app: FastAPI, health: Health, *, scrape_token: Callable[[], str]
         responses={401: {"description": "Off loopback without auth.scrape_token"}},
     )
     async def metrics(request: Request) -> Response:
-        if not _is_local(request) and not _shows(request, scrape_token()):
+        if not may_scrape(request):
             return _refusal(scrape_token())
         return Response(health.render_metrics(), media_type=EXPOSITION)
 

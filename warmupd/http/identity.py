@@ -8,15 +8,13 @@ from uuid import UUID
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
-from warmupd.http.bearer import PREFIX, Signer, token_hash
+from warmupd.http.bearer import CHALLENGE, PREFIX, Signer, token_hash
 from warmupd.http.problem import Problem
 from warmupd.http.rates import rates_of
 from warmupd.http.site import Site, demand_secret, site_of
 from warmupd.store.access import Access, access_by_id
 from warmupd.store.service_tokens import service_token
 from warmupd.store.users import Role
-
-CHALLENGE = {"WWW-Authenticate": 'Bearer realm="warmupd"'}
 
 
 class Scope(StrEnum):
@@ -85,14 +83,19 @@ async def bearer_identity(request: Request, credentials: Credentials) -> Identit
 Asking = Annotated[Identity, Depends(bearer_identity)]
 
 
+def need_scope(identity: Identity, scope: Scope) -> Identity:
+    """The same, if it may do that; else Problem 403."""
+    if scope not in identity.scopes:
+        told = "this needs an admin" if scope is Scope.ADMIN else f"the token lacks the scope {scope}"
+        raise Problem(403, told)
+    return identity
+
+
 def need(scope: Scope) -> object:
     """A dependency: who is asking, if the token may do that; else Problem 403."""
 
     async def needed(identity: Asking) -> Identity:
-        if scope not in identity.scopes:
-            told = "this needs an admin" if scope is Scope.ADMIN else f"the token lacks the scope {scope}"
-            raise Problem(403, told)
-        return identity
+        return need_scope(identity, scope)
 
     return Depends(needed)
 

@@ -2,6 +2,7 @@
 
 from fastapi import Request
 
+from warmupd.http.bearer import CHALLENGE
 from warmupd.http.client import client_of, lane_of
 from warmupd.http.limiter import Limiter, retry_after
 from warmupd.http.passwords import stronger_hash, under_way, verify_password
@@ -30,7 +31,8 @@ class Logins:
             raise Problem(503, "too many log-ins at once", remedy="wait a moment", headers=retry_after(5))
         access = await access_by_email(site.db, email) if email.isprintable() else None
         if not await verify_password(password, access.password_hash if access else None) or access is None:
-            raise Problem(401, "address and password do not fit", remedy="try again, or have the password reset")
+            remedy = "try again, or have the password reset"
+            raise Problem(401, "address and password do not fit", remedy=remedy, headers=CHALLENGE)
         for limiter, key in keys:
             limiter.give_back(key, now=site.clock.boottime())
         await _keep_strong(site, access, password)

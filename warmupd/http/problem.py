@@ -7,7 +7,7 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from warmupd.errors import Conflict, DatabaseUnavailable, NotFound, UsageError, WarmupdError
+from warmupd.errors import Conflict, DatabaseUnavailable, NotAllowed, NotFound, UsageError, WarmupdError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5  # after which a client may ask again when the database is away
@@ -90,6 +90,7 @@ def as_problem(error: WarmupdError) -> Problem:
 
 _STATUSES: Sequence[tuple[type[WarmupdError], int]] = (
     (DatabaseUnavailable, 503),
+    (NotAllowed, 403),
     (NotFound, 404),
     (Conflict, 409),
     (UsageError, 422),

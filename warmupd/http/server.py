@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
 from warmupd import __version__
+from warmupd.daemon.import_run import Imports
 from warmupd.errors import WarmupdError
 from warmupd.http import api, pages
 from warmupd.http.failures import add_failures
@@ -24,6 +25,7 @@ from warmupd.http.rates import Rates
 from warmupd.http.render import Assets
 from warmupd.http.session import SignInFirst
 from warmupd.http.site import Site
+from warmupd.http.trials import Trials
 
 MOST_PORTS = 100  # tried by an "auto" worker, from http.listen on
 STOP_SECONDS = 5  # that requests under way may take at the end
@@ -48,6 +50,8 @@ def add_site(app: FastAPI, site: Site) -> None:
     """The API, its description, and the dashboard."""
     app.state.site = site
     app.state.logins, app.state.rates = Logins(), Rates()
+    app.state.trials = Trials()
+    app.state.imports = Imports(site.db, site.clock)
     app.openapi_url = "/openapi.json"
     app.setup()
     for router in (*api.routers(), *pages.routers()):
@@ -111,9 +115,10 @@ class HttpServer:
     ) -> None:
         self._listener = listen(host, port, worker_id=worker_id)
         self.address = address_of(self._listener)
+        self._app = create_app(health, site=site, scrape_token=scrape_token)
         self._server = _Server(
             uvicorn.Config(
-                create_app(health, site=site, scrape_token=scrape_token),
+                self._app,
                 log_config=None,
                 access_log=False,
                 lifespan="off",
@@ -136,6 +141,9 @@ class HttpServer:
         self._server.should_exit = True
         await asyncio.gather(self.serving, return_exceptions=True)
         self._listener.close()
+        imports: Imports | None = getattr(self._app.state, "imports", None)
+        if imports is not None:
+            await imports.close()
 
 
 class _Server(uvicorn.Server):

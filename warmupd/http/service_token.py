@@ -33,13 +33,15 @@ async def make_service_token(
 ) -> Made:
     """For `access`. Raises UsageError for a name that is taken or unfit, and for more than the user may."""
     if not (0 < len(name) <= LONGEST_NAME and name.isprintable() and name.strip() == name):
-        raise UsageError(f"a token's name is one line of 1 to {LONGEST_NAME} characters")
+        raise UsageError(
+            f"a token's name is one line of 1 to {LONGEST_NAME} characters", remedy="such as: nightly report"
+        )
     if not scopes:
         raise UsageError("a token needs a scope", remedy=f"choose among {', '.join(Scope)}")
     if Scope.ADMIN in scopes and access.role is not Role.ADMIN:
         raise UsageError("only an admin's token can have the scope admin", remedy="leave it out")
     if days is not None and not 1 <= days <= LONGEST_DAYS:
-        raise UsageError(f"a token lasts 1 to {LONGEST_DAYS} days, or until it is revoked")
+        raise UsageError(f"a token lasts 1 to {LONGEST_DAYS} days", remedy="or until it is revoked, without a number")
     token, now = new_token(PREFIX), site.clock.now()
     wanted = tuple(scope for scope in Scope if scope in scopes)
     expires_at = now + dt.timedelta(days=days) if days else None

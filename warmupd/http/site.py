@@ -36,4 +36,4 @@ def site_of(request: Request) -> Site:
 def demand_secret(site: Site) -> None:
     """Raises Problem 503 where there is no `auth.secret`: nobody is let in, and it says why."""
     if not site.config.auth.secret.get_secret_value():
-        raise Problem(503, "auth.secret is not set: nobody can be let in", remedy=SECRET_REMEDY)
+        raise Problem(503, "nobody can be let in: auth.secret is not set", remedy=SECRET_REMEDY)

@@ -8,6 +8,8 @@ from warmupd.core.health import Band
 from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.placement import Placement
+from warmupd.core.provider import OTHER
+from warmupd.core.provider_match import provider_of
 
 Word = tuple[str, str]  # what it says, and its tone: good, warn, bad, soft, accent
 
@@ -24,7 +26,7 @@ PROGRESS: Mapping[str, Word] = {
     Progress.ON_TRACK: ("On track", "good"),
     Progress.BEHIND: ("Behind", "warn"),
     Progress.RESTING: ("Resting", "warn"),
-    Progress.NOT_OPEN: ("Window closed", "soft"),
+    Progress.NOT_OPEN: ("Day not begun", "soft"),
     Progress.NEEDS_ATTENTION: ("Needs attention", "bad"),
     Progress.OFF: ("Off", "soft"),
 }
@@ -62,6 +64,7 @@ _COMMANDS = (  # what a remedy says to who sits at a terminal, and what to who l
     (re.compile(r"`warmupd mailbox list` shows their states"), "the list of mailboxes shows their states"),
     (re.compile(r"enrol another with `warmupd mailbox add`"), "add another mailbox"),
     (re.compile(r"`warmupd mailbox set(?: [^`]*)?--oauth[^`]*`"), "Reconnect"),
+    (re.compile(r"with `warmupd mailbox set(?: [^`]*)?`"), "in Settings"),
     (re.compile(r"`warmupd mailbox set(?: [^`]*)?`"), "Settings"),
     (re.compile(r"`warmupd mailbox check(?: [^`]*)?`"), "Check now"),
     (re.compile(r"`warmupd mailbox resume`"), "Resume"),
@@ -79,6 +82,18 @@ def sentence(text: str) -> str:
     """With a capital and a full stop; "" stays empty."""
     text = text.strip()
     return f"{text[:1].upper()}{text[1:]}{'' if text[-1] in '.!?' else '.'}" if text else ""
+
+
+def provider(word: str) -> str:
+    """The provider's name, as it stands in a list of providers."""
+    return "Other providers" if word == OTHER else provider_of(word).name
+
+
+def somebody_at(word: str | None) -> str:
+    """Another user's mailbox, of which nothing but the provider is told; None: it is no longer there."""
+    if word is None:
+        return "a mailbox that is gone"
+    return "a mailbox elsewhere" if word == OTHER else f"a mailbox at {provider_of(word).name}"
 
 
 def value(what: str, became: str) -> str:

@@ -15,6 +15,7 @@ from warmupd.store.user_tables import tables_of_users
 MAILBOXES = 200  # that one batch is about: about 10,000 rows of a day
 IDS = 50_000  # job ids that one statement looks through
 ROWS = 5_000  # that one statement deletes
+PAUSES = 600  # at most, for others to end
 
 Pause = Callable[[], Awaitable[None]]
 
@@ -79,9 +80,14 @@ async def _wipe_deeds(db: Database, user_id: UUID) -> AsyncIterator[Batch]:
 
 
 async def _let_others_end(db: Database, pause: Pause) -> None:
-    """Whoever may still see the mailboxes as they were has ended."""
-    horizon = await db.fetchval("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
-    while not await db.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8", horizon):
+    """Whoever may still see the mailboxes as they were has ended: who writes to jobs begins with a lock, and is seen.
+
+    Not for ever: a session that hangs in a transaction is none of ours.
+    """
+    ours = await db.fetchval("SELECT pg_current_xact_id()::text")
+    for _ in range(PAUSES):
+        if await db.fetchval("SELECT pg_snapshot_xmin(pg_current_snapshot()) >= $1::text::xid8", ours):
+            return
         await pause()
 
 

@@ -9,6 +9,7 @@ import asyncpg
 from warmupd.errors import UsageError
 from warmupd.store.database import Connection, Database
 
+MOST_SLOTS = 4096  # as the table has it
 DEAD = dt.timedelta(days=1)  # after which nobody asks for a worker that ended any more
 
 
@@ -179,7 +180,7 @@ async def _write_slot_count(connection: Connection, wanted: int) -> None:
         await connection.execute("UPDATE settings SET worker_count = $1, changed_at = clock_timestamp()", wanted)
     except asyncpg.CheckViolationError as error:
         few = "less" if wanted < 1 else "more"
-        raise UsageError(f"{wanted} slots are {few} than a fleet can have", remedy="use 1 to 4096") from error
+        raise UsageError(f"{wanted} slots are {few} than a fleet can have", remedy=f"use 1 to {MOST_SLOTS}") from error
 
 
 async def _note(connection: Connection, what: str, words: tuple[str, str], *, actor: str, at: dt.datetime) -> None:

@@ -128,10 +128,14 @@ async def confirm_email(db: Database, token_hash: bytes, *, at: dt.datetime) -> 
         return await _let_in(connection, row["user_id"], confirmed_at=at if row["mailed"] else None)
 
 
-async def list_invitations(db: Database, *, at: dt.datetime) -> list[Link]:
-    """Those that were neither accepted nor are over, the newest first."""
+async def list_invitations(db: Database, *, at: dt.datetime, after: str = "", limit: int | None = None) -> list[Link]:
+    """Those that were neither accepted nor are over, by address from the one after `after`."""
     rows = await db.fetch(
-        f"SELECT {_LINK} WHERE l.kind = 'INVITATION' AND l.expires_at > $1 ORDER BY l.created_at DESC LIMIT 1000", at
+        f"SELECT {_LINK} WHERE l.kind = 'INVITATION' AND l.expires_at > $1 AND lower(l.email) > lower($2)"
+        " ORDER BY lower(l.email) LIMIT $3",
+        at,
+        after,
+        limit,
     )
     return [_link(row) for row in rows]
 
@@ -154,7 +158,7 @@ _GOOD = (
 async def _plan_for(connection: Connection, draft: Draft) -> int:
     plan_id: int | None = await connection.fetchval("SELECT id FROM plans WHERE name = $1", draft.plan)
     if plan_id is None:
-        raise UsageError(f"there is no plan {draft.plan}")
+        raise UsageError(f"there is no plan {draft.plan}", remedy="`warmupd plan list` shows those there are")
     if await connection.fetchval(
         "SELECT true FROM users WHERE lower(email) = lower($1) AND removed_at IS NULL", draft.email
     ):

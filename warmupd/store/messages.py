@@ -148,7 +148,7 @@ async def _mailboxes(db: Database, mailbox_id: int | None, owner: UUID | None) -
     if mailbox_id is not None:
         known = "SELECT EXISTS (SELECT FROM mailboxes WHERE id = $1 AND ($2::uuid IS NULL OR user_id = $2))"
         if not await db.fetchval(known, mailbox_id, owner):
-            raise NotFound(f"no mailbox {mailbox_id} is enrolled")
+            raise NotFound("there is no such mailbox")
         return [mailbox_id]
     if owner is None:
         return None

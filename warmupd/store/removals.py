@@ -102,10 +102,11 @@ async def find_removals(
     user: str | None = None,
     label: str | None = None,
     domain: str | None = None,
+    owner: UUID | None = None,
 ) -> list[Removal]:
     """The removed mailboxes that can come back and fit all that is given; of one address the last removed.
 
-    `address` and `user` may be an id instead.
+    `address` and `user` may be an id instead; `owner` is who asks, None: everybody's are told.
     """
     rows = await db.fetch(
         """
@@ -118,12 +119,14 @@ async def find_removals(
           AND ($2::text IS NULL OR lower(u.email) = lower($2) OR u.id::text = $2)
           AND ($3::text IS NULL OR $3 = ANY (m.labels))
           AND ($4::text IS NULL OR lower(split_part(m.address, '@', 2)) = lower($4))
+          AND ($5::uuid IS NULL OR m.user_id = $5)
         ORDER BY lower(m.address), r.removed_at DESC
         """,
         address,
         user,
         label,
         domain,
+        owner,
     )
     return [Removal(**{**dict(row), "state": MailboxState(row["state"])}) for row in rows]
 

@@ -133,6 +133,16 @@ async def owned(db: Database, ids: Iterable[int], *, owner: UUID | None) -> list
     return [row["id"] for row in rows]
 
 
+async def labels_of(db: Database, *, owner: UUID | None) -> list[str]:
+    """The labels of the newest mailboxes, a few thousand of them: what to choose from, not all that there can be."""
+    rows = await db.fetch(
+        "SELECT DISTINCT unnest(n.labels) AS label FROM (SELECT labels FROM mailboxes WHERE state <> 'REMOVED'"
+        " AND ($1::uuid IS NULL OR user_id = $1) ORDER BY id DESC LIMIT 2000) AS n ORDER BY 1 LIMIT 200",
+        owner,
+    )
+    return [row["label"] for row in rows]
+
+
 async def ranked(
     db: Database,
     selection: Selection,

@@ -9,7 +9,8 @@ import asyncpg
 from warmupd.errors import NotFound, UsageError
 from warmupd.store.database import Connection, Database
 from warmupd.store.removals import end_pending, find_removals, take_out, undo_removal
-from warmupd.store.users import lock_user, note_user
+from warmupd.store.user_changes import lock_user
+from warmupd.store.user_notes import note_user
 
 REASON = "its user was removed"
 

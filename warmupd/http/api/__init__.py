@@ -2,7 +2,30 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.api import account, jobs, mailbox, notifications, plans, service_tokens, token, users
+from warmupd.http.api import (
+    account,
+    control,
+    enrolment,
+    fleet,
+    invitations,
+    jobs,
+    mailbox,
+    mailbox_actions,
+    mailbox_settings,
+    mailboxes,
+    metrics,
+    notifications,
+    placement,
+    plans,
+    quota,
+    reports,
+    service_tokens,
+    settings,
+    state_changes,
+    throughput,
+    token,
+    users,
+)
 
 
 def routers() -> list[APIRouter]:
@@ -15,5 +38,19 @@ def routers() -> list[APIRouter]:
         plans.router,
         mailbox.router,
         jobs.router,
+        metrics.router,
+        placement.router,
+        throughput.router,
+        quota.router,
+        mailboxes.router,
+        mailbox_actions.router,
+        mailbox_settings.router,
+        enrolment.router,
+        reports.router,
+        settings.router,
+        control.router,
+        fleet.router,
+        state_changes.router,
+        invitations.router,
         notifications.router,
     ]

@@ -14,7 +14,8 @@ from warmupd.http.identity import Admin, Owner, Reader
 from warmupd.http.problem import problems
 from warmupd.http.site import Site, site_of
 from warmupd.store.plans import find_plan
-from warmupd.store.users import Role, change_user, user_by_id
+from warmupd.store.user_changes import change_user
+from warmupd.store.users import Role, user_by_id
 
 router = APIRouter(tags=["account"])
 ZIP: dict[int | str, dict[str, Any]] = {

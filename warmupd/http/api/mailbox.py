@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from warmupd.daemon.explain import Explained, explain_mailbox, seen_by
+from warmupd.daemon.explain import NO_SUCH_MAILBOX, Explained, explain_mailbox, seen_by
 from warmupd.daemon.performance import Performance, performance
 from warmupd.errors import NotFound
 from warmupd.http.identity import Reader
@@ -86,7 +86,7 @@ async def perform(
     if id is not None:
         found = await performance(site.db, site.config, [id], at=at, owner=owner, landed=True)
         if not found:
-            raise NotFound(f"no mailbox {id} is enrolled")
+            raise NotFound(NO_SUCH_MAILBOX)
         return found[0]
     after = key_of(cursor, [int]) or [0]
     ids = await ids_after(site.db, after[0], owner=owner, limit=limit + 1)

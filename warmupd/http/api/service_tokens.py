@@ -92,11 +92,11 @@ async def make(new: NewServiceToken, who: Person, request: Request, response: Re
     )
 
 
-@router.delete("/{id}", status_code=204, summary="Revoke a service token", responses=problems(404))
-async def revoke(id: Annotated[int, Path(ge=1, lt=2**63)], who: Person, request: Request) -> None:
+@router.delete("/{token_id}", status_code=204, summary="Revoke a service token", responses=problems(404))
+async def revoke(token_id: Annotated[int, Path(ge=1, lt=2**63)], who: Person, request: Request) -> None:
     """At once, on all workers. An admin may revoke anybody's."""
     site = site_of(request)
-    if not await store.revoke_service_token(site.db, id, actor=who.email, at=site.clock.now(), user_id=who.owner):
+    if not await store.revoke_service_token(site.db, token_id, actor=who.email, at=site.clock.now(), user_id=who.owner):
         raise Problem(404, "there is no such token")
 
 

@@ -1,6 +1,5 @@
 """`/api/users`: the people who own mailboxes; for admins."""
 
-import asyncio
 import datetime as dt
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,12 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from warmupd.http.fields import Address, Name, PlanWord, Zone, printable
 from warmupd.http.identity import Admin
 from warmupd.http.paging import LIMIT, CursorText, Limit, cursor_of, key_of
-from warmupd.http.passwords import hash_password
+from warmupd.http.passwords import new_hash
 from warmupd.http.problem import Problem, problems
 from warmupd.http.site import Site, site_of
 from warmupd.store.database import Database
+from warmupd.store.user_changes import LastAdmin, change_user
 from warmupd.store.user_removals import remove_user
-from warmupd.store.users import LastAdmin, Role, User, add_user, change_user, list_users, sends_today, user_by_id
+from warmupd.store.users import Role, User, add_user, list_users, sends_today, user_by_id
 
 router = APIRouter(prefix="/api/users", tags=["users"])
 
@@ -101,7 +101,7 @@ async def add(new: NewUser, request: Request, admin: Admin) -> UserOut:
     site = site_of(request)
     if await list_users(site.db, new.email):
         raise Problem(409, "there is a user with this address already")
-    password_hash = None if new.password is None else await asyncio.to_thread(hash_password, new.password)
+    password_hash = None if new.password is None else await new_hash(new.password, email=new.email)
     user_id = await add_user(
         site.db,
         email=new.email,

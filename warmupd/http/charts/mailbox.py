@@ -6,22 +6,23 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from warmupd.core.provider_match import provider_of
 from warmupd.core.window import zone_info
 from warmupd.daemon.performance import Performance
 from warmupd.daemon.timeline import Timeline
+from warmupd.http import words
 from warmupd.http.charts.plot import HALF, WIDE, Series, columns
 from warmupd.http.charts.share import share_bar
 from warmupd.http.charts.timeline import Mark, Span, events_table, timeline
 from warmupd.store.history import PastDay
 
-LOOKS: Mapping[str, tuple[str, str, str]] = {  # status: form, tone, and what it says
-    "SENT": ("bar", "good", "sent"),
-    "REPLIED": ("bar", "good", "sent, and answered"),
-    "FAILED": ("cross", "bad", "failed"),
-    "UNKNOWN": ("cross", "warn", "outcome lost"),
-    "PROCESSING": ("bar", "accent", "being sent"),
-    "PENDING": ("ring", "accent", "answer or retry planned"),
+TODAY = "today"
+LOOKS: Mapping[str, tuple[str, str, str, str]] = {  # status: form, tone, what it says, in the legend
+    "SENT": ("bar", "good", "sent", "Sent"),
+    "REPLIED": ("bar", "good", "sent, and answered", "Sent"),
+    "FAILED": ("cross", "bad", "failed", "Failed"),
+    "UNKNOWN": ("cross", "warn", "outcome lost", "Outcome lost"),
+    "PROCESSING": ("bar", "accent", "being sent", "Being sent"),
+    "PENDING": ("ring", "accent", "answer or retry planned", "Answer or retry"),
 }
 
 
@@ -42,6 +43,7 @@ class DayLine:
     broad: Markup
     narrow: Markup
     words: Markup
+    legend: Sequence[tuple[str, str]]  # tone and word of what is on it
 
 
 def ramp_chart(performance: Performance) -> Markup:
@@ -51,7 +53,7 @@ def ramp_chart(performance: Performance) -> Markup:
     labels = [*(_date(day.day, today) for day in past), *(_date(day.day, today) for day in coming)]
     sent = Series(name="Sent", tone="accent", values=[*(day.sent for day in past), *(None for _ in coming)])
     planned = Series(name="Planned", tone="soft", values=[*(day.quota for day in past), *(day.quota for day in coming)])
-    return columns("Sends a day, planned and sent", labels, [sent, planned])
+    return columns("Sends a day, planned and sent", labels, [sent, planned], marked=_place(labels))
 
 
 def placement_chart(days: Sequence[PastDay], today: dt.date | None) -> Markup:
@@ -62,7 +64,8 @@ def placement_chart(days: Sequence[PastDay], today: dt.date | None) -> Markup:
         Series(name="Spam", tone="bad", values=[day.spam for day in days]),
         Series(name="Not found yet", tone="soft", values=[unseen(day) for day in days]),
     ]
-    return columns("Where each day's messages landed", [_date(day.day, today) for day in days], series, stacked=True)
+    labels = [_date(day.day, today) for day in days]
+    return columns("Where each day's messages landed", labels, series, stacked=True, marked=_place(labels))
 
 
 def unseen(day: PastDay) -> int:
@@ -74,7 +77,7 @@ def landings(by_provider: Mapping[str, Mapping[str, int]]) -> list[Landing]:
     """By the recipients' provider, the one with most messages first."""
     found = []
     for word, counts in by_provider.items():
-        name, seen = provider_of(word).name, sum(counts.values())
+        name, seen = words.provider(word), sum(counts.values())
         parts = [
             ("Inbox", "good", counts["INBOX"]),
             ("Other folder", "line", counts["OTHER"]),
@@ -99,24 +102,36 @@ def day_line(day: Timeline) -> DayLine:
         broad=timeline(title, broad, marks),
         narrow=timeline(title, narrow, marks, narrow=True),
         words=events_table(title, broad, marks),
+        legend=list(dict.fromkeys((_swatch(mark), mark.kind) for mark in marks)),
     )
 
 
 def _done(day: Timeline) -> list[Mark]:
-    return [
-        Mark(at=one.at, form=form, tone=tone, text=text)
-        for one in day.tried
-        for form, tone, text in [LOOKS[one.status]]
-    ]
+    found = []
+    for one in day.tried:
+        form, tone, text, kind = LOOKS[one.status]
+        found.append(Mark(at=one.at, form=form, tone=tone, text=text, kind=kind))
+    return found
+
+
+def _swatch(mark: Mark) -> str:
+    return "ring" if mark.form == "ring" else mark.tone
 
 
 def _to_come(day: Timeline) -> list[Mark]:
     following = day.next_send_at
-    marks = [Mark(at=at, form="tick", tone="line", text="planned") for at in day.planned if at != following]
+    marks = [
+        Mark(at=at, form="tick", tone="line", text="planned", kind="Planned") for at in day.planned if at != following
+    ]
     if following is not None and day.opens_at <= following < day.closes_at:
-        marks.append(Mark(at=max(following, day.at), form="tick", tone="accent", text="next send, about then"))
+        at = max(following, day.at)
+        marks.append(Mark(at=at, form="flag", tone="accent", text="next send, about then", kind="Next"))
     return marks
 
 
+def _place(labels: Sequence[str]) -> int | None:
+    return labels.index(TODAY) if TODAY in labels else None
+
+
 def _date(day: dt.date, today: dt.date | None) -> str:
-    return "today" if day == today else f"{day.day} {day:%b}"
+    return TODAY if day == today else f"{day.day} {day:%b}"

@@ -8,6 +8,7 @@ from markupsafe import Markup, escape
 
 LEFT, RIGHT, TOP, BOTTOM = 40.0, 8.0, 8.0, 22.0  # room for the axes, in units of the view box
 HALF, WIDE = 420.0, 900.0  # widths of the view box: in a card of a grid, and over the whole page
+LABEL = 44.0  # the room of a label along the bottom
 TICKS = 4  # about as many lines across
 
 
@@ -44,11 +45,20 @@ class Frame:
 
 
 def columns(
-    title: str, labels: Sequence[str], series: Sequence[Series], *, stacked: bool = False, width: float = HALF
+    title: str,
+    labels: Sequence[str],
+    series: Sequence[Series],
+    *,
+    stacked: bool = False,
+    width: float = HALF,
+    marked: int | None = None,
 ) -> Markup:
-    """Columns, of several series behind one another (the first in front) or, `stacked`, upon one another."""
+    """Columns, of several series behind one another (the first in front) or, `stacked`, upon one another.
+
+    The place that is `marked` (today) has a ground of its own, and always its label.
+    """
     frame = _frame(series, len(labels), stacked=stacked, width=width)
-    drawn: list[Markup] = []
+    drawn: list[Markup] = [] if marked is None else [_ground(frame, marked)]
     for place, label in enumerate(labels):
         base = 0.0
         told = ", ".join(f"{one.name} {_said(one.values[place])}" for one in series)
@@ -59,7 +69,7 @@ def columns(
             inner.append(_column(frame, place, base, value, share, one.tone))
             base += value if stacked else 0.0
         drawn.append(Markup("<g><title>{}: {}</title>{}</g>").format(label, told, Markup("").join(inner)))
-    return _chart(title, frame, labels, series, drawn)
+    return _chart(title, frame, labels, series, drawn, marked=marked)
 
 
 def lines(title: str, labels: Sequence[str], series: Sequence[Series], *, width: float = HALF) -> Markup:
@@ -88,11 +98,12 @@ def sparkline(title: str, values: Sequence[float | None], *, top: float = 1.0, t
 
 
 def nice_top(value: float) -> float:
-    """The next number that the lines across part evenly: 4, 8, 20 times a power of ten, 4 at least."""
+    """The next number that the lines across part evenly, with little room above `value`; 4 at least."""
     if value <= TICKS:
         return float(TICKS)
     power = 10.0 ** math.floor(math.log10(value / TICKS))
-    return next(TICKS * power * step for step in (1, 2, 5, 10) if TICKS * power * step >= value)
+    steps = (1, 1.5, 2, 2.5, 3, 4, 5, 7.5, 10) if power >= 10 else (1, 2, 3, 4, 5, 10)  # lines at whole numbers
+    return next(TICKS * power * step for step in steps if TICKS * power * step >= value)
 
 
 def _frame(series: Sequence[Series], places: int, *, stacked: bool, width: float) -> Frame:
@@ -126,13 +137,19 @@ def _points(spots: Sequence[tuple[float, float]]) -> str:
 
 
 def _chart(
-    title: str, frame: Frame, labels: Sequence[str], series: Sequence[Series], drawn: Sequence[Markup]
+    title: str,
+    frame: Frame,
+    labels: Sequence[str],
+    series: Sequence[Series],
+    drawn: Sequence[Markup],
+    *,
+    marked: int | None = None,
 ) -> Markup:
     legend = Markup("").join(
         Markup('<li><span class="swatch {}"></span>{}</li>').format(one.tone, one.name) for one in series
     )
     svg = Markup('<svg class="chart" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}">{}{}{}</svg>').format(
-        frame.width, frame.height, title, _grid(frame), Markup("").join(drawn), _labels(frame, labels)
+        frame.width, frame.height, title, _grid(frame), Markup("").join(drawn), _labels(frame, labels, marked)
     )
     return Markup('<figure class="plot">{}<figcaption><ul class="legend">{}</ul>{}</figcaption></figure>').format(
         svg, legend, _table(title, labels, series)
@@ -153,14 +170,21 @@ def _grid(frame: Frame) -> Markup:
     return Markup("").join(found)
 
 
-def _labels(frame: Frame, labels: Sequence[str]) -> Markup:
-    every = max(1, math.ceil(len(labels) * 34 / frame.width))
+def _ground(frame: Frame, place: int) -> Markup:
+    return Markup('<rect class="marked" x="{:.1f}" y="{:g}" width="{:.1f}" height="{:.1f}"/>').format(
+        frame.x(place), TOP, frame.step, frame.height - TOP - BOTTOM
+    )
+
+
+def _labels(frame: Frame, labels: Sequence[str], marked: int | None) -> Markup:
+    every = max(1, math.ceil(len(labels) * LABEL / (frame.width - LEFT - RIGHT)))
+    first = 0 if marked is None else marked % every
     return Markup("").join(
         Markup('<text class="tick" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(
             frame.x(place + 0.5), frame.height - 6, label
         )
         for place, label in enumerate(labels)
-        if place % every == 0
+        if place % every == first
     )
 
 

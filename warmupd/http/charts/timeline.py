@@ -8,7 +8,7 @@ from markupsafe import Markup
 
 from warmupd.http.charts.plot import WIDE
 
-EDGE = 10.0  # left and right of the line, in units of the view box
+EDGE = 20.0  # left and right of the line, in units of the view box
 TOP, LINE, BOTTOM = 22.0, 58.0, 84.0  # where marks begin, where the line lies, where hours are written
 HOURS = (1, 2, 3, 4, 6, 12)  # between two written hours
 HOUR_ROOM = 46.0  # that a written hour needs
@@ -16,12 +16,13 @@ HOUR_ROOM = 46.0  # that a written hour needs
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Mark:
-    """Something at a moment. `form`: bar (done), cross (failed), ring (waits), tick (planned)."""
+    """Something at a moment. `form`: bar (done), cross (failed), ring (waits), tick (planned), flag (next)."""
 
     at: dt.datetime
     form: str
     tone: str  # a class of site.css
     text: str
+    kind: str = ""  # in the legend
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,11 +98,10 @@ def _hours(span: Span) -> Markup:
 
 def _hour(span: Span, at: dt.datetime) -> Markup:
     x = span.x(at)
-    anchor = "start" if x < EDGE + 12 else "end" if x > span.width - EDGE - 12 else "middle"
     return Markup(
         '<line class="grid" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>'
-        '<text class="tick" x="{:.1f}" y="{}" text-anchor="{}">{}</text>'
-    ).format(x, x, LINE + 5, LINE + 10, x, BOTTOM, anchor, f"{at:%H:%M}")
+        '<text class="tick" x="{:.1f}" y="{}" text-anchor="middle">{}</text>'
+    ).format(x, x, LINE + 5, LINE + 10, x, BOTTOM, f"{at:%H:%M}")
 
 
 def _mark(span: Span, one: Mark) -> Markup:
@@ -115,6 +115,8 @@ def _mark(span: Span, one: Mark) -> Markup:
             shape = Markup('<path class="{}" d="M{:.1f} {}l8 8m0 -8l-8 8"/>').format(one.tone, x - 4, LINE - 20)
         case "ring":
             shape = Markup('<circle class="{}" cx="{:.1f}" cy="{}" r="4"/>').format(one.tone, x, LINE - 13)
+        case "flag":
+            shape = Markup('<path class="flag {}" d="M{:.1f} {}l-6 -9h12z"/>').format(one.tone, x, LINE - 5)
         case _:
             shape = Markup('<rect class="{}" x="{:.1f}" y="{}" width="2" height="9" rx="1"/>').format(
                 one.tone, x - 1, LINE - 14
@@ -126,7 +128,7 @@ def _now(span: Span) -> Markup:
     if not span.first <= span.now <= span.last:
         return Markup("")
     x = span.x(span.now)
-    anchor = "start" if x < EDGE + 20 else "end" if x > span.width - EDGE - 20 else "middle"
+    anchor = "start" if x < EDGE + 15 else "end" if x > span.width - EDGE - 15 else "middle"
     return Markup(
         '<line class="now" x1="{:.1f}" x2="{:.1f}" y1="{}" y2="{}"/>'
         '<text class="now-word" x="{:.1f}" y="14" text-anchor="{}">now {}</text>'

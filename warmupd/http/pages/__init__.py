@@ -2,7 +2,24 @@
 
 from fastapi import APIRouter
 
-from warmupd.http.pages import account, entry, links, mailbox, notifications
+from warmupd.http.pages import (
+    account,
+    add,
+    consent,
+    entry,
+    fleet,
+    importing,
+    links,
+    mailbox,
+    mailbox_acts,
+    mailboxes,
+    notifications,
+    overview,
+    plans,
+    reports,
+    settings,
+    users,
+)
 
 
 def routers() -> list[APIRouter]:
@@ -11,6 +28,17 @@ def routers() -> list[APIRouter]:
         entry.router,
         account.router,
         links.router,
+        overview.router,
+        mailboxes.router,
+        mailbox_acts.router,
         mailbox.router,
+        add.router,
+        importing.router,
+        consent.router,
+        reports.router,
+        settings.router,
+        fleet.router,
+        users.router,
+        plans.router,
         notifications.router,
     ]

@@ -54,8 +54,9 @@ async def change_password(
     try:
         await logins_of(request).log_in(request, visitor.identity.email, old)
     except Problem as problem:
-        told = "That is not your present password." if problem.status == 401 else sentence(problem.detail)
-        answer = await _account(request, visitor, status=problem.status, wrong={"old": told})
+        status = 422 if problem.status == 401 else problem.status
+        told = "That is not your present password." if status == 422 else sentence(problem.detail)
+        answer = await _account(request, visitor, status=status, wrong={"old": told})
         answer.headers.update(problem.headers or {})
         return answer
     try:
@@ -143,6 +144,7 @@ async def _account(
         "sessions": await list_sessions(site.db, user_id, at=site.clock.now()),
         "relay": relay_of(site.config) is not None,
         "scopes": [(scope.value, SCOPES[scope]) for scope in Scope if scope in visitor.identity.scopes],
+        "usual_zone": site.config.window.timezone,
         "lifetimes": list(LIFETIMES.items()),
     }
     return page(

@@ -20,6 +20,11 @@ from warmupd.http.site import demand_secret, site_of
 from warmupd.store.access import Access
 from warmupd.store.links import GONE, Link, LinkKind, accept_invitation, confirm_email, link_of, reset_password
 
+_ANEW = {
+    LinkKind.INVITATION: "whoever invited you can send you another",
+    LinkKind.PASSWORD_RESET: "get another one where you sign in: “Forgot your password?”",
+    LinkKind.CONFIRMATION: "get another one on the page of your account",
+}
 # The path holds the link's token: no page that is linked or loaded from here is told more than this site's name.
 # ("no-referrer" would blank the Origin of our own forms, too.)
 SILENT = {"Referrer-Policy": "strict-origin", "X-Robots-Tag": "noindex"}
@@ -64,7 +69,9 @@ async def chosen(request: Request, token: str, password: Password = "", again: P
         hashed = await new_hash(_same(password, again), email=link.email)
     except UsageError as error:
         return _shown(request, "reset.html", status=422, link=link, problem=_why(error))
-    access = await _or_gone(reset_password(site.db, token_hash(token), password_hash=hashed, at=site.clock.now()))
+    access = await _or_gone(
+        reset_password(site.db, token_hash(token), password_hash=hashed, at=site.clock.now()), link.kind
+    )
     return await sign_in(request, access, then="/")
 
 
@@ -91,7 +98,9 @@ async def accepted(
             raise UsageError("the name is not one line of text")
         hashed = await new_hash(_same(password, again), email=link.email)
         now = site.clock.now()
-        access = await _or_gone(accept_invitation(site.db, token_hash(token), password_hash=hashed, name=name, at=now))
+        access = await _or_gone(
+            accept_invitation(site.db, token_hash(token), password_hash=hashed, name=name, at=now), link.kind
+        )
     except UsageError as error:
         return _shown(request, "invite.html", status=422, link=link, name=name, problem=_why(error))
     return await sign_in(request, access, then="/")
@@ -109,12 +118,12 @@ async def proven(request: Request, token: str) -> Response:
     """The address is its user's; nobody is signed in by it."""
     link = await _link(request, token, LinkKind.CONFIRMATION)
     site = site_of(request)
-    await _or_gone(confirm_email(site.db, token_hash(token), at=site.clock.now()))
+    await _or_gone(confirm_email(site.db, token_hash(token), at=site.clock.now()), link.kind)
     return _shown(request, "confirm.html", link=link, confirmed=True)
 
 
 async def _link(request: Request, token: str, kind: LinkKind) -> Link:
-    """The link, or Problem 404. Guesses are counted as what shows nothing valid."""
+    """The link, or Problem 410. Guesses are counted as what shows nothing valid."""
     if request.method == "POST":
         demand_own_origin(request)
     site = site_of(request)
@@ -122,20 +131,20 @@ async def _link(request: Request, token: str, kind: LinkKind) -> Link:
     rates_of(request).count_client(request)
     link = await link_of(site.db, token_hash(token), kind=kind, at=site.clock.now())
     if link is None:
-        raise _gone()
+        raise _gone(kind)
     return link
 
 
-async def _or_gone(using: Awaitable[Access]) -> Access:
+async def _or_gone(using: Awaitable[Access], kind: LinkKind) -> Access:
     """Somebody, or a newer link, may have been faster."""
     try:
         return await using
     except NotFound:
-        raise _gone() from None
+        raise _gone(kind) from None
 
 
-def _gone() -> Problem:
-    return Problem(404, GONE, remedy="ask for a new one", headers=SILENT)
+def _gone(kind: LinkKind) -> Problem:
+    return Problem(410, GONE, remedy=_ANEW[kind], headers=SILENT)
 
 
 def _same(password: str, again: str) -> str:

@@ -8,9 +8,9 @@ from fastapi import APIRouter, Request, Response
 
 from warmupd.core.capacity import CapUse
 from warmupd.core.provider_match import provider_of
-from warmupd.core.shortfall import FACTOR_WORDS
+from warmupd.core.shortfall import FACTOR_WORDS, Factor
 from warmupd.core.window import zone_info
-from warmupd.daemon.explain import Explained, explain_mailbox
+from warmupd.daemon.explain import NO_SUCH_MAILBOX, Explained, explain_mailbox
 from warmupd.daemon.performance import performance
 from warmupd.daemon.timeline import timeline_of
 from warmupd.errors import NotFound
@@ -25,7 +25,7 @@ from warmupd.store.messages import last_messages
 
 router = APIRouter(include_in_schema=False)
 
-MESSAGES, CHANGES = 20, 20  # that are shown
+MESSAGES, CHANGES = 15, 15  # that are shown
 CAPS = {
     "user_hour": "Sends of its user in an hour",
     "user_minute": "Sends of its user in a minute",
@@ -51,7 +51,6 @@ async def show(request: Request, visitor: Signed, mailbox_id: int) -> Response:
         placement=placement_chart(done.days, today) if any(day.sent for day in done.days) else "",
         landings=landings(done.placement_by_provider or {}),
         messages=await last_messages(site.db, mailbox_id, owner=owner, at=at, limit=MESSAGES),
-        provider_name=lambda word: provider_of(word).name,
         changes=await changes_of(site.db, mailbox_id, owner=owner, limit=CHANGES),
         **live,
     )
@@ -66,7 +65,7 @@ async def refresh(request: Request, visitor: Signed, mailbox_id: int) -> Respons
 
 async def _live(site: Site, visitor: Visitor, mailbox_id: int) -> dict[str, Any]:
     if not 0 < mailbox_id <= BIGINT:
-        raise NotFound("there is no such mailbox")
+        raise NotFound(NO_SUCH_MAILBOX)
     at = site.clock.now()
     explained = await explain_mailbox(site.db, site.config, mailbox_id, at=at, owner=visitor.identity.owner)
     day = await timeline_of(site.db, explained)
@@ -80,6 +79,7 @@ async def _live(site: Site, visitor: Visitor, mailbox_id: int) -> dict[str, Any]
         "fleet_caps": [CAPS[cap] for cap in explained.caps_reached if cap.startswith("global_")],
         "local_clock": f"{at.astimezone(zone_info(explained.zone)):%H:%M}",
         "counts": _counts(explained),
+        "climbs": {loss.factor for loss in explained.losses} <= {Factor.RAMP, Factor.TARGET, Factor.VARIANCE},
     }
 
 

@@ -1,0 +1,71 @@
+"""SIGHUP: API and dashboard go by the new configuration from the next request on, as far as it can."""
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+from warmupd.clock import SystemClock
+from warmupd.config import Config
+from warmupd.config.section import keys_of
+from warmupd.daemon.app import Worker
+from warmupd.daemon.reload import OF_THE_SITE, TAKEN_OVER, Reload
+from warmupd.errors import ConfigError
+from warmupd.mail.vault import Vault
+from warmupd.store.database import Database
+
+KEY = Vault.new_key()
+SECRET = "a secret of the tests that has more than thirty-two bytes"
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+def config(**sections: object) -> Config:
+    return Config.isolated({"secrets.keys": [KEY], **sections})
+
+
+async def told(db: Database, new: Config) -> Config:
+    """What is in force after a reload to `new`."""
+    heard: list[Config] = []
+    await Reload(Worker(config(), db, SystemClock()), db, lambda: new, tell=heard.append).reload()
+    return heard[-1]
+
+
+async def test_site_goes_by_what_needs_no_restart(db: Database) -> None:
+    new = config(
+        **{
+            "auth.secret": SECRET,
+            "auth.previous_secrets": [SECRET[::-1]],
+            "auth.token_minutes": 5,
+            "auth.trusted_proxies": ["10.0.0.0/8"],
+            "http.public_url": "https://warmup.example.com",
+            "http.listen": "127.0.0.1:4000",
+            "notifications.smtp_host": "relay.example.com",
+            "notifications.sender": "warmupd@example.com",
+            "database.pool_size": 3,
+            "content.language": "de",
+        }
+    )
+    force = await told(db, new)
+    assert (force.auth, force.notifications) == (new.auth, new.notifications)
+    assert force.http.public_url == "https://warmup.example.com"
+    assert (force.http.listen, force.database.pool_size, force.content.language) == ("127.0.0.1:3000", 10, "en")
+
+
+async def test_bad_configuration_is_told_to_nobody(db: Database) -> None:
+    def load() -> Config:
+        raise ConfigError("auth.secret: expected at least 32 bytes, got 5")
+
+    heard: list[Config] = []
+    await Reload(Worker(config(), db, SystemClock()), db, load, tell=heard.append).reload()
+    assert heard == []
+
+
+@pytest.mark.parametrize("name", [*TAKEN_OVER, *OF_THE_SITE])
+def test_what_is_taken_over_is_the_name_of_something(name: str) -> None:
+    assert any(key.startswith(name) for key, _ in keys_of(Config))
