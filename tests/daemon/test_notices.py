@@ -13,6 +13,8 @@ from tests.mail.hook_server import HookServer
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.notice_pace import MOST_TRIES
 from warmupd.daemon import notif_post
+from warmupd.daemon.rotation import rotate
+from warmupd.mail.vault import Vault
 from warmupd.mail.webhook import sign
 from warmupd.store.database import Database
 from warmupd.store.notice_settings import save_notice_settings
@@ -168,6 +170,28 @@ async def test_a_stop_lets_what_is_under_way_end_and_be_marked(told: Informed) -
     told.hook.go_on.set()
     await asyncio.wait([running])
     assert await told.states() == [("delivered", 1, "")]
+
+
+async def test_a_webhook_is_resealed_with_the_newest_key(told: Informed) -> None:
+    owner = await told.owner(confirmed=False, hook="JSON")
+    newest = Vault.new_key()
+    config = told.config(**{"secrets.keys": [newest, told.key]})
+    for resealed in (1, 0):
+        rotated = await rotate(told.db, config, told.clock, progress=lambda _: None)
+        assert (rotated.resealed, rotated.already_newest, rotated.not_opened) == (resealed, 1 - resealed, [])
+    told.vault = Vault([newest])  # the old one is gone
+    (box,) = await told.world.enrol(1, owner)
+    await told.fail(box)
+    await told.live(120)
+    assert len(told.hook.came) == 1
+
+
+async def test_a_webhook_that_no_key_opens_is_named_by_its_user(told: Informed) -> None:
+    await told.owner(hook="JSON")
+    config = told.config(**{"secrets.keys": [Vault.new_key()]})
+    (shut,) = (await rotate(told.db, config, told.clock, progress=lambda _: None)).not_opened
+    assert shut.address.endswith("@owners.test")
+    assert shut.purpose == "webhook"
 
 
 async def test_one_hook_that_hangs_keeps_nobody_else_waiting(told: Informed, monkeypatch: pytest.MonkeyPatch) -> None:
