@@ -11,10 +11,12 @@ from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
 from warmupd.store import (
+    consents,
     counts,
     day_totals,
     directories,
     fleet,
+    imports,
     jobs,
     mailboxes,
     partitions,
@@ -82,6 +84,8 @@ class Housekeeping:
             self._events.secrets_wiped(wiped)
         await jobs.give_up_unknown(self._db, at=at)
         await fleet.drop_dead(self._db, at=at)
+        await consents.sweep_consents(self._db)
+        await imports.sweep_imports(self._db)
         await self._throttle(at)
         await day_totals.refresh_totals(self._db, at=now)
         if back := await states.end_suspensions(self._db, at=now):
