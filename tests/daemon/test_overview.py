@@ -56,13 +56,13 @@ async def test_capacity_of_what_is_alike_is_that_of_each_mailbox(rig: Rig, momen
 
 async def test_owners_capacity_is_of_their_own_mailboxes_alone(rig: Rig) -> None:
     large, small = await inhabit(rig, after(12))
-    await rig.db.execute("UPDATE settings SET user_per_hour = 20")
-    config = rig.config({})
-    told = {owner: await overview(rig.db, config, at=after(12), owner=owner, causes=False) for owner in (large, small)}
-    assert told[large].capacity[0].setting == "limits.user_per_hour"
-    assert "limits.user_per_hour" not in {one.setting for one in told[small].capacity}
-    assert {one.needs for one in told[small].loads} == {206}
-    assert len({one.who for one in told[small].loads if one.who}) == 1
+    needed = {}
+    for owner in (large, small, None):
+        told = await overview(rig.db, rig.config({}), at=after(12), owner=owner, causes=False)
+        needed[owner] = {load.setting: load.needs for load in told.loads}
+        assert len({load.who for load in told.loads if load.who}) == 1
+    assert needed[small]["limits.user_per_hour"] == needed[small]["limits.global_per_hour"] == 103  # of its last hour
+    assert needed[large]["limits.global_per_hour"] < needed[None]["limits.global_per_hour"]
 
 
 async def test_owner_is_not_told_how_the_fleet_does(rig: Rig) -> None:
