@@ -51,7 +51,7 @@ class Sends(BaseModel):
 
 
 class Load(BaseModel):
-    """What a setting allows, against what the quotas need, in the span of today in which it is fullest."""
+    """What a setting allows, against what the quotas need: today, or in the span of it that falls short most."""
 
     setting: str
     who: str
