@@ -19,7 +19,7 @@ from warmupd.http.charts.plot import Series, columns
 from warmupd.http.identity import Identity
 from warmupd.http.render import page
 from warmupd.http.session import Signed
-from warmupd.http.sight import known_zone, see_overview, see_placement, see_throughput
+from warmupd.http.sight import fleet_falls_short, known_zone, see_overview, see_placement, see_throughput
 
 router = APIRouter(include_in_schema=False)
 
@@ -82,11 +82,13 @@ async def _live(request: Request, identity: Identity) -> dict[str, Any]:
     seen = await see_overview(request, identity)
     report = seen.report
     word, tone = CONDITIONS[report.condition]
+    mailboxes = sum(report.mailboxes.values())
     return {
         "report": report,
         "age": seen.age,
         "whole": identity.is_admin,
-        "mailboxes": sum(report.mailboxes.values()),
+        "mailboxes": mailboxes,
+        "crowded": bool(mailboxes) and not identity.is_admin and await fleet_falls_short(request),
         "word": word,
         "tone": tone,
         "pace": pace_of(report.today),
