@@ -34,7 +34,7 @@ PROGRESS = {  # how a mailbox's day goes: what the word means
     Progress.BEHIND: "fewer sent than are due",
     Progress.RESTING: "a provider asked for patience",
     Progress.NEEDS_ATTENTION: "login refused, or suspended",
-    Progress.NOT_OPEN: "the day begins later, or is over",
+    Progress.NOT_OPEN: "its window opens later",
     Progress.OFF: "paused, or receiving only",
 }
 SETTINGS = {  # a setting that may be too small, in words
