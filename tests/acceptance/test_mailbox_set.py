@@ -106,6 +106,25 @@ FIELDS: dict[str, tuple[tuple[str, ...], object, dict[tuple[str, ...], str]]] = 
         200,
         {("--provider-limit", "10", "--own-mail", "10"): f"of the 10 messages a day that the provider of {ANNA} takes"},
     ),
+    "reply_rate": (
+        ("--reply-rate", "0.5"),
+        0.5,
+        {("--reply-rate", "1.1"): "--reply-rate 1.1 is not possible; give a number from 0 to 1"},
+    ),
+    "star_rate": (("--star-rate", "0"), 0.0, {("--star-rate", "-1"): "--star-rate -1 is not possible"}),
+    "rescue": (("--no-rescue",), False, {}),
+    "visits_per_day": (("--visits-per-day", "8"), 8, {("--visits-per-day", "65"): "--visits-per-day 65 is not"}),
+    "warmup_folder": (
+        ("--warmup-folder", "Quiet"),
+        "Quiet",
+        {("--warmup-folder", "Inbox"): "'Inbox' is not a folder to file messages in"},
+    ),
+    "file_after_hours": (
+        ("--file-after-hours", "12.5"),
+        12.5,
+        {("--file-after-hours", "soon"): "--file-after-hours soon is not possible"},
+    ),
+    "retention_days": (("--retention-days", "7"), 7.0, {("--retention-days", "0"): "--retention-days 0 is not"}),
     "pool_id": (("--pool", "agency", "--create-pool"), "agency", {("--pool", "nowhere"): "no shared pool nowhere"}),
 }
 

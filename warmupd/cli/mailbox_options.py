@@ -26,6 +26,18 @@ def _number(flag: str, help_text: str, least: int, most: int, metavar: str = "N"
     return _option(flag, told, metavar, parser=number)
 
 
+def _measure(flag: str, help_text: str, least: float, most: float, metavar: str = "X", *, default: str) -> Any:
+    """An option that takes a number with a point."""
+
+    def measure(text: str) -> float:
+        if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text, re.ASCII) and least <= float(text) <= most:
+            return float(text)
+        raise UsageError(f"{flag} {text} is not possible", remedy=f"give a number from {least:g} to {most:g}")
+
+    told = f"{help_text} {least:g} to {most:g}. (default: engagement.{default})"
+    return _option(flag, told, metavar, parser=measure)
+
+
 def _security(flag: str) -> Any:
     def security(text: str) -> str:
         if text.upper() in {"TLS", "STARTTLS"}:
@@ -115,6 +127,30 @@ ProviderLimit = Annotated[
 AlreadyWarm = Annotated[
     bool | None, _option("--already-warm/--not-warm", "Whether its ramp starts at its daily minimum. (default: not)")
 ]
+ReplyRate = Annotated[
+    float | None, _measure("--reply-rate", "Share of what it receives that it answers,", 0, 1, default="reply_rate")
+]
+StarRate = Annotated[
+    float | None, _measure("--star-rate", "Share of what it receives that it stars,", 0, 1, default="star_rate")
+]
+Rescue = Annotated[
+    bool | None,
+    _option("--rescue/--no-rescue", "Move our messages out of its spam folder, or not. (default: engagement.rescue)"),
+]
+Visits = Annotated[
+    int | None, _number("--visits-per-day", "Visits by IMAP a day,", 1, 64, default="engagement.visits_per_day")
+]
+WarmupFolder = Annotated[
+    str | None, _option("--warmup-folder", "Where our messages are filed. (default: engagement.folder)", "NAME")
+]
+FileAfter = Annotated[
+    float | None,
+    _measure("--file-after-hours", "Hours until they are filed,", 0, 8760, "HOURS", default="file_after_hours"),
+]
+Retention = Annotated[
+    float | None,
+    _measure("--retention-days", "Days until they are deleted,", 1, 3650, "DAYS", default="retention_days"),
+]
 Pool = Annotated[
     str | None,
     _option(
@@ -154,6 +190,15 @@ SENDING_OPTIONS = (
     "own_mail",
     "provider_limit",
 )
+ENGAGEMENT_OPTIONS = (
+    "reply_rate",
+    "star_rate",
+    "rescue",
+    "visits_per_day",
+    "warmup_folder",
+    "file_after_hours",
+    "retention_days",
+)
 COLUMNS: Mapping[str, str] = {  # option to column, where they differ
     "name": "display_name",
     "weekdays": "weekdays_only",
@@ -175,6 +220,7 @@ RESETTABLE: Mapping[str, str] = {  # word to column
     "own-mail": "own_mail",
     "provider-limit": "provider_limit",
     "pool": "pool_id",
+    **{name.replace("_", "-"): name for name in ENGAGEMENT_OPTIONS},
 }
 
 

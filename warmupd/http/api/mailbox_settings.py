@@ -24,6 +24,8 @@ router = APIRouter(prefix="/api/warmup/mailboxes", tags=["mailboxes"])
 
 Line = Annotated[str, Field(max_length=entries.LONGEST, pattern=TEXT)]
 Number = Annotated[int, Field(ge=0, le=100_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Span = Annotated[float, Field(ge=0, le=100_000)]
 Secret = Annotated[str, Field(min_length=1, max_length=1024, pattern=TEXT)]
 Label = Annotated[str, Field(max_length=entries.LONGEST)]
 
@@ -58,6 +60,13 @@ class MailboxPatch(BaseModel):
     already_warm: StrictBool | None = None
     own_mail: Number | None = None
     provider_limit: Annotated[Number | None, Field(description="above the known one: admins only")] = None
+    reply_rate: Share | None = None
+    star_rate: Share | None = None
+    rescue: StrictBool | None = None
+    visits_per_day: Number | None = None
+    warmup_folder: Line | None = None
+    file_after_hours: Span | None = None
+    retention_days: Span | None = None
     pool: Annotated[Line | None, Field(description="a shared pool's name; null: the private one")] = None
     password: Annotated[Secret | None, Field(repr=False, description="for both servers; ends AUTH_FAILED")] = None
     imap_password: Annotated[Secret | None, Field(repr=False, description="where IMAP has another")] = None
