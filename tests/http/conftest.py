@@ -9,6 +9,7 @@ from functools import cache
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from fastapi import FastAPI
 
 from warmupd.clock import ScaledClock
 from warmupd.config import Config
@@ -46,6 +47,7 @@ class House:
     """The site under test."""
 
     site: Site
+    app: FastAPI
     open: Callable[..., httpx.AsyncClient]
 
     async def token(self, email: str, password: str = PASSWORD) -> str:
@@ -102,7 +104,7 @@ async def house(db: Database) -> AsyncIterator[House]:
             stack.push_async_callback(opened[-1].aclose)
             return opened[-1]
 
-        yield House(site=site, open=open_client)
+        yield House(site=site, app=app, open=open_client)
 
 
 async def known_token(house: House, email: str) -> str:

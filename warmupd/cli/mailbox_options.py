@@ -26,18 +26,6 @@ def _number(flag: str, help_text: str, least: int, most: int, metavar: str = "N"
     return _option(flag, told, metavar, parser=number)
 
 
-def _measure(flag: str, help_text: str, least: float, most: float, metavar: str = "X", *, default: str) -> Any:
-    """An option that takes a number with a point."""
-
-    def measure(text: str) -> float:
-        if re.fullmatch(r"\d{1,6}(\.\d{1,6})?", text, re.ASCII) and least <= float(text) <= most:
-            return float(text)
-        raise UsageError(f"{flag} {text} is not possible", remedy=f"give a number from {least:g} to {most:g}")
-
-    told = f"{help_text} {least:g} to {most:g}. (default: engagement.{default})"
-    return _option(flag, told, metavar, parser=measure)
-
-
 def _security(flag: str) -> Any:
     def security(text: str) -> str:
         if text.upper() in {"TLS", "STARTTLS"}:
@@ -127,36 +115,21 @@ ProviderLimit = Annotated[
 AlreadyWarm = Annotated[
     bool | None, _option("--already-warm/--not-warm", "Whether its ramp starts at its daily minimum. (default: not)")
 ]
-ReplyRate = Annotated[
-    float | None, _measure("--reply-rate", "Share of what it receives that it answers,", 0, 1, default="reply_rate")
-]
-StarRate = Annotated[
-    float | None, _measure("--star-rate", "Share of what it receives that it stars,", 0, 1, default="star_rate")
-]
-Rescue = Annotated[
-    bool | None,
-    _option("--rescue/--no-rescue", "Move our messages out of its spam folder, or not. (default: engagement.rescue)"),
-]
-Visits = Annotated[
-    int | None, _number("--visits-per-day", "Visits by IMAP a day,", 1, 64, default="engagement.visits_per_day")
-]
-WarmupFolder = Annotated[
-    str | None, _option("--warmup-folder", "Where our messages are filed. (default: engagement.folder)", "NAME")
-]
-FileAfter = Annotated[
-    float | None,
-    _measure("--file-after-hours", "Hours until they are filed,", 0, 8760, "HOURS", default="file_after_hours"),
-]
-Retention = Annotated[
-    float | None,
-    _measure("--retention-days", "Days until they are deleted,", 1, 3650, "DAYS", default="retention_days"),
-]
 Pool = Annotated[
     str | None,
     _option(
         "--pool",
         "Write to the mailboxes of this shared pool, and hear from them. (default: its user's private one)",
         "NAME",
+    ),
+]
+Engagement = Annotated[
+    list[str] | None,
+    _option(
+        "--engagement",
+        "How it treats its mail, may be repeated: a key of section engagement and its value, such as reply_rate=0.5,"
+        " star_rate=0.1, rescue=no, visits_per_day=4, folder=Warmup, file_after_hours=24 or retention_days=14.",
+        "KEY=VALUE",
     ),
 ]
 CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
@@ -190,15 +163,12 @@ SENDING_OPTIONS = (
     "own_mail",
     "provider_limit",
 )
-ENGAGEMENT_OPTIONS = (
-    "reply_rate",
-    "star_rate",
-    "rescue",
-    "visits_per_day",
-    "warmup_folder",
-    "file_after_hours",
-    "retention_days",
-)
+ENGAGEMENT: Mapping[str, str] = {  # key of that section to column
+    **{word: word for word in ("reply_rate", "star_rate", "rescue", "visits_per_day")},
+    "folder": "warmup_folder",
+    "file_after_hours": "file_after_hours",
+    "retention_days": "retention_days",
+}
 COLUMNS: Mapping[str, str] = {  # option to column, where they differ
     "name": "display_name",
     "weekdays": "weekdays_only",
@@ -219,8 +189,8 @@ RESETTABLE: Mapping[str, str] = {  # word to column
     "minimum": "min_daily",
     "own-mail": "own_mail",
     "provider-limit": "provider_limit",
+    **{word.replace("_", "-"): column for word, column in ENGAGEMENT.items()},
     "pool": "pool_id",
-    **{name.replace("_", "-"): name for name in ENGAGEMENT_OPTIONS},
 }
 
 
@@ -235,6 +205,31 @@ def changes_of(given: Mapping[str, Any], reset: Sequence[str]) -> dict[str, Any]
             raise UsageError(f"{word} cannot be set and reset at once", remedy="give one of the two")
         changes[column] = entries.DEFAULTS[column]
     return entries.columns(changes)
+
+
+def engagement_of(texts: Sequence[str]) -> dict[str, Any]:
+    """What was given as KEY=VALUE, by column. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        word, _, value = text.partition("=")
+        column = ENGAGEMENT.get(word.strip().replace("-", "_"), "")
+        if not column:
+            raise UsageError(f"--engagement {text} is not known", remedy=f"one of: {', '.join(ENGAGEMENT)}")
+        found[column] = _told(column, value.strip(), text)
+    return found
+
+
+def _told(column: str, value: str, text: str) -> object:
+    told = UsageError(f"--engagement {text} is not possible", remedy="give it as reply_rate=0.5, rescue=no or folder=X")
+    if column == "rescue":
+        if value.lower() not in {"yes", "no", "true", "false"}:
+            raise told
+        return value.lower() in {"yes", "true"}
+    if column not in entries.RANGES and column not in entries.SPANS:
+        return value
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?" if column in entries.SPANS else r"\d{1,6}", value, re.ASCII):
+        raise told
+    return float(value) if column in entries.SPANS else int(value)
 
 
 def email(address: str) -> str:

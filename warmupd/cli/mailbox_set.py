@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from warmupd.cli import mailbox_options as options
-from warmupd.cli.mailbox_options import ENGAGEMENT_OPTIONS, SENDING_OPTIONS
+from warmupd.cli.mailbox_options import SENDING_OPTIONS
 from warmupd.cli.options import Addresses, ConfigPath, OfDomain, OfLabel, OfUser, PasswordStdin
 from warmupd.core import entries
 from warmupd.core.application import SERVER_COLUMNS
@@ -52,10 +52,14 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     remove_label: RemoveLabel = None,
     reset: Reset = None,
     check: options.Check = True,
-    smtp_host: options.SmtpHost = None, smtp_port: options.SmtpPort = None,
-    smtp_security: options.SmtpSecurity = None, smtp_username: options.SmtpUsername = None,
-    imap_host: options.ImapHost = None, imap_port: options.ImapPort = None,
-    imap_security: options.ImapSecurity = None, imap_username: options.ImapUsername = None,
+    smtp_host: options.SmtpHost = None,
+    smtp_port: options.SmtpPort = None,
+    smtp_security: options.SmtpSecurity = None,
+    smtp_username: options.SmtpUsername = None,
+    imap_host: options.ImapHost = None,
+    imap_port: options.ImapPort = None,
+    imap_security: options.ImapSecurity = None,
+    imap_username: options.ImapUsername = None,
     provider: options.Provider = None,
     junk_folder: options.JunkFolder = None,
     name: options.Name = None,
@@ -71,12 +75,10 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     already_warm: options.AlreadyWarm = None,
     own_mail: options.OwnMail = None,
     provider_limit: options.ProviderLimit = None,
-    reply_rate: options.ReplyRate = None, star_rate: options.StarRate = None, rescue: options.Rescue = None,
-    visits_per_day: options.Visits = None, warmup_folder: options.WarmupFolder = None,
-    file_after_hours: options.FileAfter = None, retention_days: options.Retention = None,
+    engagement: options.Engagement = None,
     pool: options.Pool = None,
     create_pool: options.CreatePool = False,
-) -> None:  # fmt: skip
+) -> None:
     """Change mailboxes: password, servers, ramp, window, labels ...
 
     Everything is looked at first, and a new password or server tried; nothing is changed when something cannot be.
@@ -97,7 +99,8 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     from warmupd.daemon.keyring import demand_client, keyring_of
 
     add, remove = ([entries.label(word) for word in given[name] or []] for name in ("add_label", "remove_label"))
-    wanted = {name: given[name] for name in (*SERVER_COLUMNS, *SENDING_OPTIONS, *ENGAGEMENT_OPTIONS)}
+    wanted = {name: given[name] for name in (*SERVER_COLUMNS, *SENDING_OPTIONS)}
+    wanted |= options.engagement_of(given["engagement"] or [])
     columns = options.changes_of(wanted, given["reset"] or [])
     if given["pool"] is not None and "pool_id" in columns:
         raise UsageError("pool cannot be set and reset at once", remedy="give one of the two")
