@@ -174,7 +174,7 @@ def _turn(row: asyncpg.Record) -> Turn:
 
 
 async def _look_back(connection: Connection, settings: NoticeSettings, *, at: dt.datetime) -> LookedBack:
-    since = max(at - LOOK_BACK, settings.judged_until or at - LOOK_BACK)
+    since = max(at - LOOK_BACK, settings.judged_until or at - _A_DAY)
     (whole,) = await connection.fetch(
         f"""
         SELECT count(*) AS mailboxes, count(*) FILTER (WHERE d.sent >= d.quota) AS met,
