@@ -46,27 +46,28 @@ CREATE INDEX notice_standings_untold ON notice_standings (user_id, since) WHERE 
 
 -- In the transaction of the change itself, so that none is missed. Rows are locked in order, as whoever tells locks them.
 CREATE FUNCTION note_standings() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_ids bigint[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM fresh WHERE subject = 'mailbox' AND what = 'state'
-                   AND (was IN ('AUTH_FAILED', 'SUSPENDED') OR became IN ('AUTH_FAILED', 'SUSPENDED'))) THEN
+    SELECT array_agg(DISTINCT subject_id::bigint) INTO v_ids FROM fresh WHERE subject = 'mailbox' AND what = 'state';
+    IF v_ids IS NULL THEN
         RETURN NULL;
     END IF;
-    PERFORM 1 FROM notice_standings s
-    WHERE s.mailbox_id IN (SELECT CASE WHEN subject = 'mailbox' THEN subject_id::bigint END FROM fresh)
-    ORDER BY s.mailbox_id FOR UPDATE;
+    PERFORM FROM notice_standings WHERE mailbox_id = ANY (v_ids) ORDER BY mailbox_id FOR UPDATE;
     -- What its owner stopped is no trouble any more, and that it is none is no news.
     DELETE FROM notice_standings s USING fresh f
-    WHERE f.subject = 'mailbox' AND f.what = 'state' AND f.subject_id = s.mailbox_id::text
-      AND f.became IN ('PAUSED', 'REMOVED');
+    WHERE s.mailbox_id = ANY (v_ids) AND f.subject = 'mailbox' AND f.what = 'state'
+      AND f.subject_id = s.mailbox_id::text AND f.became IN ('PAUSED', 'REMOVED');
     UPDATE notice_standings s
     SET stands = 'NORMAL', reason = f.reason, since = CASE WHEN s.told = s.stands THEN f.at ELSE s.since END
     FROM fresh f
-    WHERE f.subject = 'mailbox' AND f.what = 'state' AND f.subject_id = s.mailbox_id::text
-      AND f.became IN ('ACTIVE', 'RECEIVE_ONLY');
+    WHERE s.mailbox_id = ANY (v_ids) AND f.subject = 'mailbox' AND f.what = 'state'
+      AND f.subject_id = s.mailbox_id::text AND f.became IN ('ACTIVE', 'RECEIVE_ONLY');
     INSERT INTO notice_standings AS s (mailbox_id, user_id, told, stands, since, reason)
     SELECT DISTINCT ON (m.id) m.id, m.user_id, 'NORMAL', f.became::notice_standing, f.at, f.reason
-    FROM fresh f JOIN mailboxes m ON m.id = CASE WHEN f.subject = 'mailbox' THEN f.subject_id::bigint END
-    WHERE f.what = 'state' AND f.became IN ('AUTH_FAILED', 'SUSPENDED') ORDER BY m.id, f.id DESC
+    FROM fresh f JOIN mailboxes m ON m.id = ANY (v_ids) AND m.id::text = f.subject_id
+    WHERE f.subject = 'mailbox' AND f.what = 'state' AND f.became IN ('AUTH_FAILED', 'SUSPENDED')
+    ORDER BY m.id, f.id DESC
     ON CONFLICT (mailbox_id) DO UPDATE
     SET stands = excluded.stands, reason = excluded.reason,
         since = CASE WHEN s.told = s.stands THEN excluded.since ELSE s.since END;
