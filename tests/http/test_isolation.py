@@ -91,7 +91,7 @@ async def test_service_token_opens_no_more_than_its_scope(house: House, belongin
     assert owner is not None
     token = new_token(PREFIX)
     await add_service_token(
-        house.site.db, owner.user_id, name=scope, scopes=[scope], token_hash=token_hash(token),
+        house.site.db, owner.user_id, name=scope, scopes=[scope], token_hash=token_hash(token), actor=OWNER,
         at=house.site.clock.now(), expires_at=None,
     )  # fmt: skip
     client = house.open()

@@ -52,7 +52,7 @@ async def test_other_users_are_shown_as_providers_and_admins(house: House, bag: 
     box = await busy(bag)
     text = (await (await house.browser(OWNER)).get(f"/mailboxes/{box}")).text
     assert "To a mailbox at Outlook.com" in text
-    assert "From a mailbox at Outlook.com" in text
+    assert text.count("From a mailbox at Outlook.com") == 1  # what did not arrive is the sender's business
     assert [who for who in ("strange", "other.test", ADMIN, OTHER, "their trouble") if who in text] == []
     assert re.findall(r"</time>, ([a-z ]+): because", text) == ["an admin", "an admin", "its owner"]
     seen = (await (await house.browser(ADMIN)).get(f"/mailboxes/{box}")).text

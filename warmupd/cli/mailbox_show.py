@@ -1,7 +1,8 @@
 """`warmupd mailbox show`."""
 
+import dataclasses
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -11,7 +12,7 @@ from warmupd.cli.options import AsJson, ConfigPath
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
     from warmupd.config import Config
-    from warmupd.core.mailbox import Mailbox
+    from warmupd.daemon.shown import Shown
     from warmupd.store.mailbox_report import MailboxReport
 
 EXAMPLE = "Example: warmupd mailbox show anna@example.com"
@@ -25,36 +26,35 @@ def show(address: Address, config: ConfigPath = None, as_json: AsJson = False) -
     What a mailbox does not say itself is shown as "(default)": of its user, or of the configuration. A changed ramp,
     quota or window counts from its next local day.
     """
-    from warmupd.cli.explain import placement as in_words
     from warmupd.cli.output import print_facts, print_json
     from warmupd.cli.session import work
-    from warmupd.daemon.options import defaults_of
+    from warmupd.daemon.shown import show_mailbox
     from warmupd.store.accounts import find_mailbox
-    from warmupd.store.history import in_all, landings
-    from warmupd.store.mailbox_report import mailbox_reports, own_settings
-    from warmupd.store.mailboxes import load_mailboxes
 
     async def task(session: "Session") -> None:
         mailbox_id = await find_mailbox(session.db, address)
-        (report,) = await mailbox_reports(session.db, [mailbox_id])
-        settings = await own_settings(session.db, mailbox_id)
-        by_provider = (await landings(session.db, [mailbox_id], at=session.clock.now()))[mailbox_id]
-        placement = in_all(by_provider)
+        shown = await show_mailbox(session.db, session.config, mailbox_id, at=session.clock.now())
         if as_json:
-            told = {"placement_7d": placement, "placement_by_provider": by_provider}
-            print_json({"mailbox": report, "settings": settings, **told})
-            return
-        (mailbox,) = await load_mailboxes(session.db, defaults_of(session.config), [mailbox_id])
-        facts = [
-            *_identity(report),
-            *_servers(settings),
-            ("Login", login(report)),
-            *_provider(settings),
-            *_sending(report, settings, mailbox, session.config),
-        ]
-        print_facts([*facts, ("Placement", in_words(placement)), *_landings(by_provider)])
+            print_json(shown)
+        else:
+            print_facts(_facts(shown, session.config))
 
     work(config, task, name="mailbox show")
+
+
+def _facts(shown: "Shown", config: "Config") -> list[tuple[str, str]]:
+    from warmupd.cli.explain import placement as in_words
+
+    settings = dataclasses.asdict(shown.settings)
+    return [
+        *_identity(shown.mailbox),
+        *_servers(settings),
+        ("Login", login(shown.mailbox)),
+        *_provider(settings),
+        *_sending(shown, settings, config),
+        ("Placement", in_words(shown.placement_7d)),
+        *_landings(shown.placement_by_provider),
+    ]
 
 
 def _identity(report: "MailboxReport") -> list[tuple[str, str]]:
@@ -118,31 +118,48 @@ def _provider(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [("Provider", "; ".join(fact for fact in facts if fact))]
 
 
-def _sending(
-    report: "MailboxReport", settings: Mapping[str, Any], mailbox: "Mailbox", config: "Config"
-) -> list[tuple[str, str]]:
+def _sending(shown: "Shown", settings: Mapping[str, Any], config: "Config") -> list[tuple[str, str]]:
     """What holds for it, its own or by default."""
 
     def told(text: object, column: str) -> str:
         return f"{text}" if settings[column] not in {None, ""} else f"{text} (default)"
 
-    ramp, hours = mailbox.ramp, mailbox.hours
+    ramp, hours = shown.ramp, shown.hours
     first = f"{ramp.start} (already warm)" if settings["already_warm"] else told(ramp.start, "ramp_start")
     own_mail = config.quota.own_mail_per_day if settings["own_mail"] is None else settings["own_mail"]
     learnt = settings["learnt_limit"]
     return [
         ("Language", told(settings["language"] or config.content.language, "language")),
-        ("Time zone", f"{mailbox.zone} (of the {report.zone_of})"),
+        ("Time zone", f"{shown.zone} (of the {shown.mailbox.zone_of})"),
         (
             "Window",
             f"from hour {told(hours.start, 'start_hour')} to hour {told(hours.end, 'end_hour')}, "
             + told("on weekdays only" if hours.weekdays_only else "every day", "weekdays_only"),
         ),
-        ("Ramp", f"first day {first}, {told(ramp.step, 'ramp_step')} more each day; {_days(mailbox.ramp_days)}"),
+        ("Ramp", f"first day {first}, {told(ramp.step, 'ramp_step')} more each day; {_days(settings['ramp_days'])}"),
         ("Quota", f"target {told(ramp.target, 'target_daily')}, minimum {told(ramp.floor, 'min_daily')} once ramped"),
+        ("Engagement", _engagement(settings, config, told)),
         ("Own mail", told(f"{own_mail} a day", "own_mail")),
         ("Learnt", "" if learnt is None else f"the provider turned out to take {learnt} a day"),
     ]
+
+
+def _engagement(settings: Mapping[str, Any], config: "Config", told: Callable[[object, str], str]) -> str:
+    """What it does with the messages that it gets."""
+    from warmupd.daemon.owner_settings import default_of
+
+    def holds(column: str, form: str = "{}") -> str:
+        own = settings[column]
+        return told(form.format(default_of(config, column) if own is None else own), column)
+
+    rescue = default_of(config, "rescue") if settings["rescue"] is None else settings["rescue"]
+    return (
+        f"answers {holds('reply_rate', '{:.0%}')}, stars {holds('star_rate', '{:.0%}')}, visited"
+        f" {holds('visits_per_day')} times a day, "
+        + told("rescued from spam" if rescue else "left in spam", "rescue")
+        + f"; filed in {holds('warmup_folder')} after {holds('file_after_hours', '{:g}')} h,"
+        f" deleted after {holds('retention_days', '{:g}')} days"
+    )
 
 
 def _days(ramp_days: int) -> str:

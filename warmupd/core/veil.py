@@ -10,10 +10,11 @@ _ADDRESS = re.compile(r"[^\s<>\"'(),;:@\[\]]+@[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?",
 def veil(text: str, *, own: Collection[str], hide: Collection[str] = ()) -> str:
     """`text` without the e-mail addresses that are not among the reader's `own`, and without the words to `hide`.
 
-    Servers repeat the recipient in their refusals, and sometimes only its domain: that is what `hide` is for.
+    Servers repeat the recipient in their refusals, and sometimes only its name or its domain: that is what `hide` is
+    for. Of a domain the hosts beneath it are hidden, too.
     """
     kept = {address.lower() for address in own}
     veiled = _ADDRESS.sub(lambda found: found[0] if found[0].lower() in kept else HIDDEN, text)
     for word in hide:
-        veiled = re.sub(rf"(?<![\w.-]){re.escape(word)}(?![\w-])", HIDDEN, veiled, flags=re.IGNORECASE)
+        veiled = re.sub(rf"(?<![\w.-])(?:[\w-]+\.)*{re.escape(word)}(?![\w-])", HIDDEN, veiled, flags=re.IGNORECASE)
     return veiled

@@ -61,8 +61,7 @@ def look_at_config(config: Config) -> list[Finding]:
         remedy = "set auth.secret; `openssl rand -hex 32` makes one"
         found.append(Finding(grade=Grade.WARN, check="auth", text="auth.secret is not set", remedy=remedy))
     if config.notifications.smtp_host and not config.http.public_url:
-        text = f"links in mails lead to http://{config.http.listen}, which only this machine may reach"
-        remedy = "set http.public_url to the dashboard's address"
+        text, remedy = f"in mails they lead to http://{config.http.listen}", "set http.public_url"
         found.append(Finding(grade=Grade.WARN, check="links", text=text, remedy=remedy))
     try:
         Library.load(config.content.templates_dir, config.content.language)

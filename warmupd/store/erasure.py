@@ -209,7 +209,7 @@ _LINKS = """
 """
 # That somebody came, changed plans and left stays; who it was does not.
 _HISTORY = (
-    "DELETE FROM state_changes WHERE subject = 'user' AND subject_id = $1 AND what IN ('name', 'timezone', 'email')",
+    "DELETE FROM state_changes WHERE subject = 'user' AND subject_id = $1 AND what NOT IN ('state', 'role', 'plan')",
     "UPDATE state_changes SET reason = '' WHERE subject = 'user' AND subject_id = $1 AND reason <> ''",
 )
 

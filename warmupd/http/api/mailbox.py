@@ -1,19 +1,19 @@
 """One mailbox on the API: how it has done, its settings, and why it is or is not sending."""
 
-import datetime as dt
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
 from pydantic import BaseModel
 
-from warmupd.daemon.explain import NO_SUCH_MAILBOX, Explained, explain_mailbox, seen_by
+from warmupd.daemon.explain import NO_SUCH_MAILBOX, Explained, explain_mailbox
 from warmupd.daemon.performance import Performance, performance
+from warmupd.daemon.shown import Shown, show_mailbox
 from warmupd.errors import NotFound
 from warmupd.http.identity import Reader
 from warmupd.http.paging import LIMIT, CursorText, Limit, cursor_of, key_of
 from warmupd.http.problem import problems
 from warmupd.http.site import site_of
-from warmupd.store.mailbox_report import MailboxReport, ids_after, own_settings
+from warmupd.store.mailbox_report import ids_after
 
 router = APIRouter(prefix="/api/warmup", tags=["mailbox"])
 
@@ -26,43 +26,6 @@ class PerformancePage(BaseModel):
 
     items: list[Performance]
     next_cursor: str | None
-
-
-class MailboxShown(BaseModel):
-    """A mailbox and what its own row says of servers, window and ramp; null where a default holds. No secrets."""
-
-    mailbox: MailboxReport
-    settings: "OwnSettings"
-
-
-class OwnSettings(BaseModel):
-    """A setting that is null comes from its user or from the configuration."""
-
-    smtp_host: str
-    smtp_port: int
-    smtp_security: str
-    smtp_username: str
-    imap_host: str
-    imap_port: int
-    imap_security: str
-    imap_username: str
-    provider: str
-    junk_folder: str
-    language: str
-    timezone: str | None
-    start_hour: int | None
-    end_hour: int | None
-    weekdays_only: bool | None
-    ramp_start: int | None
-    ramp_step: int | None
-    target_daily: int | None
-    min_daily: int | None
-    own_mail: int | None
-    provider_limit: int | None
-    learnt_limit: int | None
-    learnt_at: dt.datetime | None
-    ramp_days: int
-    already_warm: bool
 
 
 @router.get(
@@ -95,13 +58,11 @@ async def perform(
 
 
 @router.get("/mailboxes/{mailbox_id}", summary="One mailbox and its settings", responses=problems(404))
-async def show(request: Request, response: Response, identity: Reader, mailbox_id: MailboxId) -> MailboxShown:
+async def show(request: Request, response: Response, identity: Reader, mailbox_id: MailboxId) -> Shown:
     """What `warmupd mailbox show` tells."""
     site = site_of(request)
     response.headers["Cache-Control"] = "no-store"
-    _, row = await seen_by(site.db, site.config, mailbox_id, identity.owner)
-    settings = await own_settings(site.db, mailbox_id)
-    return MailboxShown(mailbox=row, settings=OwnSettings(**settings))
+    return await show_mailbox(site.db, site.config, mailbox_id, at=site.clock.now(), owner=identity.owner)
 
 
 @router.get("/mailboxes/{mailbox_id}/explain", summary="Why it is or is not sending", responses=problems(404))

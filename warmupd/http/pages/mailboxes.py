@@ -14,6 +14,7 @@ from warmupd.core.mailbox import MailboxState
 from warmupd.core.obstacle import Why
 from warmupd.core.provider_match import provider_of
 from warmupd.core.providers import PROVIDERS
+from warmupd.core.window import local_day
 from warmupd.daemon.ranking import Listing
 from warmupd.daemon.roster import Listed, list_mailboxes
 from warmupd.http import words
@@ -29,7 +30,6 @@ router = APIRouter(include_in_schema=False)
 
 ROWS = 50  # of a page
 PAST_DAYS = 14  # that a sparkline shows
-SOON = dt.timedelta(hours=18)  # a moment that needs no date
 ORDERS = {
     Order.ADDRESS: "Address",
     Order.NEWEST: "Newest first",
@@ -146,15 +146,20 @@ def _row(one: Listed, at: dt.datetime) -> Row:
     quiet = verdict.why in {Why.WAITING, Why.SPACING} or row.state != MailboxState.ACTIVE
     return Row(
         listed=one,
-        provider=provider_of(row.provider).name,
+        provider=words.sentence(provider_of(row.provider).name).rstrip("."),
         state=words.STATES[row.state],
         progress=words.PROGRESS[one.numbers.status] if row.state == MailboxState.ACTIVE else None,
-        next_form="clock" if verdict.next_send_at and verdict.next_send_at - at < SOON else "short",
+        next_form="clock" if verdict.next_send_at and _is_today(verdict.next_send_at, at, one.zone) else "short",
         next_text="" if quiet or verdict.why is Why.QUOTA_MET else verdict.text,
         trend=_trend(one),
         trouble=_trouble(one),
         remedy=words.on_page(row.last_remedy) if row.last_error and _trouble(one) == row.last_error else "",
     )
+
+
+def _is_today(moment: dt.datetime, at: dt.datetime, zone: str) -> bool:
+    """Then it needs no date."""
+    return local_day(moment, zone) == local_day(at, zone)
 
 
 def _trouble(one: Listed) -> str:
