@@ -23,7 +23,8 @@ CREATE TABLE notice_settings (
     quiet_until    timestamptz NOT NULL DEFAULT '-infinity'    -- what happens before then waits, so that it is no storm
 ) WITH (fillfactor = 70);
 CREATE INDEX notice_settings_daily ON notice_settings (daily_at);
-INSERT INTO notice_settings (user_id) SELECT id FROM users WHERE removed_at IS NULL;
+INSERT INTO notice_settings (user_id, daily_at)
+SELECT id, CASE WHEN removed_at IS NULL THEN '-infinity' ELSE 'infinity' END::timestamptz FROM users;
 
 CREATE FUNCTION begin_notices() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -106,16 +107,16 @@ CREATE TABLE notice_deliveries (
 ) WITH (fillfactor = 70);
 CREATE INDEX notice_deliveries_due ON notice_deliveries (due_at) WHERE ended_at IS NULL;
 
--- Who is removed is told nothing more, and nothing of it is kept.
-CREATE FUNCTION end_notices() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Who is removed is told nothing more, unless that is undone; what is kept of it goes with everything else of theirs.
+CREATE FUNCTION rest_notices() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    DELETE FROM notices WHERE user_id = NEW.id;
-    DELETE FROM notice_standings WHERE user_id = NEW.id;
-    DELETE FROM notice_settings WHERE user_id = NEW.id;
+    UPDATE notice_settings
+    SET daily_at = CASE WHEN NEW.removed_at IS NULL THEN '-infinity' ELSE 'infinity' END::timestamptz
+    WHERE user_id = NEW.id;
+    DELETE FROM notice_standings WHERE user_id = NEW.id AND NEW.removed_at IS NOT NULL;
     RETURN NULL;
 END $$;
-CREATE TRIGGER end_notices AFTER UPDATE OF removed_at ON users
-    FOR EACH ROW WHEN (NEW.removed_at IS NOT NULL) EXECUTE FUNCTION end_notices();
+CREATE TRIGGER rest_notices AFTER UPDATE OF removed_at ON users FOR EACH ROW EXECUTE FUNCTION rest_notices();
 
 -- What the operators were told of the fleet. One worker looks at a time: who sets `look`.
 CREATE TABLE fleet_health (

@@ -16,7 +16,7 @@ from warmupd.store.notice_owners import LookedBack, due, look_back, tell_trouble
 from warmupd.store.notice_settings import NoticeSettings
 from warmupd.store.notices import drop_old
 
-EVERY = 30.0  # seconds of the clock between rounds
+EVERY = 60.0  # seconds of the clock between rounds
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
 OWNERS = 50  # that are looked after in one go
 LOOK_EVERY = 60.0  # seconds between looks at the fleet, and

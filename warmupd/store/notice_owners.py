@@ -69,7 +69,7 @@ async def tell_troubles(
     """
     async with db.transaction() as connection:
         row = await connection.fetchrow(
-            f"SELECT {COLUMNS} WHERE s.user_id = $1 AND s.quiet_until <= $2 FOR UPDATE OF s SKIP LOCKED", user_id, at
+            f"SELECT {COLUMNS} WHERE s.user_id = $1 AND s.quiet_until <= $2 {_LOCKED}", user_id, at
         )
         if row is None:
             return False
@@ -102,7 +102,7 @@ async def look_back(
     """
     async with db.transaction() as connection:
         row = await connection.fetchrow(
-            f"SELECT {COLUMNS} WHERE s.user_id = $1 AND s.daily_at <= $2 FOR UPDATE OF s SKIP LOCKED", user_id, at
+            f"SELECT {COLUMNS} WHERE s.user_id = $1 AND s.daily_at <= $2 {_LOCKED}", user_id, at
         )
         if row is None:
             return False
@@ -124,6 +124,8 @@ async def look_back(
 
 
 _A_DAY = dt.timedelta(days=1)
+# The user's row, too, which a notice refers to: who removes the user holds that one first, and is not waited for.
+_LOCKED = "FOR UPDATE OF s SKIP LOCKED FOR KEY SHARE OF u SKIP LOCKED"
 
 
 async def _write(
