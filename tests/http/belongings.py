@@ -1,6 +1,6 @@
 """What an owner has, for walks along all routes: things of every kind, and how each route is asked about them."""
 
-from collections import defaultdict
+import re
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID, uuid4
@@ -41,16 +41,16 @@ class Belongings:
     nobodys_ids: dict[str, str]
     bodies: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(_BODIES))
 
-    @property
-    def of_pages(self) -> dict[str, str]:
-        """The same for pages, whose paths name some more."""
-        return defaultdict(lambda: "nothing", self.ids)
+    def address(self, path: str) -> str:
+        """Of a page; where it names something else than `ids` have, of a thing that is not there."""
+        return re.sub(r"{(\w+)(?::\w+)?}", lambda found: self.ids.get(found[1], "nothing"), path)
 
-    async def snapshot(self) -> dict[str, str]:
+    async def snapshot(self) -> dict[str, str | None]:
         """A digest of each table's rows that nobody but the owner, or an admin, may change."""
         return {
             table: await self.db.fetchval(
-                f"SELECT coalesce(md5(string_agg((to_jsonb(t) - 'seen_at' - 'used_at')::text, '|' ORDER BY t::text)), '') FROM {table} t WHERE {mine}",
+                "SELECT md5(string_agg((to_jsonb(t) - 'seen_at' - 'used_at')::text, '|' ORDER BY t::text))"
+                f" FROM {table} t WHERE {mine}",
                 self.owner,
             )
             for table, mine in _ROWS.items()

@@ -85,7 +85,15 @@ def known_hash() -> str:
 
 
 def config(**sections: object) -> Config:
-    return Config.isolated({"secrets.keys": [KEY], "auth.secret": SECRET, "auth.rate_limit": 1000, **sections})
+    return Config.isolated(
+        {
+            "secrets.keys": [KEY],
+            "auth.secret": SECRET,
+            "auth.rate_limit": 1000,
+            "auth.api_rate_limit": 1_000_000,
+            **sections,
+        }
+    )
 
 
 @pytest.fixture

@@ -178,7 +178,7 @@ async def test_no_page_shows_another_users_things(house: House, belongings: Belo
     before = await belongings.snapshot()
     for route in pages_shown():
         if "GET" in (route.methods or ()):
-            answer = await browser.get(route.path.format_map(belongings.of_pages), headers={"accept": "text/html"})
+            answer = await browser.get(belongings.address(route.path), headers={"accept": "text/html"})
             assert answer.status_code < 500, (route.path, answer.text)
             assert not [mark for mark in MARKS if mark in answer.text], route.path
             if "{mailbox_id}" in route.path or "{user_id}" in route.path:
@@ -194,7 +194,7 @@ async def test_no_form_changes_another_users_things(house: House, belongings: Be
     for route in pages_shown():
         if "POST" in (route.methods or ()) and route.path not in OWN_FORMS:
             data = {"csrf": csrf[1], "confirm": "yes", "ids": belongings.ids["mailbox_id"], "action": "pause"}
-            answer = await browser.post(route.path.format_map(belongings.of_pages), data=data)
+            answer = await browser.post(belongings.address(route.path), data=data)
             assert answer.status_code < 500, (route.path, answer.text)
             assert not [mark for mark in MARKS if mark in answer.text], route.path
     assert await belongings.snapshot() == before
@@ -208,7 +208,7 @@ async def test_no_form_is_taken_from_elsewhere(house: House, belongings: Belongi
     before = await belongings.snapshot()
     for route in pages_shown():
         if "POST" in (route.methods or ()) and route.path not in FOR_STRANGERS:
-            address = route.path.format_map(belongings.of_pages)
+            address = belongings.address(route.path)
             assert (await browser.post(address, data={})).status_code == 403, route.path
             elsewhere = {"origin": "https://elsewhere.test"}
             answer = await browser.post(address, data={"csrf": csrf[1]}, headers=elsewhere)

@@ -57,18 +57,25 @@ def look_at_config(config: Config) -> list[Finding]:
     if pending := set_in_vain(config):
         text = f"without effect in this version: {', '.join(pending)}"
         found.append(Finding(grade=Grade.WARN, check="keys set", text=text, remedy="take them out, or wait"))
-    if not config.auth.secret.get_secret_value():
-        remedy = "set auth.secret; `openssl rand -hex 32` makes one"
-        found.append(Finding(grade=Grade.WARN, check="auth", text="auth.secret is not set", remedy=remedy))
-    if config.notifications.smtp_host and not config.http.public_url:
-        text, remedy = f"in mails they lead to http://{config.http.listen}", "set http.public_url"
-        found.append(Finding(grade=Grade.WARN, check="links", text=text, remedy=remedy))
+    found += _site(config)
     try:
         Library.load(config.content.templates_dir, config.content.language)
     except WarmupdError as error:
         found.append(_failed("templates", error))
     else:
         found.append(_ok("templates", f"load, language {config.content.language}"))
+    return found
+
+
+def _site(config: Config) -> list[Finding]:
+    """What the pages and the mails that lead to them need."""
+    found = []
+    if not config.auth.secret.get_secret_value():
+        remedy = "set auth.secret; `openssl rand -hex 32` makes one"
+        found.append(Finding(grade=Grade.WARN, check="auth", text="auth.secret is not set", remedy=remedy))
+    if config.notifications.smtp_host and not config.http.public_url:
+        text, remedy = f"in mails they lead to http://{config.http.listen}", "set http.public_url"
+        found.append(Finding(grade=Grade.WARN, check="links", text=text, remedy=remedy))
     return found
 
 
