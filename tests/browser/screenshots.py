@@ -26,7 +26,7 @@ from warmupd.store.users import Role, add_user
 FOLDER = Path("screenshots")
 AFTERNOON = datetime(2026, 6, 3, 12, 20, tzinfo=UTC)
 LOOKS = list(itertools.product((("wide", WIDE), ("narrow", NARROW)), ("light", "dark")))
-OUTSIDE = ("/sign-in",)  # looked at by nobody in particular
+NO_PAGES = ("/csv", "/live", "/charts", "/detect")  # parts of pages, and files
 
 
 async def main() -> int:
@@ -77,7 +77,10 @@ async def _addresses(db: Database) -> list[str]:
         route.path
         for router in pages.routers()
         for route in router.routes
-        if isinstance(route, APIRoute) and "GET" in (route.methods or ()) and "{" not in route.path
+        if isinstance(route, APIRoute)
+        and "GET" in (route.methods or ())
+        and "{" not in route.path
+        and not route.path.endswith(NO_PAGES)
     ]
     ids = [
         await db.fetchval("SELECT min(id) FROM mailboxes WHERE state = 'ACTIVE'"),

@@ -1,4 +1,4 @@
-"""Everything that must be right for the daemon to work, looked at once: what `doctor` tells, beside daemon/config_check.py."""
+"""Everything that must be right for the daemon to work, looked at once: what `doctor` tells after `check_config`."""
 
 import asyncio
 import datetime as dt
