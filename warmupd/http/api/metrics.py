@@ -113,6 +113,7 @@ async def scraper_or_reader(request: Request, credentials: Credentials, form: Fo
     summary="Metrics",
     response_model=Metrics,
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    openapi_extra={"security": [{}]},  # beside the bearer token: Prometheus on this machine needs none
 )
 async def metrics(
     request: Request,
