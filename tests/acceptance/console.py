@@ -29,7 +29,7 @@ class Done:
 
 
 class Console:
-    """Runs commands; `width` is that of a terminal, None a pipe."""
+    """Runs commands; `width` is that of a terminal, None a pipe; `typed` has `stdin` come from one."""
 
     def __init__(self, url: str, file: Path, capsys: pytest.CaptureFixture[str], patch: pytest.MonkeyPatch) -> None:
         self.url = url
@@ -38,11 +38,13 @@ class Console:
         self._capsys = capsys
         self._patch = patch
 
-    def __call__(self, *arguments: str, stdin: str = "", width: int | None = None) -> Done:
+    def __call__(self, *arguments: str, stdin: str = "", width: int | None = None, typed: bool = False) -> Done:
         self._capsys.readouterr()
         with self._patch.context() as patch:
             patch.setattr(sys, "argv", ["warmupd", *arguments, "--config", str(self.file)])
             patch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin.encode()), "utf-8"))
+            if typed:
+                patch.setattr(sys.stdin, "isatty", lambda: True)
             if width is not None:
                 patch.setattr(sys.stdout, "isatty", lambda: True)
                 patch.setenv("COLUMNS", str(width))

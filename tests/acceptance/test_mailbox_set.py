@@ -106,6 +106,25 @@ FIELDS: dict[str, tuple[tuple[str, ...], object, dict[tuple[str, ...], str]]] = 
         200,
         {("--provider-limit", "10", "--own-mail", "10"): f"of the 10 messages a day that the provider of {ANNA} takes"},
     ),
+    "reply_rate": (("--engagement", "reply_rate=0.5"), 0.5, {("--engagement", "reply_rate=1.1"): "from 0 to 1"}),
+    "star_rate": (("--engagement", "star-rate=0"), 0.0, {("--engagement", "star_rate=-1"): "=-1 is not possible"}),
+    "rescue": (("--engagement", "rescue=no"), False, {("--engagement", "rescue=0"): "rescue=0 is not possible"}),
+    "visits_per_day": (
+        ("--engagement", "visits_per_day=3"),
+        3,
+        {("--engagement", "visits_per_day=65"): "from 1 to 64"},
+    ),
+    "warmup_folder": (("--engagement", "folder=Ours"), "Ours", {("--engagement", "folder=inbox"): "is not a folder"}),
+    "file_after_hours": (
+        ("--engagement", "file_after_hours=2.5"),
+        2.5,
+        {("--engagement", "file_after_hours=nan"): "=nan is not possible", ("--engagement", "colour=red"): "one of:"},
+    ),
+    "retention_days": (
+        ("--engagement", "retention_days=30"),
+        30.0,
+        {("--engagement", "retention_days=0"): "from 1 to 3650"},
+    ),
     "pool_id": (("--pool", "agency", "--create-pool"), "agency", {("--pool", "nowhere"): "no shared pool nowhere"}),
 }
 
@@ -154,9 +173,19 @@ def test_fields_go_back_to_their_defaults(console: Console, database_url: str) -
     console.did("mailbox", "set", ANNA, "--no-check", *(word for good, _, _ in FIELDS.values() for word in good))
     words = ["name", "junk-folder", "language", "timezone", "start-hour", "end-hour", "weekdays-only", "ramp-start"]
     words += ["ramp-step", "target", "minimum", "own-mail", "provider-limit", "pool"]
+    words += ["reply-rate", "star-rate", "rescue", "visits-per-day", "folder", "file-after-hours", "retention-days"]
     console.did("mailbox", "set", ANNA, "--not-warm", *(word for name in words for word in ("--reset", name)))
     row = stored(database_url)
-    defaults = ("timezone", "start_hour", "weekdays_only", "ramp_start", "target_daily", "min_daily", "provider_limit")
+    defaults: tuple[str, ...] = (
+        "timezone",
+        "start_hour",
+        "weekdays_only",
+        "ramp_start",
+        "target_daily",
+        "min_daily",
+        "provider_limit",
+    )
+    defaults += ("reply_rate", "star_rate", "rescue", "visits_per_day", "warmup_folder", "retention_days")
     assert [row[column] for column in defaults] == [None] * len(defaults)
     assert (row["display_name"], row["junk_folder"], row["language"], row["pool"]) == ("", "", "", "private")
 

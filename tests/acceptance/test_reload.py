@@ -1,5 +1,6 @@
 """SIGHUP: a worker that has read its configuration anew works as one that was started with it."""
 
+import shutil
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
 from warmupd.daemon.reload import TAKEN_OVER, Reload
 from warmupd.errors import DatabaseUnavailable
+from warmupd.mail.content import BUILT_IN, Library
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.vault import Vault
@@ -82,6 +84,7 @@ OTHER = {  # a value for each key that is not its default
     "health.watch_factor": 0.71,
     "health.throttle_factor": 0.51,
     "health.suspend_hours": 49,
+    "housekeeping.resync_minutes": 5,
     "security.allow_hosts": ["10.1.0.0/16"],
     "secrets.keys": [NEWER, KEY],
     "oauth.google.client_id": "me",
@@ -122,6 +125,9 @@ async def conduct(worker: Worker) -> list[object]:
         worker.smtp._manner.context,
         worker.housekeeping._grace,
         worker.housekeeping.throttling,
+        worker.housekeeping._resync,
+        worker.notifying.config.notifications,
+        [_topics(library) for library in (worker._library, shard.schedule.library, sender._library)],
         engager._recorder.policy,
         engager._revisits._per_day,
         [getattr(engager.visiting, name) for name in VISITING],
@@ -135,33 +141,54 @@ async def conduct(worker: Worker) -> list[object]:
     ]
 
 
+def _topics(library: Library) -> tuple[str, list[str]]:
+    return library.default, [key for language in library.languages.values() for key in language.keys]
+
+
 def test_every_key_that_is_said_to_be_taken_over_is_tried() -> None:
     assert set(OTHER) == {
         key
         for key, _ in keys_of(Config)
-        if key.startswith(TAKEN_OVER) and not key.startswith("logging.") and key not in PENDING
-    } - {"security.ca_file"}  # which needs a file
+        if key.startswith(TAKEN_OVER) and not key.startswith(("logging.", "notifications.")) and key not in PENDING
+    } - {
+        *("security.ca_file", "content.templates_dir", "content.language"),  # not alone
+        *("oauth.google.authorize_url", "oauth.microsoft.authorize_url"),  # of the site
+    }
 
 
 async def test_worker_takes_over_what_it_says(db: Database, tmp_path: Path) -> None:
     usual = await conduct(Worker(config(), db, CLOCK))
     usual_limits = (await fleet_settings(db, at=CLOCK.now())).limits
     ca_file = str(make_authority(tmp_path).ca_file)
-    for key, value in {**OTHER, "security.ca_file": ca_file}.items():
-        new = config(**{key: value})
+    shutil.copytree(BUILT_IN / "en", tmp_path / "de")
+    own: dict[str, object] = {"content.templates_dir": str(tmp_path)}
+    relay: dict[str, object] = {"notifications.smtp_host": "relay.test", "notifications.sender": "me@example.com"}
+    alone: list[dict[str, object]] = [{key: value} for key, value in {**OTHER, "security.ca_file": ca_file}.items()]
+    for keys in [*alone, own, {**own, "content.language": "de"}, relay]:
+        new = config(**keys)
         await db.execute("UPDATE workers SET seen_at = '-infinity'")  # those of before hold other keys
         worker = Worker(config(), db, CLOCK)
-        assert await Reload(worker, db, partial(config, **{key: value})).reload() == []
+        assert await Reload(worker, db, partial(config, **keys)).reload() == []
         told = await conduct(worker)
         assert told == await conduct(Worker(new, db, CLOCK))
         limits = (await fleet_settings(db, at=CLOCK.now())).limits
-        assert (told, limits) != (usual, usual_limits), f"{key} changes nothing"
+        assert (told, limits) != (usual, usual_limits), f"{keys} changes nothing"
 
 
 async def test_what_waits_for_a_restart_is_named(db: Database) -> None:
     worker = Worker(config(), db, CLOCK)
-    new = config(**{"housekeeping.resync_minutes": 5, "content.language": "de", "quota.variance": 0.2})
-    assert await Reload(worker, db, lambda: new).reload() == ["content.language", "housekeeping.resync_minutes"]
+    new = config(**{"database.pool_size": 3, "http.listen": "127.0.0.1:0", "quota.variance": 0.2})
+    assert await Reload(worker, db, lambda: new).reload() == ["database.pool_size", "http.listen"]
+
+
+async def test_language_that_has_no_templates_changes_nothing(db: Database) -> None:
+    worker = Worker(config(), db, CLOCK)
+    before = await conduct(worker)
+    new = config(**{"content.language": "xx", "sending.max_retries": 1})
+    with structlog.testing.capture_logs() as log:
+        assert await Reload(worker, db, lambda: new).reload() == []
+    assert "no templates in the language 'xx'" in log[0]["why"]
+    assert await conduct(worker) == before
 
 
 async def test_a_worker_tells_which_keys_it_holds(db: Database) -> None:

@@ -32,6 +32,8 @@ async def _history(db: Database, now: datetime) -> None:
     await db.execute(_JOBS, now)
     await db.execute(_SIGHTINGS, now)
     await db.execute(_CHANGES, now)
+    await db.execute(_SEND_COUNTS)
+    await db.execute(_PLACEMENT_COUNTS)
 
 
 _MAILBOXES = """
@@ -105,9 +107,22 @@ _SIGHTINGS = """
                      AS place
           FROM warmup_jobs j WHERE status = 'SENT') AS sent WHERE at < $1
 """
+_SEND_COUNTS = """
+    INSERT INTO send_counts
+    SELECT user_id, date_bin('15 minutes', picked_at, 'epoch'), count(*)
+    FROM warmup_jobs WHERE status = 'SENT' GROUP BY 1, 2
+"""
+_PLACEMENT_COUNTS = """
+    INSERT INTO placement_counts
+    SELECT d.user_id, d.day, p.word, sum(d.inbox) / 3, sum(d.spam) * p.share / 6, sum(d.other) / 3, count(*) / 12,
+           sum(d.spam) * p.share / 8
+    FROM mailbox_days d, (VALUES ('gmail', 1), ('microsoft', 4), ('other', 1)) AS p(word, share)
+    GROUP BY 1, 2, 3, p.share
+"""
 _CHANGES = """
     INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
-    SELECT $1::timestamptz - interval '50 minutes', 'daemon', 'mailbox', id::text, 'ACTIVE', state::text, coalesce(nullif(state_reason, ''), 'its owner asked for it')
+    SELECT $1::timestamptz - interval '50 minutes', 'daemon', 'mailbox', id::text, 'ACTIVE', state::text,
+           coalesce(nullif(state_reason, ''), 'its owner asked for it')
     FROM mailboxes WHERE state <> 'ACTIVE'
 """
 _WORKER = """

@@ -85,3 +85,18 @@ def test_refused_secrets_are_not_shown(loaded: Loading) -> None:
         loaded(toml)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+def test_secrets_of_before_are_listed_newest_first(loaded: Loading, tmp_path: Path) -> None:
+    older = SECRET[::-1]
+    (tmp_path / "older").write_text(f"{SECRET}\n{older}\n")
+    config = loaded(environ={"WARMUP_AUTH__PREVIOUS_SECRETS_FILE": str(tmp_path / "older")})
+    assert [secret.get_secret_value() for secret in config.auth.previous_secrets] == [SECRET, older]
+    assert config.redacted()["auth"]["previous_secrets"] == ["***", "***"]
+
+
+def test_short_secret_of_before_is_refused_like_any(loaded: Loading) -> None:
+    (line,) = wrong(lambda: loaded("[auth]\nprevious_secrets = ['hunter2']\n"))
+    assert line.startswith("auth.previous_secrets")
+    assert "at least 32 bytes, got 7; `openssl rand -hex 32` makes one" in line
+    assert "hunter2" not in line

@@ -84,7 +84,7 @@ def test_missed_quotas_are_told_with_their_reasons() -> None:
     assert notice is not None
     assert notice.subject == "40 mailboxes missed yesterday's quota"
     assert "900 of 1200 messages were sent" in notice.body
-    assert "a@x.test: 12 of 30; it rested; 3 failed\n  and 39 more" in notice.body
+    assert "a@x.test: 12 of 30 on 2026-06-02; it rested; 3 failed\n  and 39 more" in notice.body
 
 
 def test_digest_tells_of_a_day_on_which_nothing_happened() -> None:

@@ -36,7 +36,8 @@ class Informed:
     def __init__(self, db: Database, authority: Authority, smtp: FaultServer, hook: HookServer) -> None:
         self.db, self.smtp, self.hook = db, smtp, hook
         self.clock = VirtualClock(BEGIN)
-        self.vault = Vault([Vault.new_key()])
+        self.key = Vault.new_key()
+        self.vault = Vault([self.key])
         self.world = World(db, self.vault)
         self.ca_file = authority.ca_file
         self.ground = Ground(db=db, clock=self.clock, events=Events(Metrics(self.clock)), rng=Random(1))

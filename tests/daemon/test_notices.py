@@ -13,6 +13,8 @@ from tests.mail.hook_server import HookServer
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.notice_pace import MOST_TRIES
 from warmupd.daemon import notif_post
+from warmupd.daemon.rotation import rotate
+from warmupd.mail.vault import Vault
 from warmupd.mail.webhook import sign
 from warmupd.store.database import Database
 from warmupd.store.notice_settings import save_notice_settings
@@ -170,6 +172,28 @@ async def test_a_stop_lets_what_is_under_way_end_and_be_marked(told: Informed) -
     assert await told.states() == [("delivered", 1, "")]
 
 
+async def test_a_webhook_is_resealed_with_the_newest_key(told: Informed) -> None:
+    owner = await told.owner(confirmed=False, hook="JSON")
+    newest = Vault.new_key()
+    config = told.config(**{"secrets.keys": [newest, told.key]})
+    for resealed in (1, 0):
+        rotated = await rotate(told.db, config, told.clock, progress=lambda _: None)
+        assert (rotated.resealed, rotated.already_newest, rotated.not_opened) == (resealed, 1 - resealed, [])
+    told.vault = Vault([newest])  # the old one is gone
+    (box,) = await told.world.enrol(1, owner)
+    await told.fail(box)
+    await told.live(120)
+    assert len(told.hook.came) == 1
+
+
+async def test_a_webhook_that_no_key_opens_is_named_by_its_user(told: Informed) -> None:
+    await told.owner(hook="JSON")
+    config = told.config(**{"secrets.keys": [Vault.new_key()]})
+    (shut,) = (await rotate(told.db, config, told.clock, progress=lambda _: None)).not_opened
+    assert shut.address.endswith("@owners.test")
+    assert shut.purpose == "webhook"
+
+
 async def test_one_hook_that_hangs_keeps_nobody_else_waiting(told: Informed, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging, other = await told.owner(confirmed=False, hook="JSON"), await told.owner()
     boxes = [*await told.world.enrol(1, hanging), *await told.world.enrol(1, other)]
@@ -199,7 +223,7 @@ async def test_quota_that_was_missed_is_told_the_next_morning_once(told: Informe
     (mail,) = told.mails
     assert mail["Subject"] == "2 mailboxes missed yesterday's quota"
     assert "13 of 20 messages were sent" in mail.get_content()
-    assert f"{await told.world.address(boxes[1])}: 4 of 10; 2 sends failed" in mail.get_content()
+    assert f"{await told.world.address(boxes[1])}: 4 of 10 on 2027-03-01; 2 sends failed" in mail.get_content()
     assert mail["Date"].datetime.hour == 8
 
 

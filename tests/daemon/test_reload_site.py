@@ -9,7 +9,7 @@ from warmupd.clock import SystemClock
 from warmupd.config import Config
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
-from warmupd.daemon.reload import OF_THE_SITE, TAKEN_OVER, Reload
+from warmupd.daemon.reload import OF_OTHERS, TAKEN_OVER, Reload
 from warmupd.errors import ConfigError
 from warmupd.mail.vault import Vault
 from warmupd.store.database import Database
@@ -48,13 +48,13 @@ async def test_site_goes_by_what_needs_no_restart(db: Database) -> None:
             "notifications.smtp_host": "relay.example.com",
             "notifications.sender": "warmupd@example.com",
             "database.pool_size": 3,
-            "content.language": "de",
+            "worker.lease_seconds": 20,
         }
     )
     force = await told(db, new)
     assert (force.auth, force.notifications) == (new.auth, new.notifications)
     assert force.http.public_url == "https://warmup.example.com"
-    assert (force.http.listen, force.database.pool_size, force.content.language) == ("127.0.0.1:3000", 10, "en")
+    assert (force.http.listen, force.database.pool_size, force.worker.lease_seconds) == ("127.0.0.1:3000", 10, 30)
 
 
 async def test_bad_configuration_is_told_to_nobody(db: Database) -> None:
@@ -66,6 +66,11 @@ async def test_bad_configuration_is_told_to_nobody(db: Database) -> None:
     assert heard == []
 
 
-@pytest.mark.parametrize("name", [*TAKEN_OVER, *OF_THE_SITE])
+async def test_nothing_else_waits_for_a_restart(db: Database) -> None:
+    waiting = {key for key, _ in keys_of(Config) if not key.startswith(TAKEN_OVER + OF_OTHERS)}
+    assert {key.partition(".")[0] for key in waiting - {"http.listen"}} == {"database", "worker"}
+
+
+@pytest.mark.parametrize("name", [*TAKEN_OVER, *OF_OTHERS])
 def test_what_is_taken_over_is_the_name_of_something(name: str) -> None:
     assert any(key.startswith(name) for key, _ in keys_of(Config))

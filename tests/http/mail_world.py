@@ -43,7 +43,7 @@ class MailWorld:
 
 def configure(house: House, **keys: object) -> None:
     """Put these keys into force, beside those of the house."""
-    kept = {"secrets.keys": [key.get_secret_value() for key in house.site.config.secrets.keys]}
+    kept: dict[str, object] = {"secrets.keys": [key.get_secret_value() for key in house.site.config.secrets.keys]}
     kept |= {"auth.secret": house.site.config.auth.secret.get_secret_value(), "auth.rate_limit": 1000}
     kept |= {
         "dns.servers": ["127.0.0.1:9"],

@@ -44,7 +44,7 @@ REFUSED = {
     "nobody": forged({**CLAIMS, "sub": "nobody"}),
     "version of another kind": forged({**CLAIMS, "ver": "x"}),
     "huge": forged({**CLAIMS, "more": "x" * LONGEST}),
-    "deep": f"{base64.urlsafe_b64encode(b'[' * 700).decode()}.{packed(CLAIMS)}.x",
+    "deep": f"{base64.urlsafe_b64encode(b'[' * 700).decode()}.e30.x",
     "signature cut": forged()[:-2],
 }
 
@@ -52,6 +52,13 @@ REFUSED = {
 @pytest.mark.parametrize("token", REFUSED.values(), ids=REFUSED.keys())
 def test_token_is_refused(token: str) -> None:
     assert Signer(SECRET).read(token, now=NOW) is None
+
+
+def test_token_that_is_deeper_than_the_stack_is_refused() -> None:
+    def below(frames: int) -> object:
+        return below(frames - 1) if frames else Signer(SECRET).read(REFUSED["deep"], now=NOW)
+
+    assert below(500) is None
 
 
 def test_the_same_token_untouched_is_taken() -> None:

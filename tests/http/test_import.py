@@ -74,7 +74,7 @@ async def test_rejected_rows_come_back_as_a_file_that_can_be_imported(house: Hou
     assert not [cell for cell in cells if cell[:1] in "=+-@" and cell]
     assert "'-pw-hush" in cells
     page = await browser.get(await upload(browser, file.text.replace("wrong-hush", PASSWORDS[BERT])))
-    assert "Check and add 2 mailboxes" in page.text  # of the two rows of one address the second one is left
+    assert "Check and add 1 mailbox<" in page.text
 
 
 async def test_nothing_uploaded_is_stored_in_clear_and_the_sheet_goes_when_it_is_done(
@@ -83,7 +83,7 @@ async def test_nothing_uploaded_is_stored_in_clear_and_the_sheet_goes_when_it_is
     browser = await house.browser(OWNER)
     place = await upload(browser, rows(mail))
     (row,) = await house.site.db.fetch("SELECT imports::text AS text FROM imports")
-    assert "hush".encode().hex() not in row["text"]
+    assert b"hush".hex() not in row["text"]
     assert "hush" not in row["text"]
     await post(browser, f"{place}/start", {})
     await imports_of(browser).idle()

@@ -203,7 +203,7 @@ async def test_settings_are_changed_and_told(house: House) -> None:
     client = await house.as_user(OWNER)
     patch = {"target_daily": 35, "timezone": "Europe/Berlin", "add_labels": ["new"], "remove_labels": ["red"]}
     answer = (await client.patch(f"/api/warmup/mailboxes/{box}", json=patch)).json()
-    assert answer["changes"] == ["daily target 35", "time zone Europe/Berlin", "label new added", "label red removed"]
+    assert answer["changes"] == ["time zone Europe/Berlin", "daily target 35", "label new added", "label red removed"]
     assert answer["from_next_day"] is True
     row = await house.site.db.fetchrow("SELECT target_daily, timezone, labels FROM mailboxes WHERE id = $1", box)
     assert tuple(row or ()) == (35, "Europe/Berlin", ["new"])

@@ -40,25 +40,35 @@ async def test_password_is_the_same_however_it_was_typed() -> None:
 
 
 async def test_no_more_are_computed_at_once_than_memory_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    at_once, most, gate = 0, 0, threading.Lock()
-    verify = passwords._verify
+    crowd, crowded = threading.Barrier(AT_ONCE + 1), threading.Event()
 
-    def watched(password: str, password_hash: str | None) -> bool:
-        nonlocal at_once, most
-        with gate:
-            at_once += 1
-            most = max(most, at_once)
+    def verify(*_: object) -> bool:
         try:
-            return verify(password, password_hash)
-        finally:
-            with gate:
-                at_once -= 1
+            crowd.wait(timeout=0.2)
+        except threading.BrokenBarrierError:
+            return True
+        crowded.set()
+        return False
 
-    monkeypatch.setattr(passwords, "_verify", watched)
-    hashed = hash_password(PASSWORD)
-    assert all(await asyncio.gather(*(verify_password(PASSWORD, hashed) for _ in range(20))))
-    assert most <= AT_ONCE
+    monkeypatch.setattr(passwords, "_verify", verify)
+    assert all(await asyncio.gather(*(verify_password(PASSWORD, "hash") for _ in range(20))))
+    assert not crowded.is_set()
     assert passwords.under_way() == 0
+
+
+@pytest.mark.parametrize("email", [OWNER, "nobody@site.test", "no\0body@site.test"])
+async def test_log_in_takes_the_work_of_one_hash_whoever_it_is(
+    house: House, monkeypatch: pytest.MonkeyPatch, email: str
+) -> None:
+    verified: list[str] = []
+
+    def verify(_: PasswordHasher, hashed: str, __: bytes) -> bool:
+        verified.append(hashed)
+        return False
+
+    monkeypatch.setattr(PasswordHasher, "verify", verify)
+    answer = await house.open().post("/api/auth/token", json={"email": email, "password": PASSWORD})
+    assert (answer.status_code, len(verified)) == (401, 1)
 
 
 async def test_too_many_log_ins_at_once_are_put_off(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

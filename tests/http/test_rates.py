@@ -84,6 +84,14 @@ async def test_guesses_at_tokens_are_limited_by_client(house: House) -> None:
     assert (await honest.get(PATH)).status_code == 401
 
 
+async def test_token_of_prometheus_may_be_changed_at_any_time(house: House) -> None:
+    scraper = house.open("192.0.2.1")
+    scraper.headers["authorization"] = "Bearer a token of prometheus"
+    assert (await scraper.get("/metrics")).status_code == 401
+    house.site.go_by(config(**{"auth.scrape_token": "a token of prometheus"}))
+    assert (await scraper.get("/metrics")).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("client", "lane"),
     [

@@ -8,6 +8,7 @@ import pytest
 
 from tests.http.conftest import OTHER, OWNER, PASSWORD, House, config
 from warmupd.store import sessions
+from warmupd.store.access import access_by_email, set_password
 
 LOGIN = {"email": OWNER, "password": PASSWORD}
 
@@ -52,6 +53,12 @@ async def test_session_ends_when_nobody_comes_back(house: House) -> None:
     assert (await browser.get("/account")).headers["location"] == "/sign-in?then=/account"
 
 
+async def test_session_that_nobody_ever_used_ends_as_soon(house: House) -> None:
+    browser = await house.browser(OWNER)
+    shift(house, days=3.1)
+    assert (await browser.get("/account")).status_code == 303
+
+
 async def test_session_ends_at_last_however_often_somebody_comes(house: House) -> None:
     browser = await house.browser(OWNER)
     for _ in range(6):
@@ -59,6 +66,14 @@ async def test_session_ends_at_last_however_often_somebody_comes(house: House) -
         assert (await browser.get("/account")).status_code == 200
     shift(house, days=2)
     assert (await browser.get("/account")).status_code == 303
+
+
+async def test_sign_in_leads_to_what_was_asked_for_with_its_query(house: House) -> None:
+    browser = house.open()
+    first = await browser.get("/account?done=revoked")
+    form = (await browser.get(first.headers["location"])).text
+    (then,) = re.findall(r'name="then" value="([^"]+)"', form)
+    assert (await browser.post("/sign-in", data={**LOGIN, "then": then})).headers["location"] == "/account?done=revoked"
 
 
 async def test_every_sign_in_is_another_session_and_ends_the_one_before(house: House) -> None:
@@ -76,6 +91,16 @@ async def test_cookie_that_was_set_beforehand_is_not_taken_over(house: House) ->
     browser.cookies.set("warmupd", "fixed by somebody", domain="site.test")
     answer = await browser.post("/sign-in", data=LOGIN)
     assert "fixed by somebody" not in answer.headers["set-cookie"]
+
+
+async def test_session_that_begins_as_the_password_is_changed_does_not_go_on(house: House) -> None:
+    db, now = house.site.db, house.site.clock.now()
+    before = await access_by_email(db, OWNER)
+    assert before is not None
+    await set_password(db, before.user_id, "hash", actor="test", at=now)
+    await sessions.begin_session(db, before, token_hash=b"x", csrf="", client="", agent="", at=now)
+    assert await sessions.session_of(db, b"x", at=now) is None
+    assert await sessions.list_sessions(db, before.user_id, at=now) == []
 
 
 async def test_oldest_session_makes_room(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,10 @@ async def test_removed_user_is_out_at_once(house: House, admin: httpx.AsyncClien
     assert (await browser.post("/sign-out")).headers["location"].startswith("/sign-in?then=")
     assert (await admin.get(f"/api/users/{owner}")).status_code == 404
     assert (await admin.delete(f"/api/users/{owner}")).status_code == 404
+    assert (await admin.post(f"/api/users/{owner}/restore")).json()["email"] == OWNER
+    assert (await admin.post(f"/api/users/{owner}/restore")).status_code == 404
+    assert (await admin.delete(f"/api/users/{owner}?erase=true")).json()["erasing"] is True
+    assert (await admin.post(f"/api/users/{owner}/restore")).status_code == 409
 
 
 async def test_unknown_user_is_not_found(admin: httpx.AsyncClient) -> None:

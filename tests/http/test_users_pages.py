@@ -56,7 +56,7 @@ async def test_form_changes_a_user(house: House, admin: Admin) -> None:
     assert (await admin.post(f"/users/{owner.id}", **form)).status_code == 303
     shown = await admin.get(f"/users/{owner.id}?done=saved")
     assert "Asia/Tokyo" in shown
-    assert "became a user" in shown
+    assert "Became a user" in shown
     wrong = await admin.post(f"/users/{owner.id}", **{**form, "timezone": "Mars/Base", "name": "two\nlines"})
     assert wrong.status_code == 422
     assert wrong.text.count('aria-invalid="true"') == 2
@@ -68,6 +68,28 @@ async def test_user_is_removed_only_with_the_address_typed(house: House, admin: 
     assert (await admin.post(f"/users/{owner.id}/remove", address=OWNER.upper())).status_code == 303
     with pytest.raises(NotFound):
         await find_user(house.site.db, OWNER)
+    assert "Bring back" in await admin.get("/users")
+    assert (await admin.post(f"/users/{owner.id}/restore")).status_code == 303
+    assert (await find_user(house.site.db, OWNER)).id == owner.id
+
+
+async def test_erasure_of_a_removed_user_is_asked_for_once(house: House, admin: Admin) -> None:
+    owner = await find_user(house.site.db, OWNER)
+    assert (await admin.post(f"/users/{owner.id}/erase")).status_code == 404
+    await admin.post(f"/users/{owner.id}/remove", address=OWNER, erase="yes")
+    assert "being erased" in await admin.get("/users")
+    assert (await admin.post(f"/users/{owner.id}/restore")).status_code == 409
+
+
+async def test_invitation_that_is_not_mailed_is_shown_once(admin: Admin) -> None:
+    told = await admin.post("/users/invite", email="new@site.test", role="USER", plan="default")
+    assert (told.status_code, "/invite/" in told.text) == (201, True)
+    shown = await admin.get("/users")
+    assert "new@site.test" in shown
+    assert "/invite/" not in shown.replace("/users/invite/withdraw", "")
+    assert (await admin.post("/users/invite/withdraw", email="new@site.test")).status_code == 303
+    assert "new@site.test" not in await admin.get("/users")
+    assert (await admin.post("/users/invite", email="nobody", role="USER")).status_code == 422
 
 
 async def test_last_admin_is_told_why_not(house: House, admin: Admin) -> None:

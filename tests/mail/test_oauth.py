@@ -2,11 +2,21 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
 from tests.mail.token_server import CLIENT_ID, CLIENT_SECRET, TokenServer
-from warmupd.mail.oauth import ClientRefused, GrantRevoked, OAuthError, Registration, TokenClient, TokensUnavailable
+from warmupd.mail.consent import NEEDED, challenge_of, consent_url, new_request
+from warmupd.mail.oauth import (
+    ClientRefused,
+    GrantRevoked,
+    OAuthError,
+    Registration,
+    TokenClient,
+    Tokens,
+    TokensUnavailable,
+)
 from warmupd.mail.tls import client_context
 
 ANN = "ann@one.test"
@@ -134,3 +144,54 @@ async def test_tokens_never_show_in_their_repr(
 ) -> None:
     tokens = await client.refresh(registration, provider.grant(ANN))
     assert "hush" not in repr(tokens)
+
+
+async def consented(provider: TokenServer, registration: Registration, **asked: str) -> tuple[str, str]:
+    """A code, and the verifier that goes with it."""
+    request = new_request()
+    registration = replace(registration, authorize_url=provider.authorize_url)
+    url = consent_url(registration, request, address=ANN, redirect_uri="http://here.test/back")
+    place = provider.consent(urlsplit(url).query)
+    (code,) = parse_qs(urlsplit(place).query)["code"]
+    provider.codes[code] |= asked
+    return code, request.verifier
+
+
+async def exchange(client: TokenClient, registration: Registration, code: str, verifier: str, back: str = "") -> Tokens:
+    return await client.exchange(
+        registration, code, verifier=verifier, redirect_uri=back or "http://here.test/back", needed=NEEDED["GOOGLE"]
+    )
+
+
+async def test_code_buys_tokens_once(provider: TokenServer, client: TokenClient, registration: Registration) -> None:
+    code, verifier = await consented(provider, registration)
+    tokens = await exchange(client, registration, code, verifier)
+    assert provider.tokens[tokens.access] == provider.grants[tokens.refresh] == ANN
+    with pytest.raises(GrantRevoked) as void:
+        await exchange(client, registration, code, verifier)
+    assert "hush" not in str(void.value)
+
+
+async def test_code_of_another_verifier_or_place_buys_nothing(
+    provider: TokenServer, client: TokenClient, registration: Registration
+) -> None:
+    for verifier, back in (("x" * 43, ""), ("", "http://elsewhere.test/back")):
+        code, right = await consented(provider, registration)
+        with pytest.raises(GrantRevoked):
+            await exchange(client, registration, code, verifier or right, back)
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"), [({"access_type": ""}, "no lasting consent"), ({"scope": "openid"}, "access to the mail")]
+)
+async def test_consent_that_is_not_enough_is_none(
+    provider: TokenServer, client: TokenClient, registration: Registration, asked: dict[str, str], told: str
+) -> None:
+    code, verifier = await consented(provider, registration, **asked)
+    with pytest.raises(GrantRevoked, match=told):
+        await exchange(client, registration, code, verifier)
+
+
+def test_challenge_is_that_of_the_standard() -> None:
+    """RFC 7636, appendix B."""
+    assert challenge_of("dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk") == "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"

@@ -14,6 +14,7 @@ from warmupd.store.accounts import NewMailbox
 from warmupd.store.changes import change_mailboxes
 from warmupd.store.enrolment import Sealed, Wish, enrol
 from warmupd.store.grants import Grant, load_grant
+from warmupd.store.selection import Selection, ids_of
 from warmupd.store.users import Role
 
 
@@ -155,9 +156,9 @@ async def test_mailboxes_are_found_by_all_that_is_given(ground: Ground) -> None:
     owner, other = await _user(ground), await _user(ground, "other@example.test")
     a = await _add(ground, owner, labels=["north"])
     b = await _add(ground, other, address="b@elsewhere.test", labels=["north"])
-    assert await accounts.find_mailboxes(ground.db, label="north") == [a, b]
-    assert await accounts.find_mailboxes(ground.db, label="north", user="OTHER@example.test") == [b]
-    assert await accounts.find_mailboxes(ground.db, domain="Example.Test") == [a]
+    assert await ids_of(ground.db, Selection(label="north"), owner=None) == [a, b]
+    assert await ids_of(ground.db, Selection(label="north", user="OTHER@example.test"), owner=None) == [b]
+    assert await ids_of(ground.db, Selection(domain="Example.Test"), owner=None) == [a]
     assert await accounts.find_mailbox(ground.db, "A@example.test") == a
     assert await accounts.find_mailbox(ground.db, str(b)) == b
     with pytest.raises(NotFound):

@@ -9,7 +9,9 @@ import pytest
 from tests.store.rows import NOON, Ground, Worker, ask, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.core.job import Job, JobStatus
 from warmupd.core.outcome import OutcomeKind
-from warmupd.store import jobs
+from warmupd.core.placement import FolderMark
+from warmupd.errors import LeaseLost
+from warmupd.store import jobs, visits
 from warmupd.store.database import Database
 from warmupd.store.erased_words import Batch
 from warmupd.store.erasure import claim_erasure, wipe_user
@@ -163,6 +165,8 @@ async def test_no_row_hangs_on_an_erased_user(scene: Scene) -> None:
     await scene.erase()
     found = [trace for trace in await traces(scene.db, str(scene.user)) if not trace.startswith("state_changes")]
     assert found == []
+    theirs = "SELECT count(*) FROM state_changes WHERE subject = 'mailbox' AND subject_id = ANY ($1)"
+    assert await scene.db.fetchval(theirs, list(map(str, scene.own))) == 0
     assert await scene.db.fetchval("SELECT became FROM state_changes ORDER BY id DESC LIMIT 1") == "ERASED"
 
 
@@ -261,3 +265,14 @@ async def test_others_of_the_same_domain_keep_what_was_said_of_it(scene: Scene) 
     )
     await scene.erase()
     assert f"mx.{DOMAIN}" in await scene.db.fetchval("SELECT last_error FROM mailboxes WHERE id = $1", scene.others[0])
+
+
+async def test_visit_that_ends_after_the_erasure_writes_nothing(scene: Scene) -> None:
+    box = scene.own[0]
+    slot = await scene.db.fetchval("SELECT slot_hash % 64 FROM mailboxes WHERE id = $1", box)
+    await scene.erase()
+    mark = FolderMark(folder="INBOX", uidvalidity=1, last_uid=1)
+    with pytest.raises(LeaseLost, match="gone"):
+        await visits.end_visit(
+            scene.db, box, epoch=scene.worker.leases[slot], next_visit_at=NOON, began=NOON, marks=[mark]
+        )

@@ -127,6 +127,32 @@ async def test_what_happens_while_it_is_quiet_waits_and_is_told_together(ground:
     assert (await subjects(ground))[1] == "9 mailboxes cannot log in"
 
 
+async def test_who_comes_late_in_the_quiet_waits(ground: Ground) -> None:
+    """Another worker has told meanwhile, and the quiet has begun since it was found due."""
+    owner = await ground.user()
+    boxes = await ground.mailboxes(2, owner)
+    await turn(ground, boxes[0], AUTH_FAILED)
+    due = await notice_owners.due(ground.db, limit=50, at=after(60))
+    assert await tell(ground, at=after(60)) == 1
+    await turn(ground, boxes[1], AUTH_FAILED, at=after(60))
+    (late,) = due.troubled
+    telling = notice_owners.tell_troubles
+    assert not await telling(ground.db, late, all_of, quiet=quiet_after, mail=True, at=after(61))
+
+
+async def test_health_and_state_in_one_statement_are_one_change(ground: Ground) -> None:
+    (box,) = await ground.mailboxes(1)
+    await ground.db.execute(
+        "INSERT INTO state_changes (at, actor, subject, subject_id, what, was, became, reason)"
+        " VALUES ($1, 'daemon', 'mailbox', $2, 'state', 'ACTIVE', 'AUTH_FAILED', 'a login'),"
+        "        ($1, 'daemon', 'mailbox', $2, 'health', 'THROTTLED', 'SUSPENDED', 'spam')",
+        NOON,
+        str(box),
+    )
+    await tell(ground, at=after(60))
+    assert [subject.split(": ")[1] for subject in await subjects(ground)] == ["cannot log in"]
+
+
 async def test_two_workers_at_once_tell_it_once(ground: Ground) -> None:
     owner = await ground.user()
     for box in await ground.mailboxes(5, owner):
@@ -200,11 +226,23 @@ async def test_another_hour_is_found_anew_and_the_same_one_is_not(ground: Ground
         assert (await load_notice_settings(ground.db, owner)).daily_at == found
 
 
-async def test_nothing_is_kept_of_a_user_who_is_removed(ground: Ground) -> None:
+async def test_a_user_who_is_removed_is_told_nothing_more_unless_that_is_undone(ground: Ground) -> None:
     owner = await ground.user()
     (box,) = await ground.mailboxes(1, owner)
     await turn(ground, box, AUTH_FAILED)
-    await tell(ground, at=after(60))
-    await ground.db.execute("UPDATE users SET removed_at = $2 WHERE id = $1", owner, after(70))
-    for table in ("notices", "notice_deliveries", "notice_standings", "notice_settings"):
-        assert await ground.db.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+    await ground.db.execute("UPDATE users SET removed_at = $2 WHERE id = $1", owner, after(10))
+    due = await notice_owners.due(ground.db, limit=50, at=after(86400 * 3))
+    assert (due.troubled, due.daily) == ([], [])
+    await ground.db.execute("UPDATE users SET removed_at = NULL WHERE id = $1", owner)
+    assert (await notice_owners.due(ground.db, limit=50, at=after(86400))).daily == [owner]
+    assert (await load_notice_settings(ground.db, owner)).daily_at is None
+
+
+async def test_who_removes_the_user_at_this_moment_is_not_waited_for(ground: Ground) -> None:
+    owner = await ground.user()
+    (box,) = await ground.mailboxes(1, owner)
+    await turn(ground, box, AUTH_FAILED)
+    async with ground.db.transaction() as connection:
+        await connection.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", owner)
+        assert await asyncio.wait_for(tell(ground, at=after(60)), 5.0) == 0
+    assert await tell(ground, at=after(60)) == 1

@@ -27,6 +27,12 @@ async def test_a_delivery_is_one_workers_for_a_while(ground: Ground) -> None:
     assert [one.tries for one in again] == [2, 2]
 
 
+async def test_who_asks_for_one_notice_waits_for_who_has_it(ground: Ground) -> None:
+    notice = await tell(ground, await ground.user())
+    assert len(await claim(ground)) == 2
+    assert await claim_deliveries(ground.db, limit=9, lasts=60, at=after(1), notice_id=notice) == []
+
+
 async def test_workers_that_claim_at_once_share(ground: Ground) -> None:
     for _ in range(20):
         await tell(ground, await ground.user())

@@ -9,7 +9,7 @@ import pytest
 from tests.store.rows import NOON, TODAY, Ground, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.store import day_totals, report_groups
 from warmupd.store.day_totals import refresh_totals
-from warmupd.store.report_groups import By, Counts, Report, Span, all_groups, report
+from warmupd.store.report_groups import By, Counts, Group, Report, Span, all_groups, report
 
 WEEK = Span(first=TODAY - dt.timedelta(days=6), last=TODAY)
 
@@ -83,7 +83,8 @@ async def test_pages_follow_one_another_without_gap(
         await _totals_only(ground, monkeypatch)
     whole = await report(ground.db, by, WEEK, owner=None, limit=100)
     assert not whole.more
-    read, after = [], None
+    read: list[Group] = []
+    after = None
     while True:
         page = await report(ground.db, by, WEEK, owner=None, limit=1, after=after)
         read += page.groups

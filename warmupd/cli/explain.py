@@ -79,6 +79,8 @@ def _facts(explained: "Explained") -> Iterator[tuple[str, str]]:
     yield "Proof", _proof(explained)
     yield "Placement", placement(explained.placement_7d)
     yield "Last error", _last_error(explained)
+    if explained.over_limit:
+        yield "Plan", explained.over_limit.told
 
 
 def _window(explained: "Explained") -> str:

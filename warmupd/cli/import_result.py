@@ -11,31 +11,9 @@ from warmupd.cli.output import count, print_json, print_table, print_wrapped
 
 if TYPE_CHECKING:
     from warmupd.core.capacity import Shortfall
-    from warmupd.core.sheet import Sheet
     from warmupd.daemon.importing import Import, OnProgress, Row
 
 EVERY = 10.0  # seconds between lines where there is no terminal
-
-
-def notes_on(sheet: "Sheet", importing: "Import") -> list[str]:
-    """What was read otherwise than one may think."""
-    notes = []
-    if importing.columns.unknown:
-        names = ", ".join(repr(name) for name in importing.columns.unknown)
-        notes.append(f"these columns mean nothing here and were left out: {names}")
-    if sheet.encoding == "cp1252":
-        notes.append("the file is not UTF-8 and was read as Windows-1252: look at names and passwords with accents")
-    trimmed = [row.row.number for row in importing.rows if row.trimmed]
-    if trimmed:
-        rows = ", ".join(map(str, trimmed[:5])) + (" ..." if len(trimmed) > 5 else "")
-        notes.append(
-            f"spaces around the password were left out in {count(len(trimmed), 'row')} ({rows}); in quotes they count"
-        )
-    paused = sum(1 for row in importing.good if row.application and row.application.pause_reason)
-    if paused:
-        whose = "1 row says" if paused == 1 else f"{paused:,} rows say"
-        notes.append(f"{whose} that warmup is off: enrolled PAUSED, until `warmupd mailbox resume`")
-    return notes
 
 
 def untried_passwords(importing: "Import") -> list[str]:
@@ -84,17 +62,8 @@ def print_result(
     rejected: Path | None,
 ) -> None:
     """All of it, with every row, as one JSON document."""
-    rows = [
-        {
-            "row": row.row.number,
-            "address": row.address,
-            "result": row.state.value,
-            "reason": row.reason,
-            "remedy": row.remedy,
-            "mailbox_id": row.mailbox_id,
-        }
-        for row in importing.rows
-    ]
+    from warmupd.daemon.import_report import rows_of
+
     print_json(
         {
             "file": str(file),
@@ -102,7 +71,7 @@ def print_result(
             "notes": notes,
             "rejected_file": str(rejected) if rejected else None,
             "capacity": {"today": capacity[0], "ramped": capacity[1]},
-            "rows": rows,
+            "rows": rows_of(importing),
         }
     )
 

@@ -6,6 +6,7 @@ from warmupd.errors import NotFound, UsageError
 from warmupd.store.accounts import find_mailboxes
 from warmupd.store.database import Database
 from warmupd.store.mailbox_report import MailboxReport, mailbox_reports
+from warmupd.store.selection import Selection, ids_of
 from warmupd.store.users import shared_pool
 
 
@@ -24,7 +25,7 @@ async def choose(
     if addresses:
         ids = await _named(db, addresses)
     elif by_fit:
-        ids = await find_mailboxes(db, user=user, label=label, domain=domain)
+        ids = await ids_of(db, Selection(user=user, label=label, domain=domain), owner=None)
     else:
         raise UsageError("no mailbox was named", remedy="give addresses, or choose by --user, --label or --domain")
     if not ids:

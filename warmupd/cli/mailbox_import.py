@@ -84,8 +84,9 @@ def _read(given: Mapping[str, Any]) -> "tuple[Sheet, Import]":
 
 
 async def _import(session: "Session", sheet: "Sheet", importing: "Import", given: Mapping[str, Any]) -> int:
-    from warmupd.cli.import_result import notes_on, print_notes, print_rows, print_sums, untried_passwords
+    from warmupd.cli.import_result import print_notes, print_rows, print_sums, untried_passwords
     from warmupd.cli.rejected_file import check_folder
+    from warmupd.daemon.import_report import notes_on
     from warmupd.daemon.keyring import keyring_of
     from warmupd.daemon.provider_search import ProviderSearch, records_of
     from warmupd.store.users import find_user

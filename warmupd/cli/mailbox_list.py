@@ -14,6 +14,7 @@ from warmupd.errors import UsageError
 
 if TYPE_CHECKING:
     from warmupd.cli.session import Session
+    from warmupd.core.mailbox import MailboxState
     from warmupd.daemon.roster import Listed
 
 EXAMPLE = "Example: warmupd mailbox list --user owner@example.com --state AUTH_FAILED"
@@ -49,21 +50,20 @@ def list_all(
     from warmupd.cli.output import print_json
     from warmupd.cli.session import work
     from warmupd.daemon.roster import list_mailboxes
-    from warmupd.store.accounts import find_mailboxes
+    from warmupd.store.selection import Selection, ids_of
 
     if removed:
         if state:
             raise UsageError("--removed and --state do not go together", remedy="give one of the two")
         work(config, lambda session: _removed(session, user, label, domain, as_json=as_json), name="mailbox list")
         return
-    wanted = None if state is None else _known_state(state)
+    chosen = Selection(user=user, label=label, domain=domain, state=None if state is None else _known_state(state))
     fits = any((user, label, domain, state))
 
     async def task(session: "Session") -> None:
         now = session.clock.now()
-        ids = await find_mailboxes(session.db, user=user, label=label, domain=domain)
+        ids = await ids_of(session.db, chosen, owner=None)
         listed = await list_mailboxes(session.db, session.config, ids, at=now)
-        listed = [one for one in listed if wanted is None or one.mailbox.state == wanted]
         if as_json:
             print_json(listed)
         elif listed:
@@ -98,13 +98,13 @@ def _print_nothing(*, fits: bool) -> None:
         print_wrapped("to write to each other.")
 
 
-def _known_state(word: str) -> str:
+def _known_state(word: str) -> "MailboxState":
     from warmupd.core.mailbox import MailboxState
 
     known = [state.value for state in MailboxState if state is not MailboxState.REMOVED]  # which no list shows
     if word.upper() not in known:
         raise UsageError(f"{word} is not a state", remedy=f"one of: {', '.join(known)}")
-    return word.upper()
+    return MailboxState(word.upper())
 
 
 def _print(listed: "Sequence[Listed]", now: dt.datetime) -> None:

@@ -123,6 +123,15 @@ Pool = Annotated[
         "NAME",
     ),
 ]
+Engagement = Annotated[
+    list[str] | None,
+    _option(
+        "--engagement",
+        "How it treats its mail, may be repeated: a key of section engagement and its value, such as reply_rate=0.5,"
+        " star_rate=0.1, rescue=no, visits_per_day=4, folder=Warmup, file_after_hours=24 or retention_days=14.",
+        "KEY=VALUE",
+    ),
+]
 CreatePool = Annotated[bool, _option("--create-pool", "Make the shared pool if there is none.")]
 
 
@@ -154,6 +163,12 @@ SENDING_OPTIONS = (
     "own_mail",
     "provider_limit",
 )
+ENGAGEMENT: Mapping[str, str] = {  # key of that section to column
+    **{word: word for word in ("reply_rate", "star_rate", "rescue", "visits_per_day")},
+    "folder": "warmup_folder",
+    "file_after_hours": "file_after_hours",
+    "retention_days": "retention_days",
+}
 COLUMNS: Mapping[str, str] = {  # option to column, where they differ
     "name": "display_name",
     "weekdays": "weekdays_only",
@@ -174,6 +189,7 @@ RESETTABLE: Mapping[str, str] = {  # word to column
     "minimum": "min_daily",
     "own-mail": "own_mail",
     "provider-limit": "provider_limit",
+    **{word.replace("_", "-"): column for word, column in ENGAGEMENT.items()},
     "pool": "pool_id",
 }
 
@@ -189,6 +205,31 @@ def changes_of(given: Mapping[str, Any], reset: Sequence[str]) -> dict[str, Any]
             raise UsageError(f"{word} cannot be set and reset at once", remedy="give one of the two")
         changes[column] = entries.DEFAULTS[column]
     return entries.columns(changes)
+
+
+def engagement_of(texts: Sequence[str]) -> dict[str, Any]:
+    """What was given as KEY=VALUE, by column. Raises UsageError."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        word, _, value = text.partition("=")
+        column = ENGAGEMENT.get(word.strip().replace("-", "_"), "")
+        if not column:
+            raise UsageError(f"--engagement {text} is not known", remedy=f"one of: {', '.join(ENGAGEMENT)}")
+        found[column] = _told(column, value.strip(), text)
+    return found
+
+
+def _told(column: str, value: str, text: str) -> object:
+    told = UsageError(f"--engagement {text} is not possible", remedy="give it as reply_rate=0.5, rescue=no or folder=X")
+    if column == "rescue":
+        if value.lower() not in {"yes", "no", "true", "false"}:
+            raise told
+        return value.lower() in {"yes", "true"}
+    if column not in entries.RANGES and column not in entries.SPANS:
+        return value
+    if not re.fullmatch(r"\d{1,6}(\.\d{1,6})?" if column in entries.SPANS else r"\d{1,6}", value, re.ASCII):
+        raise told
+    return float(value) if column in entries.SPANS else int(value)
 
 
 def email(address: str) -> str:

@@ -75,6 +75,7 @@ def change(  # noqa: PLR0913, PLR0917  one parameter an option
     already_warm: options.AlreadyWarm = None,
     own_mail: options.OwnMail = None,
     provider_limit: options.ProviderLimit = None,
+    engagement: options.Engagement = None,
     pool: options.Pool = None,
     create_pool: options.CreatePool = False,
 ) -> None:
@@ -99,6 +100,7 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
 
     add, remove = ([entries.label(word) for word in given[name] or []] for name in ("add_label", "remove_label"))
     wanted = {name: given[name] for name in (*SERVER_COLUMNS, *SENDING_OPTIONS)}
+    wanted |= options.engagement_of(given["engagement"] or [])
     columns = options.changes_of(wanted, given["reset"] or [])
     if given["pool"] is not None and "pool_id" in columns:
         raise UsageError("pool cannot be set and reset at once", remedy="give one of the two")

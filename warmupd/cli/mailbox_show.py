@@ -2,7 +2,7 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -138,9 +138,28 @@ def _sending(shown: "Shown", settings: Mapping[str, Any], config: "Config") -> l
         ),
         ("Ramp", f"first day {first}, {told(ramp.step, 'ramp_step')} more each day; {_days(settings['ramp_days'])}"),
         ("Quota", f"target {told(ramp.target, 'target_daily')}, minimum {told(ramp.floor, 'min_daily')} once ramped"),
+        ("Engagement", _engagement(settings, config, told)),
         ("Own mail", told(f"{own_mail} a day", "own_mail")),
         ("Learnt", "" if learnt is None else f"the provider turned out to take {learnt} a day"),
     ]
+
+
+def _engagement(settings: Mapping[str, Any], config: "Config", told: Callable[[object, str], str]) -> str:
+    """What it does with the messages that it gets."""
+    from warmupd.daemon.owner_settings import default_of
+
+    def holds(column: str, form: str = "{}") -> str:
+        own = settings[column]
+        return told(form.format(default_of(config, column) if own is None else own), column)
+
+    rescue = default_of(config, "rescue") if settings["rescue"] is None else settings["rescue"]
+    return (
+        f"answers {holds('reply_rate', '{:.0%}')}, stars {holds('star_rate', '{:.0%}')}, visited"
+        f" {holds('visits_per_day')} times a day, "
+        + told("rescued from spam" if rescue else "left in spam", "rescue")
+        + f"; filed in {holds('warmup_folder')} after {holds('file_after_hours', '{:g}')} h,"
+        f" deleted after {holds('retention_days', '{:g}')} days"
+    )
 
 
 def _days(ramp_days: int) -> str:

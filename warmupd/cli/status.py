@@ -169,6 +169,8 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
     for user in overview.users_near_cap:
         told = f"{user.used_hour:,} of {user.per_hour:,} an hour, {user.used_minute:,} of {user.per_minute:,} a minute"
         yield "Near its cap", f"{user.email}: {told}"
+    for one in overview.over_limit:
+        yield "Over its plan", f"{one.email}: {one.told}"
     held = f"{overview.slots_held} of {overview.slots} held by {count(len(overview.workers), 'worker')}"
     yield "Reports", _source(overview)
     yield "Slots", held if overview.workers else f"{held}; `warmupd run` starts one"
@@ -223,7 +225,8 @@ def _placement(overview: "Overview") -> str:
     if not found:
         return "no message was found in the last 7 days"
     shares = (f"{number / found:.0%} {place}" for place, number in overview.placement_7d.items())
-    return f"{', '.join(shares)}, of {found:,} in 7 days"
+    saved = f"; {overview.rescued_7d:,} saved from spam" if overview.rescued_7d else ""
+    return f"{', '.join(shares)}, of {found:,} in 7 days{saved}"
 
 
 def _source(overview: "Overview") -> str:

@@ -65,6 +65,8 @@ async def _remove(session: "Session", email: str, *, erase: bool, yes: bool, rea
         if not before:
             raise
         user = None
+    if not yes and erase and not sys.stdin.isatty():
+        raise UsageError("there is no terminal to ask at, and it cannot be undone", remedy="give --yes")
     if not yes and sys.stdin.isatty():
         _confirm(email, user, erase=erase)
     at = session.clock.now()

@@ -89,7 +89,7 @@ def set_password(email: UserEmail, config: ConfigPath = None, password_stdin: Pa
     password = new_password("New password (10 characters or more)", stdin=password_stdin)
     if password is None:
         raise UsageError("no password was given", remedy="enter it at a terminal, or give --password-stdin")
-    password_hash = hash_password(password)
+    password_hash = hash_password(password, email=email)
 
     async def task(session: "Session") -> None:
         user = await find_user(session.db, email)

@@ -204,7 +204,9 @@ def _missed_parts(missed: MissedDays) -> Iterator[_Part]:
         event=Event.QUOTA_MISSED,
         short="missed yesterday's quota",
         told=f"missed yesterday's quota; {missed.sent} of {missed.quota} messages were sent",
-        lines=[f"{one.address}: {one.sent} of {one.quota}; {'; '.join(one.reasons)}" for one in missed.worst],
+        lines=[
+            f"{one.address}: {one.sent} of {one.quota} on {one.day}; {'; '.join(one.reasons)}" for one in missed.worst
+        ],
         facts=[
             {"mailbox": m.address, "day": m.day.isoformat(), "quota": m.quota, "sent": m.sent, "why": list(m.reasons)}
             for m in missed.worst
@@ -214,7 +216,7 @@ def _missed_parts(missed: MissedDays) -> Iterator[_Part]:
 
 
 def _turn_line(turn: Turn, event: Event) -> str:
-    until = f" Until {turn.until:%Y-%m-%d %H:%M} UTC." if turn.until and event is Event.SUSPENDED else ""
+    until = f"; until {turn.until:%Y-%m-%d %H:%M} UTC" if turn.until and event is Event.SUSPENDED else ""
     remedy = f"\n    What helps: {turn.remedy}" if turn.remedy and event is not Event.BACK_TO_NORMAL else ""
     return f"{turn.address}: {turn.reason}{until}{remedy}"
 

@@ -16,5 +16,5 @@ def veil(text: str, *, own: Collection[str], hide: Collection[str] = ()) -> str:
     kept = {address.lower() for address in own}
     veiled = _ADDRESS.sub(lambda found: found[0] if found[0].lower() in kept else HIDDEN, text)
     for word in hide:
-        veiled = re.sub(rf"(?<![\w-])([\w-]+\.)*{re.escape(word)}(?![\w-])", HIDDEN, veiled, flags=re.IGNORECASE)
+        veiled = re.sub(rf"(?<![\w.-])(?:[\w-]+\.)*{re.escape(word)}(?![\w-])", HIDDEN, veiled, flags=re.IGNORECASE)
     return veiled

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from warmupd.clock import Clock
 from warmupd.config import Config
@@ -29,6 +29,16 @@ DNS_LONGEST = 20.0  # real seconds for the records of its domain
 Tell = Callable[[Finding], None]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Manner:
+    """How a mailbox is to be enrolled."""
+
+    check: bool = True  # try its logins
+    anew: bool = False  # although its removal could be undone
+    dns: bool = False  # look at its domain's records, too
+    save: bool = True  # False: look at it, and leave it at that
+
+
 class Admission:
     """Enrols mailboxes of one user one by one, for somebody who watches."""
 
@@ -42,61 +52,52 @@ class Admission:
         keyring: Keyring,
         actor: str,
         tell: Tell,
-        check: bool = True,
+        manner: Manner,
     ) -> None:
-        """`tell` hears of each finding. Without `check` nobody's server is asked."""
+        """`tell` hears of each finding."""
         self._config = config
         self._db = db
         self._user = user
         self._tell = tell
-        self._login = LoginCheck(config) if check else None
+        self._manner = manner
+        self._login = LoginCheck(config) if manner.check else None
         self._enroller = Enroller(
-            config, db, clock, user=user, keyring=keyring, login=self._log_in if check else None, actor=actor
+            config, db, clock, user=user, keyring=keyring, login=self._log_in if manner.check else None, actor=actor
         )
         self._search = ProviderSearch(records_of(config))
-        self._silent = set(PROTOCOLS)  # who has not answered yet
 
-    async def enrol(
-        self,
-        application: Application,
-        secrets: Secrets,
-        *,
-        tokens: Tokens | None = None,
-        anew: bool = False,
-        dns: bool = False,
-        save: bool = True,
-    ) -> int | None:
+    async def enrol(self, application: Application, secrets: Secrets, tokens: Tokens | None = None) -> int | None:
         """Its id; None where it was not to be saved. `tokens` are what its refresh token has been worth just now.
 
-        Raises Conflict, UsageError, NotFound, ForbiddenHost, OAuthError, or the error of `refused`; none shows a secret.
-        That somebody else has enrolled the address is told only to who is let in.
+        Raises Conflict, UsageError, NotFound, ForbiddenHost, OAuthError, or the error of `refused`; none shows a
+        secret. That somebody else has enrolled the address is told only to who is let in.
         """
         if secrets.issuer:
             demand_client(self._config, secrets.issuer)
-        await self._check_free(application.address, anew=anew)
+        await self._check_free(application.address)
         servers = await find_servers(application, self._search)
         candidate = await self._enroller.candidate(application, servers, secrets)
         self._tell(_of_servers(candidate))
-        looking = asyncio.create_task(self._look_at_domain(candidate), name="domain") if dns else None
+        looking = asyncio.create_task(self._look_at_domain(candidate), name="domain") if self._manner.dns else None
         try:
             candidate = replace(candidate, tokens=tokens) if tokens else await self._enroller.with_tokens(candidate)
             await self._enroller.admit(candidate)
         finally:
             if looking is not None:
                 await _ended(looking)
-        if not save:
+        if not self._manner.save:
             return None
         (answer,) = await self._enroller.save([candidate])
         if not isinstance(answer, int):
             raise answer
         return answer
 
-    async def _check_free(self, address: str, *, anew: bool) -> None:
+    async def _check_free(self, address: str) -> None:
         """What can be said without bothering a server."""
         there = (await known_addresses(self._db, [address])).get(address.lower())
         if there is not None and there.user_id == self._user.id:
             raise taken(address)
-        if not anew:
+        if not self._manner.anew:
             for removal in await find_removals(self._db, address=address, user=str(self._user.id)):
                 raise undoable(removal)
         room, too_many = await room_in_plan(self._db, self._user.id)
@@ -151,7 +152,7 @@ def _of_servers(candidate: Candidate) -> Finding:
     name = "" if provider.word == OTHER else f"{provider.name}: "
     if advice is not None:
         return Finding(grade=Grade.WARN, check="provider", text=f"{name}{advice.text}", remedy=advice.remedy)
-    return Finding(grade=Grade.OK, check="provider", text=f"{name}{servers}")
+    return Finding(grade=Grade.OK, check="servers", text=f"{name}{servers}")
 
 
 def _silence(account: Account, protocol: str) -> Refusal:

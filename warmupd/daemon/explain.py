@@ -25,6 +25,7 @@ from warmupd.store.bands import recent_placements
 from warmupd.store.database import Database
 from warmupd.store.host_rests import host_rests_of
 from warmupd.store.mailboxes import load_mailboxes
+from warmupd.store.plans import OverLimit, over_limit
 from warmupd.store.proofs import unproven_room
 
 NO_SUCH_MAILBOX = "there is no such mailbox"  # not there, or another user's: nobody can tell which
@@ -62,6 +63,7 @@ class Explained:
     holder: mailbox_report.SlotHolder | None  # told to admins
     unproven_room: int | None  # how many unproven addresses of its user may be begun with now; None: it is proven
     placement_7d: Mapping[str, int]  # where its messages were found, by placement
+    over_limit: OverLimit | None  # its user has more mailboxes than the plan allows, by now: no other can be enrolled
 
 
 async def explain_mailbox(
@@ -108,6 +110,7 @@ async def explain_mailbox(
         holder=None if veiled else holder,
         unproven_room=await _unproven_room(db, row, mailbox.user_id, at=at),
         placement_7d=history.in_all((await history.landings(db, [mailbox_id], at=at))[mailbox_id]),
+        over_limit=next(iter(await over_limit(db, mailbox.user_id)), None),
     )
 
 

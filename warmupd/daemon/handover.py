@@ -21,10 +21,11 @@ days.jsonl            what each of them owed and sent on each of its days
 state_changes.jsonl   what changed about them and about you, when, and why
 service_tokens.jsonl  your long-lived tokens by name
 sessions.jsonl        browsers that are signed in
+settings.jsonl, notification_settings.jsonl, notices.jsonl, imports.jsonl
 jobs.jsonl            the messages they sent, as long as these are kept
 sightings.jsonl       where messages that they sent or received were found
 
-More files hold your settings. Times are UTC. A counterpart is named where it is a mailbox of yours; of other people's
+Times are UTC. A counterpart is named where it is a mailbox of yours; of other people's
 you see the provider. A file is missing where there is nothing to tell.
 """
 

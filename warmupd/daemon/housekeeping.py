@@ -11,9 +11,12 @@ from warmupd.daemon.leases import Leases
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
 from warmupd.store import (
+    consents,
+    counts,
     day_totals,
     directories,
     fleet,
+    imports,
     jobs,
     mailboxes,
     partitions,
@@ -26,6 +29,7 @@ from warmupd.store import (
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
 LOOK_WITHIN = 300.0  # seconds: the recipients of lost messages are visited that soon
+COUNTED = dt.timedelta(days=16)  # for which sends are told by the hour: 14 days, in every zone
 MARGIN = 60.0  # real seconds beyond the longest conversation until a send without an outcome is taken for lost
 
 
@@ -80,6 +84,8 @@ class Housekeeping:
             self._events.secrets_wiped(wiped)
         await jobs.give_up_unknown(self._db, at=at)
         await fleet.drop_dead(self._db, at=at)
+        await consents.sweep_consents(self._db)
+        await imports.sweep_imports(self._db)
         await self._throttle(at)
         await day_totals.refresh_totals(self._db, at=now)
         if back := await states.end_suspensions(self._db, at=now):
@@ -124,6 +130,7 @@ class Housekeeping:
             self._events.part_failed("partitions", error)
             return
         await directories.drop_directories(self._db, today - dt.timedelta(days=3))
+        await counts.drop_counts(self._db, sends_before=today - COUNTED)
         self._partitioned_for = today
 
     async def _throttle(self, at: dt.datetime | None) -> None:

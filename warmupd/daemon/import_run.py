@@ -11,6 +11,7 @@ import structlog
 
 from warmupd.clock import Clock
 from warmupd.config import Config
+from warmupd.core import entries
 from warmupd.core.sheet import Sheet, read_sheet
 from warmupd.core.sheet_application import Given
 from warmupd.daemon.enrolling import Enroller
@@ -20,15 +21,16 @@ from warmupd.daemon.keyring import Keyring, keyring_of
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.login_lanes import LoginLanes
 from warmupd.daemon.provider_search import ProviderSearch, records_of
-from warmupd.errors import Conflict, DatabaseUnavailable, NotFound, WarmupdError
+from warmupd.errors import Conflict, DatabaseUnavailable, NotFound, UsageError, WarmupdError
 from warmupd.mail.vault import Vault
 from warmupd.store import imports
 from warmupd.store.database import Database
 from warmupd.store.imports import ImportState, Result, Run
 from warmupd.store.users import User, user_by_id
 
+MOST_ROWS = 20_000  # of one sheet
+AT_ONCE = 2  # imports of a worker that try logins; others wait
 BEAT = 2.0  # real seconds between signs of life, which tell how far it is
-OPTIONS = ("label", "pool", "already_warm", "guess", "anew", "check")
 
 _log = structlog.get_logger()
 
@@ -50,6 +52,7 @@ class Imports:
         self._db = db
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
+        self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def begin(
         self, config: Config, content: bytes, *, user_id: UUID, begun_by: UUID, name: str, options: Mapping[str, Any]
@@ -64,7 +67,7 @@ class Imports:
         run = Run(id=run.id, run=run.run, user_id=user_id, options=options, sheet=sealed)
         if not await imports.add_import(self._db, run, begun_by=begun_by, name=name):
             raise Conflict("an import is under way", remedy="wait until it has ended")
-        self._start(config, run, _Progress(state=ImportState.READING), self._read(config, run, sheet, importing))
+        self._start(run, _Progress(state=ImportState.READING), self._read(config, run, sheet, importing))
         return run.id
 
     async def go(self, config: Config, import_id: UUID, *, begun_by: UUID, actor: str) -> None:
@@ -75,7 +78,7 @@ class Imports:
                 raise NotFound("there is no such import, or not any more", remedy="choose the file again")
             raise Conflict("the import is under way, or has ended")
         progress = _Progress(state=ImportState.CHECKING)
-        self._start(config, run, progress, self._import(config, run, progress, actor))
+        self._start(run, progress, self._in_turn(self._import(config, run, progress, actor)))
 
     async def idle(self) -> None:
         """Wait until nothing runs here."""
@@ -88,12 +91,16 @@ class Imports:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    def _start(self, config: Config, run: Run, progress: _Progress, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(self._run(config, run, progress, work), name=f"import {run.id}")
+    async def _in_turn(self, work: Coroutine[Any, Any, None]) -> None:
+        async with self._turns:
+            await work
+
+    def _start(self, run: Run, progress: _Progress, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(self._run(run, progress, work), name=f"import {run.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _run(self, config: Config, run: Run, progress: _Progress, work: Coroutine[Any, Any, None]) -> None:
+    async def _run(self, run: Run, progress: _Progress, work: Coroutine[Any, Any, None]) -> None:
         """The work, with a sign of life now and then; whatever ends it is written down."""
         working = asyncio.ensure_future(work)
         beating = asyncio.create_task(self._beat(run, progress, working))
@@ -108,7 +115,7 @@ class Imports:
             raise
         except WarmupdError as error:
             await self._fail(run, Exception.__str__(error), error.remedy)
-        except Exception as error:  # nobody waits for this task: what is odd must not end in silence
+        except Exception as error:  # noqa: BLE001  nobody waits for this task: what is odd must not end in silence
             _log.error("import.failed", error=type(error).__name__, exc_info=error)
             await self._fail(run, "something went wrong here; the log tells more", "start it again")
         finally:
@@ -164,9 +171,14 @@ class Imports:
 def parsed(content: bytes, options: Mapping[str, Any]) -> tuple[Sheet, Import]:
     """The file, and every row read. Raises UsageError. It takes long for many rows: not to be called in the loop."""
     sheet = read_sheet(content)
+    if len(sheet.rows) > MOST_ROWS:
+        raise UsageError(f"the file has more than {MOST_ROWS:,} rows", remedy="import it in parts")
+    pool = options.get("pool")
+    if pool is not None and not pool.isprintable():
+        raise UsageError("that is no pool's name")
     given = Given(
-        labels=tuple(options.get("label") or ()),
-        pool=options.get("pool"),
+        labels=tuple(entries.label(word) for word in options.get("label") or ()),
+        pool=pool,
         already_warm=bool(options.get("already_warm")),
         guess=bool(options.get("guess")),
     )
@@ -184,7 +196,7 @@ def enroller_of(
 async def import_now(
     config: Config, db: Database, clock: Clock, content: bytes, *, user: User, options: Mapping[str, Any], actor: str
 ) -> tuple[Import, list[str]]:
-    """An import that somebody waits for; it, and notes on the file. With `dry_run` among the options nothing is saved."""
+    """An import that somebody waits for; it, and notes on the file. With the option `dry_run` nothing is saved."""
     sheet, importing = await asyncio.to_thread(parsed, content, options)
     dry, check = bool(options.get("dry_run")), bool(options.get("check", True))
     async with keyring_of(config, db, clock) as keyring:

@@ -39,7 +39,15 @@ class Refusal:
 OnAnswer = Callable[[str, Refusal | None], None]
 
 
-def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "", advice: Advice | None = None) -> WarmupdError:
+class LoginRefused(WarmupdError):
+    """A mailbox was not let in. `advice` is what to do beyond what its servers' refusals say."""
+
+    def __init__(self, message: str, *, remedy: str, advice: str) -> None:
+        super().__init__(message, remedy=remedy)
+        self.advice = advice
+
+
+def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "", advice: Advice | None = None) -> LoginRefused:
     """The error that says why and by whom; nothing in it is secret.
 
     `hint` is what its provider wants first, `advice` what is to be said of the password that was tried there.
@@ -49,7 +57,10 @@ def refused(address: str, refusals: Sequence[Refusal], *, hint: str = "", advice
     if advice is not None and any(one.reached for one in refusals):
         told, remedies = f"{told}; {advice.text}", [advice.remedy, *remedies]
     remedies = list(dict.fromkeys(remedy for remedy in remedies if remedy))
-    return WarmupdError(f"{address} was not let in by {told}", remedy="; ".join(remedies) or UNTOLD)
+    beyond = [remedy for remedy in remedies if remedy not in {one.remedy for one in refusals}]
+    return LoginRefused(
+        f"{address} was not let in by {told}", remedy="; ".join(remedies) or UNTOLD, advice="; ".join(beyond)
+    )
 
 
 class LoginCheck:
@@ -104,7 +115,7 @@ class LoginCheck:
             message=outcome.message,
             remedy=outcome.remedy,
             reached=reply.code is not None,
-            passing=reply.code is not None and outcome.kind is OutcomeKind.DEFERRED,
+            passing=reply.code is not None and outcome.kind is OutcomeKind.DEFERRED and not outcome.remedy,
         )
 
     async def try_imap(self, account: Account) -> Refusal | None:

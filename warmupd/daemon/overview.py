@@ -17,6 +17,7 @@ from warmupd.daemon.today import DaySums, day_sums
 from warmupd.store import caps, fleet, reports, unknowns
 from warmupd.store.caps import UserCaps
 from warmupd.store.database import Database
+from warmupd.store.plans import OverLimit, over_limit
 from warmupd.store.replica import Source
 
 MOST_ATTENTION = 20  # mailboxes that are listed as in need of somebody
@@ -80,6 +81,7 @@ class Overview:
     loads: Sequence[Load]  # what the settings allow against what the quotas need, the fullest first
     capacity: Sequence[Shortfall]  # empty: today's quotas can be carried
     attention: Sequence[reports.Attention]
+    over_limit: Sequence[OverLimit]  # users with more mailboxes than their plan allows, by now
     source: Source | None = None  # where this was read from; None: there is no replica
 
 
@@ -128,6 +130,7 @@ async def overview(
         loads=loads(snapshot, max_concurrent=config.sending.max_concurrent),
         capacity=short,
         attention=await reports.attention(db, at=at, limit=MOST_ATTENTION, owner=owner),
+        over_limit=await over_limit(db, owner),
     )
 
 

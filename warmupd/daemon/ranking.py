@@ -5,8 +5,8 @@ import datetime as dt
 from array import array
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 from zoneinfo import available_timezones
@@ -22,6 +22,7 @@ from warmupd.store.selection import Moment, Order, Page, Selection
 KEPT = 15.0  # seconds for which a ranking is as good as new
 STALE = 300.0  # and for which it is answered from while it is made anew
 WORTH_KEEPING = 0.02  # seconds that it must have taken: what costs nothing is always new
+SPARED = 30.0  # as many times as long as it took, it is as good as new, if that is more
 MOST_KEPT = 32
 
 _Key = tuple[Selection, Order, UUID | None]
@@ -37,13 +38,16 @@ class Listing:
     ranked_at: dt.datetime | None = None  # when the order was made; None: now
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Ranking:
     ids: "array[int]"
     at: dt.datetime
     made: float  # boottime
     took: float
-    again: "asyncio.Task[_Ranking] | None" = field(default=None, repr=False)
+
+    def is_new(self, now: float) -> bool:
+        """Whether it is as good as a new one; what was dear to make is so for longer."""
+        return now - self.made <= max(KEPT, self.took * SPARED)
 
 
 class Rankings:
@@ -53,6 +57,7 @@ class Rankings:
         self._db = db
         self._clock = clock
         self._kept: OrderedDict[_Key, _Ranking] = OrderedDict()
+        self._making: dict[_Key, asyncio.Task[_Ranking]] = {}
 
     async def page(
         self,
@@ -68,27 +73,47 @@ class Rankings:
 
         `after` begins with the number of rows before it. Raises ValueError when it is of another order.
         """
-        seen = int(after[0]) if after else 0
         if order in rows.RANKED or selection.is_ranked:
             ranking = await self._ranking(config, (selection, order, owner))
             return _cut(ranking, limit, after)
-        keys = None if after is None else after[1:]
+        seen, keys = (0, None) if after is None else (int(after[0]), after[1:])
         found = await rows.page_of(self._db, selection, order, owner=owner, limit=limit, after=keys)
         return _listing(found, seen)
 
     def forget(self) -> None:
         """Something was changed here: the next look is a new one."""
         self._kept.clear()
+        self._making.clear()
 
     async def _ranking(self, config: Config, key: _Key) -> _Ranking:
+        """One that is old is still answered from, while the next one is made."""
         kept, now = self._kept.get(key), self._clock.boottime()
         if kept is None or now - kept.made > STALE:
-            return await self._make(config, key)
-        if now - kept.made > KEPT and (kept.again is None or kept.again.done()):
-            kept.again = asyncio.create_task(self._make(config, key), name="ranking")
-            kept.again.add_done_callback(_heed)
+            return await asyncio.shield(self._make_once(config, key))
+        if not kept.is_new(now):
+            _ = self._make_once(config, key)
         self._kept.move_to_end(key)
         return kept
+
+    def _make_once(self, config: Config, key: _Key) -> "asyncio.Task[_Ranking]":
+        """However many ask for it at the same time."""
+        if (task := self._making.get(key)) is None:
+            task = asyncio.create_task(self._make(config, key), name="ranking")
+            self._making[key] = task
+            task.add_done_callback(partial(self._made, key))
+        return task
+
+    def _made(self, key: _Key, task: "asyncio.Task[_Ranking]") -> None:
+        """That it failed is raised to those who wait for it. One that was forgotten meanwhile is not kept."""
+        failed = task.cancelled() or task.exception() is not None
+        if self._making.get(key) is not task:
+            return
+        del self._making[key]
+        if not failed and (ranking := task.result()).took >= WORTH_KEEPING:
+            self._kept[key] = ranking
+            self._kept.move_to_end(key)
+            while len(self._kept) > MOST_KEPT:
+                self._kept.popitem(last=False)
 
     async def _make(self, config: Config, key: _Key) -> _Ranking:
         selection, order, owner = key
@@ -103,24 +128,12 @@ class Rankings:
             window_days=rules.window_days,
         )
         made = self._clock.boottime()
-        ranking = _Ranking(ids=array("q", ids), at=at, made=made, took=made - began)
-        if ranking.took >= WORTH_KEEPING:
-            self._kept[key] = ranking
-            self._kept.move_to_end(key)
-            while len(self._kept) > MOST_KEPT:
-                self._kept.popitem(last=False)
-        return ranking
+        return _Ranking(ids=array("q", ids), at=at, made=made, took=made - began)
 
 
 def moment_at(at: dt.datetime, zone: str) -> Moment:
     """The instant, and what date it is everywhere; `zone` is that of mailboxes that say none."""
     return Moment(at=at, zone=zone, days={name: local_day(at, name) for name in {*_zones(), zone}})
-
-
-def _heed(task: "asyncio.Task[_Ranking]") -> None:
-    """That it failed is known once somebody needs it: the next look, after STALE, raises."""
-    if not task.cancelled():
-        task.exception()
 
 
 def _cut(ranking: _Ranking, limit: int, after: Sequence[Any] | None) -> Listing:

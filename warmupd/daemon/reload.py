@@ -27,8 +27,9 @@ from warmupd.daemon.options import (
     visiting_of,
 )
 from warmupd.daemon.patience import patiently
-from warmupd.errors import ConfigError, SecretsError
+from warmupd.errors import ConfigError, ContentError, SecretsError
 from warmupd.mail.connection import check_source
+from warmupd.mail.content import Library
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.tls import client_context
@@ -49,8 +50,11 @@ TAKEN_OVER = (
     "security.",
     "secrets.",
     "oauth.",
+    "notifications.",
+    "content.",
+    "housekeeping.",
 )
-OF_THE_SITE = ("auth.", "dns.", "http.public_url")  # read at each request
+OF_OTHERS = ("auth.", "dns.", "http.public_url", "scaling.")  # read at each request; by `supervise`
 
 _log = structlog.get_logger()
 
@@ -82,10 +86,11 @@ class Reload:
             try:
                 new = await asyncio.to_thread(self._load)
                 vault = Vault([key.get_secret_value() for key in new.secrets.keys])
-            except (ConfigError, SecretsError) as error:
+                library = await asyncio.to_thread(Library.load, new.content.templates_dir, new.content.language)
+            except (ConfigError, ContentError, SecretsError) as error:
                 _log.error("config.refused", why=str(error))
                 return []
-            at_once = TAKEN_OVER + OF_THE_SITE
+            at_once = TAKEN_OVER + OF_OTHERS
             taken = [key for key in _changed_keys(self._config, new) if key.startswith(at_once)]
             waiting = [key for key in _changed_keys(self._started_with, new) if not key.startswith(at_once)]
             try:
@@ -96,6 +101,7 @@ class Reload:
                 return []
             self._in_force(_in_force(self._started_with, new))
             await self._take_over(new, vault)
+            _change_content(self._worker, library)
             self._config = new
             _log.info("config.reloaded", taken_over=taken, need_restart=waiting)
             return waiting
@@ -149,7 +155,13 @@ def _change_sends(worker: Worker, new: Config) -> None:
             context=_context_of(new),
         )
     worker.housekeeping.throttling = throttling_of(new)
+    worker.housekeeping._resync = new.housekeeping.resync_minutes * 60.0
     worker.housekeeping._grace = (timeouts.total + MARGIN) * worker.clock.speed  # else what is slow is taken for lost
+
+
+def _change_content(worker: Worker, library: Library) -> None:
+    """Threads that begin from now on; those that began go on in their language, as far as it is still there."""
+    worker._library = worker.shard.schedule.library = worker.shard._sends._sender._library = library
 
 
 def _change_visits(worker: Worker, new: Config) -> None:
@@ -166,10 +178,9 @@ def _context_of(config: Config) -> ssl.SSLContext:
 
 
 def _in_force(started: Config, new: Config) -> Config:
-    whole = {f"{name}.": getattr(new, name) for name in type(new).model_fields}
-    taken = {name[:-1]: section for name, section in whole.items() if name in TAKEN_OVER + OF_THE_SITE}
-    http = started.http.model_copy(update={"public_url": new.http.public_url})
-    return started.model_copy(update={**taken, "oauth": new.oauth, "http": http})
+    """What waits for a restart as it was."""
+    http = new.http.model_copy(update={"listen": started.http.listen})
+    return new.model_copy(update={"database": started.database, "worker": started.worker, "http": http})
 
 
 def _changed_keys(old: Config, new: Config) -> list[str]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 from warmupd.clock import Clock
 from warmupd.config import Config
+from warmupd.daemon.notif_post import PURPOSE
 from warmupd.daemon.treatment import LET_GO
 from warmupd.errors import SecretsError, UsageError
 from warmupd.mail.vault import Vault
-from warmupd.store import sealed
+from warmupd.store import notice_settings, sealed
 from warmupd.store.database import Database
+from warmupd.store.notice_settings import SealedWebhook
 from warmupd.store.sealed import Resealed, Sealed
 
 BATCH = 500  # mailboxes a statement: none of their rows is held for long
@@ -22,7 +24,7 @@ class Shut:
     """A secret that no key at hand opens."""
 
     address: str
-    purpose: str  # smtp, imap, oauth refresh, oauth access
+    purpose: str  # smtp, imap, oauth refresh, oauth access; webhook, then the address is its user's
     why: str
 
 
@@ -47,6 +49,7 @@ async def rotate(db: Database, config: Config, clock: Clock, *, progress: Callab
     await _demand_workers(db, vault)
     rotation = _Rotation(db, vault, progress)
     shut = await rotation.carry_out()
+    webhooks = await rotation.carry_out_webhooks()
     addresses = await sealed.addresses_of(db, [one.mailbox_id for one, _ in shut])
     kept = dt.timedelta(days=config.engagement.retention_days) + LET_GO
     return Rotated(
@@ -56,7 +59,8 @@ async def rotate(db: Database, config: Config, clock: Clock, *, progress: Callab
             Shut(address=addresses[one.mailbox_id], purpose=one.purpose, why=str(why))
             for one, why in shut
             if one.mailbox_id in addresses
-        ],
+        ]
+        + webhooks,
         keep_old_keys_until=clock.now() + kept if len(vault.key_ids) > 1 else None,
     )
 
@@ -92,6 +96,29 @@ class _Rotation:
             self._progress(self.resealed)
         self.already_newest = newest - before
         return shut, missed
+
+    async def carry_out_webhooks(self) -> list[Shut]:
+        """All of them; those that do not open."""
+        shut, last = [], 0
+        while found := await notice_settings.sealed_webhooks_after(self._db, last, limit=BATCH):
+            for one in found:
+                shut += await self._reseal_webhook(one)
+            last = found[-1].settings_id
+        return shut
+
+    async def _reseal_webhook(self, one: SealedWebhook) -> list[Shut]:
+        """What its user puts in its place meanwhile is sealed by a worker, with the newest key."""
+        if self._vault.is_current(one.webhook):
+            self.already_newest += 1
+            return []
+        try:
+            anew = self._vault.reseal(one.webhook, mailbox_id=one.settings_id, purpose=PURPOSE)
+        except SecretsError:
+            why = "it does not open with any of secrets.keys (have its user enter it again)"
+            return [Shut(address=one.address, purpose=PURPOSE, why=f"the webhook: {why}")]
+        self.resealed += await notice_settings.replace_webhook(self._db, one, anew)
+        self._progress(self.resealed)
+        return []
 
     def _resealed(self, one: Sealed, shut: list[tuple[Sealed, SecretsError]]) -> Resealed | None:
         try:

@@ -6,7 +6,7 @@ from fastapi import Request
 
 from warmupd.core.form import Form, read_form
 from warmupd.core.sheet_application import Given
-from warmupd.daemon.admission import Admission, Tell
+from warmupd.daemon.admission import Admission, Manner, Tell
 from warmupd.daemon.keyring import keyring_of
 from warmupd.errors import WarmupdError
 from warmupd.http.identity import Identity
@@ -15,6 +15,8 @@ from warmupd.http.site import site_of
 from warmupd.mail.header_text import mail_address
 from warmupd.mail.oauth import Tokens
 from warmupd.store.users import User, find_user, user_by_id
+
+AS_USUAL = Manner()
 
 
 def read_texts(texts: Mapping[str, str], *, secret: bool = True) -> Form:
@@ -43,25 +45,22 @@ async def admit(
     user: User,
     tell: Tell,
     tokens: Tokens | None = None,
-    check: bool = True,
-    anew: bool = False,
-    dns: bool = False,
-    save: bool = True,
+    manner: Manner = AS_USUAL,
 ) -> int | None:
     """Enrol it; its id. Raises Problem and what `Admission.enrol` raises.
 
-    Only an admin does without a check: whoever is let in without one could ask after any address whether it is enrolled.
+    Only an admin does without a check: who is let in without one could ask after any address whether it is enrolled.
     """
-    if not check and not identity.is_admin:
+    if not manner.check and not identity.is_admin:
         raise Problem(403, "only an admin enrols a mailbox without a check of its logins")
     if form.application is None:
         raise Problem(422, "there is no mailbox to enrol")
     site = site_of(request)
     async with keyring_of(site.config, site.db, site.clock) as keyring:
         admission = Admission(
-            site.config, site.db, site.clock, user=user, keyring=keyring, actor=identity.email, tell=tell, check=check
+            site.config, site.db, site.clock, user=user, keyring=keyring, actor=identity.email, tell=tell, manner=manner
         )
-        return await admission.enrol(form.application, form.secrets, tokens=tokens, anew=anew, dns=dns, save=save)
+        return await admission.enrol(form.application, form.secrets, tokens)
 
 
 def refusal(error: WarmupdError, words: Callable[[str], str]) -> Problem:

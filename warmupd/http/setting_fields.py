@@ -50,10 +50,8 @@ class Field:
         return f"{value:g}" if isinstance(value, float) else str(value)
 
     def said(self, value: Any) -> str:
-        """As it is told in a sentence."""
-        if self.kind == "choice":
-            return self.choices[0 if value else 1].lower()
-        return self.shown(value) + (f" {self.unit}" if self.unit else "")
+        """As it is told where the field is empty."""
+        return self.choices[0 if value else 1].lower() if self.kind == "choice" else self.shown(value)
 
 
 GROUPS: Mapping[str, tuple[Field, ...]] = {
@@ -105,7 +103,7 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
             column="rescue",
             label="Spam folder",
             kind="choice",
-            choices=("Rescue messages", "Leave them there"),
+            choices=("Rescue", "Leave them there"),
             hint="Whether messages found in spam are moved to the inbox",
         ),
         Field(column="visits_per_day", label="Visits", unit="a day", least=1, most=64, hint="Looks into the mailbox"),

@@ -16,6 +16,7 @@ A_MINUTE = 30  # logins of a user
 LOOKS_A_MINUTE = 120  # of a user at domains: one whenever the typing of an address pauses
 AT_ONCE = 10  # logins of a worker
 OF_USER = 3  # of these, one user's
+IMPORTS = 2  # of a worker, that somebody waits for
 SOON = 5  # seconds after which a place may be free
 
 
@@ -44,8 +45,8 @@ class Trials:
     @asynccontextmanager
     async def importing(self, user_id: UUID) -> AsyncIterator[None]:
         """Try those of many mailboxes, for a user who waits for it. Raises Problem 429 with Retry-After."""
-        if user_id in self._importing:
-            raise _too_many("another import of yours is under way", SOON)
+        if user_id in self._importing or len(self._importing) >= IMPORTS:
+            raise _too_many("another import is under way", SOON)
         self._importing.add(user_id)
         try:
             yield

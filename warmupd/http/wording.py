@@ -21,7 +21,7 @@ _CLAUSES = (
     (re.compile(r"use --oauth (google|microsoft)"), lambda found: f"use Connect {found[1].capitalize()}"),
     (re.compile(r"or --guess to try"), lambda _: "such as"),
     (re.compile(r"`warmupd mailbox remove --undo [^`]*` does that; --anew enrols it as a new one"),
-     lambda _: "bring it back from the list of removed mailboxes, or choose to enrol it as new"),
+     lambda _: "bring it back from the list of removed mailboxes, or enrol it as new"),
     (re.compile(r"; see `warmupd mailbox show [^`]*`"), lambda _: ""),
     (re.compile(r"--create-pool makes it"), lambda _: "name one that there is"),
     (re.compile(r",? then `warmupd mailbox set [^`]*--oauth[^`]*`"), lambda _: " and connect it anew"),
@@ -30,6 +30,8 @@ _CLAUSES = (
     (re.compile(r"`warmupd mailbox resume`"), lambda _: "you resume it"),
     (re.compile(r"; `warmupd mailbox pause` keeps it from sending"), lambda _: ""),
     (re.compile(r" \(--reset [a-z-]+ takes the default\)"), lambda _: ""),
+    (re.compile(r",? or name other (?:servers|resolvers) in dns\.servers"), lambda _: ""),
+    (re.compile(r":? ?`warmupd mailbox check ADDRESS --dkim-selector WORD`"), lambda _: ""),
 )  # fmt: skip
 _OPTION = re.compile(r"(?<![\w-])--([a-z]+(?:-[a-z]+)*)")
 
@@ -47,7 +49,8 @@ def for_api(text: str) -> str:
 def sentence(text: str) -> str:
     """With a capital and a full stop."""
     text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if not text or text[-1] in '.!?' else '.'}"
+    first = text[:1] if "@" in text.partition(" ")[0] else text[:1].upper()  # an address is written as it is
+    return f"{first}{text[1:]}{'' if not text or text[-1] in '.!?' else '.'}"
 
 
 def _plain(text: str) -> str:

@@ -80,27 +80,12 @@ async def load_accounts(db: Database, ids: Sequence[int], *, removed: bool = Fal
     return {row["mailbox_id"]: SealedAccount(**dict(row)) for row in rows}
 
 
-async def find_mailboxes(
-    db: Database,
-    *,
-    address: str | None = None,
-    user: str | None = None,
-    label: str | None = None,
-    domain: str | None = None,
-) -> list[int]:
-    """The ids of the mailboxes that fit all that is given, in order."""
+async def find_mailboxes(db: Database, *, address: str) -> list[int]:
+    """The ids of the mailboxes with this address, or id, in order."""
     rows = await db.fetch(
-        """
-        SELECT m.id FROM mailboxes m JOIN users u ON u.id = m.user_id
-        WHERE m.state <> 'REMOVED' AND ($1::text IS NULL OR lower(m.address) = lower($1) OR m.id::text = $1)
-          AND ($2::text IS NULL OR lower(u.email) = lower($2)) AND ($3::text IS NULL OR $3 = ANY (m.labels))
-          AND ($4::text IS NULL OR lower(split_part(m.address, '@', 2)) = lower($4))
-        ORDER BY m.id
-        """,
+        "SELECT id FROM mailboxes WHERE state <> 'REMOVED' AND (lower(address) = lower($1) OR id::text = $1)"
+        " ORDER BY id",
         address,
-        user,
-        label,
-        domain,
     )
     return [row["id"] for row in rows]
 

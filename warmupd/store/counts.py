@@ -60,6 +60,6 @@ async def day_placements(db: Database, *, since: dt.date, owner: UUID | None = N
     return [DayPlacements(**dict(row)) for row in rows]
 
 
-async def drop_counts(db: Database, *, sends_before: dt.datetime) -> None:
-    """Forget sends by the quarter of an hour from before then: what is asked about is days, and those stay."""
-    await db.execute("DELETE FROM send_counts WHERE quarter < $1", sends_before)
+async def drop_counts(db: Database, *, sends_before: dt.date) -> None:
+    """Forget sends by the quarter of an hour from before that day (UTC): of longer ago days are asked for, and stay."""
+    await db.execute("DELETE FROM send_counts WHERE quarter < $1::date::timestamp AT TIME ZONE 'UTC'", sends_before)

@@ -14,6 +14,12 @@ PLACES: Sequence[tuple[str, str, Sequence[str]]] = (
     ("mailboxes", "id", ("state_reason", "last_error", "last_remedy", "rest_message", "rest_remedy")),
     ("removals", "mailbox_id", ("state_reason", "clean_error")),
     ("state_changes", "id", ("reason",)),
+    ("notice_standings", "mailbox_id", ("reason",)),
+)
+SMALL: Sequence[tuple[str, Sequence[str]]] = (  # tables that do not keep much
+    ("host_rests", ("message", "remedy")),
+    ("notices", ("subject", "body")),
+    ("notice_deliveries", ("error",)),
 )
 
 
@@ -38,8 +44,11 @@ async def wipe_words(db: Database, user_id: UUID, boxes: Sequence[int]) -> Async
             tag = await db.execute(_statement(table, key, columns), words, first, first + SPAN, SAID)
             if rows := int(tag.rpartition(" ")[2]):
                 yield Batch(table=table, rows=rows)
-    tag = await db.execute(_statement("host_rests", "", ("message", "remedy")), words, 0, 0, SAID)
-    yield Batch(table="host_rests", rows=int(tag.rpartition(" ")[2]))
+    for table, columns in SMALL:
+        tag = await db.execute(_statement(table, "", columns), words, 0, 0, SAID)
+        yield Batch(table=table, rows=int(tag.rpartition(" ")[2]))
+    tag = await db.execute(_FACTS, words)
+    yield Batch(table="notices", rows=int(tag.rpartition(" ")[2]))
 
 
 # An address, or a domain of their own, as a regular expression: not in the midst of a longer one.
@@ -59,6 +68,11 @@ _WORDS_OF_MAILBOXES = rf"""
 _WORDS_OF_USER = rf"""
     SELECT {_AS_WORD} AS word FROM (SELECT lower(email) AS w FROM users WHERE id = $1 AND $2::bigint[] = '{{}}') AS a
 """  # noqa: S608  likewise
+
+
+_FACTS = """
+    UPDATE notices SET facts = '{}' WHERE EXISTS (SELECT FROM unnest($1::text[]) AS w WHERE lower(facts::text) ~ w)
+"""
 
 
 def _statement(table: str, key: str, columns: Sequence[str]) -> str:

@@ -1,24 +1,22 @@
 """A user's data, as it is handed over: all that is theirs, row by row; of others no more than their provider."""
 
 import datetime as dt
-import re
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 
+from warmupd.core.veil import veil
 from warmupd.errors import NotFound
 from warmupd.store.database import Database
 
 IDS = 50_000  # job ids that one statement looks through
 ROWS = 1_000  # of one batch
-HIDDEN = "[address]"  # in place of somebody else's
 
 Row = Mapping[str, Any]
 
-_ADDRESS = re.compile(r"[^\s<>()\"',;:@]+@([^\s<>()\"',;:@]+)")
-_TEXTS = ("state_reason", "last_error", "rest_message", "error_message", "reason")
+_TEXTS = ("state_reason", "last_error", "rest_message", "error_message", "reason", "body", "subject")
 
 
 async def profile(db: Database, user_id: UUID) -> Row:
@@ -46,8 +44,8 @@ async def belongings(db: Database, user_id: UUID) -> AsyncIterator[tuple[str, Se
             for batch in _batches(rows):
                 yield name, [hide(row) for row in batch]
     yield "state_changes", [hide(row) for row in await db.fetch(_OWN_CHANGES, str(user_id))]
-    yield "service_tokens", [dict(row) for row in await db.fetch(_TOKENS, user_id)]
-    yield "sessions", [dict(row) for row in await db.fetch(_SESSIONS, user_id)]
+    for name, statement in _OF_USER.items():
+        yield name, [hide(row) for row in await db.fetch(statement, user_id)]
     for name, statement, table, day, key in (
         ("jobs", _JOBS, "warmup_jobs", "day", "id"),
         ("sightings", _SIGHTINGS, "sightings", "job_day", "job_id"),
@@ -85,7 +83,8 @@ _MAILBOXES = """
            m.junk_folder, m.language, m.timezone, m.start_hour, m.end_hour, m.weekdays_only, m.ramp_start, m.ramp_step,
            m.target_daily, m.min_daily, m.own_mail, m.provider_limit, m.learnt_limit, m.learnt_at, m.health,
            m.ramp_days, m.already_warm, m.last_error, m.last_error_at, m.rest_message, m.created_at, m.changed_at,
-           f.proven_at, v.last_visit_at, r.removed_at, r.undo_until,
+           m.reply_rate, m.star_rate, m.rescue, m.visits_per_day, m.warmup_folder, m.file_after_hours,
+           m.retention_days, f.proven_at, v.last_visit_at, r.removed_at, r.undo_until,
            CASE WHEN p.owner_id IS NULL THEN p.name ELSE 'private' END AS pool
     FROM mailboxes m JOIN pools p ON p.id = m.pool_id LEFT JOIN proofs f ON f.mailbox_id = m.id
     LEFT JOIN mailbox_visits v ON v.mailbox_id = m.id LEFT JOIN removals r ON r.mailbox_id = m.id
@@ -106,14 +105,31 @@ _OWN_CHANGES = """
            reason
     FROM state_changes WHERE subject = 'user' AND subject_id = $1 ORDER BY id
 """
-_TOKENS = """
-    SELECT name, scopes, created_at, used_at, expires_at, revoked_at FROM service_tokens WHERE user_id = $1 ORDER BY id
-"""
-_SESSIONS = "SELECT created_at, seen_at, expires_at FROM browser_sessions WHERE user_id = $1 ORDER BY created_at"
+_OF_USER = {
+    "service_tokens": """
+        SELECT name, scopes, created_at, used_at, expires_at, revoked_at FROM service_tokens
+        WHERE user_id = $1 ORDER BY id
+    """,
+    "sessions": """
+        SELECT client, agent, created_at, seen_at, expires_at FROM browser_sessions WHERE user_id = $1 ORDER BY id
+    """,
+    "settings": """
+        SELECT start_hour, end_hour, weekdays_only, ramp_start, ramp_step, target_daily, min_daily, reply_rate,
+               star_rate, rescue, visits_per_day, warmup_folder, file_after_hours, retention_days, changed_at
+        FROM user_settings WHERE user_id = $1
+    """,
+    "notification_settings": """
+        SELECT email, webhook IS NOT NULL AS webhook, webhook_form, events, digest, daily_hour
+        FROM notice_settings WHERE user_id = $1
+    """,
+    "notices": "SELECT at, kind, subject, body FROM notices WHERE user_id = $1 ORDER BY at, id LIMIT 10000",
+    "imports": "SELECT created_at, name, state FROM imports WHERE begun_by = $1 ORDER BY created_at",
+}
 
 # Whom a message of theirs went to, or came from: the address of a mailbox of their own, else its provider.
 _COUNTERPART = """
-    o.provider AS counterpart_provider, CASE WHEN o.id = ANY ($4) THEN o.address END AS counterpart
+    o.provider AS counterpart_provider,
+    CASE WHEN o.user_id = (SELECT user_id FROM mailboxes WHERE id = ($4::bigint[])[1]) THEN o.address END AS counterpart
 """
 _JOBS = f"""
     SELECT j.day, j.id, j.kind, j.status, j.mailbox_id, {_COUNTERPART}, j.scheduled_for, j.picked_at, j.completed_at,
@@ -124,38 +140,39 @@ _JOBS = f"""
     WHERE j.day = $1 AND j.id >= $2 AND j.id < $3 ORDER BY j.id
 """  # noqa: S608  constants of this module
 _SIGHTINGS = f"""
-    SELECT s.job_day AS day, s.job_id, b.id AS mailbox_id,
-           CASE WHEN s.sender_id = b.id THEN 'sent' ELSE 'received' END AS direction, {_COUNTERPART}, s.placement,
-           s.seen_at, CASE WHEN s.recipient_id = b.id THEN s.folder END AS folder, s.thread_depth, s.opened_at,
+    WITH boxes AS MATERIALIZED (SELECT unnest($4::bigint[]) AS id), seen AS MATERIALIZED (
+        SELECT * FROM sightings s WHERE s.job_day = $1 AND s.job_id >= $2 AND s.job_id < $3
+          AND (s.sender_id IN (SELECT id FROM boxes) OR s.recipient_id IN (SELECT id FROM boxes))
+    ), theirs AS (
+        SELECT 'sent' AS direction, s.sender_id AS mailbox_id, s.recipient_id AS other_id, s.*
+        FROM seen s JOIN boxes b ON b.id = s.sender_id
+        UNION ALL
+        SELECT 'received', s.recipient_id, s.sender_id, s.* FROM seen s JOIN boxes b ON b.id = s.recipient_id
+    )
+    SELECT s.job_day AS day, s.job_id, s.mailbox_id, s.direction, {_COUNTERPART}, s.placement, s.seen_at,
+           CASE WHEN s.direction = 'received' THEN s.folder END AS folder, s.thread_depth, s.opened_at,
            s.starred_at, s.rescued_at, s.answered_at,
-           CASE WHEN s.recipient_id = b.id THEN s.filed_at END AS filed_at,
-           CASE WHEN s.recipient_id = b.id THEN s.deleted_at END AS deleted_at
-    FROM sightings s JOIN unnest($4::bigint[]) AS b(id) ON b.id IN (s.sender_id, s.recipient_id)
-    LEFT JOIN mailboxes o ON o.id = CASE WHEN s.sender_id = b.id THEN s.recipient_id ELSE s.sender_id END
-    WHERE s.job_day = $1 AND s.job_id >= $2 AND s.job_id < $3 ORDER BY s.job_id, direction
+           CASE WHEN s.direction = 'received' THEN s.filed_at END AS filed_at,
+           CASE WHEN s.direction = 'received' THEN s.deleted_at END AS deleted_at
+    FROM theirs s LEFT JOIN mailboxes o ON o.id = s.other_id ORDER BY s.job_id, s.direction
 """  # noqa: S608  constants of this module
 
 
 class _Hide:
     """Takes other people's addresses, and the domain that a message went to, out of what servers said."""
 
-    def __init__(self, own: Any) -> None:
+    def __init__(self, own: Iterable[str]) -> None:
         self._own = {address.lower() for address in own}
         self._domains = {address.rpartition("@")[2] for address in self._own}
 
     def __call__(self, row: asyncpg.Record) -> Row:
         values = dict(row)
         domain = values.pop("of_domain", None)
+        hide = [domain] if domain and domain not in self._domains else []
         for name in _TEXTS:
             if values.get(name):
-                values[name] = self._hidden(values[name], domain)
+                values[name] = veil(values[name], own=self._own, hide=hide)
         return values
-
-    def _hidden(self, text: str, domain: str | None) -> str:
-        text = _ADDRESS.sub(lambda at: at[0] if at[0].rstrip(".").lower() in self._own else HIDDEN, text)
-        if domain and domain not in self._domains:
-            text = re.sub(rf"(?<![\w-]){re.escape(domain)}(?![\w-])", "[domain]", text, flags=re.IGNORECASE)
-        return text
 
 
 def _batches(rows: Sequence[asyncpg.Record]) -> list[Sequence[asyncpg.Record]]:

@@ -109,11 +109,15 @@ async def start_import(db: Database, import_id: UUID, run: UUID, *, begun_by: UU
 
 
 async def note_progress(db: Database, run: Run, state: ImportState, *, done: int, of: int) -> bool:
-    """How far it is, and that its runner lives. False: somebody else runs it, or it is gone."""
+    """How far it is, and that its runner lives; what has ended stays so. False: it is not its runner's now."""
     return bool(
         await db.fetchval(
-            "UPDATE imports SET state = $3, done = $4, of = $5, beat_at = clock_timestamp(),"
-            " expires_at = clock_timestamp() + $6 WHERE id = $1 AND run = $2 RETURNING true",
+            f"""
+            UPDATE imports
+            SET state = CASE WHEN {_UNDER_WAY} THEN $3::import_state ELSE state END, done = $4, of = $5,
+                beat_at = clock_timestamp(), expires_at = clock_timestamp() + $6
+            WHERE id = $1 AND run = $2 RETURNING true
+            """,  # noqa: S608  constant text
             run.id,
             run.run,
             state.value,
@@ -136,9 +140,13 @@ async def note_result(
     """How it stands at the end of a part of it; a `result` of None leaves the last one. DONE, the sheet goes."""
     told = result or Result(rows=None, notes=None, rejected=None)
     await db.execute(
-        "UPDATE imports SET state = $3, rows = coalesce($4, rows), notes = coalesce($5, notes), error = $6,"
-        " remedy = $7, rejected = coalesce($8, rejected), sheet = CASE WHEN $3 = 'DONE' THEN '' ELSE sheet END,"
-        " beat_at = clock_timestamp(), expires_at = clock_timestamp() + $9 WHERE id = $1 AND run = $2",
+        """
+        UPDATE imports
+        SET state = $3::import_state, rows = coalesce($4, rows), notes = coalesce($5, notes), error = $6, remedy = $7,
+            rejected = coalesce($8, rejected), sheet = CASE WHEN $3::import_state = 'DONE' THEN '' ELSE sheet END,
+            beat_at = clock_timestamp(), expires_at = clock_timestamp() + $9
+        WHERE id = $1 AND run = $2
+        """,
         run.id,
         run.run,
         state.value,
@@ -151,19 +159,38 @@ async def note_result(
     )
 
 
-async def find_import(db: Database, import_id: UUID | None, *, begun_by: UUID) -> ImportReport | None:
-    """This import of the user, or the latest (None); None when there is none, or not any more."""
+async def find_import(db: Database, import_id: UUID, *, begun_by: UUID) -> ImportReport | None:
+    """This import of the user; None when there is none, or not any more."""
     row = await db.fetchrow(
         f"""
         SELECT id, user_id, name, options, state::text AS state, {_SILENT} AS is_lost, done, of, error, remedy, notes,
                rows, created_at, expires_at
-        FROM imports WHERE begun_by = $1 AND ($2::uuid IS NULL OR id = $2) AND expires_at > clock_timestamp()
-        ORDER BY created_at DESC LIMIT 1
+        FROM imports WHERE begun_by = $1 AND id = $2 AND expires_at > clock_timestamp()
         """,  # noqa: S608  constant text
         begun_by,
         import_id,
     )
     return ImportReport(**{**dict(row), "state": ImportState(row["state"])}) if row else None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LastImport:
+    """The import that a user began last."""
+
+    id: UUID
+    name: str
+    state: ImportState
+    created_at: dt.datetime
+
+
+async def last_import(db: Database, *, begun_by: UUID) -> LastImport | None:
+    """None when there is none any more."""
+    row = await db.fetchrow(
+        "SELECT id, name, state::text AS state, created_at FROM imports"
+        " WHERE begun_by = $1 AND expires_at > clock_timestamp() ORDER BY created_at DESC LIMIT 1",
+        begun_by,
+    )
+    return LastImport(**{**dict(row), "state": ImportState(row["state"])}) if row else None
 
 
 async def import_progress(

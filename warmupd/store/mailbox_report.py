@@ -10,6 +10,7 @@ from warmupd.core.health import Band
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.ramp import Budget
 from warmupd.core.situation import Hold
+from warmupd.store.changes import SETTABLE
 from warmupd.store.database import Database
 
 
@@ -138,16 +139,13 @@ async def ids_after(db: Database, after: int, *, owner: UUID | None, limit: int)
 
 
 async def own_settings(db: Database, mailbox_id: int) -> dict[str, Any]:
-    """What the mailbox's row, or its user's settings, say of servers, window and ramp; None: a default holds."""
+    """What the mailbox's row, or its user's settings, say; None where a default holds. No secrets."""
+    settable = ", ".join(f"coalesce(m.{column}, s.{column}) AS {column}" for column in SETTABLE)
     row = await db.fetchrow(
-        "SELECT m.smtp_host, m.smtp_port, m.smtp_security, m.smtp_username, m.imap_host, m.imap_port, m.imap_security,"
-        " m.imap_username, m.provider, m.junk_folder, m.language, m.timezone,"
-        " coalesce(m.start_hour, s.start_hour) AS start_hour, coalesce(m.end_hour, s.end_hour) AS end_hour,"
-        " coalesce(m.weekdays_only, s.weekdays_only) AS weekdays_only,"
-        " coalesce(m.ramp_start, s.ramp_start) AS ramp_start,"
-        " coalesce(m.ramp_step, s.ramp_step) AS ramp_step, coalesce(m.target_daily, s.target_daily) AS target_daily,"
-        " coalesce(m.min_daily, s.min_daily) AS min_daily, m.own_mail, m.provider_limit, m.learnt_limit, m.learnt_at,"
-        " m.ramp_days, m.already_warm FROM mailboxes m LEFT JOIN user_settings s USING (user_id) WHERE m.id = $1",
+        "SELECT m.smtp_host, m.smtp_port, m.smtp_security, m.smtp_username, m.imap_host, m.imap_port, m.imap_security,"  # noqa: S608  the names are ours
+        f" m.imap_username, m.provider, m.junk_folder, m.language, m.timezone, {settable}, m.own_mail,"
+        " m.provider_limit, m.learnt_limit, m.learnt_at, m.ramp_days, m.already_warm"
+        " FROM mailboxes m LEFT JOIN user_settings s USING (user_id) WHERE m.id = $1",
         mailbox_id,
     )
     return dict(row) if row is not None else {}

@@ -71,6 +71,34 @@ async def save_webhook(db: Database, user_id: UUID, *, sealed: bytes | None, for
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SealedWebhook:
+    """A user's webhook, for who seals it anew."""
+
+    settings_id: int
+    address: str  # of its user
+    webhook: bytes = field(repr=False)
+
+
+async def sealed_webhooks_after(db: Database, settings_id: int, *, limit: int) -> list[SealedWebhook]:
+    """The next ones after this id."""
+    rows = await db.fetch(
+        "SELECT s.id AS settings_id, u.email AS address, s.webhook FROM notice_settings s"
+        " JOIN users u ON u.id = s.user_id WHERE s.id > $1 AND s.webhook IS NOT NULL ORDER BY s.id LIMIT $2",
+        settings_id,
+        limit,
+    )
+    return [SealedWebhook(**dict(row)) for row in rows]
+
+
+async def replace_webhook(db: Database, was: SealedWebhook, webhook: bytes) -> bool:
+    """Put it in place of what it was made from, if that still stands; whether it did."""
+    tag = await db.execute(
+        "UPDATE notice_settings SET webhook = $3 WHERE id = $1 AND webhook = $2", was.settings_id, was.webhook, webhook
+    )
+    return tag == "UPDATE 1"
+
+
 def settings_of(row: asyncpg.Record) -> NoticeSettings:
     """From a row of COLUMNS."""
     values = {name: row[name] for name in NoticeSettings.__slots__}

@@ -46,6 +46,14 @@ class OverLimit:
     mailbox_limit: int
     mailboxes: int
 
+    @property
+    def told(self) -> str:
+        """In words."""
+        return (
+            f"the plan {self.plan} allows {self.mailbox_limit:,} mailboxes, and {self.mailboxes:,} are enrolled:"
+            " they stay, and no other can be enrolled"
+        )
+
 
 async def list_plans(db: Database, name: str | None = None) -> list[Plan]:
     """All plans, or the one of this name; the highest priority first."""
@@ -120,10 +128,11 @@ async def over_limit(db: Database, owner: UUID | None = None) -> list[OverLimit]
     rows = await db.fetch(
         """
         SELECT u.id AS user_id, u.email, p.name AS plan, p.mailbox_limit, c.n AS mailboxes
-        FROM users u JOIN plans p ON p.id = u.plan_id,
-        LATERAL (SELECT count(*) AS n FROM mailboxes m WHERE m.user_id = u.id AND m.state <> 'REMOVED') AS c
-        WHERE u.removed_at IS NULL AND p.mailbox_limit IS NOT NULL AND ($1::uuid IS NULL OR u.id = $1)
-          AND c.n > p.mailbox_limit
+        FROM (SELECT user_id, count(*) AS n FROM mailboxes m
+              WHERE state <> 'REMOVED' AND ($1::uuid IS NULL OR user_id = $1)
+                AND EXISTS (SELECT FROM plans WHERE mailbox_limit IS NOT NULL) GROUP BY 1) AS c
+        JOIN users u ON u.id = c.user_id JOIN plans p ON p.id = u.plan_id
+        WHERE u.removed_at IS NULL AND c.n > p.mailbox_limit
         ORDER BY c.n - p.mailbox_limit DESC, lower(u.email)
         """,
         owner,

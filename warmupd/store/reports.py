@@ -174,7 +174,7 @@ async def attention(db: Database, *, at: dt.datetime, limit: int, owner: UUID | 
             WHEN m.state = 'SUSPENDED' THEN 2
             WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND v.failures >= 3 THEN 3
             WHEN m.state = 'ACTIVE' AND p.resting_until > $1 AND m.rest_remedy <> '' THEN 4
-            WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND is_exhausted(f, m.pool_id)
+            WHEN m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND f.unproven_sends >= 3 AND is_exhausted(f, m.pool_id)
                  AND v.last_visit_at IS NOT NULL THEN 5
         END AS rank) AS w
         WHERE m.state <> 'REMOVED' AND w.rank IS NOT NULL {mine}
@@ -219,7 +219,7 @@ async def narrow_pools(db: Database, *, owner: UUID | None = None) -> list[PoolC
                CASE WHEN p.owner_id IS NULL THEN 'the pool ' || p.name
                     ELSE 'the private pool of ' || u.email END AS pool
         FROM (SELECT m.pool_id, count(*) AS receiving,
-                     count(*) FILTER (WHERE is_exhausted(f, m.pool_id)
+                     count(*) FILTER (WHERE f.unproven_sends >= 3 AND is_exhausted(f, m.pool_id)
                                         AND v.last_visit_at IS NOT NULL) AS exhausted
               FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id JOIN mailbox_visits v ON v.mailbox_id = m.id
               WHERE m.state IN ('ACTIVE', 'RECEIVE_ONLY')

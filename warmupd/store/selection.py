@@ -110,14 +110,24 @@ async def page_of(
     )
 
 
-async def ids_of(db: Database, selection: Selection, *, owner: UUID | None, moment: Moment, most: int) -> list[int]:
-    """The ids of all mailboxes that fit, in order; no more than `most`."""
+async def ids_of(
+    db: Database,
+    selection: Selection,
+    *,
+    owner: UUID | None,
+    moment: Moment | None = None,
+    most: int | None = None,
+) -> list[int]:
+    """The ids of all mailboxes that fit, in order; no more than `most`. A progress is judged as of `moment`."""
     if selection.is_ranked:
+        if moment is None:
+            raise ValueError("nobody can tell without a moment how the day goes")
         return (await ranked(db, selection, Order.ADDRESS, owner=owner, moment=moment, smallest_sample=0))[:most]
     where, arguments = _where(selection, owner)
     rows = await db.fetch(
-        f"SELECT m.id FROM mailboxes m WHERE {' AND '.join(where)} ORDER BY m.id LIMIT {int(most)}",  # noqa: S608  as above
+        f"SELECT m.id FROM mailboxes m WHERE {' AND '.join(where)} ORDER BY m.id LIMIT ${len(arguments) + 1}",  # noqa: S608  as above
         *arguments,
+        most,
     )
     return [row["id"] for row in rows]
 
@@ -159,8 +169,8 @@ async def ranked(
     """
     where, arguments = _where(selection, owner)
     mine = " AND ".join(where)
-    arguments += [moment.at, moment.at.date(), list(moment.days), list(moment.days.values()), moment.days[moment.zone]]
-    now, utc, zones, dates, usual = (f"${len(arguments) - 4 + n}" for n in range(5))
+    arguments += [moment.at, list(moment.days), list(moment.days.values()), moment.days[moment.zone]]
+    now, zones, dates, usual = (f"${len(arguments) - 3 + n}" for n in range(4))
     more = ""
     if selection.is_ranked and selection.progress is not None:
         arguments.append(selection.progress.value)
@@ -175,14 +185,14 @@ async def ranked(
         SELECT array_agg(m.id ORDER BY {_RANKS[order].format(now=f"{now}::timestamptz")}, m.id)
         FROM mailboxes m JOIN users u ON u.id = m.user_id
         LEFT JOIN dates z ON z.zone = coalesce(m.timezone, u.timezone)
-        LEFT JOIN mailbox_days d ON d.mailbox_id = m.id AND d.day >= {utc}::date - 1
-             AND (d.closes_at > {now} OR d.day >= coalesce(z.date, {usual}::date))
+        LEFT JOIN LATERAL (SELECT * FROM mailbox_days d WHERE d.mailbox_id = m.id ORDER BY d.day DESC LIMIT 1) AS d
+            ON d.closes_at > {now} OR d.day >= coalesce(z.date, {usual}::date)  -- as core/opening.py has it
         {more}
         WHERE {" AND ".join(where)}
         """,  # noqa: S608  as above
         *arguments,
     )
-    return list(dict.fromkeys(ids or ()))  # a zone that was changed may give one two days
+    return ids or []
 
 
 def _where(selection: Selection, owner: UUID | None) -> tuple[list[str], list[Any]]:

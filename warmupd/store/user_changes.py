@@ -45,8 +45,10 @@ async def change_user(
             words = (before[what] or "", value or "")
             await note_user(connection, user_id, what, words, reason="", actor=actor, at=at)
         if news.keys() & {"timezone", "plan"}:
-            await connection.execute(
-                "UPDATE mailboxes SET changed_at = clock_timestamp() WHERE user_id = $1 AND state <> 'REMOVED'", user_id
+            await connection.execute(  # workers look at all mailboxes of the user
+                "INSERT INTO user_settings (user_id) VALUES ($1)"
+                " ON CONFLICT (user_id) DO UPDATE SET changed_at = clock_timestamp()",
+                user_id,
             )
     return await user_by_id(db, user_id)
 

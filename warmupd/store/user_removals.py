@@ -23,6 +23,18 @@ class Left:
     erasing: bool  # what is theirs is being wiped
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Removed:
+    """A user who was removed."""
+
+    id: UUID
+    email: str
+    name: str
+    removed_at: dt.datetime
+    erase_at: dt.datetime | None  # since when everything of theirs is being wiped
+    mailboxes: int  # that would come back with them
+
+
 async def remove_user(
     db: Database, user_id: UUID, *, actor: str, at: dt.datetime, reason: str = "", erase: bool = False
 ) -> Left:
@@ -40,6 +52,28 @@ async def remove_user(
             await _ask_erasure(connection, user_id, actor=actor, at=at)
     await end_pending(db, at=at)
     return Left(mailboxes=len(gone), erasing=erase)
+
+
+async def erase_removed(db: Database, user_id: UUID, *, actor: str, at: dt.datetime) -> None:
+    """Have everything wiped of somebody who was removed before. Raises NotFound for everybody else."""
+    async with db.transaction() as connection:
+        if not await _was_removed(connection, user_id):
+            raise NotFound("there is no such removed user")
+        await _ask_erasure(connection, user_id, actor=actor, at=at)
+
+
+async def list_removed(db: Database, *, limit: int) -> list[Removed]:
+    """Who was removed, the last one first; who is erased altogether is not among them."""
+    rows = await db.fetch(
+        """
+        SELECT u.id, u.email, u.name, u.removed_at, u.erase_at,
+               (SELECT count(*) FROM removals r JOIN mailboxes m ON m.id = r.mailbox_id
+                WHERE m.user_id = u.id AND r.removed_at >= u.removed_at) AS mailboxes
+        FROM users u WHERE u.removed_at IS NOT NULL ORDER BY u.removed_at DESC, u.id LIMIT $1
+        """,
+        limit,
+    )
+    return [Removed(**dict(row)) for row in rows]
 
 
 async def removed_users(db: Database, email: str) -> list[UUID]:
@@ -71,6 +105,7 @@ async def restore_user(db: Database, user_id: UUID, *, actor: str, at: dt.dateti
             )
         except asyncpg.UniqueViolationError as error:
             raise UsageError("the address has a new user since then", remedy="remove that one first") from error
+        await connection.execute("INSERT INTO notice_settings (user_id) VALUES ($1) ON CONFLICT DO NOTHING", user_id)
         await note_user(
             connection, user_id, "state", ("REMOVED", row["role"]), reason="the removal was undone", actor=actor, at=at
         )

@@ -33,12 +33,13 @@ async def mailbox_settings(db: Database, mailbox_id: int, *, owner: UUID | None)
 
 
 async def mailbox_named(db: Database, address: str, *, owner: UUID | None) -> int | None:
-    """The id of this mailbox, if it is one of `owner` (None: of anybody)."""
+    """The id of the mailbox with this address (or id), if it is one of `owner` (None: of anybody)."""
     found: int | None = await db.fetchval(
-        "SELECT id FROM mailboxes WHERE lower(address) = lower($1) AND state <> 'REMOVED'"
+        "SELECT id FROM mailboxes WHERE (lower(address) = lower($1) OR id = $3) AND state <> 'REMOVED'"
         " AND ($2::uuid IS NULL OR user_id = $2)",
         address,
         owner,
+        int(address) if address.isascii() and address.isdigit() and int(address) < 2**63 else None,
     )
     return found
 

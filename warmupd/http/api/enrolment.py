@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from warmupd.core.application import Application
 from warmupd.core.finding import Finding
+from warmupd.daemon.admission import Manner
 from warmupd.daemon.import_report import row_of
 from warmupd.daemon.import_run import import_now
 from warmupd.errors import UsageError, WarmupdError
@@ -93,6 +94,21 @@ class Enrolled(BaseModel):
     checks: list[CheckLine]
 
 
+class ImportOptions(BaseModel):
+    """What holds for every row."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    user: Annotated[str, Field("", max_length=320, description="whose they become; only for an admin")]
+    label: Annotated[list[Label], Field([], max_length=100, description="given to every row")]
+    pool: Annotated[Text, Field("", description="of rows that name none")]
+    already_warm: bool = False
+    guess: Annotated[bool, Field(False, description="where no server is known, try smtp.DOMAIN and imap.DOMAIN")]
+    anew: Annotated[bool, Field(False, description="although a removal could be undone")]
+    dry_run: Annotated[bool, Field(False, description="check, and save nothing; no refresh token is used")]
+    check: Annotated[bool, Field(True, description="try both logins first; only an admin may do without")]
+
+
 class ImportedRow(BaseModel):
     """What has become of a row."""
 
@@ -125,7 +141,12 @@ async def enrol(new: NewMailbox, request: Request, response: Response, identity:
     async with trials_of(request).turn(request, identity.user_id):
         try:
             enrolled = await admit(
-                request, identity, form, user=user, tell=findings.append, check=new.check, anew=new.anew
+                request,
+                identity,
+                form,
+                user=user,
+                tell=findings.append,
+                manner=Manner(check=new.check, anew=new.anew),
             )
         except WarmupdError as error:
             raise refusal(error, for_api) from error
@@ -147,24 +168,16 @@ async def import_csv(
     request: Request,
     response: Response,
     identity: Owner,
-    user: Annotated[str, Query(max_length=320, description="whose they become; only for an admin")] = "",
-    label: Annotated[list[Label] | None, Query(max_length=100, description="given to every row")] = None,
-    pool: Annotated[str, Query(max_length=200, description="of rows that name none")] = "",
-    already_warm: bool = False,
-    guess: bool = False,
-    anew: bool = False,
-    dry_run: Annotated[bool, Query(description="check, and save nothing; no refresh token is used")] = False,
-    check: Annotated[bool, Query(description="try both logins first; only an admin may do without")] = True,
+    asked: Annotated[ImportOptions, Query()],
 ) -> Imported:
     """The body is the file, as other tools export it: its first row names the columns. Tries SMTP and IMAP of every
     row in parallel, saves the good rows, and answers when that is done, with every row. Rows that are enrolled already
     are left as they are. At most 1,000 rows: more are imported on the dashboard or the command line.
     """
-    if not check and not identity.is_admin:
+    if not asked.check and not identity.is_admin:
         raise Problem(403, "only an admin enrols mailboxes without a check of their logins")
-    site, owner = site_of(request), await owner_of(request, identity, user)
-    options = {"label": label or [], "pool": pool or None, "already_warm": already_warm, "guess": guess}
-    options |= {"anew": anew, "dry_run": dry_run, "check": check}
+    site, owner = site_of(request), await owner_of(request, identity, asked.user)
+    options = asked.model_dump(exclude={"user"}) | {"pool": asked.pool or None}
     async with trials_of(request).importing(identity.user_id):
         content = await request.body()
         _check_rows(content)

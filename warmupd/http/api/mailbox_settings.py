@@ -24,6 +24,7 @@ router = APIRouter(prefix="/api/warmup/mailboxes", tags=["mailboxes"])
 
 Line = Annotated[str, Field(max_length=entries.LONGEST, pattern=TEXT)]
 Number = Annotated[int, Field(ge=0, le=100_000)]
+Share = Annotated[float, Field(ge=0, le=1)]
 Secret = Annotated[str, Field(min_length=1, max_length=1024, pattern=TEXT)]
 Label = Annotated[str, Field(max_length=entries.LONGEST)]
 
@@ -58,6 +59,13 @@ class MailboxPatch(BaseModel):
     already_warm: StrictBool | None = None
     own_mail: Number | None = None
     provider_limit: Annotated[Number | None, Field(description="above the known one: admins only")] = None
+    reply_rate: Share | None = None
+    star_rate: Share | None = None
+    rescue: StrictBool | None = None
+    visits_per_day: Annotated[int, Field(ge=1, le=64)] | None = None
+    warmup_folder: Line | None = None
+    file_after_hours: Annotated[float, Field(ge=0, le=8760)] | None = None
+    retention_days: Annotated[float, Field(ge=1, le=3650)] | None = None
     pool: Annotated[Line | None, Field(description="a shared pool's name; null: the private one")] = None
     password: Annotated[Secret | None, Field(repr=False, description="for both servers; ends AUTH_FAILED")] = None
     imap_password: Annotated[Secret | None, Field(repr=False, description="where IMAP has another")] = None
@@ -76,7 +84,7 @@ class Changed(BaseModel):
 _NOT_COLUMNS = frozenset({"add_labels", "remove_labels", "pool", "password", "imap_password", "check"})
 
 
-@router.patch("/{mailbox_id}", summary="Change", response_model=Changed, responses=problems(404))
+@router.patch("/{mailbox_id:int}", summary="Change", response_model=Changed, responses=problems(404))
 async def change(request: Request, identity: Owner, mailbox_id: MailboxId, patch: MailboxPatch) -> Changed:
     """All of it, or nothing. A new password or server is tried first: 422 tells why it was refused."""
     site = site_of(request)

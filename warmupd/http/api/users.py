@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
+from warmupd.errors import UsageError
 from warmupd.http.fields import Address, Name, PlanWord, Zone, printable
 from warmupd.http.identity import Admin
 from warmupd.http.paging import LIMIT, CursorText, Limit, cursor_of, key_of
@@ -17,7 +18,7 @@ from warmupd.http.problem import Problem, problems
 from warmupd.http.site import Site, site_of
 from warmupd.store.database import Database
 from warmupd.store.user_changes import LastAdmin, change_user
-from warmupd.store.user_removals import remove_user
+from warmupd.store.user_removals import remove_user, restore_user
 from warmupd.store.users import Role, User, add_user, list_users, sends_today, user_by_id
 
 router = APIRouter(prefix="/api/users", tags=["users"])
@@ -147,6 +148,17 @@ async def remove(
             site.db, user_id, actor=admin.email, at=site.clock.now(), reason=printable(reason), erase=erase
         )
     return Leaving(mailboxes_removed=left.mailboxes, erasing=left.erasing)
+
+
+@router.post("/{user_id}/restore", summary="Bring a removed user back", responses=problems(404, 409))
+async def restore(user_id: UUID, request: Request, admin: Admin) -> UserOut:
+    """With the mailboxes that were removed along, for 7 days. Not after an erasure has begun."""
+    site = site_of(request)
+    try:
+        await restore_user(site.db, user_id, actor=admin.email, at=site.clock.now())
+    except UsageError as error:
+        raise Problem(409, Exception.__str__(error), remedy=error.remedy) from error
+    return await one_user(site, user_id)
 
 
 async def one_user(site: Site, user_id: UUID) -> UserOut:

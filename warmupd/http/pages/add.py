@@ -1,4 +1,4 @@
-"""The page on which one mailbox is enrolled: its provider told while the address is typed, its logins tried in sight."""
+"""The page that enrols one mailbox: its provider is told while the address is typed, its logins are tried in sight."""
 
 import asyncio
 import json
@@ -13,7 +13,9 @@ from warmupd.core.form import Form
 from warmupd.core.provider import OTHER, Provider, Server
 from warmupd.core.provider_rules import password_advice
 from warmupd.core.sheet_columns import SECRETS
+from warmupd.daemon.admission import Manner
 from warmupd.daemon.consenting import consent_origins
+from warmupd.daemon.login_check import LoginRefused
 from warmupd.daemon.provider_search import ProviderSearch, records_of
 from warmupd.errors import UsageError, WarmupdError
 from warmupd.http.admitting import admit, owner_of, read_texts, refusal
@@ -158,11 +160,16 @@ async def _enrol(request: Request, visitor: Visitor, form: Form, texts: Mapping[
                 form,
                 user=await owner_of(request, identity, texts.get("user", "")),
                 tell=tell,
-                check=texts.get("check") != "no",
-                anew=texts.get("anew") == "yes",
-                dns=True,
-                save=texts.get("do") != "check",
+                manner=Manner(
+                    check=texts.get("check") != "no",
+                    anew=texts.get("anew") == "yes",
+                    dns=True,
+                    save=texts.get("do") != "check",
+                ),
             )
+        except LoginRefused as error:  # the lines say by whom, and what to do there
+            detail = f"{form.application.address if form.application else 'it'} was not let in, so nothing was saved"
+            raise Problem(422, detail, remedy=for_page(error.advice)) from error
         except WarmupdError as error:
             raise refusal(error, for_page) from error
 

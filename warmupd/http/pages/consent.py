@@ -6,17 +6,19 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse
 
 from warmupd.core.application import Secrets
-from warmupd.core.finding import Finding
 from warmupd.core.form import Form
 from warmupd.core.outcome import presentable
+from warmupd.core.provider_match import match_provider
 from warmupd.core.sheet_columns import HEADERS as FIELDS
 from warmupd.core.sheet_columns import SECRETS
+from warmupd.daemon.admission import Manner
 from warmupd.daemon.consenting import OTHER_ACCOUNT, Consenting, consent_origins
 from warmupd.daemon.keyring import demand_client, keyring_of
+from warmupd.daemon.login_check import LoginRefused
 from warmupd.errors import NotFound, UsageError, WarmupdError
 from warmupd.http.admitting import admit, owner_of, read_texts, refusal
 from warmupd.http.bearer import token_hash
-from warmupd.http.pages.add import form_page, may_leave, texts_of
+from warmupd.http.pages.add import ISSUERS, form_page, may_leave, texts_of
 from warmupd.http.problem import Problem
 from warmupd.http.render import page
 from warmupd.http.session import Signed, Visitor, cookie_name
@@ -28,7 +30,6 @@ from warmupd.store.consents import Connectable, Consent, connectable
 from warmupd.store.users import user_by_id
 
 NAMES = {"google": "Google", "microsoft": "Microsoft"}
-PROVIDERS = {"google": "google", "microsoft": "microsoft"}  # words of core/providers.py, where the domain tells nothing
 
 router = APIRouter(include_in_schema=False)
 
@@ -46,7 +47,9 @@ async def leave(request: Request, visitor: Signed, provider: str) -> Response:
     """Off to the provider, with everything that was entered kept here until its owner is back."""
     name, texts = _name(provider), await texts_of(request)
     there = await _mailbox(request, visitor, _number(texts["mailbox"])) if texts.get("mailbox") else None
-    entries = {word: text for word, text in texts.items() if word in {*FIELDS, "anew", "user"} - {*SECRETS, "oauth"}}
+    kept = {*FIELDS} - {*SECRETS, "oauth"} if there is None else set()
+    entries = {word: text for word, text in texts.items() if word in kept}
+    entries |= {"anew": "yes"} if texts.get("anew") == "yes" else {}
     site, user_id, address = site_of(request), visitor.identity.user_id, there.address if there else ""
     if there is None:
         form = read_texts(entries, secret=False)
@@ -91,7 +94,8 @@ async def come_back(
             problem = Problem(409, Exception.__str__(unknown), remedy=unknown.remedy)
             return _connect_page(request, visitor, name, there=None, address="", problem=problem)
         try:
-            there = await _mailbox(request, visitor, consent.mailbox_id) if consent.mailbox_id else None
+            if consent.mailbox_id:
+                await _mailbox(request, visitor, consent.mailbox_id)
             if error or not code:
                 raise _denied(name, error, error_description)
             async with trials_of(request).turn(request, visitor.identity.user_id):
@@ -110,24 +114,25 @@ async def _connected(
     if consent.mailbox_id is not None:
         await consenting.reconnect(consent, tokens, actor=visitor.identity.email)
         return consent.mailbox_id
-    provider = {"provider": PROVIDERS[consent.provider.lower()]}
-    form = read_texts({**provider, **consent.entries}, secret=False)
+    provider = _word(consent.provider.lower(), consent.address)
+    form = read_texts({"provider": provider, **consent.entries}, secret=False)
     secrets = Secrets(issuer=consent.provider, refresh_token=tokens.refresh)
     form = Form(application=form.application, secrets=secrets, errors=form.errors)
     user = await user_by_id(site_of(request).db, consent.user_id)
-    findings: list[Finding] = []
     try:
-        anew = consent.entries.get("anew") == "yes"
         mailbox_id = await admit(
-            request, visitor.identity, form, user=user, tell=findings.append, tokens=tokens, anew=anew
+            request,
+            visitor.identity,
+            form,
+            user=user,
+            tell=lambda _: None,
+            tokens=tokens,
+            manner=Manner(anew=consent.entries.get("anew") == "yes"),
         )
-    except WarmupdError as error:
-        if any(one.check in {"smtp", "imap"} and one.grade == "fail" for one in findings):
-            hint = OTHER_ACCOUNT.format(address=consent.address)
-            raise Problem(
-                422, for_page(Exception.__str__(error)), remedy=f"{hint}. {for_page(error.remedy)}"
-            ) from error
-        raise
+    except LoginRefused as error:
+        hint = OTHER_ACCOUNT.format(address=consent.address)
+        told = for_page(Exception.__str__(error))
+        raise Problem(422, told, remedy=f"{hint}. {sentence(for_page(error.remedy))}") from error
     return mailbox_id or 0
 
 
@@ -182,6 +187,12 @@ def _name(provider: str) -> str:
     if provider not in NAMES:
         raise Problem(404, "there is no such provider")
     return NAMES[provider]
+
+
+def _word(issuer: str, address: str) -> str:
+    """The provider that the consent is for, in the words of core/providers.py: by the address, or the usual one."""
+    word = match_provider(address).provider.word
+    return word if ISSUERS.get(word) == issuer else issuer
 
 
 def _number(text: str) -> int:

@@ -31,7 +31,7 @@ LIMITS = {
     "send_within_seconds": "From reservation to MAIL FROM, in seconds",
     "slack_seconds": "Slack of spacing and caps, in seconds",
 }
-CAPS = {"global_hour": "last hour", "global_minute": "last minute"}
+CAPS = {"global_hour": "In the last hour", "global_minute": "In the last minute"}
 
 
 async def operator(visitor: Signed) -> Visitor:

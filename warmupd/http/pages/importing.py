@@ -1,13 +1,13 @@
-"""Importing a CSV file in the browser: chosen, looked at row by row, begun, watched, and its rejected rows taken home."""
+"""Importing a CSV file in the browser: chosen, looked at row by row, begun, watched, its rejected rows taken home."""
 
+from collections.abc import AsyncIterator
 from uuid import UUID
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartParser
 
-from warmupd.core import entries
 from warmupd.core.sheet import MOST_BYTES
 from warmupd.daemon.import_run import open_rejected
 from warmupd.errors import UsageError, WarmupdError
@@ -19,7 +19,7 @@ from warmupd.http.render import HEADERS, page
 from warmupd.http.session import Signed, Visitor
 from warmupd.http.site import site_of
 from warmupd.http.wording import for_page, sentence
-from warmupd.store.imports import ImportReport, drop_import, find_import, import_progress, rejected_file
+from warmupd.store.imports import ImportReport, drop_import, find_import, import_progress, last_import, rejected_file
 from warmupd.store.pools import shared_pools
 
 SHOWN = 500  # rows of a page
@@ -37,7 +37,13 @@ async def choose(request: Request, visitor: Signed) -> Response:
     return await _form(request, visitor)
 
 
-@router.post("/add/import")
+async def _closing(request: Request) -> AsyncIterator[None]:
+    """What was uploaded goes with its request, whoever is refused."""
+    yield
+    await request.close()
+
+
+@router.post("/add/import", dependencies=[Depends(_closing)])
 async def upload(request: Request, visitor: Signed) -> Response:
     """Take a file in, and go where it is looked at."""
     file, texts = (await request.form()).get("file"), await texts_of(request)
@@ -52,7 +58,7 @@ async def upload(request: Request, visitor: Signed) -> Response:
             await file.read(),
             user_id=user.id,
             begun_by=identity.user_id,
-            name=" ".join((file.filename or "").split())[:200] or "file",
+            name="".join(char for char in file.filename or "" if char.isprintable())[:200] or "file",
             options=options,
         )
     except WarmupdError as error:
@@ -110,7 +116,7 @@ async def rejected(request: Request, visitor: Signed, import_id: str) -> Respons
 
 def _options(texts: dict[str, str], *, may_skip: bool) -> dict[str, object]:
     """Raises UsageError."""
-    labels = [entries.label(word) for word in texts.get("labels", "").replace(",", " ").split()]
+    labels = texts.get("labels", "").replace(",", " ").split()
     flags = {name: texts.get(name) == "yes" for name in ("already_warm", "guess", "anew")}
     check = not (may_skip and texts.get("check") == "no")
     return {"label": labels, "pool": texts.get("pool") or None, "check": check, **flags}
@@ -127,7 +133,7 @@ async def _form(
         status=problem.status if problem else 200,
         values=Entered(texts or {}),
         problem=problem,
-        last=await find_import(db, None, begun_by=visitor.identity.user_id),
+        last=await last_import(db, begun_by=visitor.identity.user_id),
         pools=(pools := await shared_pools(db)),
         pool_choices=[(name, name) for name in pools],
         sentence=sentence,
@@ -151,7 +157,7 @@ def _page(request: Request, visitor: Visitor, found: ImportReport) -> Response:
         rows=rows[:SHOWN],
         more=max(0, len(rows) - SHOWN),
         notes=[sentence(for_page(note)) for note in found.notes],
-        told=lambda row: sentence(for_page(". ".join(filter(None, (row["reason"], sentence(row["remedy"])))))),
+        told=lambda row: " ".join(sentence(for_page(row[part])) for part in ("reason", "remedy") if row[part]),
         sentence=sentence,
     )
 

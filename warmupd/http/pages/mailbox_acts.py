@@ -48,7 +48,8 @@ DONE = {
     "remove": "Removed",
     UNDO: "Brought back",
 }
-TONES = {"bad": "could not", "good": "done", "soft": "nothing to do"}
+TONES = {"bad": "could not", "good": "done", "soft": "unchanged"}  # in the order in which they are shown
+CHECKED = {"bad": "refused", "good": "let us in"}
 
 
 class Form:
@@ -149,7 +150,7 @@ async def _answer(
         action=action,
         rows=rows[:SHOWN],
         more=len(rows) - SHOWN,
-        counts=[(tone, word, counts[tone]) for tone, word in TONES.items() if counts[tone]],
+        counts=[(tone, _word(action, tone), counts[tone]) for tone in TONES if counts[tone]],
         problem="" if problem is None else sentence(Exception.__str__(problem)),
         remedy="" if problem is None else sentence(problem.remedy),
         undoable=[row.mailbox_id for row in rows if row.tone == "good"]
@@ -173,6 +174,10 @@ async def _act(request: Request, visitor: Visitor, action: str, ids: Sequence[in
         chosen = await chosen_ones(site.db, ids[start : start + CHUNK], identity)
         rows += await do(action, task, chosen) if chosen else []
     return rows
+
+
+def _word(action: str, tone: str) -> str:
+    return CHECKED[tone] if action == "check" else TONES[tone]
 
 
 def _back(form: Form) -> str:

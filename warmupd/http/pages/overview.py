@@ -8,17 +8,18 @@ from fastapi import APIRouter, Query, Request, Response
 from markupsafe import Markup
 
 from warmupd.core.capacity import Load
-from warmupd.core.condition import Condition
+from warmupd.core.condition import Condition, Progress
 from warmupd.core.provider_match import provider_of
 from warmupd.core.window import zone_info
 from warmupd.daemon.overview import Today
 from warmupd.daemon.placement import SPANS, PlacementHistory
 from warmupd.daemon.throughput import Throughput
-from warmupd.http.charts.plot import HALF, WIDE, Series, columns
+from warmupd.http import words
+from warmupd.http.charts.plot import Series, columns
 from warmupd.http.identity import Identity
 from warmupd.http.render import page
 from warmupd.http.session import Signed
-from warmupd.http.sight import known_zone, see_overview, see_placement, see_throughput
+from warmupd.http.sight import fleet_falls_short, known_zone, see_overview, see_placement, see_throughput
 
 router = APIRouter(include_in_schema=False)
 
@@ -27,15 +28,23 @@ CONDITIONS = {  # in words, and their tone
     Condition.DEGRADED: ("Needs a look", "warn"),
     Condition.CRITICAL: ("Something is wrong", "bad"),
 }
-PROGRESS = (  # how a mailbox's day goes: the word, in words, the tone, and what it means
-    ("met", "Quota met", "good", "all of today's messages are sent"),
-    ("on_track", "On track", "accent", "as many sent as are due by now"),
-    ("behind", "Behind", "warn", "fewer sent than are due by now"),
-    ("resting", "Resting", "warn", "a provider asked for patience"),
-    ("needs_attention", "Need attention", "bad", "refused logins, or suspended"),
-    ("not_open", "Not open", "soft", "the day begins later, or is over"),
-    ("off", "Off", "soft", "paused, or only receiving"),
-)
+PROGRESS = {  # how a mailbox's day goes: what the word means
+    Progress.MET: "all of today's are sent",
+    Progress.ON_TRACK: "as many sent as are due",
+    Progress.BEHIND: "fewer sent than are due",
+    Progress.RESTING: "a provider asked for patience",
+    Progress.NEEDS_ATTENTION: "login refused, or suspended",
+    Progress.NOT_OPEN: "its window opens later",
+    Progress.OFF: "paused, or receiving only",
+}
+SETTINGS = {  # a setting that may be too small, in words
+    "limits.global_per_hour": "Sends an hour, of everybody",
+    "limits.global_per_minute": "Sends a minute, of everybody",
+    "limits.user_per_hour": "Sends an hour, of one user",
+    "limits.user_per_minute": "Sends a minute, of one user",
+    "sending.max_concurrent": "Sends at once, of all workers",
+}
+MOST_SHOWN = 6  # mailboxes that need attention, and settings that are too small; more are one click away
 Days = Annotated[int, Query(description="of placement")]
 Zone = Annotated[str | None, Query(max_length=64)]
 
@@ -73,17 +82,21 @@ async def _live(request: Request, identity: Identity) -> dict[str, Any]:
     seen = await see_overview(request, identity)
     report = seen.report
     word, tone = CONDITIONS[report.condition]
+    mailboxes = sum(report.mailboxes.values())
     return {
         "report": report,
         "age": seen.age,
         "whole": identity.is_admin,
-        "mailboxes": sum(report.mailboxes.values()),
+        "mailboxes": mailboxes,
+        "crowded": bool(mailboxes) and not identity.is_admin and await fleet_falls_short(request),
         "word": word,
         "tone": tone,
         "pace": pace_of(report.today),
-        "progress": [(key, name, shade, told, report.progress[key]) for key, name, shade, told in PROGRESS],
-        "loads": [(load, load_tone(load)) for load in report.loads],
-        "near_caps": report.users_near_cap,
+        "progress": [(key, *words.PROGRESS[key], told, report.progress[key]) for key, told in PROGRESS.items()],
+        "loads": [(load, load_tone(load)) for load in report.loads if identity.is_admin or load.who],
+        "settings": SETTINGS,
+        "words": words,
+        "most": MOST_SHOWN,
     }
 
 
@@ -136,9 +149,8 @@ def hours_chart(sends: Throughput) -> Markup:
         labels,
         [
             Series(name="today", tone="accent", values=_padded(now, places)),
-            Series(name="yesterday", tone="soft", values=_padded(before, places)),
+            Series(name="yesterday", tone="line", values=_padded(before, places)),
         ],
-        width=WIDE,
     )
 
 
@@ -154,7 +166,6 @@ def placement_chart(placement: PlacementHistory) -> Markup:
             Series(name="spam", tone="bad", values=[landed.spam for _, landed in days]),
         ],
         stacked=True,
-        width=WIDE if len(days) > 14 else HALF,
     )
 
 

@@ -60,7 +60,8 @@ async def show(
     today = reporting.today_of(site, identity)
     span, wrong = _span(first, to, today)
     after = reporting.after_of(by, cursor)
-    found = await report_groups.report(site.db, by, span, owner=identity.owner, limit=ROWS, after=after)
+    limit = report_groups.MOST_DAYS if by is By.DAY else ROWS
+    found = await report_groups.report(site.db, by, span, owner=identity.owner, limit=limit, after=after)
     return page(
         request,
         "reports.html",
@@ -113,7 +114,7 @@ def _charts(report: Report) -> list[object]:
     labels = [f"{day:%-d %b}" for day in days]
     sent = [
         Series(name="Sent", tone="accent", values=[float(one.sent) for one in counts]),
-        Series(name="Quota", tone="soft", values=[float(one.quota) for one in counts]),
+        Series(name="Quota", tone="line", values=[float(one.quota) for one in counts]),
     ]
     landed = [
         Series(name=name, tone=tone, values=[float(getattr(one, name.lower())) for one in counts])

@@ -16,10 +16,11 @@ from warmupd.http.problem import Problem
 from warmupd.http.render import page, sentence
 from warmupd.http.session import Signed, Visitor
 from warmupd.http.site import Site, site_of
+from warmupd.store.links import list_invitations
 from warmupd.store.plans import list_plans, over_limit
 from warmupd.store.user_changes import change_user
 from warmupd.store.user_notes import user_history
-from warmupd.store.user_removals import remove_user
+from warmupd.store.user_removals import list_removed
 from warmupd.store.users import Role, User, list_users, sends_today, user_by_id
 
 PAGE = 50  # users
@@ -29,18 +30,22 @@ DONE = {
     "erased": "The user is removed. Workers are wiping everything of theirs.",
     "added": "The plan is there. Give it to a user on their page.",
     "plan": "The plan is saved. Its caps hold from now on, its most sends a day from tomorrow.",
-    "invited": "The invitation is on its way.",
+    "restored": "The user is back, with the mailboxes that were removed along.",
+    "withdrawn": "The invitation is withdrawn: its link works no more.",
 }
 
 WORDS = {  # of the history
-    "USER": "became a user",
-    "ADMIN": "became an admin",
-    "REMOVED": "was removed",
-    "PASSWORD_CHANGED": "got a new password",
-    "name": "name",
-    "timezone": "time zone",
-    "plan": "plan",
-    "role": "role",
+    "USER": "Became a user",
+    "ADMIN": "Became an admin",
+    "REMOVED": "Was removed",
+    "PASSWORD_CHANGED": "Got a new password",
+    "TOKEN_MADE": "Got a service token",
+    "TOKEN_REVOKED": "Lost a service token",
+    "ACCESS_ENDED": "Was signed out everywhere, all tokens revoked",
+    "name": "Name",
+    "timezone": "Time zone",
+    "plan": "Plan",
+    "role": "Role",
 }
 ACTORS = {"cli": "the command line", "daemon": "the daemon"}
 
@@ -84,6 +89,8 @@ async def show_all(
         paged=cursor is not None,
         after=cursor_of([users[-1].email.lower()]) if len(found) > PAGE else None,
         relay=relay_of(site.config) is not None,
+        removed=await list_removed(site.db, limit=PAGE),
+        invitations=await list_invitations(site.db, at=site.clock.now(), limit=PAGE),
         done=DONE.get(done, ""),
     )
 
@@ -91,7 +98,7 @@ async def show_all(
 @router.get("/users/{user_id}")
 async def show(request: Request, visitor: SignedAdmin, user_id: UUID, done: str = "") -> Response:
     """One of them."""
-    return await _user_page(request, visitor, await _user(request, user_id), done=DONE.get(done, ""))
+    return await user_page(request, visitor, await named(request, user_id), done=DONE.get(done, ""))
 
 
 @router.post("/users/{user_id}")
@@ -105,7 +112,7 @@ async def change(
     timezone: Text = "",
 ) -> Response:
     """Saves the form, or shows it again with what is wrong."""
-    site, user = site_of(request), await _user(request, user_id)
+    site, user = site_of(request), await named(request, user_id)
     given = {"name": name, "role": role, "plan": plan, "timezone": timezone.strip() or None}
     wrong = _wrong(given)
     if not wrong:
@@ -121,25 +128,7 @@ async def change(
             wrong = {"": sentence(str(error))}
         else:
             return RedirectResponse(f"/users/{user_id}?done=saved", status_code=303)
-    return await _user_page(request, visitor, user, status=422, given=given, wrong=wrong)
-
-
-@router.post("/users/{user_id}/remove")
-async def remove(
-    request: Request, visitor: SignedAdmin, user_id: UUID, address: Text = "", erase: Text = ""
-) -> Response:
-    """Only with the address typed."""
-    site, user = site_of(request), await _user(request, user_id)
-    if address.strip().lower() != user.email.lower():
-        return await _user_page(
-            request, visitor, user, status=422, wrong={"address": "That is not the user's address."}
-        )
-    try:
-        await remove_user(site.db, user_id, actor=visitor.identity.email, at=site.clock.now(), erase=erase == "yes")
-    except UsageError as error:
-        return await _user_page(request, visitor, user, status=409, wrong={"address": sentence(str(error))})
-    done = "erased" if erase == "yes" else "removed"
-    return RedirectResponse(f"/users?done={done}", status_code=303)
+    return await user_page(request, visitor, user, status=422, given=given, wrong=wrong)
 
 
 @router.get("/users/{user_id}/export")
@@ -148,7 +137,8 @@ async def export(request: Request, _: SignedAdmin, user_id: UUID) -> Response:
     return await handed_over(site_of(request), user_id)
 
 
-async def _user(request: Request, user_id: UUID) -> User:
+async def named(request: Request, user_id: UUID) -> User:
+    """The user; Problem 404."""
     try:
         return await user_by_id(site_of(request).db, user_id)
     except NotFound as error:
@@ -173,7 +163,8 @@ def _wrong(given: dict[str, str | None]) -> dict[str, str]:
     return wrong
 
 
-async def _user_page(request: Request, visitor: Visitor, user: User, *, status: int = 200, **values: Any) -> Response:
+async def user_page(request: Request, visitor: Visitor, user: User, *, status: int = 200, **values: Any) -> Response:
+    """The page of one user; `given` and `wrong` are what a form said, and what is wrong with it."""
     site: Site = site_of(request)
     today = await sends_today(site.db, [user.id], at=site.clock.now())
     plans = await list_plans(site.db)

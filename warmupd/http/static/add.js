@@ -52,6 +52,8 @@ function clearErrors() {
   for (const field of form.querySelectorAll(".field.wrong")) {
     field.classList.remove("wrong");
     field.querySelector("input").removeAttribute("aria-invalid");
+    const hint = field.querySelector(".hint");
+    if (hint) hint.textContent = hint.dataset.usual || "";
   }
 }
 
@@ -63,8 +65,10 @@ function showErrors(errors) {
     field.classList.add("wrong");
     input.setAttribute("aria-invalid", "true");
     input.setAttribute("aria-describedby", `h-${name}`);
-    (field.querySelector(".hint") || say(field, "p", "", "hint")).textContent = text;
-    field.querySelector(".hint").id = `h-${name}`;
+    const hint = field.querySelector(".hint") || say(field, "p", "", "hint");
+    hint.dataset.usual ??= hint.textContent;
+    hint.textContent = text;
+    hint.id = `h-${name}`;
     const closed = field.closest("details");
     if (closed) closed.open = true;
   }
@@ -99,6 +103,7 @@ function done(line) {
   if (line.id === null) { end("Both servers let us in. It is not saved yet.", "good"); return; }
   end(`${line.address} takes part. It begins within a minute, while its window is open.`, "good", "", `/mailboxes/${line.id}`);
   form.reset();
+  document.getElementById("servers").open = false;
   asked = "";
   showProvider({});
 }
