@@ -15,6 +15,7 @@ from warmupd.core.opening import next_day
 from warmupd.core.ramp import resolve_budget
 from warmupd.daemon.capacity import rate_shortfalls
 from warmupd.daemon.explain import explain_mailbox
+from warmupd.daemon.fleet_demand import FleetDemand
 from warmupd.daemon.snapshot import Snapshot, take_snapshot, take_snapshot_of
 from warmupd.store.days import load_days, open_days
 from warmupd.store.mailboxes import load_mailboxes
@@ -70,6 +71,9 @@ async def test_part_of_the_fleet_is_told_what_the_whole_owes(rig: Rig, moment: d
         told = rate_shortfalls(part, max_concurrent=1)
         assert [one.setting for one in told] == ["limits.global_per_hour", "limits.user_per_hour"]
         assert all(one in rate_shortfalls(whole, max_concurrent=1) for one in told)
+        kept = await FleetDemand().demands(rig.db, config, at=moment)
+        beside = await take_snapshot_of(rig.db, config, [mailbox_id], at=moment, fleet_owes=kept)
+        assert rate_shortfalls(beside, max_concurrent=1) == told
 
 
 async def test_explaining_one_mailbox_reads_no_more_of_a_larger_fleet(rig: Rig, flaky: FlakyDatabase) -> None:

@@ -30,6 +30,7 @@ def local_day(now: dt.datetime, zone: str) -> dt.date:
     return now.astimezone(zone_info(zone)).date()
 
 
+@lru_cache(maxsize=4096)  # a plan of days ahead asks for the same days of many mailboxes
 def window_of(day: dt.date, zone: str, hours: Hours) -> Window | None:
     """The send window of the local `day`, or None on a day without one.
 

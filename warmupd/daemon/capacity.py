@@ -111,7 +111,7 @@ def loads(snapshot: Snapshot, *, max_concurrent: int) -> list[Load]:
 
 def _by_user(snapshot: Snapshot) -> Mapping[UUID, Sequence[Demand]]:
     found: defaultdict[UUID, list[Demand]] = defaultdict(list)
-    for one in snapshot.demands:
+    for one in snapshot.demands if snapshot.apart is None else snapshot.apart:
         found[one.user_id].append(one)
     return found
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 from warmupd.config import Config
-from warmupd.core.capacity import CapUse
+from warmupd.core.capacity import CapUse, Demand
 from warmupd.core.explanation import Verdict, explain
 from warmupd.core.health import Placements, score
 from warmupd.core.mailbox import Hours, Mailbox, Ramp
@@ -29,6 +29,8 @@ from warmupd.store.plans import OverLimit, over_limit
 from warmupd.store.proofs import unproven_room
 
 NO_SUCH_MAILBOX = "there is no such mailbox"  # not there, or another user's: nobody can tell which
+
+Owed = Sequence[Demand] | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,23 +67,22 @@ class Explained:
 
 
 async def explain_mailbox(
-    db: Database, config: Config, mailbox_id: int, *, at: dt.datetime, owner: UUID | None = None
+    db: Database, config: Config, mailbox_id: int, *, at: dt.datetime, owner: UUID | None = None, owed: Owed = None
 ) -> Explained:
-    """Everything about one mailbox, as of `at`; NotFound when it is not there (any more), or not `owner`'s.
+    """Everything about one mailbox, as of `at`; NotFound when it is not there, or not `owner`'s (None: everybody's).
 
-    To an owner nothing is told of other users: of the fleet's caps whether they bind, of a shared pool whether anybody
-    in it can be written to. None is told all.
+    An owner learns of the fleet's caps whether they bind, of a shared pool whether anybody in it can be written to.
+    `owed`: what the fleet owes today, from whoever has just read it.
     """
     mailbox, row = await seen_by(db, config, mailbox_id, owner)
     veiled = owner is not None
     last = (await reports.days_of(db, [mailbox_id])).get(mailbox_id)
     holder = await mailbox_report.holder_of(db, row.slot, at=at)
     known = await _known(db, mailbox, row, last, holder, at=at)
-    settings = await fleet.fleet_settings(db, at=at)
-    situation = situation_of(known, config, settings, at=at, veiled=veiled)
+    situation = situation_of(known, config, await fleet.fleet_settings(db, at=at), at=at, veiled=veiled)
     today = last if situation.outlook.day_at(at) is not None else None
     placements, inbox_share = await _health(db, config, mailbox_id, at=at)
-    (quota,) = await quota_report(db, config, at=at, ids=[mailbox_id], veiled=veiled)
+    (quota,) = await quota_report(db, config, at=at, ids=[mailbox_id], veiled=veiled, fleet_owes=owed)
     return Explained(
         at=at,
         mailbox=row,
@@ -140,7 +141,7 @@ async def seen_by(
 ) -> tuple[Mailbox, mailbox_report.MailboxReport]:
     """The mailbox as `owner` (None: everybody) may see it; another's is NotFound as one that is not there."""
     rows = await mailbox_report.mailbox_reports(db, [mailbox_id], owner=owner)
-    found = await load_mailboxes(db, defaults_of(config), [mailbox_id]) if rows else []
+    found = await load_mailboxes(db, defaults_of(config), [mailbox_id], alone=True) if rows else []
     if not found:
         raise NotFound(NO_SUCH_MAILBOX)
     return found[0], rows[0] if owner is None else veiled_report(rows[0])

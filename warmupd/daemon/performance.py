@@ -68,7 +68,7 @@ async def performance(
     `landed`: tell also where their messages were found, one by one: for few mailboxes.
     """
     rows = await mailbox_reports(db, ids, owner=owner)
-    mailboxes = {m.id: m for m in await load_mailboxes(db, defaults_of(config), [row.id for row in rows])}
+    mailboxes = {m.id: m for m in await load_mailboxes(db, defaults_of(config), [row.id for row in rows], alone=True)}
     seen = [row.id for row in rows if row.id in mailboxes]
     last = await reports.days_of(db, seen)
     past = await history.past_days(db, seen, days=days)

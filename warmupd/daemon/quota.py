@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from warmupd.config import Config
-from warmupd.core.capacity import Shortfall
+from warmupd.core.capacity import Demand, Shortfall
 from warmupd.core.condition import Progress, progress_of
 from warmupd.core.mailbox import Mailbox, MailboxState
 from warmupd.core.pacing import deficit
@@ -68,13 +68,18 @@ async def quota_report(
     ids: Sequence[int] | None = None,
     snapshot: Snapshot | None = None,
     veiled: bool = False,
+    fleet_owes: Sequence[Demand] | None = None,
 ) -> list[QuotaRow]:
     """All mailboxes, or those among `ids`, or those of a `snapshot` taken before; in the order of their ids.
 
-    `veiled`: told to somebody who may learn nothing of other users.
+    `veiled`: told to somebody who may learn nothing of other users. `fleet_owes` as `take_snapshot_of` takes it.
     """
     if snapshot is None:
-        taking = take_snapshot(db, config, at=at) if ids is None else take_snapshot_of(db, config, ids, at=at)
+        taking = (
+            take_snapshot(db, config, at=at)
+            if ids is None
+            else take_snapshot_of(db, config, ids, at=at, fleet_owes=fleet_owes)
+        )
         snapshot = await taking
     mailboxes = snapshot.mailboxes
     rows = await standings(db, [mailbox.id for mailbox in mailboxes], at=at)

@@ -45,6 +45,7 @@ class Snapshot:
     users: Sequence[caps.UserCaps]  # of the mailboxes
     pools: Sequence[reports.PoolCounts]  # those of the whole fleet that lack recipients; of a part, none
     send_seconds: float  # that a send takes
+    apart: Sequence[Demand] | None = None  # those of the mailboxes' users, where `demands` tells of all users together
     owed: Mapping[int, int] | None = None  # of the mailboxes, where `demands` tells of many together
 
 
@@ -69,19 +70,32 @@ async def take_snapshot(db: Database, config: Config, *, at: dt.datetime) -> Sna
     )
 
 
-async def take_snapshot_of(db: Database, config: Config, ids: Sequence[int], *, at: dt.datetime) -> Snapshot:
-    """Read what reports need of these mailboxes; of the fleet only what it asks of the caps that hold for them."""
+async def take_snapshot_of(
+    db: Database, config: Config, ids: Sequence[int], *, at: dt.datetime, fleet_owes: Sequence[Demand] | None = None
+) -> Snapshot:
+    """Read what reports need of these mailboxes; of the fleet only what it asks of the caps that hold for them.
+
+    `fleet_owes`: that, from whoever has read it a moment ago.
+    """
     mailboxes = await load_mailboxes(db, defaults_of(config), ids)
     last = await reports.days_of(db, ids)
     days = current_days(mailboxes, last, at)
     users = {mailbox.user_id for mailbox in mailboxes}
+    demands: Sequence[Demand] = ()
+    apart: Sequence[Demand] | None = None
+    if days and fleet_owes is None:  # caps are judged on an open day
+        demands = await _demands_beside(db, config, users, at=at)
+    elif days and fleet_owes is not None:
+        theirs = [one for user in users for one in await demand.alike(db, None, at=at, owner=user)]
+        demands, apart = fleet_owes, await demands_together(db, config, theirs, at=at)
     return Snapshot(
         at=at,
         mailboxes=mailboxes,
         last_days={mailbox_id: counts.day for mailbox_id, counts in last.items()},
         days=days,
         upcoming=all_upcoming(mailboxes, last, days, config, at),
-        demands=await _demands_beside(db, config, users, at=at) if days else (),  # caps are judged on an open day
+        demands=demands,
+        apart=apart,
         settings=await fleet.fleet_settings(db, at=at),
         workers=await fleet.live_workers(db, at=at),
         users=await caps.user_caps(db, at=at, users=users),

@@ -13,6 +13,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import RedirectResponse
 
 from warmupd import __version__
+from warmupd.daemon.fleet_demand import FleetDemand
 from warmupd.daemon.import_run import Imports
 from warmupd.errors import WarmupdError
 from warmupd.http import api, pages
@@ -52,6 +53,7 @@ def add_site(app: FastAPI, site: Site) -> None:
     app.state.logins, app.state.rates = Logins(), Rates()
     app.state.trials = Trials()
     app.state.imports = Imports(site.db, site.clock)
+    app.state.fleet_demand = FleetDemand()
     app.openapi_url = "/openapi.json"
     app.setup()
     for router in (*api.routers(), *pages.routers()):

@@ -28,12 +28,12 @@ async def standings(db: Database, ids: Sequence[int], *, at: dt.datetime) -> dic
     """These mailboxes, by id."""
     rows = await db.fetch(
         """
-        WITH able AS MATERIALIZED (
-            SELECT m.pool_id, m.id FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id
-            WHERE m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND f.spared_until <= $2
-              AND NOT is_exhausted(f, m.pool_id)
-        ), pools AS MATERIALIZED (
-            SELECT pool_id, count(*) AS n, min(id) AS only_one FROM able GROUP BY 1
+        WITH pools AS MATERIALIZED (  -- whether one of them, or more, can be written to: that is all that is asked
+            SELECT p.pool_id, count(*) AS n, min(a.id) AS only_one
+            FROM (SELECT DISTINCT pool_id FROM mailboxes WHERE id = ANY ($1)) AS p,
+            LATERAL (SELECT m.id FROM mailboxes m JOIN proofs f ON f.mailbox_id = m.id
+                     WHERE m.pool_id = p.pool_id AND m.state IN ('ACTIVE', 'RECEIVE_ONLY') AND f.spared_until <= $2
+                       AND NOT is_exhausted(f, m.pool_id) LIMIT 2) AS a GROUP BY 1
         ), lost AS MATERIALIZED (
             SELECT j.mailbox_id, j.local_day, count(*) AS n FROM warmup_jobs j
             WHERE j.status = 'UNKNOWN' AND j.mailbox_id = ANY ($1) GROUP BY 1, 2

@@ -10,16 +10,16 @@ from warmupd.core.capacity import CapUse
 from warmupd.core.provider_match import provider_of
 from warmupd.core.shortfall import FACTOR_WORDS, Factor
 from warmupd.core.window import zone_info
-from warmupd.daemon.explain import NO_SUCH_MAILBOX, Explained, explain_mailbox
+from warmupd.daemon.explain import NO_SUCH_MAILBOX, Explained
 from warmupd.daemon.performance import performance
 from warmupd.daemon.timeline import timeline_of
 from warmupd.errors import NotFound
 from warmupd.http import words
-from warmupd.http.api.mailbox import BIGINT
+from warmupd.http.api.mailbox import BIGINT, explained_to
 from warmupd.http.charts.mailbox import day_line, landings, placement_chart, ramp_chart
 from warmupd.http.render import page
 from warmupd.http.session import Signed, Visitor
-from warmupd.http.site import Site, site_of
+from warmupd.http.site import site_of
 from warmupd.store.history import changes_of
 from warmupd.store.messages import last_messages
 
@@ -38,7 +38,7 @@ CAPS = {
 async def show(request: Request, visitor: Signed, mailbox_id: int) -> Response:
     """The page; 404 for a mailbox that is not there, or another user's."""
     site, owner, at = site_of(request), visitor.identity.owner, site_of(request).clock.now()
-    live = await _live(site, visitor, mailbox_id)
+    live = await _live(request, visitor, mailbox_id)
     (done,) = await performance(site.db, site.config, [mailbox_id], at=at, owner=owner, landed=True)
     today = None if done.today is None else done.today.day.day
     return page(
@@ -59,16 +59,15 @@ async def show(request: Request, visitor: Signed, mailbox_id: int) -> Response:
 @router.get("/mailboxes/{mailbox_id:int}/live")
 async def refresh(request: Request, visitor: Signed, mailbox_id: int) -> Response:
     """The part of the page that changes while it is looked at."""
-    live = await _live(site_of(request), visitor, mailbox_id)
+    live = await _live(request, visitor, mailbox_id)
     return page(request, "mailbox_live.html", visitor=visitor, **live)
 
 
-async def _live(site: Site, visitor: Visitor, mailbox_id: int) -> dict[str, Any]:
+async def _live(request: Request, visitor: Visitor, mailbox_id: int) -> dict[str, Any]:
     if not 0 < mailbox_id <= BIGINT:
         raise NotFound(NO_SUCH_MAILBOX)
-    at = site.clock.now()
-    explained = await explain_mailbox(site.db, site.config, mailbox_id, at=at, owner=visitor.identity.owner)
-    day = await timeline_of(site.db, explained)
+    explained = await explained_to(request, mailbox_id, owner=visitor.identity.owner)
+    day = await timeline_of(site_of(request).db, explained)
     return {
         "explained": explained,
         "row": explained.mailbox,
@@ -77,7 +76,7 @@ async def _live(site: Site, visitor: Visitor, mailbox_id: int) -> dict[str, Any]
         "steps": list(_steps(explained)),
         "caps": [Used.of(cap) for cap in explained.caps],
         "fleet_caps": [CAPS[cap] for cap in explained.caps_reached if cap.startswith("global_")],
-        "local_clock": f"{at.astimezone(zone_info(explained.zone)):%H:%M}",
+        "local_clock": f"{explained.at.astimezone(zone_info(explained.zone)):%H:%M}",
         "counts": _counts(explained),
         "climbs": {loss.factor for loss in explained.losses} <= {Factor.RAMP, Factor.TARGET, Factor.VARIANCE},
     }
