@@ -11,7 +11,7 @@ DAYS_A_ROUND = 3
 # Sends and answers of these days go on; placements and reports of bounces come in for about a week. Then nothing can
 # change a day any more: its jobs are gone.
 _STALE = """
-    SELECT d.day::date AS day
+    SELECT d.day::date AS day, t.made_at
     FROM (SELECT ($1::timestamptz AT TIME ZONE 'UTC')::date AS today) AS n,
     LATERAL generate_series(greatest((SELECT min(day) FROM mailbox_days), n.today - $2::integer),
                          least((SELECT max(day) FROM mailbox_days), n.today + 1), interval '1 day') AS d(day)
@@ -33,14 +33,17 @@ async def refresh_totals(db: Database, *, at: dt.datetime) -> int:
         return 0
     stale = await db.fetch(_STALE, at, MOST_DAYS, DAYS_A_ROUND)
     for row in stale:
-        if not await _make(db, row["day"], at=at):
+        if not await _make(db, row["day"], row["made_at"], at=at):
             return 0
     return len(stale)
 
 
-async def _make(db: Database, day: dt.date, *, at: dt.datetime) -> bool:
+async def _make(db: Database, day: dt.date, made_at: dt.datetime | None, *, at: dt.datetime) -> bool:
+    """Whether it was made; not while another worker is at it, nor when one has been since `made_at`."""
     async with db.transaction() as connection:
         if not await connection.fetchval("SELECT pg_try_advisory_xact_lock(1463898733, 12)"):
+            return False
+        if made_at != await connection.fetchval("SELECT made_at FROM day_totals_made WHERE day = $1", day):
             return False
         await connection.execute("DELETE FROM day_totals WHERE day = $1", day)
         await connection.execute(
