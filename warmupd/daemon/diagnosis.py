@@ -12,6 +12,7 @@ from warmupd.core.condition import LONG_UNKNOWN
 from warmupd.core.finding import Finding, Grade
 from warmupd.core.provider_match import provider_of
 from warmupd.daemon import open_files
+from warmupd.daemon.access_check import look_at_access
 from warmupd.daemon.capacity import shortfalls
 from warmupd.daemon.domain_check import domain_check_of
 from warmupd.daemon.fleet_report import disagreements
@@ -57,12 +58,7 @@ def look_at_config(config: Config) -> list[Finding]:
     if pending := set_in_vain(config):
         text = f"without effect in this version: {', '.join(pending)}"
         found.append(Finding(grade=Grade.WARN, check="keys set", text=text, remedy="take them out, or wait"))
-    if not config.auth.secret.get_secret_value():
-        remedy = "set auth.secret; `openssl rand -hex 32` makes one"
-        found.append(Finding(grade=Grade.WARN, check="auth", text="auth.secret is not set", remedy=remedy))
-    if config.notifications.smtp_host and not config.http.public_url:
-        text, remedy = f"in mails they lead to http://{config.http.listen}", "set http.public_url"
-        found.append(Finding(grade=Grade.WARN, check="links", text=text, remedy=remedy))
+    found += look_at_access(config)
     try:
         Library.load(config.content.templates_dir, config.content.language)
     except WarmupdError as error:
