@@ -23,7 +23,8 @@ CREATE TABLE notice_settings (
     quiet_until    timestamptz NOT NULL DEFAULT '-infinity'    -- what happens before then waits, so that it is no storm
 ) WITH (fillfactor = 70);
 CREATE INDEX notice_settings_daily ON notice_settings (daily_at);
-INSERT INTO notice_settings (user_id) SELECT id FROM users WHERE removed_at IS NULL;
+INSERT INTO notice_settings (user_id, daily_at)
+SELECT id, CASE WHEN removed_at IS NULL THEN '-infinity' ELSE 'infinity' END::timestamptz FROM users;
 
 CREATE FUNCTION begin_notices() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -46,27 +47,28 @@ CREATE INDEX notice_standings_untold ON notice_standings (user_id, since) WHERE 
 
 -- In the transaction of the change itself, so that none is missed. Rows are locked in order, as whoever tells locks them.
 CREATE FUNCTION note_standings() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    v_ids bigint[];
 BEGIN
-    IF NOT EXISTS (SELECT FROM fresh WHERE subject = 'mailbox' AND what = 'state'
-                   AND (was IN ('AUTH_FAILED', 'SUSPENDED') OR became IN ('AUTH_FAILED', 'SUSPENDED'))) THEN
+    SELECT array_agg(DISTINCT subject_id::bigint) INTO v_ids FROM fresh WHERE subject = 'mailbox' AND what = 'state';
+    IF v_ids IS NULL THEN
         RETURN NULL;
     END IF;
-    PERFORM 1 FROM notice_standings s
-    WHERE s.mailbox_id IN (SELECT CASE WHEN subject = 'mailbox' THEN subject_id::bigint END FROM fresh)
-    ORDER BY s.mailbox_id FOR UPDATE;
+    PERFORM FROM notice_standings WHERE mailbox_id = ANY (v_ids) ORDER BY mailbox_id FOR UPDATE;
     -- What its owner stopped is no trouble any more, and that it is none is no news.
     DELETE FROM notice_standings s USING fresh f
-    WHERE f.subject = 'mailbox' AND f.what = 'state' AND f.subject_id = s.mailbox_id::text
-      AND f.became IN ('PAUSED', 'REMOVED');
+    WHERE s.mailbox_id = ANY (v_ids) AND f.subject = 'mailbox' AND f.what = 'state'
+      AND f.subject_id = s.mailbox_id::text AND f.became IN ('PAUSED', 'REMOVED');
     UPDATE notice_standings s
     SET stands = 'NORMAL', reason = f.reason, since = CASE WHEN s.told = s.stands THEN f.at ELSE s.since END
     FROM fresh f
-    WHERE f.subject = 'mailbox' AND f.what = 'state' AND f.subject_id = s.mailbox_id::text
-      AND f.became IN ('ACTIVE', 'RECEIVE_ONLY');
+    WHERE s.mailbox_id = ANY (v_ids) AND f.subject = 'mailbox' AND f.what = 'state'
+      AND f.subject_id = s.mailbox_id::text AND f.became IN ('ACTIVE', 'RECEIVE_ONLY');
     INSERT INTO notice_standings AS s (mailbox_id, user_id, told, stands, since, reason)
     SELECT DISTINCT ON (m.id) m.id, m.user_id, 'NORMAL', f.became::notice_standing, f.at, f.reason
-    FROM fresh f JOIN mailboxes m ON m.id = CASE WHEN f.subject = 'mailbox' THEN f.subject_id::bigint END
-    WHERE f.what = 'state' AND f.became IN ('AUTH_FAILED', 'SUSPENDED') ORDER BY m.id, f.id DESC
+    FROM fresh f JOIN mailboxes m ON m.id = ANY (v_ids) AND m.id::text = f.subject_id
+    WHERE f.subject = 'mailbox' AND f.what = 'state' AND f.became IN ('AUTH_FAILED', 'SUSPENDED')
+    ORDER BY m.id, f.id DESC
     ON CONFLICT (mailbox_id) DO UPDATE
     SET stands = excluded.stands, reason = excluded.reason,
         since = CASE WHEN s.told = s.stands THEN excluded.since ELSE s.since END;
@@ -105,16 +107,16 @@ CREATE TABLE notice_deliveries (
 ) WITH (fillfactor = 70);
 CREATE INDEX notice_deliveries_due ON notice_deliveries (due_at) WHERE ended_at IS NULL;
 
--- Who is removed is told nothing more, and nothing of it is kept.
-CREATE FUNCTION end_notices() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Who is removed is told nothing more, unless that is undone; what is kept of it goes with everything else of theirs.
+CREATE FUNCTION rest_notices() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    DELETE FROM notices WHERE user_id = NEW.id;
-    DELETE FROM notice_standings WHERE user_id = NEW.id;
-    DELETE FROM notice_settings WHERE user_id = NEW.id;
+    UPDATE notice_settings
+    SET daily_at = CASE WHEN NEW.removed_at IS NULL THEN '-infinity' ELSE 'infinity' END::timestamptz
+    WHERE user_id = NEW.id;
+    DELETE FROM notice_standings WHERE user_id = NEW.id AND NEW.removed_at IS NOT NULL;
     RETURN NULL;
 END $$;
-CREATE TRIGGER end_notices AFTER UPDATE OF removed_at ON users
-    FOR EACH ROW WHEN (NEW.removed_at IS NOT NULL) EXECUTE FUNCTION end_notices();
+CREATE TRIGGER rest_notices AFTER UPDATE OF removed_at ON users FOR EACH ROW EXECUTE FUNCTION rest_notices();
 
 -- What the operators were told of the fleet. One worker looks at a time: who sets `look`.
 CREATE TABLE fleet_health (

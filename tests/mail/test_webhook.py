@@ -110,12 +110,12 @@ async def test_a_public_name_that_leads_inside_is_not_connected_to(named: dict[s
 
 async def test_the_address_that_was_judged_is_the_one_connected_to(authority: Authority, named: dict[str, str]) -> None:
     """No second look at the name, which could lead elsewhere by then; the certificate is that of the name."""
-    named["localhost"] = "127.0.0.1"
+    named["elsewhere.test"] = "127.0.0.1"  # nobody else knows it
     context = client_context(str(authority.ca_file))
-    async with HookServer(context=authority.server_context()).running() as server:
-        await post(f"https://localhost:{server.port}/x", policy=LOOPBACK, context=context)
-        assert server.names == ["localhost"]
-        assert server.came[0].headers["host"] == f"localhost:{server.port}"
+    async with HookServer(context=authority.server_context(authority.wrong_host)).running() as server:
+        await post(f"https://elsewhere.test:{server.port}/x", policy=LOOPBACK, context=context)
+        assert server.names == ["elsewhere.test"]
+        assert server.came[0].headers["host"] == f"elsewhere.test:{server.port}"
 
 
 async def test_a_certificate_of_another_name_is_refused(authority: Authority, named: dict[str, str]) -> None:

@@ -78,8 +78,8 @@ IN_SQL: list[tuple[str, str, Test]] = [
         of_owners.test_what_was_over_before_it_was_told_is_no_news,
     ),
     (
-        "WHERE f.what = 'state' AND f.became IN ('AUTH_FAILED', 'SUSPENDED') ORDER BY",
-        "WHERE f.became IN ('AUTH_FAILED', 'SUSPENDED') ORDER BY",
+        "AND f.what = 'state' AND f.became IN ('AUTH_FAILED', 'SUSPENDED')",
+        "AND f.became IN ('AUTH_FAILED', 'SUSPENDED')",
         of_owners.test_health_and_state_in_one_statement_are_one_change,
     ),
 ]

@@ -226,11 +226,23 @@ async def test_another_hour_is_found_anew_and_the_same_one_is_not(ground: Ground
         assert (await load_notice_settings(ground.db, owner)).daily_at == found
 
 
-async def test_nothing_is_kept_of_a_user_who_is_removed(ground: Ground) -> None:
+async def test_a_user_who_is_removed_is_told_nothing_more_unless_that_is_undone(ground: Ground) -> None:
     owner = await ground.user()
     (box,) = await ground.mailboxes(1, owner)
     await turn(ground, box, AUTH_FAILED)
-    await tell(ground, at=after(60))
-    await ground.db.execute("UPDATE users SET removed_at = $2 WHERE id = $1", owner, after(70))
-    for table in ("notices", "notice_deliveries", "notice_standings", "notice_settings"):
-        assert await ground.db.fetchval(f"SELECT count(*) FROM {table}") == 0, table
+    await ground.db.execute("UPDATE users SET removed_at = $2 WHERE id = $1", owner, after(10))
+    due = await notice_owners.due(ground.db, limit=50, at=after(86400 * 3))
+    assert (due.troubled, due.daily) == ([], [])
+    await ground.db.execute("UPDATE users SET removed_at = NULL WHERE id = $1", owner)
+    assert (await notice_owners.due(ground.db, limit=50, at=after(86400))).daily == [owner]
+    assert (await load_notice_settings(ground.db, owner)).daily_at is None
+
+
+async def test_who_removes_the_user_at_this_moment_is_not_waited_for(ground: Ground) -> None:
+    owner = await ground.user()
+    (box,) = await ground.mailboxes(1, owner)
+    await turn(ground, box, AUTH_FAILED)
+    async with ground.db.transaction() as connection:
+        await connection.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", owner)
+        assert await asyncio.wait_for(tell(ground, at=after(60)), 5.0) == 0
+    assert await tell(ground, at=after(60)) == 1

@@ -10,8 +10,6 @@ from warmupd.daemon.overview import fleet_condition
 from warmupd.store.database import Database
 from warmupd.store.fleet_health import begin_look, end_look, lost_workers
 
-LOOK_EVERY = 60.0  # seconds
-
 
 def operators_of(config: Config) -> list[tuple[str, str]]:
     """Channel and recipient of everybody who hears of the fleet."""
@@ -20,17 +18,18 @@ def operators_of(config: Config) -> list[tuple[str, str]]:
     return [*mail, *([("WEBHOOK", "")] if section.webhook_url.get_secret_value() else [])]
 
 
-async def look_after_fleet(db: Database, config: Config, *, at: dt.datetime) -> bool:
-    """Look if nobody else has of late; whether anything was told. Without operators to tell nobody looks."""
+async def look_after_fleet(db: Database, config: Config, *, every: float, at: dt.datetime) -> bool:
+    """Look if nobody has within `every` seconds, and tell; whether this was a look. Without operators nobody looks."""
     to = operators_of(config)
-    turn = await begin_look(db, every=LOOK_EVERY, at=at) if to else None
+    turn = await begin_look(db, every=every, at=at) if to else None
     if turn is None:
         return False
     mark, plain = turn
     memory = {Issue(word): Memory.read(known) for word, known in plain.items()}
     kept, notice = look(memory, await issues(db, config, at=at), at)
     remembered = {issue.value: known.plain() for issue, known in kept.items()}
-    return await end_look(db, mark, remembered, notice, to=to, at=at) and notice is not None
+    await end_look(db, mark, remembered, notice, to=to, at=at)
+    return True
 
 
 async def issues(db: Database, config: Config, *, at: dt.datetime) -> Mapping[Issue, Sequence[str]]:

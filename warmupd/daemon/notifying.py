@@ -16,9 +16,11 @@ from warmupd.store.notice_owners import LookedBack, due, look_back, tell_trouble
 from warmupd.store.notice_settings import NoticeSettings
 from warmupd.store.notices import drop_old
 
-EVERY = 30.0  # seconds of the clock between rounds
+EVERY = 60.0  # seconds of the clock between rounds
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
 OWNERS = 50  # that are looked after in one go
+LOOK_EVERY = 60.0  # seconds between looks at the fleet, and
+LOOK_SHARE = 100.0  # of what a look takes, at least
 DROP_EVERY = dt.timedelta(hours=6)
 
 
@@ -31,6 +33,7 @@ class Notifying:
         self._ground = ground
         self._db = ground.db
         self._clock = ground.clock
+        self._look_seconds = 0.0  # that the last look at the fleet took
         self._dropped_at: dt.datetime | None = None
 
     async def run(self) -> None:
@@ -54,13 +57,21 @@ class Notifying:
             told |= await tell_troubles(self._db, owner, of_turned, quiet=quiet_after, mail=mail, at=now)
         for owner in todo.daily:
             told |= await look_back(self._db, owner, of_day, next_at=self._next_daily, mail=mail, at=now)
-        told |= await look_after_fleet(self._db, self.config, at=now)
+        told |= await self._look_after_fleet(now)
         delivered = await self.postman.round() if told or todo.deliveries else False
         return delivered or OWNERS in {len(todo.troubled), len(todo.daily)}
 
     def _next_daily(self, settings: NoticeSettings) -> dt.datetime:
         zone = settings.zone if settings.zone and is_zone(settings.zone) else self.config.window.timezone
         return next_daily(self._clock.now(), settings.daily_hour, zone)
+
+    async def _look_after_fleet(self, now: dt.datetime) -> bool:
+        """A large fleet takes long to judge, and is looked at less often for it."""
+        began, every = self._clock.boottime(), max(LOOK_EVERY, LOOK_SHARE * self._look_seconds)
+        looked = await look_after_fleet(self._db, self.config, every=every, at=now)
+        if looked:
+            self._look_seconds = self._clock.boottime() - began
+        return looked
 
     async def _drop_old(self) -> None:
         now = self._clock.now()
