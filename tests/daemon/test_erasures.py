@@ -6,6 +6,7 @@ import pytest
 
 from tests.daemon.rig import Rig, after
 from warmupd.daemon import erasures
+from warmupd.store import erasure
 from warmupd.store.erased_words import Batch
 from warmupd.store.user_removals import remove_user
 
@@ -40,7 +41,7 @@ async def test_erasure_that_goes_wrong_is_tried_again_and_ends_nobody(
         yield Batch(table="users", rows=1)
         await rig.db.execute("DELETE FROM users WHERE id = $1", leaver)
 
-    monkeypatch.setattr(erasures.erasure, "wipe_user", wipe)
+    monkeypatch.setattr(erasure, "wipe_user", wipe)
     async with rig.running():
         await rig.until(after(7))
     assert len(tries) == 2

@@ -32,8 +32,8 @@ from warmupd.store.users import Role, add_user, find_user, user_by_id
 DAY = dt.timedelta(days=1)
 
 
-async def plan(ground: Ground, name: str = "small", **numbers: int | None) -> None:
-    await set_plan(ground.db, name, numbers, actor="cli", at=NOON)
+async def plan(ground: Ground, **numbers: int | None) -> None:
+    await set_plan(ground.db, "small", numbers, actor="cli", at=NOON)
 
 
 async def give(ground: Ground, user: UUID, **changes: str | None) -> None:

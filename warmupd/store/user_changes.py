@@ -6,13 +6,13 @@ from uuid import UUID
 
 import asyncpg
 
-from warmupd.errors import NotFound, UsageError
+from warmupd.errors import Conflict, NotFound
 from warmupd.store.database import Connection, Database
 from warmupd.store.user_notes import note_user
 from warmupd.store.users import Role, User, plan_id_of, user_by_id
 
 
-class LastAdmin(UsageError):
+class LastAdmin(Conflict):
     """Somebody has to be left who may do everything."""
 
     def __init__(self) -> None:

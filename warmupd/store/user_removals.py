@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 
-from warmupd.errors import NotFound, UsageError
+from warmupd.errors import Conflict, NotFound
 from warmupd.store.database import Connection, Database
 from warmupd.store.removals import end_pending, find_removals, take_out, undo_removal
 from warmupd.store.user_changes import lock_user
@@ -41,7 +41,7 @@ async def remove_user(
     """Take the user out, and their mailboxes as `remove_mailboxes` does; sessions and tokens end at once.
 
     `erase` has everything of theirs wiped (store/erasure.py), and goes for users who were removed before, too. Raises
-    NotFound, and UsageError for the last admin.
+    NotFound, and LastAdmin.
     """
     async with db.transaction() as connection:
         if erase and await _was_removed(connection, user_id):
@@ -88,7 +88,7 @@ async def removed_users(db: Database, email: str) -> list[UUID]:
 async def restore_user(db: Database, user_id: UUID, *, actor: str, at: dt.datetime) -> int:
     """Bring a removed user back, with the mailboxes that were removed along and can come back; how many those are.
 
-    Browsers have to sign in anew, and tokens stay revoked. Raises NotFound, and UsageError where the address has a new
+    Browsers have to sign in anew, and tokens stay revoked. Raises NotFound, and Conflict where the address has a new
     user, or what was theirs is being wiped.
     """
     async with db.transaction() as connection:
@@ -98,13 +98,13 @@ async def restore_user(db: Database, user_id: UUID, *, actor: str, at: dt.dateti
         if row is None:
             raise NotFound("there is no such removed user")
         if row["erase_at"] is not None:
-            raise UsageError("what was theirs is being erased, or is gone", remedy="add the user anew")
+            raise Conflict("what was theirs is being erased, or is gone", remedy="add the user anew")
         try:
             email: str = await connection.fetchval(
                 "UPDATE users SET removed_at = NULL WHERE id = $1 RETURNING email", user_id
             )
         except asyncpg.UniqueViolationError as error:
-            raise UsageError("the address has a new user since then", remedy="remove that one first") from error
+            raise Conflict("the address has a new user since then", remedy="remove that one first") from error
         await connection.execute("INSERT INTO notice_settings (user_id) VALUES ($1) ON CONFLICT DO NOTHING", user_id)
         await note_user(
             connection, user_id, "state", ("REMOVED", row["role"]), reason="the removal was undone", actor=actor, at=at
