@@ -121,7 +121,8 @@ _PLACEMENT_COUNTS = """
 """
 _CHANGES = """
     INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
-    SELECT $1::timestamptz - interval '50 minutes', 'daemon', 'mailbox', id::text, 'ACTIVE', state::text, coalesce(nullif(state_reason, ''), 'its owner asked for it')
+    SELECT $1::timestamptz - interval '50 minutes', 'daemon', 'mailbox', id::text, 'ACTIVE', state::text,
+           coalesce(nullif(state_reason, ''), 'its owner asked for it')
     FROM mailboxes WHERE state <> 'ACTIVE'
 """
 _WORKER = """

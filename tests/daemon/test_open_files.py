@@ -17,7 +17,7 @@ from warmupd.core.outcome import OutcomeKind, classify
 from warmupd.core.reply import Phase, Trouble
 from warmupd.core.verdicts import Action
 from warmupd.daemon import open_files
-from warmupd.daemon.diagnosis import look_at_config
+from warmupd.daemon.config_check import check_config
 from warmupd.daemon.permits import Permits
 from warmupd.mail.account import Endpoint, Security
 from warmupd.mail.imap_errors import ImapStarved, connect_trouble
@@ -96,9 +96,9 @@ def test_name_that_no_file_was_left_to_ask_for_is_not_called_wrong() -> None:
 
 def test_doctor_tells_of_a_limit_that_is_too_low(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda which: (1024, 1024))
-    said = [one for one in look_at_config(Config.isolated({"sending.max_concurrent": 50})) if one.check == "files"]
+    said = [one for one in check_config(Config.isolated({"sending.max_concurrent": 50})) if one.check == "files"]
     assert [one.text for one in said] == [
         "here 1024 files may be open, and up to 1220 could be: 1100 conversations with mail servers"
     ]
     assert said[0].remedy == open_files.REMEDY
-    assert not [one for one in look_at_config(Config.isolated({})) if one.check == "files"]
+    assert not [one for one in check_config(Config.isolated({})) if one.check == "files"]

@@ -61,8 +61,8 @@ async def test_owners_capacity_is_of_their_own_mailboxes_alone(rig: Rig) -> None
         told = await overview(rig.db, rig.config({}), at=after(12), owner=owner, causes=False)
         needed[owner] = {load.setting: load.needs for load in told.loads}
         assert len({load.who for load in told.loads if load.who}) == 1
-    assert needed[small]["limits.user_per_hour"] == needed[small]["limits.global_per_hour"] == 103  # of its last hour
-    assert needed[large]["limits.global_per_hour"] < needed[None]["limits.global_per_hour"]
+    assert needed[small]["limits.user_per_hour"] == needed[small]["limits.global_per_hour"] == 206
+    assert needed[None]["limits.global_per_hour"] == needed[large]["limits.global_per_hour"] + 206
 
 
 async def test_owner_is_not_told_how_the_fleet_does(rig: Rig) -> None:

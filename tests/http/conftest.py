@@ -9,6 +9,7 @@ from functools import cache
 import httpx
 import pytest
 from argon2 import PasswordHasher
+from fastapi import FastAPI
 
 from warmupd.clock import ScaledClock
 from warmupd.config import Config
@@ -46,6 +47,7 @@ class House:
     """The site under test."""
 
     site: Site
+    app: FastAPI
     open: Callable[..., httpx.AsyncClient]
 
     async def token(self, email: str, password: str = PASSWORD) -> str:
@@ -83,7 +85,15 @@ def known_hash() -> str:
 
 
 def config(**sections: object) -> Config:
-    return Config.isolated({"secrets.keys": [KEY], "auth.secret": SECRET, "auth.rate_limit": 1000, **sections})
+    return Config.isolated(
+        {
+            "secrets.keys": [KEY],
+            "auth.secret": SECRET,
+            "auth.rate_limit": 1000,
+            "auth.api_rate_limit": 1_000_000,
+            **sections,
+        }
+    )
 
 
 @pytest.fixture
@@ -102,7 +112,7 @@ async def house(db: Database) -> AsyncIterator[House]:
             stack.push_async_callback(opened[-1].aclose)
             return opened[-1]
 
-        yield House(site=site, open=open_client)
+        yield House(site=site, app=app, open=open_client)
 
 
 async def known_token(house: House, email: str) -> str:

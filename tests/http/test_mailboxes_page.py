@@ -77,9 +77,9 @@ async def test_ticked_mailboxes_are_paused_and_each_is_told(house: House) -> Non
     ids = [row["id"] for row in await house.site.db.fetch("SELECT id FROM mailboxes ORDER BY id")]
     answer = await press(await house.browser(OWNER), action="pause", ids=ids)  # the last one is another user's
     assert answer.status_code == 200
-    assert "ACTIVE -&gt; PAUSED, keeps its ramp" in answer.text or "its ramp is at its first day" in answer.text
+    assert "Active → Paused, its ramp is at its first day" in answer.text
     assert "4 done" in answer.text
-    assert "1 nothing to do" in answer.text
+    assert "1 unchanged" in answer.text
     assert "anna@other.test" not in answer.text
     assert (await states(house))["anna@other.test"] == "ACTIVE"
 
@@ -93,6 +93,8 @@ async def test_removal_is_asked_about_first_and_can_be_undone(house: House) -> N
     assert (await states(house))["anna@one.test"] == "ACTIVE"
     await browser.post("/mailboxes/act", data={"csrf": csrf, "action": "remove", "ids": box, "sure": "yes"})
     assert (await states(house))["anna@one.test"] == "REMOVED"
+    assert "anna@one.test" in (await browser.get("/mailboxes/removed")).text
+    assert "No mailbox was removed" in (await (await house.browser(OTHER)).get("/mailboxes/removed")).text
     await browser.post("/mailboxes/act", data={"csrf": csrf, "action": "undo", "ids": box})
     assert (await states(house))["anna@one.test"] == "ACTIVE"
 

@@ -154,6 +154,18 @@ async def test_overview_shows_an_owner_what_is_theirs(house: House) -> None:
     assert " style=" not in shown.text
 
 
+async def test_owner_is_told_no_more_of_the_others_than_that_there_is_too_little_for_all(house: House) -> None:
+    await enrol(house, OWNER, 1)
+    await enrol(house, OTHER, 5)
+    await house.site.db.execute("UPDATE settings SET global_per_hour = 2")
+    browser = await house.browser(OWNER)
+    async with asyncio.timeout(10):
+        while "All users together are owed more" not in (shown := (await browser.get("/overview/live")).text):
+            pass
+    assert "60 needed" not in shown
+    assert "global_per_hour" not in shown
+
+
 async def test_overview_without_a_mailbox_says_what_to_do(house: House) -> None:
     shown = await (await house.browser(OWNER)).get("/")
     assert 'href="/add"' in shown.text

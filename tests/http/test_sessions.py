@@ -68,6 +68,14 @@ async def test_session_ends_at_last_however_often_somebody_comes(house: House) -
     assert (await browser.get("/account")).status_code == 303
 
 
+async def test_sign_in_leads_to_what_was_asked_for_with_its_query(house: House) -> None:
+    browser = house.open()
+    first = await browser.get("/account?done=revoked")
+    form = (await browser.get(first.headers["location"])).text
+    (then,) = re.findall(r'name="then" value="([^"]+)"', form)
+    assert (await browser.post("/sign-in", data={**LOGIN, "then": then})).headers["location"] == "/account?done=revoked"
+
+
 async def test_every_sign_in_is_another_session_and_ends_the_one_before(house: House) -> None:
     browser = await house.browser(OWNER)
     before = browser.cookies["warmupd"]

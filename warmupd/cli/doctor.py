@@ -66,10 +66,11 @@ async def _examine(path: ConfigPath, mailbox: str | None, findings: "list[Findin
 async def _findings(path: ConfigPath, mailbox: str | None) -> "AsyncIterator[Finding]":
     from warmupd.cli.session import configuration, open_database
     from warmupd.clock import SystemClock
-    from warmupd.daemon.diagnosis import look_at_config, look_at_fleet
+    from warmupd.daemon.config_check import check_config
+    from warmupd.daemon.diagnosis import look_at_fleet
 
     config = configuration(path)
-    for finding in look_at_config(config):
+    for finding in check_config(config):
         yield finding
     async with open_database(config, name="doctor") as db:
         async for finding in look_at_fleet(db, config, SystemClock(), mailbox=mailbox):

@@ -225,7 +225,8 @@ def _placement(overview: "Overview") -> str:
     if not found:
         return "no message was found in the last 7 days"
     shares = (f"{number / found:.0%} {place}" for place, number in overview.placement_7d.items())
-    return f"{', '.join(shares)}, of {found:,} in 7 days"
+    saved = f"; {overview.rescued_7d:,} saved from spam" if overview.rescued_7d else ""
+    return f"{', '.join(shares)}, of {found:,} in 7 days{saved}"
 
 
 def _source(overview: "Overview") -> str:

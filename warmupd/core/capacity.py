@@ -68,7 +68,7 @@ class Shortfall:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
-    """What a setting allows, against what is asked of it: in the span of today that it is fullest in."""
+    """What a setting allows against what is asked of it: in all windows of today, or in the span that falls short."""
 
     setting: str
     who: str  # a user's address, or "" for the fleet
@@ -81,10 +81,10 @@ class Load:
         return self.needs / self.carries if self.carries else 0.0
 
 
-def fullest(demands: Iterable[Demand], per_second: float) -> tuple[int, int] | None:
-    """(needs, carries) of the span of time in which the greatest share of a steady rate is needed; None: of nothing."""
+def needed_of(demands: Iterable[Demand], per_second: float) -> tuple[int, int] | None:
+    """(needs, carries) of the span that falls short most, else of all windows of today; None: nothing is owed."""
     spans = [span for span in _spans(demands, per_second) if span[0]]
-    return max(spans, key=lambda span: (span[0] / max(1, span[1]), span[0]), default=None)
+    return _shortest(spans) or max(spans, key=lambda span: (span[0], -span[1]), default=None)
 
 
 def tightest(demands: Iterable[Demand], per_second: float) -> tuple[int, int] | None:
@@ -93,7 +93,11 @@ def tightest(demands: Iterable[Demand], per_second: float) -> tuple[int, int] | 
     Sends with windows fit a rate if and only if no span of time holds windows that together need more than the rate
     gives in it (the demand bound of real-time scheduling). Windows are taken to whole hours, outwards.
     """
-    short = [span for span in _spans(demands, per_second) if span[0] > span[1]]
+    return _shortest(_spans(demands, per_second))
+
+
+def _shortest(spans: Iterable[tuple[int, int]]) -> tuple[int, int] | None:
+    short = [span for span in spans if span[0] > span[1]]
     return max(short, key=lambda span: span[0] - span[1], default=None)
 
 

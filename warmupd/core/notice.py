@@ -204,7 +204,9 @@ def _missed_parts(missed: MissedDays) -> Iterator[_Part]:
         event=Event.QUOTA_MISSED,
         short="missed yesterday's quota",
         told=f"missed yesterday's quota; {missed.sent} of {missed.quota} messages were sent",
-        lines=[f"{one.address}: {one.sent} of {one.quota} on {one.day}; {'; '.join(one.reasons)}" for one in missed.worst],
+        lines=[
+            f"{one.address}: {one.sent} of {one.quota} on {one.day}; {'; '.join(one.reasons)}" for one in missed.worst
+        ],
         facts=[
             {"mailbox": m.address, "day": m.day.isoformat(), "quota": m.quota, "sent": m.sent, "why": list(m.reasons)}
             for m in missed.worst

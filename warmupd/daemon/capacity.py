@@ -12,8 +12,8 @@ from warmupd.core.capacity import (
     Load,
     Shortfall,
     concurrency_shortfall,
-    fullest,
     global_shortfall,
+    needed_of,
     recipient_shortfall,
     spacing_shortfall,
     user_shortfall,
@@ -102,7 +102,7 @@ def loads(snapshot: Snapshot, *, max_concurrent: int) -> list[Load]:
         rates.append((word, user.email, by_user.get(user.user_id, []), ceiling.per_second))
     found: dict[str, Load] = {}
     for setting, who, demands, per_second in rates:
-        span = fullest(demands, per_second)
+        span = needed_of(demands, per_second)
         if span is not None:
             load = Load(setting=setting, who=who, needs=span[0], carries=span[1])
             found[setting] = max(found.get(setting, load), load, key=lambda one: one.share)

@@ -1,4 +1,4 @@
-"""Everything that must be right for the daemon to work, looked at once: what `doctor` tells."""
+"""Everything that must be right for the daemon to work, looked at once: what `doctor` tells, beside daemon/config_check.py."""
 
 import asyncio
 import datetime as dt
@@ -7,22 +7,18 @@ from dataclasses import replace
 
 from warmupd.clock import Clock
 from warmupd.config import Config
-from warmupd.config.pending import set_in_vain
 from warmupd.core.condition import LONG_UNKNOWN
 from warmupd.core.finding import Finding, Grade
 from warmupd.core.provider_match import provider_of
-from warmupd.daemon import open_files
 from warmupd.daemon.capacity import shortfalls
+from warmupd.daemon.config_check import failed, ok
 from warmupd.daemon.domain_check import domain_check_of
 from warmupd.daemon.fleet_report import disagreements
 from warmupd.daemon.keyring import keyring_of, registrations_of
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.options import limits_of
-from warmupd.daemon.permits import files_short
 from warmupd.daemon.snapshot import Snapshot, take_snapshot
 from warmupd.errors import WarmupdError
-from warmupd.mail.connection import check_source
-from warmupd.mail.content import Library
 from warmupd.mail.vault import Vault
 from warmupd.store import diagnosis, migrate, partitions, unknowns
 from warmupd.store.accounts import find_mailbox, load_accounts
@@ -36,47 +32,6 @@ MOST_HOLDERS = 5  # mailboxes named that hold lost outcomes open
 SAMPLE = 20  # mailboxes at each end whose credentials are opened
 
 
-def look_at_config(config: Config) -> list[Finding]:
-    """What can be told without a database."""
-    where = str(config.file) if config.file else "no file: defaults and variables alone"
-    found = [_ok("config", where)]
-    try:
-        Vault([key.get_secret_value() for key in config.secrets.keys])
-    except WarmupdError as error:
-        found.append(_failed("keys", error))
-    else:
-        found.append(_ok("keys", f"{len(config.secrets.keys)} in secrets.keys"))
-    if source := config.sending.source_address:
-        try:
-            check_source(source)
-        except WarmupdError as error:
-            found.append(_failed("source", error))
-        else:
-            found.append(_ok("source", f"connections to mail servers leave from {source}"))
-    found += _files(config)
-    if pending := set_in_vain(config):
-        text = f"without effect in this version: {', '.join(pending)}"
-        found.append(Finding(grade=Grade.WARN, check="keys set", text=text, remedy="take them out, or wait"))
-    if not config.auth.secret.get_secret_value():
-        remedy = "set auth.secret; `openssl rand -hex 32` makes one"
-        found.append(Finding(grade=Grade.WARN, check="auth", text="auth.secret is not set", remedy=remedy))
-    if config.notifications.smtp_host and not config.http.public_url:
-        text, remedy = f"in mails they lead to http://{config.http.listen}", "set http.public_url"
-        found.append(Finding(grade=Grade.WARN, check="links", text=text, remedy=remedy))
-    try:
-        Library.load(config.content.templates_dir, config.content.language)
-    except WarmupdError as error:
-        found.append(_failed("templates", error))
-    else:
-        found.append(_ok("templates", f"load, language {config.content.language}"))
-    return found
-
-
-def _files(config: Config) -> list[Finding]:
-    short = files_short(open_files.raise_limit(), config.sending.max_concurrent)
-    return [Finding(grade=Grade.WARN, check="files", text=f"here {short}", remedy=open_files.REMEDY)] if short else []
-
-
 async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: str | None) -> AsyncIterator[Finding]:
     """Database, schema, workers, capacity, credentials and one login, in order; ends early without a schema."""
     yield await _server(db)
@@ -86,7 +41,7 @@ async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: 
     if schema.kind is not migrate.SchemaKind.UP_TO_DATE:
         yield Finding(grade=Grade.FAIL, check="schema", text=schema.message, remedy=schema.remedy)
         return
-    yield _ok("schema", f"up to date ({schema.version})")
+    yield ok("schema", f"up to date ({schema.version})")
     snapshot = await take_snapshot(db, config, at=clock.now())
     yield _slots(snapshot)
     yield _limits(snapshot, config, clock)
@@ -108,7 +63,7 @@ async def _server(db: Database) -> Finding:
     if server.standbys and server.synchronous_commit in {"off", "local"}:
         remedy = "set synchronous_commit = on: a failover that forgets the last commits forgets reservations"
         return Finding(grade=Grade.WARN, check="database", text=f"{text}, asynchronous standbys", remedy=remedy)
-    return _ok("database", text)
+    return ok("database", text)
 
 
 async def _skew(db: Database, clock: Clock) -> Finding:
@@ -120,7 +75,7 @@ async def _skew(db: Database, clock: Clock) -> Finding:
         remedy = "have both machines' clocks set by NTP; sends go by the database's"
         text = f"this machine's differs from the database's by {skew:.1f} s"
         return Finding(grade=Grade.WARN, check="clock", text=text, remedy=remedy)
-    return _ok("clock", "agrees with the database's")
+    return ok("clock", "agrees with the database's")
 
 
 async def _listening(db: Database, config: Config) -> Finding:
@@ -136,7 +91,7 @@ async def _listening(db: Database, config: Config) -> Finding:
     except WarmupdError as error:
         text = f"changes are not told at once: {Exception.__str__(error)}"
         return Finding(grade=Grade.WARN, check="listen", text=text, remedy=remedy)
-    return _ok("listen", "changes are told at once")
+    return ok("listen", "changes are told at once")
 
 
 def _slots(snapshot: Snapshot) -> Finding:
@@ -151,7 +106,7 @@ def _slots(snapshot: Snapshot) -> Finding:
         return Finding(
             grade=Grade.WARN, check="workers", text="sending is stopped", remedy="`warmupd fleet start` ends that"
         )
-    return _ok("workers", text)
+    return ok("workers", text)
 
 
 def _limits(snapshot: Snapshot, config: Config, clock: Clock) -> Finding:
@@ -164,7 +119,7 @@ def _limits(snapshot: Snapshot, config: Config, clock: Clock) -> Finding:
     if differ:
         remedy = "give all workers the same configuration, and reload them with SIGHUP"
         return Finding(grade=Grade.WARN, check="limits", text="; ".join(differ), remedy=remedy)
-    return _ok("limits", "the same everywhere")
+    return ok("limits", "the same everywhere")
 
 
 async def _partitions(db: Database, clock: Clock) -> Finding:
@@ -173,17 +128,17 @@ async def _partitions(db: Database, clock: Clock) -> Finding:
         remedy = "a running worker makes them; start one with `warmupd run`"
         text = f"missing: {', '.join(missing)}"
         return Finding(grade=Grade.WARN, check="partitions", text=text, remedy=remedy)
-    return _ok("partitions", "made for today and tomorrow")
+    return ok("partitions", "made for today and tomorrow")
 
 
 async def _unknowns(db: Database, clock: Clock) -> Finding:
     """Whether lost outcomes become truth in time, and if not, which mailboxes cannot be looked into."""
     lost = await unknowns.open_unknowns(db, at=clock.now())
     if lost.oldest_seconds is None:
-        return _ok("unknown", "no outcome is lost")
+        return ok("unknown", "no outcome is lost")
     text = f"lost outcomes that are looked for: {lost.open}, the oldest for {lost.oldest_seconds / 3600:.0f} h"
     if lost.oldest_seconds <= LONG_UNKNOWN:
-        return _ok("unknown", text)
+        return ok("unknown", text)
     overdue = dt.timedelta(seconds=LONG_UNKNOWN)
     held = await unknowns.holders(db, older_than=overdue, at=clock.now(), limit=MOST_HOLDERS)
     text += f"; not looked into since: {'; '.join(_holder(one) for one in held)}"
@@ -204,7 +159,7 @@ def _capacity(snapshot: Snapshot, config: Config) -> list[Finding]:
         Finding(grade=Grade.WARN, check="capacity", text=short.text, remedy=short.remedy)
         for short in shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
     ]
-    return found or [_ok("capacity", "enough for the quotas of today")]
+    return found or [ok("capacity", "enough for the quotas of today")]
 
 
 async def _credentials(db: Database, config: Config) -> Finding:
@@ -214,8 +169,8 @@ async def _credentials(db: Database, config: Config) -> Finding:
         for sealed in sample:
             vault.unseal(sealed.secret, mailbox_id=sealed.mailbox_id, purpose=sealed.purpose)
     except WarmupdError as error:
-        return _failed("credentials", error)
-    return _ok("credentials", f"{len(sample)} stored secrets tried, all open" if sample else "none is stored yet")
+        return failed("credentials", error)
+    return ok("credentials", f"{len(sample)} stored secrets tried, all open" if sample else "none is stored yet")
 
 
 async def _clients(db: Database, config: Config) -> list[Finding]:
@@ -225,7 +180,7 @@ async def _clients(db: Database, config: Config) -> list[Finding]:
         name = provider.lower()
         text = f"mailboxes that log in by OAuth of {name}: {mailboxes}"
         if known[provider].client_id:
-            found.append(_ok("oauth", text))
+            found.append(ok("oauth", text))
         else:
             text = f"{text}; but no client of it is configured, so their tokens cannot be renewed"
             remedy = f"set oauth.{name}.client_id and oauth.{name}.client_secret, and reload with SIGHUP"
@@ -247,9 +202,9 @@ async def _login(db: Database, config: Config, clock: Clock, address: str | None
             account = await keyring.open((await load_accounts(db, [mailbox_id]))[mailbox_id])
         refusals = await LoginCheck(config).check(account)
     except WarmupdError as error:
-        return _failed("login", error)
+        return failed("login", error)
     if not refusals:
-        return _ok("login", f"SMTP and IMAP let {account.address} in")
+        return ok("login", f"SMTP and IMAP let {account.address} in")
     text = "; ".join(f"{one.protocol} of {account.address}: {one.message}" for one in refusals)
     remedy = "; ".join(dict.fromkeys(one.remedy for one in refusals if one.remedy))
     return Finding(grade=Grade.FAIL, check="login", text=text, remedy=remedy)
@@ -266,12 +221,4 @@ async def _domains(db: Database, config: Config, address: str | None) -> AsyncIt
         yield replace(finding, check="domain", text=f"{domain} {finding.check}: {finding.text}")
     looked = [one.domain for one, findings in zip(domains, found, strict=True) if findings[0].check != "domain"]
     if looked and not troubles:
-        yield _ok("domain", f"the DNS records of {', '.join(looked)} are as they should be")
-
-
-def _ok(check: str, text: str) -> Finding:
-    return Finding(grade=Grade.OK, check=check, text=text)
-
-
-def _failed(check: str, error: WarmupdError) -> Finding:
-    return Finding(grade=Grade.FAIL, check=check, text=Exception.__str__(error), remedy=error.remedy)
+        yield ok("domain", f"the DNS records of {', '.join(looked)} are as they should be")

@@ -44,6 +44,13 @@ class Kept:
             _ = self._begin(key, compute)
         return answer.value, age
 
+    def glance(self, key: Hashable, compute: Callable[[], Awaitable[T]], *, fresh: float) -> T | None:
+        """The last answer, at once; None: there is none yet. One older than `fresh` seconds is computed anew."""
+        answer = self._answers.get(key)
+        if answer is None or self._age(answer) >= fresh:
+            _ = self._begin(key, compute)
+        return None if answer is None else answer.value
+
     def _age(self, answer: _Answer | None) -> float:
         return 0.0 if answer is None else (self._clock.boottime() - answer.at) / self._clock.speed
 

@@ -91,7 +91,7 @@ class Rankings:
         if kept is None or now - kept.made > STALE:
             return await asyncio.shield(self._make_once(config, key))
         if not kept.is_new(now):
-            self._make_once(config, key)
+            _ = self._make_once(config, key)
         self._kept.move_to_end(key)
         return kept
 

@@ -42,6 +42,13 @@ class OwnSettings:
     learnt_at: dt.datetime | None
     ramp_days: int
     already_warm: bool
+    reply_rate: float | None
+    star_rate: float | None
+    rescue: bool | None
+    visits_per_day: int | None
+    warmup_folder: str | None
+    file_after_hours: float | None
+    retention_days: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

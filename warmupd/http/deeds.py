@@ -1,5 +1,6 @@
 """What a request does to several mailboxes, told row by row: some may succeed where others do not."""
 
+import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,13 +13,15 @@ from warmupd.daemon.settings_rules import check_owner
 from warmupd.errors import UsageError
 from warmupd.http.identity import Identity
 from warmupd.http.site import Site
-from warmupd.http.words import on_page
+from warmupd.http.words import STATES, on_page
 from warmupd.store.mailbox_report import MailboxReport
 
 MOST_CHECKED = 25  # logins at once: each takes some seconds
 USUAL = "default"  # what is entered for a setting that is to go back to its usual value
 NUMBERS = ("target_daily", "ramp_step", "start_hour", "end_hour")
 UNWISE = frozenset({"AUTH_FAILED", "SUSPENDED", "PAUSED"})  # states that a login that is fine does not end by itself
+
+_STATE = re.compile(rf"\b({'|'.join(STATES)})\b")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -123,13 +126,14 @@ def _rows(deeds: Sequence[Deed]) -> list[Told]:
 def row_of(deed: Deed) -> Told:
     """A deed as a row of the result."""
     tone = "bad" if deed.failed else "good" if deed.done else "soft"
-    return Told(mailbox_id=deed.mailbox_id, address=deed.address, tone=tone, text=deed.text)
+    text = _STATE.sub(lambda found: STATES[found[0]][0], deed.text).replace("->", "→")
+    return Told(mailbox_id=deed.mailbox_id, address=deed.address, tone=tone, text=text)
 
 
 def _checked(one: Checked) -> Told:
     box = one.mailbox
     if one.ok:
-        remedy = f"It is {box.state} still: Resume ends that." if box.state in UNWISE else ""
+        remedy = f"It is {STATES[box.state][0].lower()} still: Resume ends that." if box.state in UNWISE else ""
         text = "SMTP and IMAP let us in"
         return Told(mailbox_id=box.id, address=box.address, tone="good", text=text, remedy=remedy)
     text = "; ".join(f"{bad.protocol} ({bad.host}:{bad.port}): {bad.message}" for bad in one.refusals)

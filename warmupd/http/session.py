@@ -46,7 +46,7 @@ async def visitor(request: Request) -> Visitor:
     token = request.cookies.get(cookie_name(request), "")
     session = await session_of(site.db, token_hash(token), at=site.clock.now()) if token else None
     if session is None:
-        raise SignInFirst(request.url.path if request.method == "GET" else "/")
+        raise SignInFirst(_wanted(request))
     rates.count_user(request, session.access.user_id)
     if request.method not in SAFE:
         demand_own_origin(request)
@@ -97,6 +97,12 @@ async def sign_out(request: Request) -> Response:
 def cookie_name(request: Request) -> str:
     """With HTTPS a name that browsers accept from this very host alone (RFC 6265bis, cookie prefixes)."""
     return "__Host-warmupd" if _secure(request) else "warmupd"
+
+
+def _wanted(request: Request) -> str:
+    if request.method != "GET":
+        return "/"
+    return request.url.path + (f"?{request.url.query}" if request.url.query else "")
 
 
 def _secure(request: Request) -> bool:

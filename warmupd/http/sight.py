@@ -8,7 +8,7 @@ from fastapi import Request
 
 from warmupd.core.window import is_zone
 from warmupd.daemon.kept import Kept
-from warmupd.daemon.overview import Overview, overview
+from warmupd.daemon.overview import Overview, fleet_condition, overview
 from warmupd.daemon.placement import PlacementHistory, placement_history
 from warmupd.daemon.throughput import Throughput, throughput
 from warmupd.http.identity import Identity
@@ -16,6 +16,8 @@ from warmupd.http.problem import Problem
 from warmupd.http.site import Site, site_of
 
 T = TypeVar("T")
+
+LONG = 300.0  # seconds for which it is not asked again whether the fleet's settings carry what all owe
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +37,18 @@ async def see_overview(request: Request, identity: Identity) -> Seen[Overview]:
         ("overview",),
         lambda: overview(site.db, site.config, at=site.clock.now(), owner=identity.owner, causes=False),
     )
+
+
+async def fleet_falls_short(request: Request) -> bool:
+    """Whether the settings cannot carry what the whole fleet owes today, as far as it is known: an owner is told no
+    more of the others than that."""
+    site = site_of(request)
+
+    async def judge() -> bool:
+        _, _, short = await fleet_condition(site.db, site.config, at=site.clock.now())
+        return any(not one.who for one in short)
+
+    return bool(_kept(request).glance(("short",), judge, fresh=LONG))
 
 
 async def see_placement(request: Request, identity: Identity, *, days: int) -> Seen[PlacementHistory]:

@@ -142,8 +142,9 @@ _RECEIVED = """
       AND (j.error_message IS NOT NULL OR j.thread IS NOT NULL)
 """
 _SIGHTED = """
-    DELETE FROM sightings s USING unnest($4::bigint[]) AS b(id)
-    WHERE s.job_day = $1 AND s.job_id >= $2 AND s.job_id < $3 AND b.id IN (s.sender_id, s.recipient_id)
+    WITH boxes AS MATERIALIZED (SELECT unnest($4::bigint[]) AS id)
+    DELETE FROM sightings s WHERE s.job_day = $1 AND s.job_id >= $2 AND s.job_id < $3
+      AND (s.sender_id IN (SELECT id FROM boxes) OR s.recipient_id IN (SELECT id FROM boxes))
 """
 _PARTITIONS = """
     SELECT c.relname AS name FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid

@@ -128,7 +128,8 @@ _OF_USER = {
 
 # Whom a message of theirs went to, or came from: the address of a mailbox of their own, else its provider.
 _COUNTERPART = """
-    o.provider AS counterpart_provider, CASE WHEN o.id = ANY ($4) THEN o.address END AS counterpart
+    o.provider AS counterpart_provider,
+    CASE WHEN o.user_id = (SELECT user_id FROM mailboxes WHERE id = ($4::bigint[])[1]) THEN o.address END AS counterpart
 """
 _JOBS = f"""
     SELECT j.day, j.id, j.kind, j.status, j.mailbox_id, {_COUNTERPART}, j.scheduled_for, j.picked_at, j.completed_at,
@@ -139,15 +140,21 @@ _JOBS = f"""
     WHERE j.day = $1 AND j.id >= $2 AND j.id < $3 ORDER BY j.id
 """  # noqa: S608  constants of this module
 _SIGHTINGS = f"""
-    SELECT s.job_day AS day, s.job_id, b.id AS mailbox_id,
-           CASE WHEN s.sender_id = b.id THEN 'sent' ELSE 'received' END AS direction, {_COUNTERPART}, s.placement,
-           s.seen_at, CASE WHEN s.recipient_id = b.id THEN s.folder END AS folder, s.thread_depth, s.opened_at,
+    WITH boxes AS MATERIALIZED (SELECT unnest($4::bigint[]) AS id), seen AS MATERIALIZED (
+        SELECT * FROM sightings s WHERE s.job_day = $1 AND s.job_id >= $2 AND s.job_id < $3
+          AND (s.sender_id IN (SELECT id FROM boxes) OR s.recipient_id IN (SELECT id FROM boxes))
+    ), theirs AS (
+        SELECT 'sent' AS direction, s.sender_id AS mailbox_id, s.recipient_id AS other_id, s.*
+        FROM seen s JOIN boxes b ON b.id = s.sender_id
+        UNION ALL
+        SELECT 'received', s.recipient_id, s.sender_id, s.* FROM seen s JOIN boxes b ON b.id = s.recipient_id
+    )
+    SELECT s.job_day AS day, s.job_id, s.mailbox_id, s.direction, {_COUNTERPART}, s.placement, s.seen_at,
+           CASE WHEN s.direction = 'received' THEN s.folder END AS folder, s.thread_depth, s.opened_at,
            s.starred_at, s.rescued_at, s.answered_at,
-           CASE WHEN s.recipient_id = b.id THEN s.filed_at END AS filed_at,
-           CASE WHEN s.recipient_id = b.id THEN s.deleted_at END AS deleted_at
-    FROM sightings s JOIN unnest($4::bigint[]) AS b(id) ON b.id IN (s.sender_id, s.recipient_id)
-    LEFT JOIN mailboxes o ON o.id = CASE WHEN s.sender_id = b.id THEN s.recipient_id ELSE s.sender_id END
-    WHERE s.job_day = $1 AND s.job_id >= $2 AND s.job_id < $3 ORDER BY s.job_id, direction
+           CASE WHEN s.direction = 'received' THEN s.filed_at END AS filed_at,
+           CASE WHEN s.direction = 'received' THEN s.deleted_at END AS deleted_at
+    FROM theirs s LEFT JOIN mailboxes o ON o.id = s.other_id ORDER BY s.job_id, s.direction
 """  # noqa: S608  constants of this module
 
 

@@ -4,7 +4,7 @@ import datetime as dt
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from warmupd.core.job import JobStatus
 from warmupd.core.placement import Placement
@@ -17,6 +17,9 @@ from warmupd.http.site import Site, site_of
 from warmupd.store.messages import Counterpart, Message, Place, Wanted, jobs_page
 
 router = APIRouter(prefix="/api/warmup", tags=["history"])
+
+# Without the first one a bare number would be read as seconds since 1970.
+Day = Annotated[dt.date, BeforeValidator(dt.date.fromisoformat)]
 
 
 class Job(BaseModel):
@@ -49,7 +52,7 @@ class JobPage(BaseModel):
 def _wanted(
     mailbox: Annotated[int | None, Query(ge=1, le=BIGINT, description="only this mailbox's")] = None,
     status: Annotated[JobStatus | None, Query(description="only those that are so now")] = None,
-    day: Annotated[dt.date | None, Query(description="only those made on this UTC day")] = None,
+    day: Annotated[Day | None, Query(description="only those made on this UTC day")] = None,
 ) -> Wanted:
     return Wanted(mailbox_id=mailbox, status=status, day=day)
 

@@ -57,7 +57,7 @@ async def perform(
     return PerformancePage(items=items, next_cursor=cursor_of([ids[limit - 1]]) if len(ids) > limit else None)
 
 
-@router.get("/mailboxes/{mailbox_id}", summary="One mailbox and its settings", responses=problems(404))
+@router.get("/mailboxes/{mailbox_id:int}", summary="One mailbox and its settings", responses=problems(404))
 async def show(request: Request, response: Response, identity: Reader, mailbox_id: MailboxId) -> Shown:
     """What `warmupd mailbox show` tells."""
     site = site_of(request)
@@ -65,7 +65,7 @@ async def show(request: Request, response: Response, identity: Reader, mailbox_i
     return await show_mailbox(site.db, site.config, mailbox_id, at=site.clock.now(), owner=identity.owner)
 
 
-@router.get("/mailboxes/{mailbox_id}/explain", summary="Why it is or is not sending", responses=problems(404))
+@router.get("/mailboxes/{mailbox_id:int}/explain", summary="Why it is or is not sending", responses=problems(404))
 async def explain(request: Request, response: Response, identity: Reader, mailbox_id: MailboxId) -> Explained:
     """What `warmupd explain` tells: state, today's quota and how it came about, next send, last error, caps."""
     site = site_of(request)

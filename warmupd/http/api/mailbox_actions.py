@@ -20,7 +20,7 @@ from warmupd.http.site import site_of
 from warmupd.store.removals import UNDO_FOR, Removal, find_removals
 
 router = APIRouter(prefix="/api/warmup", tags=["mailboxes"])
-ONE = "/mailboxes/{mailbox_id}"
+ONE = "/mailboxes/{mailbox_id:int}"
 
 LONGEST_REASON = 200
 _AS = {None: None, True: MailboxState.RECEIVE_ONLY, False: MailboxState.ACTIVE}

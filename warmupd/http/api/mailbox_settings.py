@@ -84,7 +84,7 @@ class Changed(BaseModel):
 _NOT_COLUMNS = frozenset({"add_labels", "remove_labels", "pool", "password", "imap_password", "check"})
 
 
-@router.patch("/{mailbox_id}", summary="Change", response_model=Changed, responses=problems(404))
+@router.patch("/{mailbox_id:int}", summary="Change", response_model=Changed, responses=problems(404))
 async def change(request: Request, identity: Owner, mailbox_id: MailboxId, patch: MailboxPatch) -> Changed:
     """All of it, or nothing. A new password or server is tried first: 422 tells why it was refused."""
     site = site_of(request)

@@ -16,6 +16,7 @@ from warmupd.http.sight import Seen, see_overview, see_throughput
 
 router = APIRouter(prefix="/api/warmup", tags=["reports"])
 
+MOST_TOLD = 20  # settings that are too small: a fleet may have as many users whose caps are
 Health = Literal["healthy", "degraded", "critical"]
 HEALTH: dict[Condition, Health] = {
     Condition.OK: "healthy",
@@ -51,7 +52,7 @@ class Sends(BaseModel):
 
 
 class Load(BaseModel):
-    """What a setting allows, against what the quotas need, in the span of today in which it is fullest."""
+    """What a setting allows, against what the quotas need: today, or in the span of it that falls short most."""
 
     setting: str
     who: str
@@ -94,6 +95,7 @@ class Metrics(BaseModel):
     throughput: Sends
     loads: list[Load]
     capacity: list[Shortfall]
+    capacity_total: int
     placement_7d: dict[str, int]
     rescued_7d: int
     attention: list[Attention]
@@ -158,8 +160,9 @@ def _metrics(seen: Seen[Overview], sends: Throughput) -> Metrics:
         loads=[Load(setting=one.setting, who=one.who, needs=one.needs, carries=one.carries) for one in report.loads],
         capacity=[
             Shortfall(setting=one.setting, needs=one.needs, carries=one.carries, text=one.text, remedy=one.remedy)
-            for one in report.capacity
+            for one in report.capacity[:MOST_TOLD]
         ],
+        capacity_total=len(report.capacity),
         placement_7d=dict(report.placement_7d),
         rescued_7d=report.rescued_7d,
         attention=[

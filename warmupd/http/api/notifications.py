@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt
 
 from warmupd.core.notice import Event, Kind
 from warmupd.daemon.notif_settings import (
@@ -71,11 +71,11 @@ class SettingsIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    email: bool = True
+    email: StrictBool = True
     webhook: WebhookIn | None = None
     events: Annotated[list[Event], Field(max_length=20)] = list(Event)
-    digest: bool = False
-    daily_hour: Annotated[int, Field(ge=0, le=23)] = 8
+    digest: StrictBool = False
+    daily_hour: Annotated[StrictInt, Field(ge=0, le=23)] = 8
 
 
 class DeliveryOut(BaseModel):

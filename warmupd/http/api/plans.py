@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
 from warmupd.http.identity import Admin
 from warmupd.http.site import site_of
@@ -41,11 +41,11 @@ class PlanChanges(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    priority: Annotated[int, Field(ge=-1000, le=1000, description="a higher one is served first")] = 0
-    mailbox_limit: Annotated[int | None, Field(ge=0, le=NUMBERS["mailbox_limit"][1], description=NO_LIMIT)] = None
-    per_hour: Annotated[int | None, Field(ge=1, le=NUMBERS["per_hour"][1], description=CONFIGURED)] = None
-    per_minute: Annotated[int | None, Field(ge=1, le=NUMBERS["per_minute"][1], description=CONFIGURED)] = None
-    sends_per_day: Annotated[int | None, Field(ge=0, le=NUMBERS["sends_per_day"][1], description=NO_LIMIT)] = None
+    priority: Annotated[StrictInt, Field(ge=-1000, le=1000, description="a higher one is served first")] = 0
+    mailbox_limit: Annotated[StrictInt | None, Field(ge=0, le=NUMBERS["mailbox_limit"][1], description=NO_LIMIT)] = None
+    per_hour: Annotated[StrictInt | None, Field(ge=1, le=NUMBERS["per_hour"][1], description=CONFIGURED)] = None
+    per_minute: Annotated[StrictInt | None, Field(ge=1, le=NUMBERS["per_minute"][1], description=CONFIGURED)] = None
+    sends_per_day: Annotated[StrictInt | None, Field(ge=0, le=NUMBERS["sends_per_day"][1], description=NO_LIMIT)] = None
 
 
 PlanName = Annotated[str, Path(min_length=1, max_length=LONGEST, examples=["large"])]

@@ -48,7 +48,7 @@ DONE = {
     "remove": "Removed",
     UNDO: "Brought back",
 }
-TONES = {"bad": "could not", "good": "done", "soft": "nothing to do"}  # in the order in which they are shown
+TONES = {"bad": "could not", "good": "done", "soft": "unchanged"}  # in the order in which they are shown
 CHECKED = {"bad": "refused", "good": "let us in"}
 
 

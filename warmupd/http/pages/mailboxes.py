@@ -12,6 +12,7 @@ from markupsafe import Markup
 from warmupd.core.condition import Progress
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.obstacle import Why
+from warmupd.core.provider import OTHER
 from warmupd.core.provider_match import provider_of
 from warmupd.core.providers import PROVIDERS
 from warmupd.core.window import local_day
@@ -24,11 +25,13 @@ from warmupd.http.problem import Problem
 from warmupd.http.render import page
 from warmupd.http.session import Signed
 from warmupd.http.site import site_of
+from warmupd.store.removals import find_removals
 from warmupd.store.selection import MOST_COUNTED, Order, Selection, labels_of
 
 router = APIRouter(include_in_schema=False)
 
 ROWS = 50  # of a page
+MOST_REMOVED = 200  # that are shown
 PAST_DAYS = 14  # that a sparkline shows
 ORDERS = {
     Order.ADDRESS: "Address",
@@ -91,6 +94,21 @@ async def show(request: Request, visitor: Signed) -> Response:
     )
 
 
+@router.get("/mailboxes/removed")
+async def show_removed(request: Request, visitor: Signed) -> Response:
+    """Those that can be brought back, the one that goes for good the soonest first."""
+    found = await find_removals(site_of(request).db, owner=visitor.identity.owner)
+    rows = sorted(found, key=lambda one: (one.undo_until, one.address))
+    return page(
+        request,
+        "mailboxes_removed.html",
+        visitor=visitor,
+        rows=rows[:MOST_REMOVED],
+        more=len(rows) - MOST_REMOVED,
+        words=words,
+    )
+
+
 def selection_of(said: Mapping[str, Any]) -> Selection:
     """The filters of a form or an address. Raises nothing: what cannot be is as if it was not said."""
     text = {name: _text(said.get(name)) for name in FILTERS}
@@ -146,7 +164,7 @@ def _row(one: Listed, at: dt.datetime) -> Row:
     quiet = verdict.why in {Why.WAITING, Why.SPACING} or row.state != MailboxState.ACTIVE
     return Row(
         listed=one,
-        provider=words.sentence(provider_of(row.provider).name).rstrip("."),
+        provider="" if row.provider == OTHER else provider_of(row.provider).name,
         state=words.STATES[row.state],
         progress=words.PROGRESS[one.numbers.status] if row.state == MailboxState.ACTIVE else None,
         next_form="clock" if verdict.next_send_at and _is_today(verdict.next_send_at, at, one.zone) else "short",

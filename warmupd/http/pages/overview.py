@@ -19,7 +19,7 @@ from warmupd.http.charts.plot import Series, columns
 from warmupd.http.identity import Identity
 from warmupd.http.render import page
 from warmupd.http.session import Signed
-from warmupd.http.sight import known_zone, see_overview, see_placement, see_throughput
+from warmupd.http.sight import fleet_falls_short, known_zone, see_overview, see_placement, see_throughput
 
 router = APIRouter(include_in_schema=False)
 
@@ -34,7 +34,7 @@ PROGRESS = {  # how a mailbox's day goes: what the word means
     Progress.BEHIND: "fewer sent than are due",
     Progress.RESTING: "a provider asked for patience",
     Progress.NEEDS_ATTENTION: "login refused, or suspended",
-    Progress.NOT_OPEN: "the day begins later, or is over",
+    Progress.NOT_OPEN: "its window opens later",
     Progress.OFF: "paused, or receiving only",
 }
 SETTINGS = {  # a setting that may be too small, in words
@@ -82,11 +82,13 @@ async def _live(request: Request, identity: Identity) -> dict[str, Any]:
     seen = await see_overview(request, identity)
     report = seen.report
     word, tone = CONDITIONS[report.condition]
+    mailboxes = sum(report.mailboxes.values())
     return {
         "report": report,
         "age": seen.age,
         "whole": identity.is_admin,
-        "mailboxes": sum(report.mailboxes.values()),
+        "mailboxes": mailboxes,
+        "crowded": bool(mailboxes) and not identity.is_admin and await fleet_falls_short(request),
         "word": word,
         "tone": tone,
         "pace": pace_of(report.today),
