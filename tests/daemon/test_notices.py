@@ -19,6 +19,7 @@ from warmupd.daemon.rotation import rotate
 from warmupd.mail.vault import Vault
 from warmupd.mail.webhook import sign
 from warmupd.store.database import Database
+from warmupd.store.notice_owners import tell_troubles
 from warmupd.store.notice_settings import save_notice_settings
 from warmupd.store.resuming import resume_mailbox
 
@@ -211,7 +212,7 @@ async def test_an_oddity_of_one_owner_keeps_nobody_else_from_being_told(
 ) -> None:
     odd, other = await told.owner(), await told.owner()
     await told.fail(*await told.world.enrol(1, odd), *await told.world.enrol(1, other))
-    telling = notifying.tell_troubles
+    telling = tell_troubles
 
     async def trips(db: Database, owner: UUID, **given: Any) -> bool:
         if owner == odd:
