@@ -3,6 +3,8 @@
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
+from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,11 +14,12 @@ from tests.mail.fault_smtp import Fault, FaultServer
 from tests.mail.hook_server import HookServer
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.notice_pace import MOST_TRIES
-from warmupd.daemon import notif_post
+from warmupd.daemon import notif_post, notifying
 from warmupd.daemon.rotation import rotate
 from warmupd.mail.vault import Vault
 from warmupd.mail.webhook import sign
 from warmupd.store.database import Database
+from warmupd.store.notice_owners import tell_troubles
 from warmupd.store.notice_settings import save_notice_settings
 from warmupd.store.resuming import resume_mailbox
 
@@ -192,6 +195,36 @@ async def test_a_webhook_that_no_key_opens_is_named_by_its_user(told: Informed) 
     (shut,) = (await rotate(told.db, config, told.clock, progress=lambda _: None)).not_opened
     assert shut.address.endswith("@owners.test")
     assert shut.purpose == "webhook"
+
+
+async def test_a_notice_that_is_too_long_comes_shortened(told: Informed) -> None:
+    boxes = await told.world.enrol(20, await told.owner(confirmed=False, hook="JSON"))
+    await told.fail(*boxes)
+    await told.db.execute("UPDATE mailboxes SET last_remedy = repeat('ü', 3000)")
+    await told.live(120)
+    (document,) = told.documents
+    assert document["shortened"] is True
+    assert document["subject"] == "20 mailboxes cannot log in"
+
+
+async def test_an_oddity_of_one_owner_keeps_nobody_else_from_being_told(
+    told: Informed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    odd, other = await told.owner(), await told.owner()
+    await told.fail(*await told.world.enrol(1, odd), *await told.world.enrol(1, other))
+    telling = tell_troubles
+
+    async def trips(db: Database, owner: UUID, **given: Any) -> bool:
+        if owner == odd:
+            raise ValueError
+        return await telling(db, owner, **given)
+
+    monkeypatch.setattr(notifying, "tell_troubles", trips)
+    await told.live(120)
+    assert len(told.mails) == 1
+    monkeypatch.undo()
+    await told.live(60)
+    assert len(told.mails) == 2  # nothing of it is lost
 
 
 async def test_one_hook_that_hangs_keeps_nobody_else_waiting(told: Informed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,12 +18,13 @@ from warmupd.errors import DatabaseUnavailable, SecretsError, WarmupdError
 from warmupd.mail.relay import relay_mail
 from warmupd.mail.tls import client_context
 from warmupd.mail.vault import Vault
-from warmupd.mail.webhook import Webhook, as_json, as_slack, post_webhook
+from warmupd.mail.webhook import MOST_BYTES, Webhook, as_json, as_slack, post_webhook
 from warmupd.store.notices import Delivery, claim_deliveries, end_delivery
 
 AT_ONCE = 8  # deliveries that one worker has under way
 STOP_PATIENCE = 5.0  # real seconds that what is under way may take at the end
 LASTS = 180.0  # real seconds for which a delivery is one worker's; longer than any conversation may last
+LONGEST_TEXT = 10_000  # characters of a notice that is too long as it is
 PURPOSE = "webhook"  # of the sealed address and secret
 
 
@@ -128,7 +129,7 @@ class Postman:
         ca_file = config.security.ca_file
         await post_webhook(
             hook,
-            as_slack(one.subject, one.body) if slack else as_json(document_of(one)),
+            as_slack(one.subject, one.body) if slack else body_of(one),
             notice_id=str(one.notice_id),
             at=self._ground.clock.now(),
             policy=policy_of(config) if one.user_id is not None else None,
@@ -145,6 +146,16 @@ class Postman:
             return Webhook(url=""), False
         own = open_webhook(self._vault(), one.webhook, one.settings_id)
         return Webhook(url=own.url, secret=own.secret), one.webhook_form == "SLACK"
+
+
+def body_of(one: Delivery) -> bytes:
+    """For programs. One that would be too long to be taken has its beginning alone."""
+    document = document_of(one)
+    body = as_json(document)
+    if len(body) <= MOST_BYTES:
+        return body
+    kept = {name: document[name] for name in ("id", "type", "at", "subject")}
+    return as_json({**kept, "text": one.body[:LONGEST_TEXT], "shortened": True})
 
 
 def document_of(one: Delivery) -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Notifying: finds what there is to tell owners and operators, writes it into the outbox, and has it delivered."""
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from warmupd.config import Config
 from warmupd.core.notice import Event, Notice, Turned, digest_notice, missed_notice, trouble_notice
@@ -52,14 +53,24 @@ class Notifying:
         """All of it once; whether another round may find more at once."""
         now, mail = self._clock.now(), bool(self.config.notifications.smtp_host)
         todo = await due(self._db, limit=OWNERS, at=now)
+        turns = partial(tell_troubles, self._db, compose=of_turned, quiet=quiet_after, mail=mail, at=now)
+        days = partial(look_back, self._db, compose=of_day, next_at=self._next_daily, mail=mail, at=now)
+        deeds = [*(partial(turns, owner) for owner in todo.troubled), *(partial(days, owner) for owner in todo.daily)]
         told = False
-        for owner in todo.troubled:
-            told |= await tell_troubles(self._db, owner, of_turned, quiet=quiet_after, mail=mail, at=now)
-        for owner in todo.daily:
-            told |= await look_back(self._db, owner, of_day, next_at=self._next_daily, mail=mail, at=now)
-        told |= await self._look_after_fleet(now)
+        for deed in (*deeds, partial(self._look_after_fleet, now)):
+            told |= await self._apart(deed)
         delivered = await self.postman.round() if told or todo.deliveries else False
         return delivered or OWNERS in {len(todo.troubled), len(todo.daily)}
+
+    async def _apart(self, deed: Callable[[], Awaitable[bool]]) -> bool:
+        """Whether it told anything. An oddity of one owner's costs nobody else a notice, and nobody a send."""
+        try:
+            return await deed()
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001  whatever it is, it is logged, and tried again in the next round
+            self._ground.events.part_failed("notices", error)
+            return False
 
     def _next_daily(self, settings: NoticeSettings) -> dt.datetime:
         zone = settings.zone if settings.zone and is_zone(settings.zone) else self.config.window.timezone

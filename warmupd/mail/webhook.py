@@ -124,7 +124,7 @@ def as_slack(subject: str, text: str) -> bytes:
     escaped = f"*{subject.replace('*', '')}*\n{text}"
     for char, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         escaped = escaped.replace(char, entity)
-    return as_json({"text": escaped[:20_000]})
+    return as_json({"text": escaped[:10_000]})
 
 
 async def _post(
