@@ -126,3 +126,22 @@ async def test_what_must_be_opened_brings_on_a_visit_but_not_sooner_than_the_pro
         await rig.until(after(8.05))
     assert (await rig.world.mailbox(own))["next_visit_at"] == after(8.1)
     assert after(8.25) <= (await rig.world.mailbox(gmail))["next_visit_at"] <= after(8.35)
+
+
+async def test_each_mailbox_goes_by_its_owners_word(rig: Rig) -> None:
+    """One that is never to answer nor star does not; the others do."""
+    boxes = await rig.world.enrol(3, quota=8, end_hour=16)
+    await rig.db.execute(
+        "UPDATE mailboxes SET reply_rate = 0, star_rate = 0, retention_days = 2, visits_per_day = 12 WHERE id = $1",
+        boxes[0],
+    )
+    async with served(rig, boxes) as post:
+        config = {**post.config, "engagement.reply_rate": 0.6, "engagement.star_rate": 1.0}
+        async with rig.running(config, visits=True, real=True):
+            await rig.until(after(16.5))
+    rows = await sighted(rig)
+    shy = [row for row in rows if row["recipient_id"] == boxes[0]]
+    assert shy
+    assert not any(row["answer_at"] or row["star"] for row in shy)
+    assert {row["delete_at"] - row["seen_at"] for row in shy} == {dt.timedelta(days=2)}
+    assert all(row["star"] for row in rows if row["recipient_id"] != boxes[0])
