@@ -4,7 +4,6 @@ from warmupd.config import Config
 from warmupd.config.pending import set_in_vain
 from warmupd.core.finding import Finding, Grade
 from warmupd.daemon import open_files
-from warmupd.daemon.access_check import look_at_access
 from warmupd.daemon.permits import files_short
 from warmupd.errors import WarmupdError
 from warmupd.mail.connection import check_source
@@ -34,19 +33,6 @@ def check_config(config: Config) -> list[Finding]:
         text = f"without effect in this version: {', '.join(pending)}"
         found.append(Finding(grade=Grade.WARN, check="keys set", text=text, remedy="take them out, or wait"))
     found += _site(config)
-    try:
-        Library.load(config.content.templates_dir, config.content.language)
-    except WarmupdError as error:
-        found.append(failed("templates", error))
-    else:
-        found.append(ok("templates", f"load, language {config.content.language}"))
-    return found
-
-
-def _site(config: Config) -> list[Finding]:
-    """What the pages and the mails that lead to them need."""
-    found = []
-    found += look_at_access(config)
     try:
         Library.load(config.content.templates_dir, config.content.language)
     except WarmupdError as error:
