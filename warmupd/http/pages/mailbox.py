@@ -11,7 +11,7 @@ from warmupd.core.provider_match import provider_of
 from warmupd.core.shortfall import FACTOR_WORDS, Factor
 from warmupd.core.window import zone_info
 from warmupd.daemon.explain import NO_SUCH_MAILBOX, Explained
-from warmupd.daemon.performance import performance
+from warmupd.daemon.performance import Performance, performance
 from warmupd.daemon.timeline import timeline_of
 from warmupd.errors import NotFound
 from warmupd.http import words
@@ -38,14 +38,13 @@ CAPS = {
 async def show(request: Request, visitor: Signed, mailbox_id: int) -> Response:
     """The page; 404 for a mailbox that is not there, or another user's."""
     site, owner, at = site_of(request), visitor.identity.owner, site_of(request).clock.now()
-    live = await _live(request, visitor, mailbox_id)
-    (done,) = await performance(site.db, site.config, [mailbox_id], at=at, owner=owner, landed=True)
+    live = await _live(request, visitor, mailbox_id, landed=True)
+    done: Performance = live["done"]
     today = None if done.today is None else done.today.day.day
     return page(
         request,
         "mailbox.html",
         visitor=visitor,
-        done=done,
         provider=provider_of(done.mailbox.provider),
         ramp=ramp_chart(done) if done.days or done.coming else "",
         placement=placement_chart(done.days, today) if any(day.sent for day in done.days) else "",
@@ -63,12 +62,18 @@ async def refresh(request: Request, visitor: Signed, mailbox_id: int) -> Respons
     return page(request, "mailbox_live.html", visitor=visitor, **live)
 
 
-async def _live(request: Request, visitor: Visitor, mailbox_id: int) -> dict[str, Any]:
+async def _live(request: Request, visitor: Visitor, mailbox_id: int, *, landed: bool = False) -> dict[str, Any]:
+    """`landed`: with where its messages were found, by provider."""
     if not 0 < mailbox_id <= BIGINT:
         raise NotFound(NO_SUCH_MAILBOX)
-    explained = await explained_to(request, mailbox_id, owner=visitor.identity.owner)
-    day = await timeline_of(site_of(request).db, explained)
+    site, owner = site_of(request), visitor.identity.owner
+    explained = await explained_to(request, mailbox_id, owner=owner)
+    day = await timeline_of(site.db, explained)
+    found = await performance(site.db, site.config, [mailbox_id], at=site.clock.now(), owner=owner, landed=landed)
+    if not found:  # it was removed meanwhile
+        raise NotFound(NO_SUCH_MAILBOX)
     return {
+        "done": found[0],
         "explained": explained,
         "row": explained.mailbox,
         "words": words,
