@@ -26,7 +26,7 @@ from warmupd.store.users import Role, add_user
 FOLDER = Path("screenshots")
 AFTERNOON = datetime(2026, 6, 3, 12, 20, tzinfo=UTC)
 LOOKS = list(itertools.product((("wide", WIDE), ("narrow", NARROW)), ("light", "dark")))
-NO_PAGES = ("/csv", "/live", "/charts", "/detect")  # parts of pages, and files
+NO_PAGES = ("/csv", "/export", "/live", "/charts", "/detect")  # parts of pages, and files
 
 
 async def main() -> int:

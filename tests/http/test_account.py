@@ -1,6 +1,8 @@
 """The account page: one's password, tokens, sessions."""
 
+import io
 import re
+import zipfile
 
 import httpx
 import pytest
@@ -118,3 +120,11 @@ async def test_anothers_session_is_not_ended(house: House) -> None:
 )
 def test_browser_is_named_in_words(agent: str, named: str) -> None:
     assert browser_named(agent) == named
+
+
+async def test_own_data_is_downloaded_from_the_page(house: House) -> None:
+    browser = await house.browser(OWNER)
+    assert 'href="/account/export"' in (await browser.get("/account")).text
+    answer = await browser.get("/account/export")
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert OWNER in archive.read("profile.json").decode()

@@ -7,6 +7,7 @@ from fastapi.responses import RedirectResponse
 
 from warmupd.daemon.relay import relay_of
 from warmupd.errors import NotFound, UsageError
+from warmupd.http.api.account import handed_over
 from warmupd.http.identity import Scope
 from warmupd.http.letters import ask_to_confirm
 from warmupd.http.login import logins_of
@@ -43,6 +44,12 @@ Id = Annotated[int, Path(ge=1, lt=2**63)]
 async def show(request: Request, visitor: Signed, done: str = "") -> Response:
     """All of it."""
     return await _account(request, visitor, done=DONE.get(done, ""))
+
+
+@router.get("/export")
+async def export(request: Request, visitor: Signed) -> Response:
+    """All of one's data, as a zip."""
+    return await handed_over(site_of(request), visitor.identity.user_id)
 
 
 @router.post("/password")
