@@ -13,7 +13,7 @@ from warmupd.http.fields import Name, Zone
 from warmupd.http.identity import Admin, Owner, Reader
 from warmupd.http.problem import problems
 from warmupd.http.site import Site, site_of
-from warmupd.store.plans import find_plan
+from warmupd.store.plans import plan_limits
 from warmupd.store.user_changes import change_user
 from warmupd.store.users import Role, user_by_id
 
@@ -102,6 +102,6 @@ async def handed_over(site: Site, user_id: UUID) -> StreamingResponse:
 
 async def _account(site: Site, user_id: UUID) -> Account:
     user = await user_by_id(site.db, user_id)
-    plan = PlanLimits.model_validate(await find_plan(site.db, user.plan))
+    plan = PlanLimits.model_validate(await plan_limits(site.db, user.plan))
     told = {name: getattr(user, name) for name in Account.model_fields if name != "plan"}
     return Account(**told, plan=plan)
