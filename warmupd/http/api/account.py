@@ -1,6 +1,8 @@
 """`/api/account`: who is asking, as they see and change themselves; and a user's data, handed over."""
 
 import datetime as dt
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -72,7 +74,9 @@ async def change(changes: AccountChanges, request: Request, asking: Owner) -> Ac
     return await _account(site, asking.user_id)
 
 
-@router.get("/api/account/export", summary="All of one's data", response_class=StreamingResponse, responses=ZIP)
+@router.get(
+    "/api/account/export", summary="All of one's data", response_class=StreamingResponse, responses=ZIP | problems(409)
+)
 async def export_own(request: Request, asking: Reader) -> StreamingResponse:
     """A zip, written while it is read."""
     return await handed_over(site_of(request), asking.user_id)
@@ -83,7 +87,7 @@ async def export_own(request: Request, asking: Reader) -> StreamingResponse:
     summary="All of a user's data",
     tags=["users"],
     response_class=StreamingResponse,
-    responses=ZIP | problems(404),
+    responses=ZIP | problems(404, 409),
 )
 async def export_user(user_id: UUID, request: Request, _: Admin) -> StreamingResponse:
     """The same for a user who asks for it."""
@@ -91,13 +95,22 @@ async def export_user(user_id: UUID, request: Request, _: Admin) -> StreamingRes
 
 
 async def handed_over(site: Site, user_id: UUID) -> StreamingResponse:
-    """The zip as an answer. Raises NotFound before it begins."""
+    """The zip as an answer. Raises NotFound and Conflict before it begins."""
     user, at = await user_by_id(site.db, user_id), site.clock.now()
     headers = {
         "Content-Disposition": f'attachment; filename="{name_of(user.email, at=at)}"',
         "Cache-Control": "no-store",
     }
-    return StreamingResponse(hand_over(site.db, user_id, at=at), media_type="application/zip", headers=headers)
+    pieces = hand_over(site.db, user_id, at=at)
+    first = await anext(pieces)  # what it raises is still an answer of its own
+    return StreamingResponse(_resumed(first, pieces), media_type="application/zip", headers=headers)
+
+
+async def _resumed(first: bytes, pieces: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(pieces):
+        yield first
+        async for piece in pieces:
+            yield piece
 
 
 async def _account(site: Site, user_id: UUID) -> Account:
