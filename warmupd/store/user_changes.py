@@ -59,7 +59,8 @@ async def change_user(
 async def lock_user(connection: Connection, user_id: UUID, *, spare_admin: bool) -> asyncpg.Record:
     """The user's row, locked until the transaction ends. Raises NotFound; LastAdmin where that would go.
 
-    Who cannot log in counts only where no admin can. All admins are locked in order: of two who demote each other at the same time one comes second, and sees it.
+    Who cannot log in counts only where no admin can. All admins are locked in order: of two
+    who demote each other at the same time one comes second, and sees it.
     """
     admins = await connection.fetch(
         "SELECT id, password_hash IS NOT NULL AS enters FROM users"
