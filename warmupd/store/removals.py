@@ -154,7 +154,7 @@ async def undo_removal(db: Database, mailbox_id: int, *, actor: str, at: dt.date
             return None
         await check_limit(connection, user_id)
         try:
-            state: str | None = await connection.fetchval(_BRING_BACK, mailbox_id, actor, at)
+            state: str | None = await connection.fetchval(_BRING_BACK, [mailbox_id], actor, at)
         except asyncpg.UniqueViolationError as error:
             raise UsageError(
                 "the address has been enrolled anew since then", remedy="remove the new one first, or leave it at that"
@@ -162,19 +162,24 @@ async def undo_removal(db: Database, mailbox_id: int, *, actor: str, at: dt.date
     return MailboxState(state) if state else None
 
 
+async def bring_back(connection: Connection, ids: Sequence[int], *, actor: str, at: dt.datetime) -> int:
+    """The same for several within a transaction, whatever the plan says; how many came back."""
+    return len(await connection.fetch(_BRING_BACK, ids, actor, at))
+
+
 _BRING_BACK = """
     WITH back AS (
-        DELETE FROM removals WHERE mailbox_id = $1 RETURNING mailbox_id, state, state_reason, state_until
+        DELETE FROM removals WHERE mailbox_id = ANY ($1) RETURNING mailbox_id, state, state_reason, state_until
     ), changed AS (
         UPDATE mailboxes m
         SET state = b.state, state_reason = b.state_reason, state_until = b.state_until, changed_at = clock_timestamp()
-        FROM back b WHERE m.id = b.mailbox_id AND m.state = 'REMOVED' RETURNING m.state
+        FROM back b WHERE m.id = b.mailbox_id AND m.state = 'REMOVED' RETURNING m.id, m.state
     ), seen AS (
         UPDATE mailbox_visits v SET next_visit_at = least(v.next_visit_at, $3)
         FROM back b WHERE v.mailbox_id = b.mailbox_id
     ), told AS (
         INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
-        SELECT $3, $2, 'mailbox', $1::bigint::text, 'REMOVED', state::text, 'its removal was undone' FROM changed
+        SELECT $3, $2, 'mailbox', id::text, 'REMOVED', state::text, 'its removal was undone' FROM changed ORDER BY id
     )
     SELECT state FROM changed
 """

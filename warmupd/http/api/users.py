@@ -73,6 +73,12 @@ class UserChanges(BaseModel):
     timezone: Zone = None
 
 
+class RestoredOut(UserOut):
+    """Who is back, and how many mailboxes stayed out: enrolled again since, or beyond the plan's limit."""
+
+    mailboxes_left_out: int
+
+
 class Leaving(BaseModel):
     """What becomes of a user who was removed."""
 
@@ -163,17 +169,18 @@ async def remove(
 
 
 @router.post("/{user_id}/restore", summary="Bring a removed user back", responses=problems(404, 409))
-async def restore(user_id: UUID, request: Request, admin: AdminInPerson) -> UserOut:
+async def restore(user_id: UUID, request: Request, admin: AdminInPerson) -> RestoredOut:
     """With the mailboxes that were removed along, for 7 days. Not after an erasure has begun.
 
     Not with a service token: whoever is brought back may log in, and may be an admin.
     """
     site = site_of(request)
     try:
-        await restore_user(site.db, user_id, actor=admin.email, at=site.clock.now())
+        back = await restore_user(site.db, user_id, actor=admin.email, at=site.clock.now())
     except UsageError as error:
         raise Problem(409, Exception.__str__(error), remedy=error.remedy) from error
-    return await one_user(site, user_id)
+    user = await one_user(site, user_id)
+    return RestoredOut(**user.model_dump(), mailboxes_left_out=back.left_out)
 
 
 async def one_user(site: Site, user_id: UUID) -> UserOut:
