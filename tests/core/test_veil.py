@@ -62,7 +62,9 @@ def test_a_word_that_was_cut_is_left_out() -> None:
     assert veil("x " * 145 + "mx.secret...", own=OWN, hide=["secret.test"]).endswith("x ...")
 
 
-@given(local=LETTERS, domain=DOMAINS, before=st.sampled_from(["<", "", "to:", "'", "("]), after=st.sampled_from(">.,:) "))
+@given(
+    local=LETTERS, domain=DOMAINS, before=st.sampled_from(["<", "", "to:", "'", "("]), after=st.sampled_from(">.,:) ")
+)
 @settings(max_examples=60, deadline=None)
 def test_nothing_of_an_address_is_left_and_what_is_veiled_stays(
     local: str, domain: str, before: str, after: str
