@@ -260,7 +260,7 @@ async def test_only_an_admin_sets_more_than_the_provider_takes(house: House) -> 
 
 async def test_new_password_ends_a_refused_login_and_is_never_told(house: House) -> None:
     box = await add(house, OWNER, "anna@one.test", state="AUTH_FAILED")
-    client = await house.as_user(OWNER)
+    client = await house.as_user(ADMIN)
     answer = await client.patch(f"/api/warmup/mailboxes/{box}", json={"password": "hunter22", "check": False})
     assert answer.json()["changes"] == ["a new password"]
     assert "hunter22" not in answer.text

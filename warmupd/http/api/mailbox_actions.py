@@ -17,6 +17,7 @@ from warmupd.http.identity import Owner, Reader
 from warmupd.http.listing import TEXT, rankings_of
 from warmupd.http.problem import Problem, problems
 from warmupd.http.site import site_of
+from warmupd.http.trials import trials_of
 from warmupd.store.removals import UNDO_FOR, Removal, find_removals
 
 router = APIRouter(prefix="/api/warmup", tags=["mailboxes"])
@@ -104,7 +105,8 @@ async def check(request: Request, identity: Owner, mailbox_id: MailboxId) -> Che
     site = site_of(request)
     mailbox = await chosen_one(site.db, mailbox_id, identity)
     try:
-        checked = await check_logins(site.db, site.config, site.clock, [mailbox])
+        async with trials_of(request).turn(request, identity.user_id):
+            checked = await check_logins(site.db, site.config, site.clock, [mailbox])
     except WarmupdError as error:
         raise refused(error) from error
     if not checked:

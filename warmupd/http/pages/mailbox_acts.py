@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -18,6 +19,7 @@ from warmupd.http.problem import Problem
 from warmupd.http.render import page
 from warmupd.http.session import Signed, Visitor
 from warmupd.http.site import site_of
+from warmupd.http.trials import trials_of
 from warmupd.http.words import sentence
 from warmupd.store.removals import find_removals
 from warmupd.store.selection import ids_of
@@ -168,7 +170,8 @@ async def _act(request: Request, visitor: Visitor, action: str, ids: Sequence[in
         meant = [removal for removal in removed if removal.mailbox_id in set(ids)]
         deeds = await acting.undo(site.db, meant, actor=identity.email, at=site.clock.now())
         return [row_of(deed) for deed in deeds]
-    task = Task(site=site, identity=identity, entered=form.entered)
+    turn = partial(trials_of(request).turn, request, identity.user_id)
+    task = Task(site=site, identity=identity, entered=form.entered, turn=turn)
     rows: list[Told] = []
     for start in range(0, len(ids), CHUNK):
         chosen = await chosen_ones(site.db, ids[start : start + CHUNK], identity)
