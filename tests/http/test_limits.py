@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.http.conftest import ADMIN, OWNER, House
-from tests.http.mail_world import MailWorld, password_world, post
+from tests.http.mail_world import ANNA, PASSWORDS, MailWorld, password_world, post
 from tests.http.test_mailboxes import add
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.http import trials
@@ -65,7 +65,7 @@ async def test_limit_is_judged_by_what_the_row_will_say(
 async def test_new_mailbox_sends_no_more_than_its_provider_takes(
     house: House, mail: MailWorld, more: dict[str, str]
 ) -> None:
-    said = {"provider": "gmail", "provider_limit": 90_000, **more}
+    said: dict[str, Any] = {"provider": "gmail", "provider_limit": 90_000, **more}
     client, browser = await house.as_user(OWNER), await house.browser(OWNER)
     assert (await client.post("/api/warmup/mailboxes", json=mail.new(**said))).status_code == 403
     form = {name: str(value) for name, value in said.items()}
@@ -73,10 +73,8 @@ async def test_new_mailbox_sends_no_more_than_its_provider_takes(
     assert await house.site.db.fetchval("SELECT count(*) FROM mailboxes") == 0
 
 
-async def test_row_of_a_file_sends_no_more_than_its_provider_takes(
-    house: House, mail: MailWorld, let_in: list[str]
-) -> None:
-    said = {"email": "anna@one.test", "password": "pw", "provider": "gmail", "provider_limit": "90000", **mail.servers}
+async def test_row_of_a_file_sends_no_more_than_its_provider_takes(house: House, mail: MailWorld) -> None:
+    said = {"email": ANNA, "password": PASSWORDS[ANNA], "provider": "gmail", "provider_limit": "90000", **mail.servers}
     sheet = ",".join(said) + "\n" + ",".join(said.values())
     for user, state in ((OWNER, "rejected"), (ADMIN, "enrolled")):
         client = await house.as_user(user)

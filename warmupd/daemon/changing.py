@@ -20,9 +20,9 @@ from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount, load_accounts
 from warmupd.store.changes import CHANGEABLE, change_mailboxes, limits_of, own_values
 from warmupd.store.database import Database
-from warmupd.store.enrolment import end_rest
 from warmupd.store.grants import Grant
 from warmupd.store.mailbox_report import MailboxReport
+from warmupd.store.mended import end_rest
 from warmupd.store.resuming import mend_login
 
 FROM_NEXT_DAY = frozenset(

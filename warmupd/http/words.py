@@ -8,7 +8,7 @@ from warmupd.core.health import Band
 from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.placement import Placement
-from warmupd.core.provider import OTHER
+from warmupd.core.provider import OTHER, OWN
 from warmupd.core.provider_match import provider_of
 
 Word = tuple[str, str]  # what it says, and its tone: good, warn, bad, soft, accent
@@ -84,9 +84,12 @@ def sentence(text: str) -> str:
     return f"{text[:1].upper()}{text[1:]}{'' if text[-1] in '.!?' else '.'}" if text else ""
 
 
+_GROUPS = {OTHER: "Other providers", OWN: "Servers of their own domain"}  # many, which have no name of their own
+
+
 def provider(word: str) -> str:
     """The provider's name, as it stands in a list of providers."""
-    return "Other providers" if word == OTHER else provider_of(word).name
+    return _GROUPS.get(word) or provider_of(word).name
 
 
 def somebody_at(word: str | None) -> str:

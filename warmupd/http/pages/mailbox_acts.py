@@ -166,8 +166,7 @@ async def _answer(
 async def _act(request: Request, visitor: Visitor, action: str, ids: Sequence[int], form: Form) -> list[Told]:
     site, identity = site_of(request), visitor.identity
     if action == UNDO:
-        removed = await find_removals(site.db, owner=identity.owner)
-        meant = [removal for removal in removed if removal.mailbox_id in set(ids)]
+        meant = await find_removals(site.db, ids=ids, owner=identity.owner)
         deeds = await acting.undo(site.db, meant, actor=identity.email, at=site.clock.now())
         return [row_of(deed) for deed in deeds]
     turn = partial(trials_of(request).turn, request, identity.user_id)

@@ -7,8 +7,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from warmupd.core.provider_match import provider_of
-from warmupd.http import reporting
+from warmupd.http import reporting, words
 from warmupd.http.charts.plot import Series, columns
 from warmupd.http.paging import CursorText, cursor_of
 from warmupd.http.problem import Problem
@@ -130,7 +129,7 @@ def _choice(by: By, span: Span, days: int, today: dt.date) -> Choice:
 
 def _named(by: By, group: Group) -> str:
     if by is By.PROVIDER:
-        return provider_of(group.key).name
+        return words.provider(group.key)
     return group.key or "no label"
 
 

@@ -1,6 +1,7 @@
 """What an owner sets: for themselves, for all their mailboxes, or for one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
@@ -156,11 +157,17 @@ async def _own(request: Request, visitor: Visitor, mailbox_id: int) -> dict[str,
 def _common(done: str, wrong: Mapping[str, str] | None, problem: str) -> dict[str, Any]:
     return {
         "groups": GROUPS,
-        "zones": sorted(available_timezones()),
+        "zones": _zones(),
         "done": done,
         "wrong": wrong or {},
         "problem": problem,
     }
+
+
+@cache
+def _zones() -> Sequence[str]:
+    """Read from files: once is enough."""
+    return sorted(available_timezones())
 
 
 def _shown(own: Mapping[str, Any]) -> dict[str, str]:
