@@ -16,7 +16,8 @@ from warmupd.http.identity import Identity
 from warmupd.http.problem import Problem
 from warmupd.http.site import Site
 from warmupd.http.trials import OF_USER
-from warmupd.http.words import STATES, on_page
+from warmupd.http.wording import on_page
+from warmupd.http.words import STATES
 from warmupd.store.mailbox_report import MailboxReport
 
 MOST_CHECKED = 25  # logins at once: each takes some seconds

@@ -1,6 +1,5 @@
 """States as people say them, each with the tone in which a page shows it."""
 
-import re
 from collections.abc import Mapping
 
 from warmupd.core.condition import Progress
@@ -57,32 +56,6 @@ CHANGES: Mapping[str, str] = {  # what of a mailbox changed
     "learnt_limit": "Limit learnt from the provider",
     "secrets": "Stored password",
 }
-_COMMANDS = (  # what a remedy says to who sits at a terminal, and what to who looks at the mailbox's page
-    (re.compile(r"`warmupd mailbox resume` ends that"), "resume it with the button above"),
-    (re.compile(r"`warmupd fleet start` ends that"), "an admin starts it again on the page Fleet"),
-    (re.compile(r"start one with `warmupd run`, or see `warmupd status`"), "the operator has to start one"),
-    (re.compile(r"`warmupd mailbox list` shows their states"), "the list of mailboxes shows their states"),
-    (re.compile(r"enrol another with `warmupd mailbox add`"), "add another mailbox"),
-    (re.compile(r"`warmupd mailbox set(?: [^`]*)?--oauth[^`]*`"), "Reconnect"),
-    (re.compile(r"with `warmupd mailbox set(?: [^`]*)?`"), "in Settings"),
-    (re.compile(r"`warmupd mailbox set(?: [^`]*)?`"), "Settings"),
-    (re.compile(r"`warmupd mailbox check(?: [^`]*)?`"), "Check now"),
-    (re.compile(r"`warmupd mailbox resume`"), "Resume"),
-)
-
-
-def on_page(remedy: str) -> str:
-    """The remedy as a sentence for who looks at the mailbox's page: buttons in the place of commands."""
-    for pattern, said in _COMMANDS:
-        remedy = pattern.sub(said, remedy)
-    return sentence(remedy)
-
-
-def sentence(text: str) -> str:
-    """With a capital and a full stop; "" stays empty."""
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text[-1] in '.!?' else '.'}" if text else ""
-
 
 _GROUPS = {OTHER: "Other providers", OWN: "Servers of their own domain"}  # many, which have no name of their own
 

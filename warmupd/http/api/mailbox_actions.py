@@ -20,6 +20,7 @@ from warmupd.http.problem import Problem, problems
 from warmupd.http.removed import removed_page
 from warmupd.http.site import site_of
 from warmupd.http.trials import trials_of
+from warmupd.http.wording import ForApi
 from warmupd.store.removals import UNDO_FOR, Removal, find_removals
 
 router = APIRouter(prefix="/api/warmup", tags=["mailboxes"])
@@ -62,8 +63,8 @@ class Refusal(BaseModel):
     protocol: str
     host: str
     port: int
-    message: str
-    remedy: str
+    message: ForApi
+    remedy: ForApi
 
 
 class CheckResult(BaseModel):

@@ -20,7 +20,7 @@ from warmupd.http.render import page
 from warmupd.http.session import Signed, Visitor
 from warmupd.http.site import site_of
 from warmupd.http.trials import trials_of
-from warmupd.http.words import sentence
+from warmupd.http.wording import on_page, sentence
 from warmupd.store.removals import find_removals
 from warmupd.store.selection import ids_of
 
@@ -154,7 +154,7 @@ async def _answer(
         more=len(rows) - SHOWN,
         counts=[(tone, _word(action, tone), counts[tone]) for tone in TONES if counts[tone]],
         problem="" if problem is None else sentence(Exception.__str__(problem)),
-        remedy="" if problem is None else sentence(problem.remedy),
+        remedy="" if problem is None else on_page(problem.remedy),
         undoable=[row.mailbox_id for row in rows if row.tone == "good"]
         if action == "remove" and len(rows) <= MOST_UNDONE
         else [],

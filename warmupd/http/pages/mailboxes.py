@@ -26,6 +26,7 @@ from warmupd.http.removed import removed_page
 from warmupd.http.render import page
 from warmupd.http.session import Signed
 from warmupd.http.site import site_of
+from warmupd.http.wording import on_page
 from warmupd.store.selection import MOST_COUNTED, Order, Selection, labels_of
 
 router = APIRouter(include_in_schema=False)
@@ -173,7 +174,7 @@ def _row(one: Listed, at: dt.datetime) -> Row:
         next_text="" if quiet or verdict.why is Why.QUOTA_MET else verdict.text,
         trend=_trend(one),
         trouble=_trouble(one),
-        remedy=words.on_page(row.last_remedy) if row.last_error and _trouble(one) == row.last_error else "",
+        remedy=on_page(row.last_remedy) if row.last_error and _trouble(one) == row.last_error else "",
     )
 
 

@@ -11,10 +11,11 @@ from warmupd.http import reporting, words
 from warmupd.http.charts.plot import Series, columns
 from warmupd.http.paging import CursorText, cursor_of
 from warmupd.http.problem import Problem
-from warmupd.http.render import page, sentence
+from warmupd.http.render import page
 from warmupd.http.session import Signed
 from warmupd.http.site import site_of
 from warmupd.http.spreadsheet import download
+from warmupd.http.wording import sentence
 from warmupd.store import report_groups
 from warmupd.store.report_groups import By, Group, Report, Span
 

@@ -12,10 +12,11 @@ from warmupd.daemon.owner_settings import default_of, set_for_mailboxes, set_for
 from warmupd.errors import UsageError
 from warmupd.http.fields import one_line, printable
 from warmupd.http.problem import Problem
-from warmupd.http.render import page, sentence
+from warmupd.http.render import page
 from warmupd.http.session import Signed, Visitor
 from warmupd.http.setting_fields import FIELDS, GROUPS, read_all
 from warmupd.http.site import site_of
+from warmupd.http.wording import sentence
 from warmupd.store.user_settings import mailbox_named, mailbox_settings, overruling, user_settings
 
 DONE = {
