@@ -82,7 +82,7 @@ async def upload(request: Request, visitor: Signed) -> Response:
     try:
         if not isinstance(file, UploadFile) or not file.size:
             raise UsageError("no file was chosen", remedy="choose a CSV file")
-        options = _options(texts, may_skip=identity.is_admin)
+        options = _options(texts, by_admin=identity.is_admin)
         user = await owner_of(request, identity, texts.get("user", ""))
         import_id = await imports_of(request).begin(
             site.config,
@@ -145,12 +145,12 @@ async def rejected(request: Request, visitor: Signed, import_id: str) -> Respons
     return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _options(texts: dict[str, str], *, may_skip: bool) -> dict[str, object]:
+def _options(texts: dict[str, str], *, by_admin: bool) -> dict[str, object]:
     """Raises UsageError."""
     labels = texts.get("labels", "").replace(",", " ").split()
     flags = {name: texts.get(name) == "yes" for name in ("already_warm", "guess", "anew")}
-    check = not (may_skip and texts.get("check") == "no")
-    return {"label": labels, "pool": texts.get("pool") or None, "check": check, **flags}
+    check = not (by_admin and texts.get("check") == "no")
+    return {"label": labels, "pool": texts.get("pool") or None, "check": check, "by_admin": by_admin, **flags}
 
 
 async def _form(

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from warmupd.core.capacity import Load
 from warmupd.core.condition import Condition, Progress
-from warmupd.core.provider_match import provider_of
 from warmupd.core.window import zone_info
 from warmupd.daemon.overview import Today
 from warmupd.daemon.placement import SPANS, PlacementHistory
@@ -114,7 +113,7 @@ async def _charts(request: Request, identity: Identity, days: int, zone: str | N
         "hours": hours_chart(sends),
         "placement": placement,
         "placement_chart": placement_chart(placement),
-        "providers": [(provider_name(word), landed) for word, landed in placement.by_provider.items() if landed.found],
+        "providers": [(words.provider(word), landed) for word, landed in placement.by_provider.items() if landed.found],
     }
 
 
@@ -167,11 +166,6 @@ def placement_chart(placement: PlacementHistory) -> Markup:
         ],
         stacked=True,
     )
-
-
-def provider_name(word: str) -> str:
-    """As people call it."""
-    return {"other": "Other providers", "own": "Servers of their own domain"}.get(word, provider_of(word).name)
 
 
 def _padded(values: Sequence[float | None], places: int) -> list[float | None]:
