@@ -24,6 +24,7 @@ class PastDay:
     sent: int
     failed: int
     bounced: int  # of the failed: refused for good by a server
+    unwanted: int  # of these: for what was written, or who wrote it; health counts them as spam
     inbox: int
     spam: int
     other: int
@@ -66,7 +67,7 @@ async def past_days(db: Database, ids: Collection[int], *, days: int) -> dict[in
     """The last `days` days that were opened of each of these mailboxes, the oldest first."""
     rows = await db.fetch(
         "SELECT a.mailbox_id, d.day, d.opens_at, d.closes_at, d.quota, d.ramp_day, d.factors, d.sent, d.failed,"
-        " d.bounced, d.inbox, d.spam, d.other"
+        " d.bounced, d.unwanted, d.inbox, d.spam, d.other"
         " FROM unnest($1::bigint[]) AS a(mailbox_id), LATERAL ("
         "  SELECT * FROM mailbox_days d WHERE d.mailbox_id = a.mailbox_id ORDER BY d.day DESC LIMIT $2) AS d"
         " ORDER BY a.mailbox_id, d.day",
