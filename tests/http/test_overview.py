@@ -120,6 +120,13 @@ def test_seven_days_are_seven_and_have_begun_wherever_people_are(hour: int, view
     assert (told.by_day[-1][0], told.total.inbox) == (newest, 7)
 
 
+async def test_last_day_of_placement_is_the_viewers_today(house: House) -> None:
+    zone = "UPDATE users SET timezone = 'Pacific/Kiritimati' WHERE email = $1"  # where it is tomorrow
+    await house.site.db.execute(zone, OWNER)
+    told = (await (await house.as_user(OWNER)).get("/api/warmup/placement")).json()["by_day"]
+    assert (len(told), told[-1]["day"]) == (7, (TODAY + dt.timedelta(days=1)).isoformat())
+
+
 async def test_placement_of_the_only_mailbox_is_that_of_the_overview(house: House) -> None:
     bag = Postbag(db=house.site.db)
     box, friend = await bag.mailbox(OWNER, "anna@own.test"), await bag.mailbox(OTHER, "ben@other.test")
@@ -196,6 +203,14 @@ async def test_owner_is_told_no_more_of_the_others_than_that_there_is_too_little
             pass
     assert "60 needed" not in shown
     assert "global_per_hour" not in shown
+
+
+async def test_owner_reads_that_sending_is_slowed_and_an_admin_how_much(house: House) -> None:
+    await enrol(house, OWNER, 1)
+    await house.site.db.execute("UPDATE settings SET throttle = 0.25")
+    shown = {who: (await (await house.browser(who)).get("/overview/live")).text for who in (OWNER, ADMIN)}
+    assert "Sending is slowed down for everybody" in shown[OWNER]
+    assert "Sending is slowed down to 25 % for everybody" in shown[ADMIN]
 
 
 async def test_overview_without_a_mailbox_says_what_to_do(house: House) -> None:
