@@ -65,6 +65,11 @@ class Shortfall:
     text: str
     remedy: str
 
+    @property
+    def of_fleet(self) -> bool:
+        """Whether the setting is shared by all, so that what it carries tells of other users."""
+        return _is_of_fleet(self.setting)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
@@ -79,6 +84,15 @@ class Load:
     def share(self) -> float:
         """Of what it carries: more than 1 is too much."""
         return self.needs / self.carries if self.carries else 0.0
+
+    @property
+    def of_fleet(self) -> bool:
+        """Whether the setting is shared by all, so that what it carries tells of other users."""
+        return _is_of_fleet(self.setting)
+
+
+def _is_of_fleet(setting: str) -> bool:
+    return setting.startswith("limits.global_") or setting == "sending.max_concurrent"
 
 
 def needed_of(demands: Iterable[Demand], per_second: float) -> tuple[int, int] | None:

@@ -17,6 +17,7 @@ from warmupd.core.situation import Hold, Recipients
 from warmupd.core.veil import veil
 from warmupd.core.window import local_day, window_of
 from warmupd.daemon.options import defaults_of, health_of
+from warmupd.daemon.placement import landings
 from warmupd.daemon.quota import quota_report
 from warmupd.daemon.situation import Known, situation_of
 from warmupd.errors import NotFound
@@ -109,7 +110,7 @@ async def explain_mailbox(
         has_worker=holder is not None,
         holder=None if veiled else holder,
         unproven_room=await _unproven_room(db, row, mailbox.user_id, at=at),
-        placement_7d=history.in_all((await history.landings(db, [mailbox_id], at=at))[mailbox_id]),
+        placement_7d=history.in_all((await landings(db, config, [mailbox_id], at=at))[mailbox_id]),
         over_limit=next(iter(await over_limit(db, mailbox.user_id)), None),
     )
 

@@ -197,5 +197,6 @@ def _trend(one: Listed) -> Markup:
     if not shares:
         return Markup('<span class="soft">no message found yet</span>')
     tone = "good" if shares[-1] >= 0.85 else "warn" if shares[-1] >= 0.6 else "bad"
-    title = f"In the inbox by day, the last {len(shares)}: " + ", ".join(f"{share:.0%}" for share in shares)
+    by_day = ", ".join(f"{share:.0%}" for share in shares)
+    title = f"In the inbox by day, of what was found or refused for its content, the last {len(shares)}: {by_day}"
     return sparkline(title, shares, tone=tone)

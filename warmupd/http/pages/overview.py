@@ -92,7 +92,7 @@ async def _live(request: Request, identity: Identity) -> dict[str, Any]:
         "tone": tone,
         "pace": pace_of(report.today),
         "progress": [(key, *words.PROGRESS[key], told, report.progress[key]) for key, told in PROGRESS.items()],
-        "loads": [(load, load_tone(load)) for load in report.loads if identity.is_admin or load.who],
+        "loads": [(load, load_tone(load)) for load in report.loads],
         "settings": SETTINGS,
         "words": words,
         "most": MOST_SHOWN,
@@ -103,7 +103,7 @@ async def _charts(request: Request, identity: Identity, days: int, zone: str | N
     span = days if days in SPANS else SPANS[0]
     viewer = known_zone(request, identity, zone)
     sends = await see_throughput(request, identity, zone=viewer)
-    placement = (await see_placement(request, identity, days=span)).report
+    placement = (await see_placement(request, identity, zone=viewer, days=span)).report
     return {
         "spans": SPANS,
         "days": span,
