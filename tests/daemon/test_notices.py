@@ -3,24 +3,30 @@
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from tests.daemon.informed import SECRET, Informed
 from tests.mail.certificates import Authority, make_authority
 from tests.mail.fault_smtp import Fault, FaultServer
 from tests.mail.hook_server import HookServer
+from warmupd.clock import SystemClock
 from warmupd.core.mailbox import MailboxState
+from warmupd.core.notice import trial_notice
 from warmupd.core.notice_pace import MOST_TRIES
 from warmupd.daemon import notif_post, notifying
+from warmupd.daemon.notif_settings import WebhookWish, Wish, change_settings
 from warmupd.daemon.rotation import rotate
 from warmupd.mail.vault import Vault
 from warmupd.mail.webhook import sign
 from warmupd.store.database import Database
 from warmupd.store.notice_owners import tell_troubles
-from warmupd.store.notice_settings import save_notice_settings
+from warmupd.store.notice_settings import load_notice_settings, save_notice_settings
+from warmupd.store.notices import add_notice, claim_deliveries
 from warmupd.store.resuming import resume_mailbox
 
 
@@ -161,6 +167,19 @@ async def test_who_dies_between_delivery_and_mark_leaves_it_to_another_with_the_
     assert [(state, tries) for state, tries, _ in await told.states()] == [("delivered", 2)] * 2
 
 
+async def test_a_worker_whose_clock_is_ahead_takes_nothing_from_another(told: Informed) -> None:
+    class Ahead(SystemClock):
+        def now(self) -> dt.datetime:
+            return super().now() + dt.timedelta(seconds=2 * notif_post.LASTS)
+
+    to, at = [("WEBHOOK", "")], SystemClock().now()
+    await add_notice(told.db, trial_notice(), user_id=await told.owner(hook="JSON"), to=to, at=at)
+    assert len(await claim_deliveries(told.db, limit=1, lasts=notif_post.LASTS, at=None)) == 1
+    ahead = notif_post.Postman(replace(told.ground, clock=Ahead()), told.config, lambda: told.vault)
+    assert not await ahead.round()
+    assert told.hook.came == []
+
+
 async def test_a_stop_lets_what_is_under_way_end_and_be_marked(told: Informed) -> None:
     (box,) = await told.world.enrol(1, await told.owner(confirmed=False, hook="JSON"))
     await told.fail(box)
@@ -227,6 +246,22 @@ async def test_an_oddity_of_one_owner_keeps_nobody_else_from_being_told(
     assert len(told.mails) == 2  # nothing of it is lost
 
 
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_full_round_is_followed_by_another_unless_all_of_it_failed(
+    told: Informed, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    async def nothing(*_: object, **__: object) -> bool:
+        if fails:
+            raise ValueError
+        return False
+
+    monkeypatch.setattr(notifying, "OWNERS", 2)
+    monkeypatch.setattr(notifying, "look_back", nothing)
+    for _ in range(2):
+        await told.owner()
+    assert await told.notifying.round() is not fails
+
+
 async def test_one_hook_that_hangs_keeps_nobody_else_waiting(told: Informed, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging, other = await told.owner(confirmed=False, hook="JSON"), await told.owner()
     boxes = [*await told.world.enrol(1, hanging), *await told.world.enrol(1, other)]
@@ -258,6 +293,23 @@ async def test_quota_that_was_missed_is_told_the_next_morning_once(told: Informe
     assert "13 of 20 messages were sent" in mail.get_content()
     assert f"{await told.world.address(boxes[1])}: 4 of 10 on 2027-03-01; 2 sends failed" in mail.get_content()
     assert mail["Date"].datetime.hour == 8
+
+
+async def test_choices_that_cannot_be_saved_leave_the_webhook_and_its_secret(told: Informed) -> None:
+    owner, config = await told.owner(hook="JSON"), told.config(**{"secrets.keys": [told.key]})
+    before = (await load_notice_settings(told.db, owner)).webhook
+    wish = Wish(
+        email=True,
+        events=[],
+        digest=False,
+        daily_hour=24,
+        webhook=WebhookWish(url="", form="json", new_secret=True),
+    )
+    with pytest.raises(asyncpg.CheckViolationError):
+        await change_settings(told.db, config, owner, wish)
+    assert (await load_notice_settings(told.db, owner)).webhook == before
+    assert (await change_settings(told.db, config, owner, replace(wish, daily_hour=23))).secret != ""
+    assert (await load_notice_settings(told.db, owner)).webhook != before
 
 
 async def test_digest_takes_the_place_of_single_notices(told: Informed) -> None:
