@@ -125,6 +125,6 @@ CREATE TABLE fleet_health (
     one            boolean PRIMARY KEY DEFAULT true CHECK (one),
     looked_at      timestamptz NOT NULL DEFAULT '-infinity',
     look           uuid,
-    memory         jsonb NOT NULL DEFAULT '{}'             -- core/notice_fleet.py: by issue
+    memory         jsonb NOT NULL DEFAULT '{}'             -- core/notice_fleet.py: by trouble
 );
 INSERT INTO fleet_health DEFAULT VALUES;

@@ -19,7 +19,9 @@ from warmupd.core.mailbox import MailboxState
 from warmupd.core.notice import trial_notice
 from warmupd.core.notice_pace import MOST_TRIES
 from warmupd.daemon import notif_post, notifying
+from warmupd.daemon.notif_fleet import troubles
 from warmupd.daemon.notif_settings import WebhookWish, Wish, change_settings
+from warmupd.daemon.overview import fleet_condition
 from warmupd.daemon.rotation import rotate
 from warmupd.mail.vault import Vault
 from warmupd.mail.webhook import sign
@@ -344,6 +346,17 @@ async def test_operators_hear_of_the_fleet_once(told: Informed) -> None:
     assert "no worker is alive" in told.mails[0].get_content()
     assert [document["type"] for document in told.documents] == ["fleet"]
     assert "x-warmupd-signature" in told.hook.came[0].headers
+
+
+async def test_a_plan_that_is_too_small_for_one_user_is_no_trouble_of_the_fleet(told: Informed) -> None:
+    await told.world.enrol(30, await told.owner())
+    await told.db.execute("UPDATE plans SET per_hour = 1")
+    now = told.clock.now()
+    _, reasons, short = await fleet_condition(told.db, told.config(), at=now)
+    assert "the quotas of today cannot be carried" in reasons
+    assert [one.setting for one in short] == ["limits.user_per_hour"]
+    found = await troubles(told.db, told.config(), at=now)
+    assert {one.text for one in found} == {"no worker is alive"}
 
 
 async def test_two_workers_look_after_the_fleet_as_one(told: Informed) -> None:

@@ -65,6 +65,11 @@ class Shortfall:
     text: str
     remedy: str
 
+    @property
+    def of_single_user(self) -> bool:
+        """Whether it is a user's own caps, by their plan or for want of one, and concerns nobody else."""
+        return self.setting.startswith("limits.user_")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
