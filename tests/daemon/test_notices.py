@@ -16,8 +16,8 @@ from tests.mail.fault_smtp import Fault, FaultServer
 from tests.mail.hook_server import HookServer
 from warmupd.clock import SystemClock
 from warmupd.core.mailbox import MailboxState
-from warmupd.core.notice import trial_notice
 from warmupd.core.notice_pace import MOST_TRIES
+from warmupd.core.notice_words import trial_notice
 from warmupd.daemon import notif_post, notifying
 from warmupd.daemon.notif_fleet import troubles
 from warmupd.daemon.notif_settings import WebhookWish, Wish, change_settings

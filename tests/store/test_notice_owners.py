@@ -9,8 +9,9 @@ import pytest
 
 from tests.store.rows import NOON, Ground, after, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.core.mailbox import MailboxState
-from warmupd.core.notice import Notice, Standing, Turned, trouble_notice
+from warmupd.core.notice import Notice, Standing, Turned
 from warmupd.core.notice_pace import quiet_after
+from warmupd.core.notice_words import trouble_notice
 from warmupd.store import notice_owners
 from warmupd.store.notice_settings import NoticeSettings, load_notice_settings, save_notice_settings
 from warmupd.store.notices import list_notices

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from warmupd.clock import Clock
 from warmupd.config import Config
-from warmupd.core.notice import Event, trial_notice
+from warmupd.core.notice import Event
+from warmupd.core.notice_words import trial_notice
 from warmupd.daemon.events import Events
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.host_check import policy_of

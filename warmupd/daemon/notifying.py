@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from warmupd.config import Config
-from warmupd.core.notice import Event, Notice, Turned, digest_notice, missed_notice, trouble_notice
+from warmupd.core.notice import Event, Notice, Turned
 from warmupd.core.notice_pace import next_daily, quiet_after
+from warmupd.core.notice_words import digest_notice, missed_notice, trouble_notice
 from warmupd.core.window import is_zone
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.notif_fleet import look_after_fleet
