@@ -35,7 +35,7 @@ CREATE TRIGGER begin_notices AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION
 -- however often it went to and fro meanwhile, that is once.
 CREATE TABLE notice_standings (
     mailbox_id     bigint PRIMARY KEY REFERENCES mailboxes (id) ON DELETE CASCADE,
-    user_id        uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    user_id        uuid NOT NULL,                          -- the mailbox's; no reference: see rest_notices
     told           notice_standing NOT NULL,
     stands         notice_standing NOT NULL,
     since          timestamptz NOT NULL,                   -- from when on they differ
@@ -105,13 +105,15 @@ CREATE TABLE notice_deliveries (
 ) WITH (fillfactor = 70);
 CREATE INDEX notice_deliveries_due ON notice_deliveries (due_at) WHERE ended_at IS NULL;
 
--- Who is removed is told nothing more, unless that is undone; what is kept of it goes with everything else of theirs.
+-- Who is removed is told nothing more, unless that is undone; what is kept of it goes with everything else of theirs. Their
+-- standings go with the states of their mailboxes. Who removes a user locks it first and the mailboxes then, who changes a
+-- state locks the mailbox first and its standing then: were standings deleted here, or referred to users, that were a
+-- deadlock.
 CREATE FUNCTION rest_notices() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     UPDATE notice_settings
     SET daily_at = CASE WHEN NEW.removed_at IS NULL THEN '-infinity' ELSE 'infinity' END::timestamptz
     WHERE user_id = NEW.id;
-    DELETE FROM notice_standings WHERE user_id = NEW.id AND NEW.removed_at IS NOT NULL;
     RETURN NULL;
 END $$;
 CREATE TRIGGER rest_notices AFTER UPDATE OF removed_at ON users FOR EACH ROW EXECUTE FUNCTION rest_notices();
@@ -121,6 +123,6 @@ CREATE TABLE fleet_health (
     one            boolean PRIMARY KEY DEFAULT true CHECK (one),
     looked_at      timestamptz NOT NULL DEFAULT '-infinity',
     look           uuid,
-    memory         jsonb NOT NULL DEFAULT '{}'             -- core/notice_fleet.py: by issue
+    memory         jsonb NOT NULL DEFAULT '{}'             -- core/notice_fleet.py: by trouble
 );
 INSERT INTO fleet_health DEFAULT VALUES;

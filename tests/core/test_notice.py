@@ -12,10 +12,8 @@ from warmupd.core.notice import (
     Standing,
     Turn,
     Turned,
-    digest_notice,
-    missed_notice,
-    trouble_notice,
 )
+from warmupd.core.notice_words import digest_notice, missed_notice, trouble_notice
 
 ALL = frozenset(Event)
 NORMAL, FAILED, SUSPENDED = Standing.NORMAL, Standing.AUTH_FAILED, Standing.SUSPENDED

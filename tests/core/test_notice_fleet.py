@@ -4,26 +4,28 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from warmupd.core.notice import Notice
-from warmupd.core.notice_fleet import Issue, Memory, look
+from warmupd.core.notice_fleet import Issue, Memory, look, troubles_of
 
 START = dt.datetime(2026, 6, 3, 10, tzinfo=dt.UTC)
-DEGRADED = {Issue.DEGRADED: ["93% of what is owed by now was sent"]}
-CRITICAL = {Issue.CRITICAL: ["no worker is alive"], Issue.DEGRADED: ["no worker is alive"]}
-LOST = {Issue.WORKER_LOST: ["host:1 ended without stopping"]}
+LATE, NOBODY = "93% of what is owed by now was sent", "no worker is alive"
+DEGRADED = {Issue.DEGRADED: [LATE]}
+CRITICAL = {Issue.CRITICAL: [NOBODY, LATE], Issue.DEGRADED: [NOBODY, LATE]}
+LOST = {Issue.WORKER_LOST: ["a ended without stopping"]}
 
 
 class Fleet:
     """Looked at once a minute; what was told, by the minute."""
 
     def __init__(self) -> None:
-        self.memory: Mapping[Issue, Memory] = {}
+        self.memory: Mapping[str, Memory] = {}
         self.told: dict[int, Notice] = {}
         self.minute = 0
 
     def shows(self, shown: Mapping[Issue, Sequence[str]], minutes: int) -> None:
         for _ in range(minutes):
-            plain = {issue: Memory.read(known.plain()) for issue, known in self.memory.items()}
-            self.memory, notice = look(plain, shown, START + dt.timedelta(minutes=self.minute))
+            plain = {name: Memory.read(known.plain()) for name, known in self.memory.items()}
+            troubles = [one for issue, reasons in shown.items() for one in troubles_of(issue, reasons)]
+            self.memory, notice = look(plain, troubles, START + dt.timedelta(minutes=self.minute))
             if notice is not None:
                 self.told[self.minute] = notice
             self.minute += 1
@@ -72,6 +74,45 @@ def test_what_gets_worse_is_told() -> None:
     fleet.shows(DEGRADED, 10)
     fleet.shows(CRITICAL, 10)
     assert fleet.subjects == {2: "The fleet is degraded", 12: "The fleet is critical"}
+
+
+def test_another_reason_of_what_was_told_is_told_too() -> None:
+    fleet = Fleet()
+    fleet.shows({Issue.DEGRADED: ["the quotas of today cannot be carried"]}, 10)
+    fleet.shows({Issue.DEGRADED: ["30 of 64 slots have no worker", "the quotas of today cannot be carried"]}, 10)
+    assert fleet.told[12].body == "The fleet is degraded:\n  30 of 64 slots have no worker"
+    assert len(fleet.told) == 2
+
+
+def test_a_figure_that_changes_is_no_other_reason() -> None:
+    fleet = Fleet()
+    for percent in range(94, 80, -1):
+        fleet.shows({Issue.DEGRADED: [f"{percent}% of what is owed by now was sent"]}, 1)
+    assert list(fleet.subjects) == [2]
+
+
+def test_each_lost_worker_is_told() -> None:
+    fleet = Fleet()
+    for name in "abc":
+        fleet.shows({Issue.WORKER_LOST: [f"{name} ended without stopping"]}, 12)
+    assert [notice.body[-25:] for notice in fleet.told.values()] == [
+        f" {name} ended without stopping" for name in "abc"
+    ]
+
+
+def test_one_reason_that_goes_is_no_end() -> None:
+    fleet = Fleet()
+    fleet.shows({Issue.DEGRADED: [LATE, "sending is stopped for the whole fleet"]}, 10)
+    fleet.shows(DEGRADED, 40)
+    fleet.shows({}, 20)
+    assert fleet.subjects == {2: "The fleet is degraded", 65: "The fleet is back to normal"}
+
+
+def test_what_comes_when_it_is_critical_no_more_is_told() -> None:
+    fleet = Fleet()
+    fleet.shows(CRITICAL, 10)
+    fleet.shows({Issue.DEGRADED: [LATE, "7% of the sends failed"]}, 5)
+    assert fleet.subjects == {2: "The fleet is critical", 12: "The fleet is degraded"}
 
 
 def test_critical_from_the_start_is_one_message_and_so_is_its_end() -> None:

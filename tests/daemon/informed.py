@@ -24,7 +24,7 @@ from warmupd.daemon.notif_post import OwnWebhook, seal_webhook
 from warmupd.daemon.notifying import Notifying
 from warmupd.mail.vault import Vault
 from warmupd.store.database import Database
-from warmupd.store.notice_settings import load_notice_settings, save_webhook
+from warmupd.store.notice_settings import load_notice_settings
 from warmupd.store.states import change_state
 
 SECRET = "wus_hush-hush"
@@ -67,7 +67,12 @@ class Informed:
         if hook:
             settings = await load_notice_settings(self.db, user)
             own = OwnWebhook(url=self.hook.url, secret=SECRET)
-            await save_webhook(self.db, user, sealed=seal_webhook(self.vault, own, settings.id), form=hook)
+            await self.db.execute(
+                "UPDATE notice_settings SET webhook = $2, webhook_form = $3 WHERE user_id = $1",
+                user,
+                seal_webhook(self.vault, own, settings.id),
+                hook,
+            )
         return user
 
     async def fail(self, *boxes: int, state: MailboxState = MailboxState.AUTH_FAILED) -> None:

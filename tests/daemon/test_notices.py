@@ -3,24 +3,32 @@
 import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from tests.daemon.informed import SECRET, Informed
 from tests.mail.certificates import Authority, make_authority
 from tests.mail.fault_smtp import Fault, FaultServer
 from tests.mail.hook_server import HookServer
+from warmupd.clock import SystemClock
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.notice_pace import MOST_TRIES
+from warmupd.core.notice_words import trial_notice
 from warmupd.daemon import notif_post, notifying
+from warmupd.daemon.notif_fleet import troubles
+from warmupd.daemon.notif_settings import WebhookWish, Wish, change_settings
+from warmupd.daemon.overview import fleet_condition
 from warmupd.daemon.rotation import rotate
 from warmupd.mail.vault import Vault
 from warmupd.mail.webhook import sign
 from warmupd.store.database import Database
 from warmupd.store.notice_owners import tell_troubles
-from warmupd.store.notice_settings import save_notice_settings
+from warmupd.store.notice_settings import load_notice_settings, save_notice_settings
+from warmupd.store.notices import add_notice, claim_deliveries
 from warmupd.store.resuming import resume_mailbox
 
 
@@ -161,6 +169,19 @@ async def test_who_dies_between_delivery_and_mark_leaves_it_to_another_with_the_
     assert [(state, tries) for state, tries, _ in await told.states()] == [("delivered", 2)] * 2
 
 
+async def test_a_worker_whose_clock_is_ahead_takes_nothing_from_another(told: Informed) -> None:
+    class Ahead(SystemClock):
+        def now(self) -> dt.datetime:
+            return super().now() + dt.timedelta(seconds=2 * notif_post.LASTS)
+
+    to, at = [("WEBHOOK", "")], SystemClock().now()
+    await add_notice(told.db, trial_notice(), user_id=await told.owner(hook="JSON"), to=to, at=at)
+    assert len(await claim_deliveries(told.db, limit=1, lasts=notif_post.LASTS, at=None)) == 1
+    ahead = notif_post.Postman(replace(told.ground, clock=Ahead()), told.config, lambda: told.vault)
+    assert not await ahead.round()
+    assert told.hook.came == []
+
+
 async def test_a_stop_lets_what_is_under_way_end_and_be_marked(told: Informed) -> None:
     (box,) = await told.world.enrol(1, await told.owner(confirmed=False, hook="JSON"))
     await told.fail(box)
@@ -227,6 +248,22 @@ async def test_an_oddity_of_one_owner_keeps_nobody_else_from_being_told(
     assert len(told.mails) == 2  # nothing of it is lost
 
 
+@pytest.mark.parametrize("fails", [True, False])
+async def test_a_full_round_is_followed_by_another_unless_all_of_it_failed(
+    told: Informed, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    async def nothing(*_: object, **__: object) -> bool:
+        if fails:
+            raise ValueError
+        return False
+
+    monkeypatch.setattr(notifying, "OWNERS", 2)
+    monkeypatch.setattr(notifying, "look_back", nothing)
+    for _ in range(2):
+        await told.owner()
+    assert await told.notifying.round() is not fails
+
+
 async def test_one_hook_that_hangs_keeps_nobody_else_waiting(told: Informed, monkeypatch: pytest.MonkeyPatch) -> None:
     hanging, other = await told.owner(confirmed=False, hook="JSON"), await told.owner()
     boxes = [*await told.world.enrol(1, hanging), *await told.world.enrol(1, other)]
@@ -258,6 +295,23 @@ async def test_quota_that_was_missed_is_told_the_next_morning_once(told: Informe
     assert "13 of 20 messages were sent" in mail.get_content()
     assert f"{await told.world.address(boxes[1])}: 4 of 10 on 2027-03-01; 2 sends failed" in mail.get_content()
     assert mail["Date"].datetime.hour == 8
+
+
+async def test_choices_that_cannot_be_saved_leave_the_webhook_and_its_secret(told: Informed) -> None:
+    owner, config = await told.owner(hook="JSON"), told.config(**{"secrets.keys": [told.key]})
+    before = (await load_notice_settings(told.db, owner)).webhook
+    wish = Wish(
+        email=True,
+        events=[],
+        digest=False,
+        daily_hour=24,
+        webhook=WebhookWish(url="", form="json", new_secret=True),
+    )
+    with pytest.raises(asyncpg.CheckViolationError):
+        await change_settings(told.db, config, owner, wish)
+    assert (await load_notice_settings(told.db, owner)).webhook == before
+    assert (await change_settings(told.db, config, owner, replace(wish, daily_hour=23))).secret != ""
+    assert (await load_notice_settings(told.db, owner)).webhook != before
 
 
 async def test_digest_takes_the_place_of_single_notices(told: Informed) -> None:
@@ -292,6 +346,17 @@ async def test_operators_hear_of_the_fleet_once(told: Informed) -> None:
     assert "no worker is alive" in told.mails[0].get_content()
     assert [document["type"] for document in told.documents] == ["fleet"]
     assert "x-warmupd-signature" in told.hook.came[0].headers
+
+
+async def test_a_plan_that_is_too_small_for_one_user_is_no_trouble_of_the_fleet(told: Informed) -> None:
+    await told.world.enrol(30, await told.owner())
+    await told.db.execute("UPDATE plans SET per_hour = 1")
+    now = told.clock.now()
+    _, reasons, short = await fleet_condition(told.db, told.config(), at=now)
+    assert "the quotas of today cannot be carried" in reasons
+    assert [one.setting for one in short] == ["limits.user_per_hour"]
+    found = await troubles(told.db, told.config(), at=now)
+    assert {one.text for one in found} == {"no worker is alive"}
 
 
 async def test_two_workers_look_after_the_fleet_as_one(told: Informed) -> None:

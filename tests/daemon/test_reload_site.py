@@ -9,6 +9,8 @@ from warmupd.clock import SystemClock
 from warmupd.config import Config
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
+from warmupd.daemon.notif_fleet import operators_of
+from warmupd.daemon.relay import relay_of
 from warmupd.daemon.reload import OF_OTHERS, TAKEN_OVER, Reload
 from warmupd.errors import ConfigError
 from warmupd.mail.vault import Vault
@@ -55,6 +57,17 @@ async def test_site_goes_by_what_needs_no_restart(db: Database) -> None:
     assert (force.auth, force.notifications) == (new.auth, new.notifications)
     assert force.http.public_url == "https://warmup.example.com"
     assert (force.http.listen, force.database.pool_size, force.worker.lease_seconds) == ("127.0.0.1:3000", 10, 30)
+
+
+async def test_notices_go_by_the_new_relay_and_operators(db: Database) -> None:
+    worker = Worker(config(), db, SystemClock())
+    operators = {"notifications.smtp_host": "relay.example.com", "notifications.operator_emails": ["ops@example.com"]}
+    new = config(**{"notifications.sender": "warmupd@example.com", **operators})
+    await Reload(worker, db, lambda: new, tell=lambda _: None).reload()
+    assert operators_of(worker.notifying.config) == [("EMAIL", "ops@example.com")]
+    relay = relay_of(worker.notifying.postman._config())
+    assert relay is not None
+    assert relay.host == "relay.example.com"
 
 
 async def test_bad_configuration_is_told_to_nobody(db: Database) -> None:

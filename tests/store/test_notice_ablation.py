@@ -18,7 +18,7 @@ Test = Callable[[Ground], Awaitable[None]]
 IN_PYTHON: list[tuple[Callable[..., Any], str, str, Test]] = [
     (
         notices.claim_deliveries,
-        " AND d.claimed_until <= $1",
+        " AND d.claimed_until <= (TABLE moment)",
         "",
         of_notices.test_who_asks_for_one_notice_waits_for_who_has_it,
     ),
@@ -30,7 +30,7 @@ IN_PYTHON: list[tuple[Callable[..., Any], str, str, Test]] = [
     ),
     (
         notices.claim_deliveries,
-        "ended_at IS NULL AND claimed_until > $1 AND",
+        "ended_at IS NULL AND claimed_until > (TABLE moment) AND",
         "false AND",
         of_notices.test_one_recipient_has_one_delivery_under_way,
     ),
@@ -39,6 +39,12 @@ IN_PYTHON: list[tuple[Callable[..., Any], str, str, Test]] = [
         " AND u.email_confirmed_at IS NOT NULL",
         "",
         of_notices.test_mail_goes_to_the_confirmed_address_that_holds_when_it_is_delivered,
+    ),
+    (
+        notices._give_up,
+        "tries >= $2",
+        "tries < 0 * $2",
+        of_notices.test_a_delivery_that_kills_its_workers_ends,
     ),
     (
         notices.end_delivery,

@@ -9,13 +9,15 @@ import pytest
 
 from tests.store.rows import NOON, Ground, after, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.core.mailbox import MailboxState
-from warmupd.core.notice import Notice, Standing, Turned, trouble_notice
+from warmupd.core.notice import Notice, Standing, Turned
 from warmupd.core.notice_pace import quiet_after
+from warmupd.core.notice_words import trouble_notice
 from warmupd.store import notice_owners
-from warmupd.store.notice_settings import NoticeSettings, load_notice_settings, save_notice_settings, save_webhook
+from warmupd.store.notice_settings import NoticeSettings, load_notice_settings, save_notice_settings
 from warmupd.store.notices import list_notices
 from warmupd.store.removals import remove_mailboxes, undo_removal
 from warmupd.store.states import change_state, end_suspensions
+from warmupd.store.user_removals import remove_user, restore_user
 
 AUTH_FAILED, SUSPENDED, ACTIVE, PAUSED = (
     MailboxState.AUTH_FAILED,
@@ -30,6 +32,17 @@ async def turn(
 ) -> None:
     actor = "daemon" if state in {AUTH_FAILED, SUSPENDED} else "cli"
     await change_state(ground.db, box, state, actor=actor, reason="535 no", at=at, until=until)
+
+
+async def sessions_wait(ground: Ground, count: int) -> None:
+    """Return once so many sessions wait for locks."""
+    waiting = (
+        "SELECT count(DISTINCT l.pid) FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
+        " WHERE NOT l.granted AND a.datname = current_database()"
+    )
+    async with asyncio.timeout(10):
+        while await ground.db.fetchval(waiting) < count:
+            pass
 
 
 def all_of(settings: NoticeSettings, turned: Sequence[Turned]) -> Notice | None:
@@ -211,7 +224,7 @@ async def test_channels_are_those_that_lead_somewhere(ground: Ground) -> None:
     settings = await load_notice_settings(ground.db, owner)
     assert settings.channels(mail=True) == ()  # the address is not confirmed
     await ground.db.execute("UPDATE users SET email_confirmed_at = now()")
-    await save_webhook(ground.db, owner, sealed=b"sealed", form="SLACK")
+    await ground.db.execute("UPDATE notice_settings SET webhook = 'sealed'")
     settings = await load_notice_settings(ground.db, owner)
     assert settings.channels(mail=True) == ("EMAIL", "WEBHOOK")
     assert settings.channels(mail=False) == ("WEBHOOK",)
@@ -230,12 +243,33 @@ async def test_a_user_who_is_removed_is_told_nothing_more_unless_that_is_undone(
     owner = await ground.user()
     (box,) = await ground.mailboxes(1, owner)
     await turn(ground, box, AUTH_FAILED)
-    await ground.db.execute("UPDATE users SET removed_at = $2 WHERE id = $1", owner, after(10))
+    await remove_user(ground.db, owner, actor="cli", at=after(10))
     due = await notice_owners.due(ground.db, limit=50, at=after(86400 * 3))
     assert (due.troubled, due.daily) == ([], [])
-    await ground.db.execute("UPDATE users SET removed_at = NULL WHERE id = $1", owner)
+    await restore_user(ground.db, owner, actor="cli", at=after(20))
     assert (await notice_owners.due(ground.db, limit=50, at=after(86400))).daily == [owner]
     assert (await load_notice_settings(ground.db, owner)).daily_at is None
+
+
+@pytest.mark.parametrize("state", [ACTIVE, SUSPENDED])
+@pytest.mark.parametrize("first", ["removal", "change"])
+async def test_removing_a_user_and_a_change_of_their_mailbox_wait_for_each_other(
+    ground: Ground, first: str, state: MailboxState
+) -> None:
+    """Each in the order of locks of the other: neither is a deadlock's victim, and nothing is left to be told."""
+    owner = await ground.user()
+    known, fresh = await ground.mailboxes(2, owner)
+    await turn(ground, known, AUTH_FAILED)
+    box = known if state is ACTIVE else fresh  # the standing of the one is changed, that of the other begun
+    deeds = [turn(ground, box, state), remove_user(ground.db, owner, actor="cli", at=after(10))]
+    async with ground.db.transaction() as connection:
+        await connection.execute("SELECT FROM mailboxes WHERE id = $1 FOR UPDATE", box)
+        under_way = []
+        for count, deed in enumerate(deeds if first == "change" else reversed(deeds), start=1):
+            under_way.append(asyncio.create_task(deed))
+            await sessions_wait(ground, count)
+    await asyncio.gather(*under_way)
+    assert await ground.db.fetchval("SELECT count(*) FROM notice_standings") == 0
 
 
 async def test_who_removes_the_user_at_this_moment_is_not_waited_for(ground: Ground) -> None:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from tests.store.rows import Ground, after, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.core.notice import Kind, Notice
+from warmupd.core.notice_pace import MOST_TRIES
 from warmupd.store.notices import Delivery, add_notice, claim_deliveries, drop_old, end_delivery, list_notices
 
 NOTICE = Notice(kind=Kind.TROUBLE, subject="something", body="happened", facts={"events": []})
@@ -33,6 +34,23 @@ async def test_who_asks_for_one_notice_waits_for_who_has_it(ground: Ground) -> N
     assert await claim_deliveries(ground.db, limit=9, lasts=60, at=after(1), notice_id=notice) == []
 
 
+async def test_a_delivery_that_kills_its_workers_ends(ground: Ground) -> None:
+    await tell(ground, await ground.user(), to=BOTH[1:])
+    claims = [await claim(ground, at=61 * n) for n in range(MOST_TRIES + 2)]
+    assert [len(some) for some in claims] == [1] * MOST_TRIES + [0, 0]
+    (told,) = await list_notices(ground.db, None, limit=5)
+    assert told.deliveries[0].state == "failed"
+    assert told.deliveries[0].error.startswith("gave up")
+
+
+async def test_the_last_try_is_not_given_up_while_it_lasts(ground: Ground) -> None:
+    await tell(ground, await ground.user(), to=BOTH[1:])
+    for n in range(MOST_TRIES):
+        (last,) = await claim(ground, at=61 * n)
+    assert await claim(ground, at=61 * (MOST_TRIES - 1) + 59) == []
+    assert await end_delivery(ground.db, last, at=after(61 * MOST_TRIES))
+
+
 async def test_workers_that_claim_at_once_share(ground: Ground) -> None:
     for _ in range(20):
         await tell(ground, await ground.user())
@@ -54,7 +72,7 @@ async def test_who_lost_its_claim_changes_nothing(ground: Ground) -> None:
 async def test_what_failed_waits_for_its_time_and_what_ended_is_over(ground: Ground) -> None:
     await tell(ground, await ground.user())
     mail, hook = await claim(ground)
-    await end_delivery(ground.db, mail, at=after(1), error="away", again_at=after(100))
+    await end_delivery(ground.db, mail, at=after(1), error="away", again_in=99)
     await end_delivery(ground.db, hook, at=after(1), error="gone")
     assert await claim(ground, at=99) == []
     assert [one.channel for one in await claim(ground, at=100)] == ["EMAIL"]

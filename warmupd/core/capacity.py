@@ -70,6 +70,11 @@ class Shortfall:
         """Whether the setting is shared by all, so that what it carries tells of other users."""
         return _is_of_fleet(self.setting)
 
+    @property
+    def of_single_user(self) -> bool:
+        """Whether it is a user's own caps, by their plan or for want of one, and concerns nobody else."""
+        return self.setting.startswith("limits.user_")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Load:

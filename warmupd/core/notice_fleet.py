@@ -1,6 +1,7 @@
-"""What operators are told of the fleet: each issue when it first shows, and again only once it was gone for a while."""
+"""What operators are told of the fleet: each trouble when it first shows, again only once it was gone for a while."""
 
 import datetime as dt
+import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -8,7 +9,7 @@ from typing import Any, Self
 
 from warmupd.core.notice import Kind, Notice
 
-LASTS = dt.timedelta(minutes=2)  # that an issue must show before it is told: a worker that is started anew is none
+LASTS = dt.timedelta(minutes=2)  # that a trouble must show before it is told: a worker that is started anew is none
 CALM = dt.timedelta(minutes=15)  # that it must be gone before its end is told, and it counts as new again
 
 
@@ -30,8 +31,30 @@ TITLES = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Trouble:
+    """One thing that is wrong. `key` tells it from others of its issue, whatever figures its `text` has by now."""
+
+    issue: Issue
+    key: str
+    text: str
+
+    @property
+    def name(self) -> str:
+        """What it is remembered by."""
+        return f"{self.issue.value} {self.key}"
+
+
+def troubles_of(issue: Issue, reasons: Sequence[str]) -> list[Trouble]:
+    """One for each reason; reasons that differ in their figures alone are the same."""
+    return [Trouble(issue=issue, key=_FIGURES.sub("#", reason), text=reason) for reason in reasons]
+
+
+_FIGURES = re.compile(r"\d[\d.,]*")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """What is known of an issue that shows, or showed a short while ago."""
+    """What is known of a trouble that shows, or showed a short while ago."""
 
     since: dt.datetime  # when it began to show
     told: bool = False
@@ -54,51 +77,56 @@ class Memory:
 
 
 def look(
-    memory: Mapping[Issue, Memory], shown: Mapping[Issue, Sequence[str]], now: dt.datetime
-) -> tuple[dict[Issue, Memory], Notice | None]:
-    """What is remembered after this look, and what is to be told. `shown`: the issues of now, each with its reasons.
+    memory: Mapping[str, Memory], shown: Sequence[Trouble], now: dt.datetime
+) -> tuple[dict[str, Memory], Notice | None]:
+    """What is remembered after this look, by name, and what is to be told. `shown`: the troubles of now.
 
-    A fleet that is CRITICAL is DEGRADED, too. What gets worse is told; what goes to and fro is told once.
+    What is critical is shown as degraded, too. Whatever comes in addition is told; what goes to and fro is told once.
     """
-    kept: dict[Issue, Memory] = {}
-    begun: list[Issue] = []
-    ended: list[Issue] = []
-    for issue in Issue:
-        known = memory.get(issue)
-        if issue in shown:
-            since, told = (known.since, known.told) if known else (now, False)
-            begun += [issue] if not told and now - since >= LASTS else []
-            kept[issue] = Memory(since=since, told=told or issue in begun)
-        elif known is not None:
-            gone_since = known.gone_since or now
-            if now - gone_since < (CALM if known.told else LASTS):
-                kept[issue] = replace(known, gone_since=gone_since)
-            elif known.told:
-                ended.append(issue)
-    return kept, _notice(begun, ended, shown, still=[issue for issue in kept if kept[issue].told])
-
-
-def _notice(
-    begun: Sequence[Issue], ended: Sequence[Issue], shown: Mapping[Issue, Sequence[str]], *, still: Collection[Issue]
-) -> Notice | None:
-    # A worker that was lost stays lost; others have long taken its part. What is critical is degraded, too: that it is
-    # not quite as bad any more is no end.
-    worst = Issue.CRITICAL in begun or (Issue.CRITICAL in still and not begun)
-    begun = [issue for issue in begun if not (issue is Issue.DEGRADED and worst)]
-    ended = [
-        issue
-        for issue in ended
-        if issue is not Issue.WORKER_LOST and not (issue is Issue.CRITICAL and {Issue.DEGRADED} & {*still, *ended})
+    kept: dict[str, Memory] = {}
+    begun: list[Trouble] = []
+    for trouble in shown:
+        known = memory.get(trouble.name)
+        since, told = (known.since, known.told) if known else (now, False)
+        begun += [trouble] if not told and now - since >= LASTS else []
+        kept[trouble.name] = Memory(since=since, told=told or now - since >= LASTS)
+    ended: set[Issue] = set()
+    for name, known in memory.items():
+        gone_since = known.gone_since or now
+        if name in kept:
+            continue
+        if now - gone_since < (CALM if known.told else LASTS):
+            kept[name] = replace(known, gone_since=gone_since)
+        elif known.told:
+            ended.add(_issue(name))
+    told_still = {name for name, known in kept.items() if known.told}
+    # That is told as critical; and that it is not quite as bad any more is no news either.
+    begun = [
+        one for one in begun if one.issue is not Issue.DEGRADED or f"{Issue.CRITICAL.value} {one.key}" not in told_still
     ]
-    if not begun and not ended:
+    return kept, _notice(begun, ended, still={_issue(name) for name in told_still})
+
+
+def _issue(name: str) -> Issue:
+    return Issue(name.partition(" ")[0])
+
+
+def _notice(begun: Sequence[Trouble], ended: Collection[Issue], *, still: Collection[Issue]) -> Notice | None:
+    fresh = {issue: [one.text for one in begun if one.issue is issue] for issue in Issue}
+    fresh = {issue: texts for issue, texts in fresh.items() if texts}
+    # An issue ends with the last of its troubles. A worker that was lost stays lost; others have long taken its part.
+    over = [issue for issue in Issue if issue in ended and issue not in still and issue is not Issue.WORKER_LOST]
+    if {Issue.DEGRADED} & {*still, *ended}:
+        over = [issue for issue in over if issue is not Issue.CRITICAL]
+    if not fresh and not over:
         return None
-    parts = [f"{TITLES[issue]}:\n" + "\n".join(f"  {reason}" for reason in shown[issue]) for issue in begun]
-    over = [f"{TITLES[issue]}: not any more." for issue in ended]
-    subject = TITLES[begun[0]] if begun else "The fleet is back to normal"
-    if not begun and set(still) - {Issue.WORKER_LOST}:
-        subject = over[0].rstrip(".")
+    parts = [f"{TITLES[issue]}:\n" + "\n".join(f"  {text}" for text in texts) for issue, texts in fresh.items()]
+    lines = [f"{TITLES[issue]}: not any more." for issue in over]
+    subject = TITLES[next(iter(fresh))] if fresh else "The fleet is back to normal"
+    if not fresh and set(still) - {Issue.WORKER_LOST}:
+        subject = lines[0].rstrip(".")
     facts = {
-        "begun": [{"issue": issue.value, "reasons": list(shown[issue])} for issue in begun],
-        "ended": [issue.value for issue in ended],
+        "begun": [{"issue": issue.value, "reasons": texts} for issue, texts in fresh.items()],
+        "ended": [issue.value for issue in over],
     }
-    return Notice(kind=Kind.FLEET, subject=subject, body="\n\n".join([*parts, *over]), facts=facts)
+    return Notice(kind=Kind.FLEET, subject=subject, body="\n\n".join([*parts, *lines]), facts=facts)

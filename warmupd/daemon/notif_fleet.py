@@ -1,11 +1,10 @@
 """Looking after the fleet's health on behalf of its operators: one worker at a time looks, and tells what is new."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
 
 from warmupd.config import Config
 from warmupd.core.condition import Condition
-from warmupd.core.notice_fleet import CALM, Issue, Memory, look
+from warmupd.core.notice_fleet import CALM, Issue, Memory, Trouble, look, troubles_of
 from warmupd.daemon.overview import fleet_condition
 from warmupd.store.database import Database
 from warmupd.store.fleet_health import begin_look, end_look, lost_workers
@@ -25,23 +24,21 @@ async def look_after_fleet(db: Database, config: Config, *, every: float, at: dt
     if turn is None:
         return False
     mark, plain = turn
-    memory = {Issue(word): Memory.read(known) for word, known in plain.items()}
-    kept, notice = look(memory, await issues(db, config, at=at), at)
-    remembered = {issue.value: known.plain() for issue, known in kept.items()}
+    memory = {name: Memory.read(known) for name, known in plain.items()}
+    kept, notice = look(memory, await troubles(db, config, at=at), at)
+    remembered = {name: known.plain() for name, known in kept.items()}
     await end_look(db, mark, remembered, notice, to=to, at=at)
     return True
 
 
-async def issues(db: Database, config: Config, *, at: dt.datetime) -> Mapping[Issue, Sequence[str]]:
-    """What is wrong with the fleet now, each with its reasons."""
-    condition, reasons, short = await fleet_condition(db, config, at=at)
-    found: dict[Issue, Sequence[str]] = {}
-    if condition is Condition.CRITICAL:
-        found[Issue.CRITICAL] = reasons
-    if condition is not Condition.OK:
-        found[Issue.DEGRADED] = reasons
-    if short:
-        found[Issue.CAPACITY_SHORT] = [one.text for one in short]
-    if lost := await lost_workers(db, within=CALM, at=at):
-        found[Issue.WORKER_LOST] = [f"{name} ended without stopping" for name in lost]
-    return found
+async def troubles(db: Database, config: Config, *, at: dt.datetime) -> list[Trouble]:
+    """What is wrong with the fleet now. What a single user's caps hold back is between them and their operator."""
+    condition, reasons, short = await fleet_condition(db, config, at=at, single_users=False)
+    critical = troubles_of(Issue.CRITICAL, reasons) if condition is Condition.CRITICAL else []
+    lost = await lost_workers(db, within=CALM, at=at)
+    return [
+        *critical,
+        *troubles_of(Issue.DEGRADED, reasons),
+        *(Trouble(issue=Issue.CAPACITY_SHORT, key=f"{one.setting} {one.who}", text=one.text) for one in short),
+        *(Trouble(issue=Issue.WORKER_LOST, key=name, text=f"{name} ended without stopping") for name in lost),
+    ]

@@ -1,7 +1,6 @@
 """Carrying notices out: each claimed delivery by mail or by webhook, and what becomes of it."""
 
 import asyncio
-import datetime as dt
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -62,7 +61,7 @@ class Postman:
             self._db,
             limit=AT_ONCE,
             lasts=LASTS * self._ground.clock.speed,
-            at=self._ground.clock.now(),
+            at=self._ground.clock.stamp(),
             notice_id=notice_id,
         )
         tasks = [asyncio.create_task(self._deliver(one, once=notice_id is not None)) for one in claimed]
@@ -85,7 +84,7 @@ class Postman:
         except Exception as error:  # noqa: BLE001  one recipient's oddity must not keep all others from being told
             await self._put_off(one, error, once=once)
             return
-        await end_delivery(self._db, one, at=self._ground.clock.now())
+        await end_delivery(self._db, one, at=self._ground.clock.stamp())
         self._ground.events.notice_delivered(notice=one.notice_id, kind=one.kind, channel=one.channel, tries=one.tries)
 
     async def _put_off(self, one: Delivery, error: Exception, *, once: bool) -> None:
@@ -94,9 +93,7 @@ class Postman:
         if once or getattr(error, "for_good", False) or isinstance(error, NoWay):
             wait = None
         why = str(error) if isinstance(error, WarmupdError) else type(error).__name__
-        now = self._ground.clock.now()
-        again_at = None if wait is None else now + dt.timedelta(seconds=wait)
-        await end_delivery(self._db, one, at=now, error=why, again_at=again_at)
+        await end_delivery(self._db, one, at=self._ground.clock.stamp(), error=why, again_in=wait)
         self._ground.events.notice_failed(
             notice=one.notice_id, channel=one.channel, why=why, tries=one.tries, again_seconds=wait
         )

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from warmupd.clock import Clock
 from warmupd.config import Config
-from warmupd.core.notice import Event, trial_notice
+from warmupd.core.notice import Event
+from warmupd.core.notice_words import trial_notice
 from warmupd.daemon.events import Events
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.host_check import policy_of
@@ -21,7 +22,7 @@ from warmupd.errors import SecretsError, UsageError
 from warmupd.mail.vault import Vault
 from warmupd.mail.webhook import check_reachable, check_url, host_of
 from warmupd.store.database import Database
-from warmupd.store.notice_settings import NoticeSettings, load_notice_settings, save_notice_settings, save_webhook
+from warmupd.store.notice_settings import NoticeSettings, SaidWebhook, load_notice_settings, save_notice_settings
 from warmupd.store.notices import Delivered, add_notice, count_notices, list_notices
 
 SECRET_PREFIX = "wus_"  # noqa: S105  so that scanners of leaked secrets can know them
@@ -87,7 +88,6 @@ async def change_settings(db: Database, config: Config, user_id: UUID, wish: Wis
     hook, secret = await _hook(now, config, wish.webhook)
     sealed = None if hook is None else seal_webhook(_vault(config), hook, now.id)
     form = wish.webhook.form.upper() if wish.webhook else "JSON"
-    await save_webhook(db, user_id, sealed=sealed, form=form)
     await save_notice_settings(
         db,
         user_id,
@@ -95,6 +95,7 @@ async def change_settings(db: Database, config: Config, user_id: UUID, wish: Wis
         events=[event.value for event in dict.fromkeys(wish.events)],
         digest=wish.digest,
         daily_hour=wish.daily_hour,
+        webhook=SaidWebhook(sealed=sealed, form=form),
     )
     return _shown(await load_notice_settings(db, user_id), config, secret)
 

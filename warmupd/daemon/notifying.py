@@ -5,8 +5,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 from warmupd.config import Config
-from warmupd.core.notice import Event, Notice, Turned, digest_notice, missed_notice, trouble_notice
+from warmupd.core.notice import Event, Notice, Turned
 from warmupd.core.notice_pace import next_daily, quiet_after
+from warmupd.core.notice_words import digest_notice, missed_notice, trouble_notice
 from warmupd.core.window import is_zone
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.notif_fleet import look_after_fleet
@@ -56,21 +57,21 @@ class Notifying:
         turns = partial(tell_troubles, self._db, compose=of_turned, quiet=quiet_after, mail=mail, at=now)
         days = partial(look_back, self._db, compose=of_day, next_at=self._next_daily, mail=mail, at=now)
         deeds = [*(partial(turns, owner) for owner in todo.troubled), *(partial(days, owner) for owner in todo.daily)]
-        told = False
-        for deed in (*deeds, partial(self._look_after_fleet, now)):
-            told |= await self._apart(deed)
+        ends = [await self._apart(deed) for deed in deeds]
+        told = any([*ends, await self._apart(partial(self._look_after_fleet, now))])
         delivered = await self.postman.round() if told or todo.deliveries else False
-        return delivered or OWNERS in {len(todo.troubled), len(todo.daily)}
+        got_on = any(end is not None for end in ends)  # where all failed, they would fail again at once
+        return delivered or (got_on and OWNERS in {len(todo.troubled), len(todo.daily)})
 
-    async def _apart(self, deed: Callable[[], Awaitable[bool]]) -> bool:
-        """Whether it told anything. An oddity of one owner's costs nobody else a notice, and nobody a send."""
+    async def _apart(self, deed: Callable[[], Awaitable[bool]]) -> bool | None:
+        """Whether it told anything; None: it failed. One owner's oddity costs nobody else a notice, nor a send."""
         try:
             return await deed()
         except DatabaseUnavailable:
             raise
         except Exception as error:  # noqa: BLE001  whatever it is, it is logged, and tried again in the next round
             self._ground.events.part_failed("notices", error)
-            return False
+            return None
 
     def _next_daily(self, settings: NoticeSettings) -> dt.datetime:
         zone = settings.zone if settings.zone and is_zone(settings.zone) else self.config.window.timezone

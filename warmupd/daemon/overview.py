@@ -147,11 +147,15 @@ async def overview(
 
 
 async def fleet_condition(
-    db: Database, config: Config, *, at: dt.datetime
+    db: Database, config: Config, *, at: dt.datetime, single_users: bool = True
 ) -> tuple[Condition, Sequence[str], Sequence[Shortfall]]:
-    """How the fleet is, why, and what cannot carry its quotas: as `overview` judges it, without reading the rest."""
+    """How the fleet is, why, and what cannot carry its quotas: as `overview` judges it, without reading the rest.
+
+    `single_users`: whether what the caps of a single user cannot carry counts.
+    """
     sums, snapshot = await day_sums(db, config, at=at), await snapshot_of_capacity(db, config, at=at)
     short = shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
+    short = [one for one in short if single_users or not one.of_single_user]
     lost = await unknowns.open_unknowns(db, at=at)
     return *condition_of(_facts(sums, snapshot, lost, len(short), whole=True)), short
 

@@ -49,25 +49,41 @@ async def load_notice_settings(db: Database, user_id: UUID) -> NoticeSettings:
     return settings_of(row)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SaidWebhook:
+    """Where to, sealed, and in which form."""
+
+    sealed: bytes | None = field(repr=False)  # None: nowhere
+    form: str  # JSON or SLACK
+
+
 async def save_notice_settings(
-    db: Database, user_id: UUID, *, email: bool, events: Sequence[str], digest: bool, daily_hour: int
+    db: Database,
+    user_id: UUID,
+    *,
+    email: bool,
+    events: Sequence[str],
+    digest: bool,
+    daily_hour: int,
+    webhook: SaidWebhook | None = None,
 ) -> None:
-    """All but the webhook. Another hour counts from its next turn on: nothing is told twice for it."""
+    """All of it or nothing; `webhook` None: it stays. Another hour counts from its next turn on: nothing comes twice.
+
+    What waits for another webhook goes to the new one.
+    """
     await db.execute(
         "UPDATE notice_settings SET email = $2, events = $3, digest = $4, daily_hour = $5,"
-        " daily_at = CASE WHEN daily_hour = $5 THEN daily_at ELSE '-infinity' END WHERE user_id = $1",
+        " daily_at = CASE WHEN daily_hour = $5 THEN daily_at ELSE '-infinity' END,"
+        " webhook = CASE WHEN $6 THEN $7 ELSE webhook END, webhook_form = coalesce($8, webhook_form)"
+        " WHERE user_id = $1",
         user_id,
         email,
         list(events),
         digest,
         daily_hour,
-    )
-
-
-async def save_webhook(db: Database, user_id: UUID, *, sealed: bytes | None, form: str) -> None:
-    """Another webhook, or none; what waits for the old one goes to the new."""
-    await db.execute(
-        "UPDATE notice_settings SET webhook = $2, webhook_form = $3 WHERE user_id = $1", user_id, sealed, form
+        webhook is not None,
+        webhook.sealed if webhook else None,
+        webhook.form if webhook else None,
     )
 
 

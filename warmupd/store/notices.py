@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from warmupd.core.notice import Notice
+from warmupd.core.notice_pace import MOST_TRIES
 from warmupd.store.database import Connection, Database
 
 KEPT = dt.timedelta(days=30)
@@ -69,31 +70,36 @@ async def add_notice(
 
 
 async def claim_deliveries(
-    db: Database, *, limit: int, lasts: float, at: dt.datetime, notice_id: UUID | None = None
+    db: Database, *, limit: int, lasts: float, at: dt.datetime | None, notice_id: UUID | None = None
 ) -> list[Delivery]:
     """Deliveries that are due, at most one for each recipient, held for `lasts` seconds: others pass them over.
 
-    Of all notices, or of one. One to whom something is under way at another worker waits until that has ended.
+    Of all notices, or of one, whose time has come then. One to whom something is under way at another worker waits
+    until that has ended. With `at` None the database's clock counts, so that workers agree who holds what.
     """
+    await _give_up(db, at=at)
     rows = await db.fetch(
         """
-        WITH busy AS (
+        WITH moment AS (
+            SELECT instant($1)
+        ), busy AS (
             SELECT user_id, channel, recipient FROM notice_deliveries
-            WHERE ended_at IS NULL AND claimed_until > $1 AND $5::uuid IS NULL
+            WHERE ended_at IS NULL AND claimed_until > (TABLE moment) AND $5::uuid IS NULL
         ), first AS (
             SELECT DISTINCT ON (d.user_id, d.channel, d.recipient) d.notice_id, d.channel, d.recipient
             FROM notice_deliveries d
-            WHERE d.ended_at IS NULL AND d.due_at <= $1 AND d.claimed_until <= $1
-              AND ($5::uuid IS NULL OR d.notice_id = $5)
+            WHERE d.ended_at IS NULL AND d.claimed_until <= (TABLE moment)
+              AND (d.notice_id = $5 OR $5::uuid IS NULL AND d.due_at <= (TABLE moment))
               AND NOT EXISTS (SELECT FROM busy b WHERE b.user_id IS NOT DISTINCT FROM d.user_id
                               AND (b.channel, b.recipient) = (d.channel, d.recipient))
             ORDER BY d.user_id, d.channel, d.recipient, d.due_at
         ), due AS (
             SELECT d.notice_id, d.channel, d.recipient FROM notice_deliveries d
             JOIN first f USING (notice_id, channel, recipient)
-            WHERE d.ended_at IS NULL AND d.claimed_until <= $1 ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED
+            WHERE d.ended_at IS NULL AND d.claimed_until <= (TABLE moment)
+            ORDER BY d.due_at LIMIT $2 FOR UPDATE OF d SKIP LOCKED
         ), claimed AS (
-            UPDATE notice_deliveries d SET claim = $4, claimed_until = $1::timestamptz + $3::interval, tries = tries + 1
+            UPDATE notice_deliveries d SET claim = $4, claimed_until = (TABLE moment) + $3::interval, tries = tries + 1
             FROM due WHERE (d.notice_id, d.channel, d.recipient) = (due.notice_id, due.channel, due.recipient)
             RETURNING d.*
         )
@@ -114,14 +120,18 @@ async def claim_deliveries(
 
 
 async def end_delivery(
-    db: Database, delivery: Delivery, *, at: dt.datetime, error: str = "", again_at: dt.datetime | None = None
+    db: Database, delivery: Delivery, *, at: dt.datetime | None, error: str = "", again_in: float | None = None
 ) -> bool:
-    """How a try ended: delivered (no `error`), failed for now (`again_at`), or for good. Whether it was still ours."""
+    """How a try ended: delivered (no `error`), failed for now, or for good. Whether it was still ours.
+
+    `again_in`: seconds until the next try. With `at` None they count from the database's now.
+    """
     tag = await db.execute(
         """
         UPDATE notice_deliveries
-        SET claim = NULL, claimed_until = '-infinity', error = $5, due_at = coalesce($6, due_at),
-            ended_at = CASE WHEN $6::timestamptz IS NULL THEN $7::timestamptz END, delivered = ($5 = '')
+        SET claim = NULL, claimed_until = '-infinity', error = $5,
+            due_at = coalesce(instant($7) + $6::interval, due_at),
+            ended_at = CASE WHEN $6::interval IS NULL THEN instant($7) END, delivered = ($5 = '')
         WHERE notice_id = $1 AND channel = $2 AND recipient = $3 AND claim = $4 AND ended_at IS NULL
         """,
         delivery.notice_id,
@@ -129,10 +139,31 @@ async def end_delivery(
         delivery.recipient,
         delivery.claim,
         error,
-        again_at,
+        None if again_in is None else dt.timedelta(seconds=again_in),
         at,
     )
     return tag == "UPDATE 1"
+
+
+async def _give_up(db: Database, *, at: dt.datetime | None) -> None:
+    """End what had all its tries and never heard how the last one went: it may be what kills its workers."""
+    await db.execute(
+        """
+        WITH moment AS (
+            SELECT instant($1)
+        ), spent AS (
+            SELECT notice_id, channel, recipient FROM notice_deliveries
+            WHERE ended_at IS NULL AND due_at <= (TABLE moment) AND claimed_until <= (TABLE moment) AND tries >= $2
+            FOR UPDATE SKIP LOCKED
+        )
+        UPDATE notice_deliveries d
+        SET claim = NULL, claimed_until = '-infinity', ended_at = (TABLE moment),
+            error = 'gave up: its worker was lost in the last of ' || d.tries || ' tries'
+        FROM spent WHERE (d.notice_id, d.channel, d.recipient) = (spent.notice_id, spent.channel, spent.recipient)
+        """,
+        at,
+        MOST_TRIES,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
