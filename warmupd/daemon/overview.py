@@ -4,7 +4,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from warmupd.config import Config
@@ -112,15 +112,11 @@ async def overview(
     condition, reasons = condition_of(facts)
     quotas = await _quotas(db, config, at=at, owner=owner) if causes else []
     placement = await placement_history(db, at=at, zone=zone or defaults_of(config).zone, owner=owner)
-    settings, workers = snapshot.settings, snapshot.workers if owner is None else ()
     return Overview(
         at=at,
         condition=condition,
         reasons=reasons,
-        sending_stopped=settings.sending_stopped,
-        slowed=settings.throttle < 1,
-        throttle=settings.throttle if owner is None else None,
-        throttle_reason=settings.throttle_reason if settings.throttle < 1 and owner is None else "",
+        **_fleet(snapshot, whole=owner is None),
         today=_today(sums, jobs, facts),
         mailboxes=sums.states,
         health=await reports.health_counts(db, owner=owner),
@@ -132,11 +128,6 @@ async def overview(
         placement_7d=placement.total.by_word(),
         placement_by_provider={name: found.by_word() for name, found in placement.by_provider.items()},
         rescued_7d=placement.total.rescued,
-        workers=workers,
-        queue_depth=sum(worker.queue_depth for worker in workers),
-        oldest_due_seconds=max((worker.oldest_due_seconds for worker in workers), default=0.0),
-        slots=settings.slots if owner is None else 0,
-        slots_held=settings.slots_held if owner is None else 0,
         caps=await _caps(db, owner, at=at),
         users_near_cap=[user for user in snapshot.users if _is_near_cap(user)],
         loads=_seen_by(owner, loads(snapshot, max_concurrent=config.sending.max_concurrent)),
@@ -144,6 +135,22 @@ async def overview(
         attention=await reports.attention(db, at=at, limit=MOST_ATTENTION, owner=owner),
         over_limit=await over_limit(db, owner),
     )
+
+
+def _fleet(snapshot: Snapshot, *, whole: bool) -> dict[str, Any]:
+    """What is the fleet's: an owner is told whether it stands still or is slowed, and no number."""
+    settings, workers = snapshot.settings, snapshot.workers if whole else ()
+    return {
+        "sending_stopped": settings.sending_stopped,
+        "slowed": settings.throttle < 1,
+        "throttle": settings.throttle if whole else None,
+        "throttle_reason": settings.throttle_reason if settings.throttle < 1 and whole else "",
+        "workers": workers,
+        "queue_depth": sum(worker.queue_depth for worker in workers),
+        "oldest_due_seconds": max((worker.oldest_due_seconds for worker in workers), default=0.0),
+        "slots": settings.slots if whole else 0,
+        "slots_held": settings.slots_held if whole else 0,
+    }
 
 
 async def fleet_condition(
