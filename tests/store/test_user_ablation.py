@@ -66,7 +66,7 @@ ERASURE: list[tuple[Callable[..., Any], str, str, Callable[[Scene], Awaitable[No
     (erasure._wipe_days, "(_SENT, _RECEIVED)", "(_SENT,)", NOTHING),
     (erasure._wipe_days, '("sightings", "job_day", "job_id", (_SIGHTED,)),', "", NOTHING),
     (erasure.wipe_user, "_wipe_tables(db, user_id), ", "", of_erasure.test_no_row_hangs_on_an_erased_user),
-    (erasure.wipe_user, ", _wipe_deeds(db, user_id)", "", NOTHING),
+    (erasure.wipe_user, ", _wipe_deeds(db, user_id)", ",", NOTHING),
     (erasure.wipe_user, "wipe_words(db, user_id), ", "", NOTHING),
     (erasure._wipe_mailboxes, "DELETE FROM host_rests h USING", "SELECT FROM host_rests h,", NOTHING),
     (
