@@ -60,6 +60,12 @@ def veil(text: str, *, own: Collection[str], hide: Collection[str] = ()) -> str:
     return re.sub("|".join(patterns), told, text, flags=re.IGNORECASE)
 
 
+def addresses_in(text: str) -> set[str]:
+    """What `veil` takes for addresses there, in lower case."""
+    found = re.findall(_ADDRESS, unicodedata.normalize("NFC", text), re.IGNORECASE) if text else []
+    return {_fold(one).strip(_BESIDE) for one in found if one != "@"}
+
+
 def _words(address: str) -> list[str]:
     """What servers call it when they do not say the whole of it."""
     local, _, domain = _fold(address).rpartition("@")

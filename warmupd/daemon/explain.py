@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from warmupd.config import Config
@@ -14,7 +14,6 @@ from warmupd.core.obstacle import is_nearly_spent
 from warmupd.core.ramp import Budget
 from warmupd.core.shortfall import Loss, shortfall_text
 from warmupd.core.situation import Hold, Recipients
-from warmupd.core.veil import veil
 from warmupd.core.window import local_day, window_of
 from warmupd.daemon.options import defaults_of, health_of
 from warmupd.daemon.placement import landings
@@ -145,18 +144,7 @@ async def seen_by(
     found = await load_mailboxes(db, defaults_of(config), [mailbox_id], alone=True) if rows else []
     if not found:
         raise NotFound(NO_SUCH_MAILBOX)
-    return found[0], rows[0] if owner is None else veiled_report(rows[0])
-
-
-def veiled_report(row: mailbox_report.MailboxReport) -> mailbox_report.MailboxReport:
-    """What servers said, without the addresses of others."""
-    own = [row.address]
-    return replace(
-        row,
-        state_reason=veil(row.state_reason, own=own),
-        last_error=veil(row.last_error, own=own),
-        rest_message=veil(row.rest_message, own=own),
-    )
+    return found[0], rows[0]
 
 
 async def _unproven_room(

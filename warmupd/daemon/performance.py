@@ -12,7 +12,6 @@ from warmupd.core.forecast import Outlook, coming_days
 from warmupd.core.health import Placements, score
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.pacing import Spacing
-from warmupd.daemon.explain import veiled_report
 from warmupd.daemon.options import defaults_of, health_of
 from warmupd.daemon.placement import landings
 from warmupd.store import history, reports
@@ -77,7 +76,7 @@ async def performance(
     places = await landings(db, config, seen, at=at) if landed else {}
     return [
         _performance(
-            row if owner is None else veiled_report(row),
+            row,
             _outlook(mailboxes[row.id], last.get(row.id), config),
             _Past(
                 last=last.get(row.id), days=past[row.id], health=health[row.id].placements, places=places.get(row.id)

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from warmupd.core.placement import Placement
 from warmupd.store.database import Database
+from warmupd.store.second_wall import behind_wall
 
 THE_DAEMON, THE_OWNER, AN_ADMIN = "the daemon", "its owner", "an admin"
 
@@ -148,4 +149,5 @@ async def changes_of(db: Database, mailbox_id: int, *, owner: UUID | None, limit
         THE_OWNER,
         AN_ADMIN,
     )
-    return [Change(**dict(row)) for row in rows]
+    told = await behind_wall(db, rows, ("reason",), owner=owner)
+    return [Change(**row) for row in told]
