@@ -40,7 +40,7 @@ async def test_totals_that_fail_or_hang_hold_up_nothing(
         if not told.is_set():
             told.set()
             raise DatabaseBusy("canceling statement due to statement timeout")
-        await asyncio.Event().wait()
+        await rig.clock.sleep(86_400.0)
         return 0
 
     monkeypatch.setattr(day_totals, "refresh_totals", fail)

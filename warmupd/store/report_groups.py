@@ -94,7 +94,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Kept:  # what totals there are of a span
+class _Had:  # what totals there are of a span
     as_of: dt.datetime  # when the oldest of them were made
     lacking: Sequence[dt.date]  # the days without: their rows are read
 
@@ -165,19 +165,19 @@ def add_up(counts: Iterable[Counts]) -> Counts:
 
 
 async def _page(
-    db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None, kept: _Kept | None
+    db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None, kept: _Had | None
 ) -> list[Group]:
     if by is By.MAILBOX:
         return await _one_by_one(db, by, span, owner, limit, after, ())
     if kept is None:
-        return await _groups(db, by, span, owner, limit, after, kept, totals=False)
+        return await _groups(db, by, span, owner, limit, after, kept, sums=False)
     if by is By.USER:
         found = await _one_by_one(db, by, span, owner, limit, after, kept.lacking)
     else:
-        found = await _groups(db, by, span, owner, limit, after, kept, totals=True)
+        found = await _groups(db, by, span, owner, limit, after, kept, sums=True)
     if not kept.lacking:
         return found
-    rows = await _groups(db, by, span, owner, limit, after, kept, totals=False)
+    rows = await _groups(db, by, span, owner, limit, after, kept, sums=False)
     return _both(rows, found)[:limit]  # the first groups of all are among the first of each
 
 
@@ -191,30 +191,22 @@ def _both(*lists: Sequence[Group]) -> list[Group]:
 
 
 async def _groups(
-    db: Database,
-    by: By,
-    span: Span,
-    owner: UUID | None,
-    limit: int,
-    after: Key | None,
-    kept: _Kept | None,
-    *,
-    totals: bool,
+    db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None, had: _Had | None, *, sums: bool
 ) -> list[Group]:
     """Of the totals that are kept, or of the rows of the other days."""
     arguments: list[object] = [span.first, span.last]
-    key, key_id, rows = (_TOTALLED if totals else _GROUPED)[by]
+    key, key_id, rows = (_TOTALLED if sums else _GROUPED)[by]
     order = f'{key} COLLATE "C"' + (f", {key_id}" if key_id else "")
     conditions = ["d.day BETWEEN $1 AND $2"]
-    if kept and kept.lacking:
-        arguments.append(kept.lacking)
-        conditions.append(f"d.day {'<> ALL' if totals else '= ANY'} (${len(arguments)}::date[])")
-    if totals:
+    if had and had.lacking:
+        arguments.append(had.lacking)
+        conditions.append(f"d.day {'<> ALL' if sums else '= ANY'} (${len(arguments)}::date[])")
+    if sums:
         conditions.append(f"d.dimension = '{By.USER if by is By.DAY else by}'")
         conditions += [f"d.user_id IS {'' if by in _OF_ALL else 'NOT '}NULL"] if owner is None else []
     if owner is not None:
         arguments.append(owner)
-        conditions.append(f"{'d' if totals else 'm'}.user_id = ${len(arguments)}")
+        conditions.append(f"{'d' if sums else 'm'}.user_id = ${len(arguments)}")
     if after is not None:
         place = len(arguments) + 1
         arguments += after if key_id else after[:1]
@@ -256,7 +248,7 @@ async def _one_by_one(
     return [_group(row) for row in found]
 
 
-async def _kept_of(db: Database, span: Span, owner: UUID | None) -> _Kept | None:
+async def _kept_of(db: Database, span: Span, owner: UUID | None) -> _Had | None:
     """Which totals to read of this span; None when its day rows are to be read, for they are few or no day has any."""
     of_owner = "WHERE user_id = $2" if owner is not None else ""
     most = MOST_ROWS // max(1, span.days)
@@ -277,7 +269,7 @@ async def _kept_of(db: Database, span: Span, owner: UUID | None) -> _Kept | None
         span.first,
         span.last,
     )
-    return next((_Kept(as_of=row["as_of"], lacking=row["lacking"] or ()) for row in found if row["as_of"]), None)
+    return next((_Had(as_of=row["as_of"], lacking=row["lacking"] or ()) for row in found if row["as_of"]), None)
 
 
 def _group(row: asyncpg.Record) -> Group:
