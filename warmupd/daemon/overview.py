@@ -91,13 +91,7 @@ class Overview:
 
 
 async def overview(
-    db: Database,
-    config: Config,
-    *,
-    at: dt.datetime,
-    owner: UUID | None = None,
-    zone: str | None = None,
-    causes: bool = True,
+    db: Database, config: Config, *, at: dt.datetime, owner: UUID | None = None, zone: str = "", causes: bool = True
 ) -> Overview:
     """Read the rows and judge them, as of `at`: of all mailboxes, or as its owner may see them, who is in `zone`.
 

@@ -40,7 +40,7 @@ async def see_overview(request: Request, identity: Identity) -> Seen[Overview]:
             site.config,
             at=site.clock.now(),
             owner=identity.owner,
-            zone=None if identity.owner is None else identity.timezone,  # what is kept is for all admins
+            zone="" if identity.owner is None else identity.timezone or "",  # what is kept is for all admins
             causes=False,
         ),
     )
