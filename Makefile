@@ -28,7 +28,7 @@ demo: $(READY) ## the main job on an embedded Postgres and a sandbox mail server
 	@$(VENV)/bin/warmupd demo $(ARGS)
 
 test: $(READY) ## the whole test suite
-	@$(VENV)/bin/pytest -n 3 --dist worksteal -p no:cacheprovider $(ARGS)
+	@$(VENV)/bin/pytest -n 4 --dist worksteal -p no:cacheprovider $(ARGS)
 
 test-realmail: $(READY) ## sending and visiting on real servers: Dovecot and Postfix, as root
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m realmail $(ARGS)

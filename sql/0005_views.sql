@@ -21,12 +21,16 @@ FROM warmup_jobs
 WHERE day >= (now() AT TIME ZONE 'UTC')::date OR status IN ('PENDING', 'PROCESSING', 'UNKNOWN')
 GROUP BY status;
 
+-- Of the messages of the last seven local days of their senders, as `status` and the API count them; SQL takes today by
+-- UTC.
 CREATE VIEW placement_7d AS
 SELECT s.sender_id AS mailbox_id, m.address AS email, m.user_id, count(*) AS samples,
        count(*) FILTER (WHERE s.placement = 'INBOX') AS inbox, count(*) FILTER (WHERE s.placement = 'SPAM') AS spam,
        count(*) FILTER (WHERE s.placement = 'OTHER') AS other, count(*) FILTER (WHERE s.placement = 'MISSING') AS missing
 FROM sightings s JOIN mailboxes m ON m.id = s.sender_id
-WHERE s.job_day >= (now() AT TIME ZONE 'UTC')::date - 8 AND s.seen_at > now() - interval '7 days'
+LEFT JOIN warmup_jobs j ON j.day = s.job_day AND j.id = s.job_id
+WHERE s.job_day >= (now() AT TIME ZONE 'UTC')::date - 9
+  AND coalesce(j.local_day, s.job_day) > (now() AT TIME ZONE 'UTC')::date - 7
 GROUP BY 1, 2, 3;
 
 -- The same by whose servers the messages landed at: a mailbox may be trusted by one provider and not by another.
@@ -35,5 +39,7 @@ SELECT s.sender_id AS mailbox_id, m.address AS email, m.user_id, r.provider, cou
        count(*) FILTER (WHERE s.placement = 'INBOX') AS inbox, count(*) FILTER (WHERE s.placement = 'SPAM') AS spam,
        count(*) FILTER (WHERE s.placement = 'OTHER') AS other, count(*) FILTER (WHERE s.placement = 'MISSING') AS missing
 FROM sightings s JOIN mailboxes m ON m.id = s.sender_id JOIN mailboxes r ON r.id = s.recipient_id
-WHERE s.job_day >= (now() AT TIME ZONE 'UTC')::date - 8 AND s.seen_at > now() - interval '7 days'
+LEFT JOIN warmup_jobs j ON j.day = s.job_day AND j.id = s.job_id
+WHERE s.job_day >= (now() AT TIME ZONE 'UTC')::date - 9
+  AND coalesce(j.local_day, s.job_day) > (now() AT TIME ZONE 'UTC')::date - 7
 GROUP BY 1, 2, 3, 4;

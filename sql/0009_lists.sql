@@ -10,3 +10,8 @@ CREATE INDEX mailboxes_by_state ON mailboxes (state, lower(address)) INCLUDE (ad
 CREATE INDEX mailboxes_newest ON mailboxes (user_id, id) WHERE state <> 'REMOVED';
 CREATE INDEX mailboxes_labels ON mailboxes USING gin (labels) WHERE state <> 'REMOVED';
 CREATE INDEX mailboxes_pool ON mailboxes (pool_id, id) WHERE state IN ('ACTIVE', 'RECEIVE_ONLY');
+
+-- Removed ones, too: the list goes by the time that each can be undone until; enrolling asks whether an address can.
+CREATE INDEX removals_until ON removals (undo_until, mailbox_id);
+CREATE INDEX mailboxes_removed ON mailboxes (lower(address)) WHERE state = 'REMOVED';
+CREATE INDEX mailboxes_removed_of ON mailboxes (user_id) WHERE state = 'REMOVED';

@@ -53,8 +53,6 @@ BEGIN
     RETURN NEW;
 END $$;
 CREATE TRIGGER state_changes_owner BEFORE INSERT ON state_changes FOR EACH ROW EXECUTE FUNCTION set_owner_of_change();
-UPDATE state_changes c SET owner_id = m.user_id FROM mailboxes m WHERE c.subject = 'mailbox' AND m.id::text = c.subject_id;
-UPDATE state_changes c SET owner_id = u.id FROM users u WHERE c.subject = 'user' AND u.id::text = c.subject_id;
 CREATE INDEX state_changes_of_owner ON state_changes (owner_id, id);
 CREATE INDEX state_changes_by_subject ON state_changes (subject, id);
 
@@ -81,4 +79,19 @@ CREATE TABLE day_totals_made (
     day            date PRIMARY KEY,
     made_at        timestamptz NOT NULL
 );
+
+-- Whose mailboxes have other labels or providers than when their totals were made. A row each time, so that nobody waits
+-- for another here.
+CREATE TABLE day_totals_regrouped (
+    id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    user_id        uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE
+);
+CREATE INDEX day_totals_regrouped_user ON day_totals_regrouped (user_id);
+CREATE FUNCTION note_regrouped() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO day_totals_regrouped (user_id) VALUES (NEW.user_id);
+    RETURN NULL;
+END $$;
+CREATE TRIGGER mailboxes_regrouped AFTER UPDATE OF labels, provider ON mailboxes FOR EACH ROW
+    WHEN (OLD.labels <> NEW.labels OR OLD.provider <> NEW.provider) EXECUTE FUNCTION note_regrouped();
 CREATE INDEX mailboxes_by_address ON mailboxes (lower(address) COLLATE "C", id);

@@ -23,8 +23,6 @@ CREATE TABLE notice_settings (
     quiet_until    timestamptz NOT NULL DEFAULT '-infinity'    -- what happens before then waits, so that it is no storm
 ) WITH (fillfactor = 70);
 CREATE INDEX notice_settings_daily ON notice_settings (daily_at);
-INSERT INTO notice_settings (user_id, daily_at)
-SELECT id, CASE WHEN removed_at IS NULL THEN '-infinity' ELSE 'infinity' END::timestamptz FROM users;
 
 CREATE FUNCTION begin_notices() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -8,7 +8,7 @@ import pytest
 from tests.daemon.rig import PATIENCE, Rig, after
 from warmupd.daemon import app
 from warmupd.errors import DatabaseBusy
-from warmupd.store import partitions
+from warmupd.store import day_totals, partitions
 
 
 async def test_partitions_that_cannot_be_made_now_are_made_later(
@@ -28,6 +28,28 @@ async def test_partitions_that_cannot_be_made_now_are_made_later(
         await rig.until(after(9.5, days=5))
     assert [event["part"] for event in log if event["event"] == "worker.part_failed"] == ["partitions"] * 2
     assert await rig.world.sent(boxes) == [2] * 12
+
+
+async def test_totals_that_fail_or_hang_hold_up_nothing(
+    rig: Rig, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    boxes = await rig.world.enrol(2, quota=2, end_hour=12)
+    told = asyncio.Event()
+
+    async def fail(*_: Any, **__: Any) -> int:
+        if not told.is_set():
+            told.set()
+            raise DatabaseBusy("canceling statement due to statement timeout")
+        await rig.clock.sleep(86_400.0)
+        return 0
+
+    monkeypatch.setattr(day_totals, "refresh_totals", fail)
+    async with rig.running({"housekeeping.resync_minutes": 30}):
+        await rig.until(after(7))
+        untold = await rig.world.enrol(1, quota=2, end_hour=12)  # which the resync of a round finds
+        await rig.until(after(12.5))
+    assert [event["part"] for event in log if event["event"] == "worker.part_failed"] == ["totals"]
+    assert await rig.world.sent(boxes + untold) == [2] * 3
 
 
 async def test_resync_finds_what_nobody_told(rig: Rig) -> None:

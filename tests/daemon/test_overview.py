@@ -11,7 +11,7 @@ from tests.daemon.test_snapshot import FLEET, USUAL, live
 from warmupd.core.condition import BEHIND
 from warmupd.daemon.capacity import loads, shortfalls, snapshot_of_capacity
 from warmupd.daemon.overview import overview
-from warmupd.daemon.quota import quota_report
+from warmupd.daemon.quota import QuotaRow, quota_report
 from warmupd.daemon.snapshot import take_snapshot
 from warmupd.daemon.today import day_sums
 
@@ -37,7 +37,7 @@ async def test_what_is_counted_together_is_what_each_mailbox_tells(rig: Rig, mom
         sums = await day_sums(rig.db, config, at=moment, owner=owner)
         assert {word: n for word, n in sums.progress.items() if n} == Counter(row.status.value for row in rows)
         assert sums.states == Counter(row.state.value for row in rows)
-        assert (sums.quota, sums.sent) == (sum(row.quota or 0 for row in rows), sum(row.sent for row in rows))
+        assert (sums.quota, sums.sent) == (sum(owed(row) for row in rows), sum(row.sent for row in rows))
         late = sum(row.deficit for row in rows if row.state.starts and row.deficit >= BEHIND)
         assert sums.late == pytest.approx(late, abs=0.06 * len(rows))  # the report rounds each
 
@@ -60,9 +60,10 @@ async def test_owners_capacity_is_of_their_own_mailboxes_alone(rig: Rig) -> None
     for owner in (large, small, None):
         told = await overview(rig.db, rig.config({}), at=after(12), owner=owner, causes=False)
         needed[owner] = {load.setting: load.needs for load in told.loads}
+        assert all(load.who for load in told.loads) == (owner is not None)
         assert len({load.who for load in told.loads if load.who}) == 1
-    assert needed[small]["limits.user_per_hour"] == needed[small]["limits.global_per_hour"] == 206
-    assert needed[None]["limits.global_per_hour"] == needed[large]["limits.global_per_hour"] + 206
+    assert needed[small] == {"limits.user_per_hour": 206}
+    assert needed[None]["limits.global_per_hour"] == needed[large]["limits.user_per_hour"] + 206
 
 
 async def test_owner_is_not_told_how_the_fleet_does(rig: Rig) -> None:
@@ -76,6 +77,20 @@ async def test_owner_is_not_told_how_the_fleet_does(rig: Rig) -> None:
     assert sum(own.mailboxes.values()) == 4
 
 
+async def test_owner_is_told_that_sending_is_slowed_and_not_how_much_is_left(rig: Rig) -> None:
+    _, small = await inhabit(rig, after(12))
+    await rig.db.execute(WORKER, after(12))
+    await rig.db.execute("UPDATE settings SET global_per_hour = 3, throttle = 0.5")
+    whole = await overview(rig.db, rig.config({"sending": {"max_concurrent": 1}}), at=after(12), causes=False)
+    own = await overview(rig.db, rig.config({}), at=after(12), owner=small, causes=False)
+    shared = {"limits.global_per_hour", "sending.max_concurrent"}
+    assert shared <= {load.setting for load in whole.loads}
+    assert "limits.global_per_hour" in {short.setting for short in whole.capacity}
+    assert not shared & {load.setting for load in own.loads}
+    assert not shared & {short.setting for short in own.capacity}
+    assert (whole.slowed, whole.throttle, own.slowed, own.throttle, own.throttle_reason) == (True, 0.5, True, None, "")
+
+
 async def inhabit(rig: Rig, moment: dt.datetime) -> tuple[UUID, UUID]:
     """Mailboxes of all kinds of one user, four of another, and days that go differently."""
     large, small = await rig.world.user(), await rig.world.user("Asia/Tokyo")
@@ -86,6 +101,11 @@ async def inhabit(rig: Rig, moment: dt.datetime) -> tuple[UUID, UUID]:
     await rig.db.execute(UNEVEN)
     await rig.db.execute(RESTS, moment + dt.timedelta(hours=2))
     return large, small
+
+
+def owed(row: QuotaRow) -> int:
+    """A mailbox that its owner lets start nothing owes what it sent."""
+    return row.quota or 0 if row.state.owes else row.sent
 
 
 async def ids_of(rig: Rig, owner: UUID | None) -> list[int]:

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import threading
 from collections import defaultdict
 from random import Random
 from typing import Any
@@ -167,3 +168,21 @@ async def test_page_goes_on_behind_its_last_row_though_the_order_changed(spread:
     second = await look(rankings, after=page.after)
     moved = await look(rankings, after=[page.after[0] + 7, page.after[1]])  # it was further down when that was said
     assert moved.ids == second.ids
+
+
+async def test_zone_files_are_not_opened_where_everybody_waits(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[int] = []
+
+    def names() -> set[str]:
+        threads.append(threading.get_ident())
+        return {"Europe/Berlin"}
+
+    monkeypatch.setattr(ranking, "available_timezones", names)
+    ranking._zones.cache_clear()
+    try:
+        rankings = Rankings(ground.db, VirtualClock(NOON))
+        await rankings.page(Config(), Selection(), Order.FILL, owner=None, limit=5)
+    finally:
+        ranking._zones.cache_clear()
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads

@@ -38,7 +38,8 @@ HOLDERS: list[Any] = [
     ENDPOINT,
     Account(mailbox_id=1, address="a@b.test", display_name="", smtp=ENDPOINT, imap=ENDPOINT),
     SealedAccount(
-        mailbox_id=1, address="a@b.test", display_name="", language="", junk_folder="", provider="other",
+        mailbox_id=1, user_id=uuid4(), address="a@b.test", display_name="", language="", junk_folder="",
+        provider="other",
         smtp_secret=SEALED, imap_secret=SEALED, access_secret=SEALED, **SERVERS,
     ),
     NewMailbox(user_id=uuid4(), address="a@b.test", display_name="", **SERVERS),

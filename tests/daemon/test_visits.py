@@ -13,7 +13,7 @@ from warmupd.daemon import engager as engager_module
 from warmupd.daemon import treatment
 from warmupd.daemon import visitor as visitor_module
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
-from warmupd.store.enrolment import end_rest
+from warmupd.store.mended import end_rest
 from warmupd.store.resuming import mend_login
 from warmupd.store.visits import hasten_visit
 

@@ -8,9 +8,10 @@ from uuid import UUID, uuid4
 from tests.browser import believable
 from tests.http.conftest import OTHER, OWNER, House
 from warmupd.http.bearer import PREFIX, new_token, token_hash
-from warmupd.store.access import access_by_email
+from warmupd.store.access import Access, access_by_email
 from warmupd.store.database import Database
 from warmupd.store.service_tokens import add_service_token
+from warmupd.store.sessions import begin_session
 
 # What no answer to anybody else may hold: of the owner's mailboxes domains, labels and names; their address, a token.
 MARKS = ("brightpath", "client-of-bp", "Klara", OWNER, "owners-own-token")
@@ -28,6 +29,7 @@ _ROWS = {
     "settings": "$1::uuid IS NOT NULL",
     "links": "$1::uuid IS NOT NULL",
     "removals": "$1::uuid IS NOT NULL",
+    "imports": "user_id = $1",
 }
 
 
@@ -39,11 +41,13 @@ class Belongings:
     owner: UUID
     ids: dict[str, str]
     nobodys_ids: dict[str, str]
+    of_pages: dict[str, dict[str, str]]  # what a parameter stands for below these paths
     bodies: dict[str, dict[str, Any]] = field(default_factory=lambda: dict(_BODIES))
 
     def address(self, path: str) -> str:
-        """Of a page; where it names something else than `ids` have, of a thing that is not there."""
-        return re.sub(r"{(\w+)(?::\w+)?}", lambda found: self.ids.get(found[1], "nothing"), path)
+        """Of a page, about the owner's things; a parameter that nobody has thought of is an error of the test."""
+        here = next((ids for start, ids in self.of_pages.items() if path.startswith(start)), {})
+        return re.sub(r"{(\w+)(?::\w+)?}", lambda found: (self.ids | here)[found[1]], path)
 
     async def snapshot(self) -> dict[str, str | None]:
         """A digest of each table's rows that nobody but the owner, or an admin, may change."""
@@ -83,7 +87,36 @@ async def settle_in(house: House) -> Belongings:
         owner=owner.user_id,
         ids={name: str(value) for name, value in ids.items()},
         nobodys_ids={name: str(value) for name, value in nobodys.items()},
+        of_pages={
+            "/settings/": {"id": str(mailbox_id)},
+            "/account/tokens/": {"id": str(token_id)},
+            "/account/sessions/": {"id": str(await _session(house, owner))},
+            "/add/import/": {"import_id": str(await _import(db, owner.user_id))},
+            "/mailboxes/": {"action": "pause"},
+            "/connect/": {"provider": "google"},
+            **{f"/{kind}/": {"token": "nothing"} for kind in ("reset", "invite", "confirm")},
+        },
     )
+
+
+async def _session(house: House, owner: Access) -> int:
+    """Of another browser of the owner's."""
+    db, secret = house.site.db, token_hash(new_token())
+    await begin_session(
+        db, owner, token_hash=secret, csrf=new_token(), client="", agent="Klara", at=house.site.clock.now()
+    )
+    session_id: int = await db.fetchval("SELECT id FROM browser_sessions WHERE token_hash = $1", secret)
+    return session_id
+
+
+async def _import(db: Database, owner: UUID) -> UUID:
+    """One that waits for its owner to look at it."""
+    import_id: UUID = await db.fetchval(
+        "INSERT INTO imports (user_id, begun_by, name, options, sheet, rejected, state, run, expires_at) VALUES"
+        " ($1, $1, 'brightpath.csv', '{}', '', '', 'READY', gen_random_uuid(), now() + interval '1 hour') RETURNING id",
+        owner,
+    )
+    return import_id
 
 
 _SHEET = b"email,password,smtp_host,imap_host\nnobody@nowhere.test,secret,127.0.0.1,127.0.0.1\n"

@@ -128,3 +128,13 @@ async def test_own_data_is_downloaded_from_the_page(house: House) -> None:
     answer = await browser.get("/account/export")
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert OWNER in archive.read("profile.json").decode()
+
+
+async def test_what_one_asks_about_oneself_counts_nobody_elses_mailboxes(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def count(*_: object) -> None:
+        raise AssertionError("its time would tell how many there are")
+
+    monkeypatch.setattr("warmupd.store.plans.list_plans", count)
+    assert (await (await house.as_user(OWNER)).get("/api/account")).json()["plan"]["name"] == "default"

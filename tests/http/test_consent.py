@@ -11,6 +11,7 @@ from tests.http.mail_world import ANNA, MailWorld, post, token_world
 from tests.mail.certificates import Authority, make_authority
 from tests.mail.token_server import TokenServer
 from warmupd.core.mailbox import MailboxState
+from warmupd.http import trials
 from warmupd.mail.consent import challenge_of
 from warmupd.store.enrolment import known_addresses
 from warmupd.store.grants import load_grant
@@ -93,6 +94,19 @@ async def test_state_serves_once(house: House, world: World) -> None:
     again = await browser.get(place)
     assert again.status_code == 409
     assert "has ended already" in again.text
+
+
+async def test_consent_outlives_a_wait_for_a_turn(house: House, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    provider, mail = world
+    browser = await house.browser(OWNER)
+    place = back(provider, await go(browser, mail))
+    with monkeypatch.context() as patch:
+        patch.setattr(trials, "OF_USER", 0)
+        refused = await browser.get(place)
+    assert (refused.status_code, "oad this page again" in refused.text) == (429, True)
+    assert int(refused.headers["retry-after"]) > 0
+    assert (await browser.get(place)).status_code == 303
+    assert [address for address, _ in await states(house)] == [ANNA]
 
 
 async def test_state_serves_the_browser_that_began_it_alone(house: House, world: World) -> None:

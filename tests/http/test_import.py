@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from tempfile import SpooledTemporaryFile
 
 import httpx
 import pytest
@@ -128,6 +129,23 @@ async def test_worker_that_stops_says_so(house: House, mail: MailWorld, monkeypa
     page = await browser.get(place)
     assert "was stopped" in page.text
     assert "Begin again" in page.text
+
+
+async def test_upload_touches_no_disk(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is larger than what a form's file may usually have in memory."""
+    spooled: list[str] = []
+    monkeypatch.setattr(SpooledTemporaryFile, "rollover", lambda _: spooled.append("to disk"))
+    browser = await house.browser(OWNER)
+    csrf = csrf_of(await browser.get("/add/import"))
+    files = {"file": ("boxes.csv", b"name,colour\n" + bytes(3 << 19), "text/csv")}
+    assert (await browser.post("/add/import", data={"csrf": csrf}, files=files)).status_code == 422
+    assert spooled == []
+
+
+async def test_upload_that_is_no_form_is_refused(house: House) -> None:
+    browser = await house.browser(OWNER)
+    headers = {"content-type": "multipart/form-data"}
+    assert (await browser.post("/add/import", content=b"no form", headers=headers)).status_code == 400
 
 
 @pytest.mark.parametrize("sheet", ["", "PK\x03\x04", "name,colour\na,b", 'email,password\n"a'])

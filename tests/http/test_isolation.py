@@ -1,7 +1,9 @@
 """Every route of the description, walked with tokens that must not open it: nobody learns or changes another's."""
 
 import datetime as dt
+import io
 import re
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -18,11 +20,30 @@ from warmupd.http.bearer import PREFIX, Signer, new_token, token_hash
 from warmupd.http.identity import Scope
 from warmupd.store.access import access_by_email
 from warmupd.store.service_tokens import add_service_token
+from warmupd.store.users import Role, add_user
 
 OPEN = {("POST", "/api/auth/token")}  # for anybody, rate-limited
 FOR_STRANGERS = {"/sign-in", "/reset", "/reset/{token}", "/invite/{token}", "/confirm/{token}"}
-OWN_FORMS = {"/sign-out", "/account/sessions/end-others"} | FOR_STRANGERS  # those end the session that asks
-DRAWN = {"/api/account/export"}  # packed, with the time in it
+OWN_FORMS = {"/sign-out"} | FOR_STRANGERS  # those end the session that asks
+THINGS = ("{mailbox_id", "{user_id", "{import_id", "{id", "{name")  # in a page's path: somebody's, or an admin's
+GONE_IS_AS_GOOD = {  # these lead on to a page, and there is nothing on it
+    "/add/import/{import_id}/progress": "/add/import/",
+    "/add/import/{import_id}/drop": "/add/import",
+}
+ADMIN_ALONE = {  # what a token with `admin`, and nothing else, opens
+    "GET /api/users",
+    "POST /api/users",
+    "GET /api/users/{user_id}",
+    "PATCH /api/users/{user_id}",
+    "DELETE /api/users/{user_id}",
+    "GET /api/plans",
+    "PUT /api/plans/{name}",
+    "GET /api/invitations",
+    "DELETE /api/invitations/{email}",
+    "POST /api/warmup/control",
+    "GET /api/warmup/fleet",
+    "POST /api/warmup/fleet/resize",
+}
 DEEDS = (
     "UPDATE mailboxes SET state = 'PAUSED', last_error = 'trouble' WHERE user_id = $1 AND id % 2 = 0",
     "UPDATE mailbox_days SET failed = failed + 1 WHERE user_id = $1",
@@ -58,6 +79,14 @@ async def ask(
 ) -> httpx.Response:
     body = belongings.bodies.get(f"{operation.method} {operation.path}", {})
     return await client.request(operation.method, operation.address(ids), **body)
+
+
+def told(answer: httpx.Response) -> str:
+    """What is in it; of a zip what is in its files."""
+    if answer.headers.get("content-type") != "application/zip":
+        return answer.text
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        return "".join(f"{name}\n{archive.read(name).decode()}" for name in archive.namelist())
 
 
 @pytest.fixture
@@ -100,21 +129,7 @@ async def test_nothing_opens_without_a_token_that_counts(house: House, belonging
 @pytest.mark.parametrize("scope", [Scope.READ, Scope.MAILBOXES])
 async def test_service_token_opens_no_more_than_its_scope(house: House, belongings: Belongings, scope: Scope) -> None:
     """The owner's own token: with `read` nothing changes, with `mailboxes` alone nothing is read."""
-    owner = await access_by_email(house.site.db, OWNER)
-    assert owner is not None
-    token = new_token(PREFIX)
-    await add_service_token(
-        house.site.db,
-        owner.user_id,
-        name=scope,
-        scopes=[scope],
-        token_hash=token_hash(token),
-        actor="test",
-        at=house.site.clock.now(),
-        expires_at=None,
-    )
-    client = house.open()
-    client.headers["authorization"] = f"Bearer {token}"
+    client = await with_service_token(house, OWNER, scope)
     before = await belongings.snapshot()
     for operation in operations(house):
         changes = operation.method not in {"GET", "HEAD"}
@@ -123,6 +138,64 @@ async def test_service_token_opens_no_more_than_its_scope(house: House, belongin
             assert answer.status_code == 403, (operation.method, operation.path, answer.text)
     if scope is Scope.READ:
         assert await belongings.snapshot() == before
+
+
+async def with_service_token(house: House, email: str, *scopes: Scope) -> httpx.AsyncClient:
+    user, token, client = await access_by_email(house.site.db, email), new_token(PREFIX), house.open()
+    assert user is not None
+    await add_service_token(
+        house.site.db,
+        user.user_id,
+        name="of a program",
+        scopes=scopes,
+        token_hash=token_hash(token),
+        actor="test",
+        at=house.site.clock.now(),
+        expires_at=None,
+    )
+    client.headers["authorization"] = f"Bearer {token}"
+    return client
+
+
+async def test_admins_service_token_opens_what_is_for_admins_and_no_more(house: House, belongings: Belongings) -> None:
+    client, opened = await with_service_token(house, ADMIN, Scope.ADMIN), set()
+    for operation in operations(house):
+        answer = await ask(client, operation, belongings, belongings.nobodys_ids)
+        assert answer.status_code < 500, (operation.method, operation.path, answer.text)
+        opened |= {f"{operation.method} {operation.path}"} if answer.status_code != 403 else set()
+    assert opened == ADMIN_ALONE
+
+
+IN_PERSON: list[tuple[str, str, dict[str, Any]]] = [
+    ("POST", "/api/users", {"email": "new@site.test", "password": "a password of the program"}),
+    ("POST", "/api/users", {"email": "new@site.test", "role": "ADMIN"}),
+    ("PATCH", "/api/users/{owner}", {"role": "ADMIN"}),
+    ("PATCH", "/api/users/{admin}", {"role": "USER"}),
+    ("DELETE", "/api/users/{owner}?erase=true", {}),
+    ("DELETE", "/api/users/{admin}", {}),
+    ("POST", "/api/users/{owner}/restore", {}),
+    ("POST", "/api/users/{owner}/reset-link", {}),
+    ("POST", "/api/invitations", {"email": "new@site.test"}),
+    ("POST", "/api/auth/tokens", {"name": "another", "scopes": ["read"]}),
+]
+
+
+async def test_service_token_leaves_nobody_behind_who_can_log_in(house: House) -> None:
+    """With all scopes: once it is revoked nothing is left of what it might do. An admin in person may."""
+    client, db = await with_service_token(house, ADMIN, *Scope), house.site.db
+    another = await add_user(db, email="admin2@site.test", role=Role.ADMIN, actor="test", at=house.site.clock.now())
+    owner = await access_by_email(db, OWNER)
+    assert owner is not None
+    everybody = "SELECT array_agg((email, role, password_hash, removed_at)::text ORDER BY id) FROM users"
+    before = await db.fetchval(everybody)
+    for method, path, body in IN_PERSON:
+        answer = await client.request(method, path.format(owner=owner.user_id, admin=another), json=body)
+        assert (answer.status_code, "service token" in answer.text) == (403, True), (method, path, answer.text)
+    assert await db.fetchval(everybody) == before
+    client.headers["authorization"] = f"Bearer {await known_token(house, ADMIN)}"
+    for method, path, body in IN_PERSON[:1] + IN_PERSON[2:6]:
+        answer = await client.request(method, path.format(owner=owner.user_id, admin=another), json=body)
+        assert answer.status_code < 300, (method, path, answer.text)
 
 
 async def test_another_user_sees_changes_and_infers_nothing(house: House, belongings: Belongings) -> None:
@@ -134,7 +207,7 @@ async def test_another_user_sees_changes_and_infers_nothing(house: House, belong
         answer = await ask(client, operation, belongings, belongings.ids)
         assert answer.status_code < 500, (operation.method, operation.path, answer.text)
         for mark in MARKS:
-            assert mark not in answer.text, (operation.method, operation.path, mark)
+            assert mark not in told(answer), (operation.method, operation.path, mark)
         if "{" in operation.path:
             nobodys = await ask(client, operation, belongings, belongings.nobodys_ids)
             assert (answer.status_code, answer.text) == (nobodys.status_code, nobodys.text), operation.path
@@ -147,11 +220,11 @@ async def test_what_another_does_changes_no_answer(house: House, belongings: Bel
     house.site.clock = ScaledClock(house.site.clock.now(), 1e-9)
     client = house.open()
     client.headers["authorization"] = f"Bearer {await known_token(house, OTHER)}"
-    reads = [one for one in operations(house) if one.method == "GET" and one.path not in DRAWN]
-    before = {one.path: (await ask(client, one, belongings, belongings.nobodys_ids)).text for one in reads}
+    reads = [one for one in operations(house) if one.method == "GET"]
+    before = {one.path: told(await ask(client, one, belongings, belongings.nobodys_ids)) for one in reads}
     for statement in DEEDS:
         await house.site.db.execute(statement, belongings.owner)
-    after = {one.path: (await ask(client, one, belongings, belongings.nobodys_ids)).text for one in reads}
+    after = {one.path: told(await ask(client, one, belongings, belongings.nobodys_ids)) for one in reads}
     assert after == before
 
 
@@ -173,6 +246,16 @@ def pages_shown() -> Iterator[APIRoute]:
         yield from (route for route in router.routes if isinstance(route, APIRoute))
 
 
+def assert_refused(route: APIRoute, answer: httpx.Response) -> None:
+    """Where the page is about one thing, as if it were not there; and nowhere for want of a session."""
+    leads_to = answer.headers.get("location", "")
+    assert not leads_to.startswith("/sign-in"), route.path
+    if route.path in GONE_IS_AS_GOOD:
+        assert leads_to.startswith(GONE_IS_AS_GOOD[route.path]), (route.path, leads_to)
+    elif any(thing in route.path for thing in THINGS):
+        assert answer.status_code in {403, 404}, (route.path, answer.status_code)
+
+
 async def test_no_page_shows_another_users_things(house: House, belongings: Belongings) -> None:
     browser = await house.browser(OTHER)
     before = await belongings.snapshot()
@@ -181,8 +264,8 @@ async def test_no_page_shows_another_users_things(house: House, belongings: Belo
             answer = await browser.get(belongings.address(route.path), headers={"accept": "text/html"})
             assert answer.status_code < 500, (route.path, answer.text)
             assert not [mark for mark in MARKS if mark in answer.text], route.path
-            if "{mailbox_id}" in route.path or "{user_id}" in route.path:
-                assert answer.status_code in {403, 404}, (route.path, answer.status_code)
+            assert_refused(route, answer)
+    assert (await browser.get("/account")).status_code == 200
     assert await belongings.snapshot() == before
 
 
@@ -190,13 +273,16 @@ async def test_no_form_changes_another_users_things(house: House, belongings: Be
     browser = await house.browser(OTHER)
     csrf = re.search(r'name="csrf" value="([^"]+)"', (await browser.get("/account")).text)
     assert csrf is not None
-    before = await belongings.snapshot()
+    before, mailbox_id = await belongings.snapshot(), belongings.ids["mailbox_id"]
+    assert OWN_FORMS | GONE_IS_AS_GOOD.keys() <= {route.path for route in pages_shown()}
     for route in pages_shown():
         if "POST" in (route.methods or ()) and route.path not in OWN_FORMS:
-            data = {"csrf": csrf[1], "confirm": "yes", "ids": belongings.ids["mailbox_id"], "action": "pause"}
+            data = {"csrf": csrf[1], "confirm": "yes", "ids": mailbox_id, "action": "pause", "mailbox": mailbox_id}
             answer = await browser.post(belongings.address(route.path), data=data)
             assert answer.status_code < 500, (route.path, answer.text)
             assert not [mark for mark in MARKS if mark in answer.text], route.path
+            assert_refused(route, answer)
+    assert (await browser.get("/account")).status_code == 200
     assert await belongings.snapshot() == before
 
 

@@ -11,10 +11,10 @@ from tests.http.conftest import ADMIN, OWNER, House, config
 from tests.http.post import RELAY, Post, opened_post  # noqa: F401  opened_post is a fixture
 from warmupd.errors import NotFound, UsageError
 from warmupd.http.bearer import token_hash
-from warmupd.http.letters import GAP, Letter, forgotten, invite, reset_link
+from warmupd.http.letters import GAP, GOOD_FOR, Letter, forgotten, invite, reset_link
 from warmupd.store.access import Access, access_by_email
-from warmupd.store.links import LinkKind, confirm_email, link_of, reset_password
-from warmupd.store.users import Role
+from warmupd.store.links import LinkKind, confirm_email, link_of, list_invitations, reset_password
+from warmupd.store.users import Role, add_user
 
 NEW = "quite another password"
 GUEST = "guest@site.test"
@@ -120,6 +120,50 @@ async def test_letters_are_not_sent_one_after_the_other(house: House, post: Post
     shift(house, GAP)
     forgotten(house.site, OWNER)
     assert len(await post.settled()) == 2
+
+
+async def test_letter_that_failed_is_asked_for_again_at_once(house: House, post: Post) -> None:
+    post.fails = True
+    forgotten(house.site, OWNER)
+    await post.settled()
+    post.fails = False
+    forgotten(house.site, OWNER)
+    assert len(await post.settled()) == 1
+
+
+async def test_stranger_does_not_end_a_link_that_was_handed_over(house: House, post: Post) -> None:
+    path = (await reset_link(house.site, await access(house), actor="cli", by_mail=False)).link
+    path = path.removeprefix("http://site.test")
+    shift(house, GAP)
+    forgotten(house.site, OWNER)
+    assert await post.settled() == []
+    assert (await house.open().get(path)).status_code == 200
+    shift(house, GOOD_FOR[LinkKind.PASSWORD_RESET])
+    forgotten(house.site, OWNER)
+    assert len(await post.settled()) == 1
+
+
+async def test_admin_may_mail_what_was_handed_over_before(house: House, post: Post) -> None:
+    await reset_link(house.site, await access(house), actor="cli", by_mail=False)
+    assert (await reset_link(house.site, await access(house), actor="cli")).mailed
+    assert (await house.open().get(await post.path())).status_code == 200
+
+
+@pytest.mark.parametrize("how", ["role = 'USER'", "removed_at = now()"])
+async def test_link_of_an_admin_who_is_none_any_more_is_gone(house: House, post: Post, how: str) -> None:
+    """An invitation as an admin, or another's new password: either way they would be back."""
+    db, rogue = house.site.db, "rogue@site.test"
+    await add_user(db, email=rogue, role=Role.ADMIN, actor="test", at=house.site.clock.now())
+    letters = [
+        await invite(house.site, email=GUEST, role=Role.ADMIN, plan="default", actor=rogue, by_mail=False),
+        await reset_link(house.site, await access(house, ADMIN), actor=rogue, by_mail=False),
+    ]
+    paths, browser = [letter.link.removeprefix("http://site.test") for letter in letters], house.open()
+    assert [(await browser.get(path)).status_code for path in paths] == [200, 200]
+    await db.execute(f"UPDATE users SET {how} WHERE email = $1", rogue)
+    for path in paths:
+        assert (await browser.post(path, data={"password": NEW, "again": NEW})).status_code == 410
+    assert await list_invitations(db, at=house.site.clock.now()) == []
 
 
 async def test_newer_link_ends_the_older(house: House, post: Post) -> None:

@@ -48,6 +48,15 @@ async def test_page_tells_state_day_placement_messages_and_history(house: House,
     assert 'data-refresh="/mailboxes' in text
 
 
+async def test_what_a_server_refused_for_its_content_is_shown_as_in_the_list(house: House, bag: Postbag) -> None:
+    box = await bag.mailbox(OWNER, "anna@own.test")
+    await bag.day(box, sent=3, inbox=1, failed=2, bounced=2, unwanted=2)
+    browser = await house.browser(OWNER)
+    told = "today: Inbox 1, Other folder 0, Spam 0, Refused for content 2, Not found yet 2"
+    assert told in (await browser.get(f"/mailboxes/{box}")).text
+    assert "of what was found or refused for its content, the last 1: 33%" in (await browser.get("/mailboxes")).text
+
+
 async def test_other_users_are_shown_as_providers_and_admins(house: House, bag: Postbag) -> None:
     box = await busy(bag)
     text = (await (await house.browser(OWNER)).get(f"/mailboxes/{box}")).text

@@ -9,6 +9,7 @@ import pytest
 from tests.http.conftest import ADMIN, NOW, OTHER, OWNER, House
 from warmupd.store.accounts import NewMailbox
 from warmupd.store.enrolment import Sealed, Wish, enrol
+from warmupd.store.removals import remove_mailboxes
 
 BAD_TEXTS = ["\x00", "%00", "\ud800".encode("utf-8", "surrogatepass").decode("latin-1"), "'; --", "%", "_"]
 
@@ -162,6 +163,21 @@ async def test_removal_can_be_undone_by_its_owner_alone(house: House) -> None:
     assert (await client.post(f"/api/warmup/mailboxes/{box}/undo-removal")).json()["state"] == "ACTIVE"
 
 
+async def test_removed_mailboxes_come_page_by_page(house: House) -> None:
+    boxes = [await add(house, OWNER, f"box{n}@one.test") for n in range(3)]
+    other = await add(house, OTHER, "box@other.test")
+    at = house.site.clock.now()
+    for box in (*boxes, other, await add(house, OWNER, "last@one.test")):
+        await remove_mailboxes(house.site.db, [box], actor="t", reason="", clean=False, at=at)
+        at += dt.timedelta(minutes=1)
+    again = await add(house, OWNER, "box0@one.test")
+    await remove_mailboxes(house.site.db, [again], actor="t", reason="", clean=False, at=at)
+    client = await house.as_user(OWNER)
+    assert await addresses(client, "/api/warmup/removed-mailboxes", limit=1) == ["box1", "box2", "last", "box0"]
+    assert (await client.get("/api/warmup/removed-mailboxes?cursor=WyJ4IiwxXQ")).status_code == 422
+    assert (await client.get("/api/warmup/removed-mailboxes?limit=0")).status_code == 422
+
+
 async def test_address_that_was_enrolled_anew_keeps_the_old_one_away(house: House) -> None:
     box = await add(house, OWNER, "anna@one.test")
     client = await house.as_user(OWNER)
@@ -260,7 +276,7 @@ async def test_only_an_admin_sets_more_than_the_provider_takes(house: House) -> 
 
 async def test_new_password_ends_a_refused_login_and_is_never_told(house: House) -> None:
     box = await add(house, OWNER, "anna@one.test", state="AUTH_FAILED")
-    client = await house.as_user(OWNER)
+    client = await house.as_user(ADMIN)
     answer = await client.patch(f"/api/warmup/mailboxes/{box}", json={"password": "hunter22", "check": False})
     assert answer.json()["changes"] == ["a new password"]
     assert "hunter22" not in answer.text

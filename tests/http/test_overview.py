@@ -7,9 +7,13 @@ from uuid import UUID
 import pytest
 
 from tests.http.conftest import ADMIN, NOW, OTHER, OWNER, House
+from tests.http.postbag import Postbag
+from warmupd.core.window import local_day
 from warmupd.daemon.kept import Kept
+from warmupd.daemon.placement import history_of
 from warmupd.store import partitions
 from warmupd.store.access import access_by_email
+from warmupd.store.counts import DayPlacements
 
 TODAY = NOW.date()
 
@@ -105,6 +109,41 @@ async def test_placement_counts_the_days_that_are_asked_for(house: House) -> Non
     assert (await client.get("/api/warmup/placement?days=8")).status_code == 422
 
 
+@pytest.mark.parametrize(("hour", "viewer", "sender"), [(20, "UTC", "Asia/Tokyo"), (2, *["America/Los_Angeles"] * 2)])
+def test_seven_days_are_seven_and_have_begun_wherever_people_are(hour: int, viewer: str, sender: str) -> None:
+    at = NOW.replace(hour=hour)
+    newest = local_day(at, sender)
+    found = {"inbox": 1, "spam": 0, "other": 0, "missing": 0, "rescued": 0}
+    rows = [DayPlacements(day=newest - dt.timedelta(days=n), provider="gmail", **found) for n in range(9)]
+    told = history_of(rows, today=local_day(at, viewer), days=7)
+    assert [landed.inbox for _, landed in told.by_day] == [1] * 7
+    assert (told.by_day[-1][0], told.total.inbox) == (newest, 7)
+
+
+async def test_last_day_of_placement_is_the_viewers_today(house: House) -> None:
+    zone = "UPDATE users SET timezone = 'Pacific/Kiritimati' WHERE email = $1"  # where it is tomorrow
+    await house.site.db.execute(zone, OWNER)
+    told = (await (await house.as_user(OWNER)).get("/api/warmup/placement")).json()["by_day"]
+    assert (len(told), told[-1]["day"]) == (7, (TODAY + dt.timedelta(days=1)).isoformat())
+
+
+async def test_placement_of_the_only_mailbox_is_that_of_the_overview(house: House) -> None:
+    bag = Postbag(db=house.site.db)
+    box, friend = await bag.mailbox(OWNER, "anna@own.test"), await bag.mailbox(OTHER, "ben@other.test")
+    for days, place in ((0, "INBOX"), (6, "SPAM"), (7, "INBOX")):  # the last was found less than 168 hours ago
+        at = NOW - dt.timedelta(days=days) + dt.timedelta(hours=1 if days == 7 else -1)
+        await bag.job(box, friend, at=at, found=place)
+        await house.site.db.execute(
+            f"INSERT INTO placement_counts (user_id, day, provider, {place}) VALUES ($1, $2, 'gmail', 1)",
+            await user_id(house, OWNER),
+            at.date(),
+        )
+    client = await house.as_user(OWNER)
+    told = (await client.get("/api/warmup/metrics")).json()["placement_7d"]
+    assert told == {"INBOX": 1, "SPAM": 1, "OTHER": 0, "MISSING": 0}
+    assert (await client.get(f"/api/warmup/mailboxes/{box}")).json()["placement_7d"] == told
+
+
 async def test_hours_are_those_of_the_zone_that_is_asked_for(house: House) -> None:
     await count(house, OWNER)
     client = await house.as_user(OWNER)
@@ -164,6 +203,14 @@ async def test_owner_is_told_no_more_of_the_others_than_that_there_is_too_little
             pass
     assert "60 needed" not in shown
     assert "global_per_hour" not in shown
+
+
+async def test_owner_reads_that_sending_is_slowed_and_an_admin_how_much(house: House) -> None:
+    await enrol(house, OWNER, 1)
+    await house.site.db.execute("UPDATE settings SET throttle = 0.25")
+    shown = {who: (await (await house.browser(who)).get("/overview/live")).text for who in (OWNER, ADMIN)}
+    assert "Sending is slowed down for everybody" in shown[OWNER]
+    assert "Sending is slowed down to 25 % for everybody" in shown[ADMIN]
 
 
 async def test_overview_without_a_mailbox_says_what_to_do(house: House) -> None:

@@ -1,10 +1,11 @@
 """How often one may ask: log-ins by client and address, requests by user and client."""
 
 import pytest
+from fastapi import Request
 
 from tests.http.conftest import OTHER, OWNER, PASSWORD, House, config
 from warmupd.http import limiter
-from warmupd.http.client import lane_of
+from warmupd.http.client import client_of, lane_of
 from warmupd.http.limiter import Limiter
 from warmupd.http.login import CLIENTS
 
@@ -49,6 +50,24 @@ async def test_clients_behind_a_trusted_proxy_are_told_apart(house: House) -> No
         headers = {"x-forwarded-for": f"203.0.113.{status % 7}, {client}"}  # what stands before it is a stranger's word
         answer = await browser.post("/api/auth/token", json={**WRONG, "email": "x@y.test"}, headers=headers)
         assert answer.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("said", "client"),
+    [
+        ("9.9.9.9, 1.2.3.4:5555", "1.2.3.4"),
+        ("9.9.9.9, [2001:db8::1]:5555", "2001:db8::1"),
+        ("9.9.9.9, [2001:db8::1]", "2001:db8::1"),
+        ("9.9.9.9, 1.2.3.4:5555, 192.0.2.7:80", "1.2.3.4"),
+        ("9.9.9.9, unknown", "192.0.2.1"),
+        ("9.9.9.9, unknown, 192.0.2.7", "192.0.2.7"),
+        ("9.9.9.9,", "192.0.2.1"),
+    ],
+)
+def test_stranger_does_not_choose_their_address_by_what_a_proxy_writes(said: str, client: str) -> None:
+    headers = [(b"x-forwarded-for", said.encode())]
+    request = Request({"type": "http", "client": ("192.0.2.1", 40000), "headers": headers})
+    assert client_of(request, ["192.0.2.0/24"]) == client
 
 
 async def test_nobody_chooses_their_own_address(house: House) -> None:

@@ -5,6 +5,7 @@ import pytest
 from tests.http.conftest import ADMIN, NOW, OTHER, OWNER, House
 from tests.http.test_reports import fill
 from warmupd.core.mailbox import MailboxState
+from warmupd.http.paging import cursor_of
 from warmupd.store.states import change_state
 
 PATH = "/api/warmup/state-changes"
@@ -63,3 +64,16 @@ async def test_what_cannot_be_asked_for_is_refused(house: House, asked: dict[str
     assert answer.status_code in {200, 422}
     if "cursor" not in asked:
         assert answer.status_code == 422
+
+
+async def test_ids_and_cursors_do_not_tell_how_much_happened_to_others(house: House) -> None:
+    for owner in (OWNER, OTHER):
+        for box in await fill(house.site.db, owner, 1, sent=0):
+            await _pause(house, box, "daemon")
+    numbers = [str(row["id"]) for row in await house.site.db.fetch("SELECT id FROM state_changes")]
+    client = await house.as_user(OWNER)
+    page = (await client.get(PATH, params={"limit": 1})).json()
+    assert {len(one["id"]) for one in page["items"]} == {16}
+    assert not {one["id"].lstrip("0") for one in page["items"]} & set(numbers)
+    for forged in (cursor_of([int(numbers[-1])]), cursor_of([None])):
+        assert (await client.get(PATH, params={"cursor": forged})).status_code == 422

@@ -141,10 +141,19 @@ async def test_batches_that_count_for_the_same_users_do_not_wait_for_each_other(
 
 async def test_old_quarters_are_forgotten(ground: Ground) -> None:
     await sent(ground)
-    await drop_counts(ground.db, sends_before=TODAY)
+    await drop_counts(ground.db, sends_before=TODAY, placements_before=TODAY)
     assert len(await quarter_sends(ground.db, since=NOON, until=NOON + HOUR)) == 1
-    await drop_counts(ground.db, sends_before=TODAY + dt.timedelta(days=1))
+    await drop_counts(ground.db, sends_before=TODAY + dt.timedelta(days=1), placements_before=TODAY)
     assert await quarter_sends(ground.db, since=NOON, until=NOON + HOUR) == []
+
+
+async def test_old_placements_are_forgotten(ground: Ground) -> None:
+    worker, job = await sent(ground)
+    await record(ground, worker, job, at=60)
+    await drop_counts(ground.db, sends_before=TODAY, placements_before=TODAY)
+    assert await day_placements(ground.db, since=TODAY) == [landed(inbox=1)]
+    await drop_counts(ground.db, sends_before=TODAY, placements_before=TODAY + dt.timedelta(days=1))
+    assert await day_placements(ground.db, since=TODAY) == []
 
 
 def landed(

@@ -13,7 +13,7 @@ from warmupd.core.placement import FolderMark
 from warmupd.errors import LeaseLost
 from warmupd.store import jobs, visits
 from warmupd.store.database import Database
-from warmupd.store.erased_words import Batch
+from warmupd.store.erased_words import Batch, Words
 from warmupd.store.erasure import claim_erasure, wipe_user
 from warmupd.store.user_removals import remove_user
 
@@ -276,3 +276,86 @@ async def test_visit_that_ends_after_the_erasure_writes_nothing(scene: Scene) ->
         await visits.end_visit(
             scene.db, box, epoch=scene.worker.leases[slot], next_visit_at=NOON, began=NOON, marks=[mark]
         )
+
+
+@pytest.mark.parametrize(
+    ("address", "host", "said"),
+    [
+        ("lone@gmail.com", "imap.gmail.com", "smtp.gmail.com:587: 535 bad credentials"),
+        ("me@client.test", "smtp.elsewhere.test", "w@mail.client.test is over quota"),
+        ("me@mail.client.test", "smtp.elsewhere.test", "mail.client.test is away"),
+        ("me@host.test", "mx.host.test", "mx.host.test: 421 later"),
+        ("me@client.test", "smtp.elsewhere.test", "other.me@client.test is unknown"),
+    ],
+)
+async def test_words_that_others_have_to_do_with_stay(scene: Scene, address: str, host: str, said: str) -> None:
+    mine, other = scene.own[0], scene.others[0]
+    domain = "client.test" if address.startswith("me@mail") else "mail.client.test"
+    await scene.db.execute("UPDATE mailboxes SET address = $2 WHERE id = $1", mine, address)
+    await scene.db.execute(
+        "UPDATE mailboxes SET address = 'w@' || $2, smtp_host = $3, last_error = $4 WHERE id = $1",
+        other,
+        domain,
+        host,
+        said,
+    )
+    await scene.erase()
+    assert await scene.db.fetchval("SELECT last_error FROM mailboxes WHERE id = $1", other) == said
+
+
+async def test_new_user_of_the_address_keeps_what_is_theirs(scene: Scene) -> None:
+    await remove_user(scene.db, scene.user, actor="cli", at=NOON, erase=True)
+    new = await scene.ground.user()
+    later = NOON + DAY
+    await scene.db.execute("UPDATE users SET email = $2 WHERE id = $1", new, EMAIL)
+    await scene.db.execute(
+        "INSERT INTO state_changes (at, actor, subject, subject_id, became, reason)"
+        " VALUES ($1, $2, 'mailbox', $3, 'PAUSED', $4)",
+        later,
+        EMAIL,
+        str(scene.others[0]),
+        f"by {EMAIL}",
+    )
+    await scene.db.execute(
+        "INSERT INTO links (token_hash, kind, email, mailed, user_id, created_by, created_at, expires_at)"
+        " VALUES ('n', 'CONFIRMATION', $1, true, $2, $1, $3, $3)",
+        EMAIL,
+        new,
+        later,
+    )
+    async for _ in scene.wipe():
+        pass
+    assert await scene.db.fetchval("SELECT created_by FROM links WHERE user_id = $1", new) == EMAIL
+    by_them = await scene.db.fetch("SELECT at FROM state_changes WHERE actor = $1", EMAIL)
+    assert [row["at"] for row in by_them] == [later]
+
+
+async def test_many_addresses_and_a_long_history_are_gone_through_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("warmupd.store.erasure.MAILBOXES", 1)
+    monkeypatch.setattr("warmupd.store.erased_words.SPAN", 2)
+    await remove_user(scene.db, scene.user, actor="cli", at=NOON, erase=True)
+    rows = await scene.db.fetchval("SELECT count(*) FROM state_changes")
+    looked = [batch async for batch in scene.wipe()]
+    assert len([one for one in looked if one.table == "state_changes"]) <= rows // 2 + 2  # and their deeds
+    assert await traces(scene.db, EMAIL, DOMAIN, NAME) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("550 <O'Lea@Own.test>: unknown", True),
+        ("no such user lea@own.test.", False),
+        ("550 <box@gmail.com>", True),
+        ("user=box@gmail.com", True),
+        ("the.box@gmail.com", False),
+        ("box@gmail.com.example", False),
+        ("mx1.mine.test:25 said no", True),
+        ("anybody@mine.test", True),
+        ("notmine.test and mine.test-2.example", False),
+    ],
+)
+def test_named_is_who_is_meant(text: str, named: bool) -> None:
+    words = Words.of(["o'lea@own.test", "box@gmail.com"], ["mine.test"])
+    assert words.named_in(text) is named

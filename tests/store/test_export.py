@@ -12,7 +12,7 @@ from tests.store.rows import NOON, ask, laid_ground  # noqa: F401  laid_ground i
 from tests.store.test_erasure import DOMAIN, NAME, Scene, scene  # noqa: F401  scene is a fixture
 from warmupd.core.outcome import OutcomeKind
 from warmupd.daemon.handover import hand_over, name_of
-from warmupd.errors import NotFound
+from warmupd.errors import Conflict, NotFound
 from warmupd.store import export
 from warmupd.store.user_removals import remove_user
 
@@ -53,7 +53,23 @@ async def test_counterpart_of_another_user_is_its_provider(scene: Scene) -> None
     (job,) = (await handed_over(scene))["jobs.jsonl"]
     assert (job["counterpart_provider"], job["counterpart"]) == ("gmail", None)
     assert "elsewhere" not in job["error_message"]
-    assert not {"recipient_id", "attempt_token", "thread", "message_id"} & job.keys()
+    assert not {"id", "recipient_id", "attempt_token", "thread", "message_id"} & job.keys()
+
+
+async def test_number_that_counts_what_everybody_sends_is_not_in_it(scene: Scene) -> None:  # noqa: F811  the fixture
+    files = await handed_over(scene)
+    assert not [
+        row for name in ("jobs", "sightings") for row in files[f"{name}.jsonl"] if {"id", "job_id"} & row.keys()
+    ]
+
+
+async def test_one_export_of_a_user_at_a_time(scene: Scene) -> None:  # noqa: F811  the fixture
+    pieces = hand_over(scene.db, scene.user, at=NOON)
+    await anext(pieces)
+    with pytest.raises(Conflict, match="under way"):
+        await handed_over(scene)
+    await pieces.aclose()
+    assert await handed_over(scene)
 
 
 async def test_own_counterpart_is_named(scene: Scene) -> None:  # noqa: F811  the fixture
@@ -75,7 +91,7 @@ async def test_export_of_many_jobs_comes_in_pieces(
     scene: Scene,  # noqa: F811  the fixture
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(export, "IDS", 1)
+    monkeypatch.setattr(export, "BOXES", 1)
     monkeypatch.setattr(export, "ROWS", 1)
     files = await handed_over(scene)
     assert len(files["jobs.jsonl"]) == 1

@@ -23,10 +23,12 @@ from warmupd.core.health import HealthRules
 from warmupd.core.ramp import resolve_budget
 from warmupd.errors import NotFound, UsageError
 from warmupd.store import mailboxes, users
+from warmupd.store.access import end_everything
+from warmupd.store.links import Draft, LinkKind, list_invitations, put_link
 from warmupd.store.plans import OverLimit, find_plan, over_limit, set_plan
 from warmupd.store.removals import remove_mailboxes, undo_removal
 from warmupd.store.user_changes import LastAdmin, change_user
-from warmupd.store.user_removals import remove_user, removed_users, restore_user
+from warmupd.store.user_removals import Restored, remove_user, removed_users, restore_user
 from warmupd.store.users import Role, add_user, find_user, user_by_id
 
 DAY = dt.timedelta(days=1)
@@ -164,10 +166,22 @@ async def test_removed_user_leaves_with_their_mailboxes_and_comes_back_with_them
     with pytest.raises(NotFound):
         await undo_removal(ground.db, boxes[1], actor="cli", at=NOON)
     assert await removed_users(ground.db, "OWNER@example.test") == [owner]
-    assert await restore_user(ground.db, owner, actor="cli", at=NOON + DAY) == 1
+    assert await restore_user(ground.db, owner, actor="cli", at=NOON + DAY) == Restored(mailboxes=1, left_out=0)
     found = await find_user(ground.db, "owner@example.test")
     assert (found.id, found.mailboxes) == (owner, 1)
     assert await ground.db.fetchval("SELECT count(*) FROM notice_settings") == 1
+
+
+async def test_restored_user_has_as_many_mailboxes_as_the_plan_allows(ground: Ground) -> None:
+    owner = await user(ground)
+    boxes = await enrolled(ground, owner, 3)
+    await remove_user(ground.db, owner, actor="cli", at=NOON)
+    await enrol_one(ground, await ground.user(), address="p0@example.test")  # it takes no room
+    await set_plan(ground.db, "default", {"mailbox_limit": 1}, actor="cli", at=NOON)
+    assert await restore_user(ground.db, owner, actor="cli", at=NOON) == Restored(mailboxes=1, left_out=2)
+    back = await ground.db.fetch("SELECT id FROM mailboxes WHERE user_id = $1 AND state <> 'REMOVED'", owner)
+    assert [row["id"] for row in back] == [boxes[1]]
+    assert await ground.db.fetchval("SELECT count(*) FROM removals") == 2
 
 
 async def test_removed_user_does_not_come_back_beside_a_new_one(ground: Ground) -> None:
@@ -197,6 +211,31 @@ async def test_last_admin_stays_while_another_is_demoted(ground: Ground, leaves:
         await somebody_waits(connection)
     with pytest.raises(LastAdmin):
         await waiting
+
+
+async def test_last_admin_is_the_last_who_can_log_in(ground: Ground) -> None:
+    able = await user(ground, "a@example.test", role="ADMIN", password_hash="hash")
+    unable = await user(ground, "b@example.test", role="ADMIN")
+    with pytest.raises(LastAdmin):
+        await give(ground, able, role="USER")
+    with pytest.raises(LastAdmin):
+        await remove_user(ground.db, able, actor="cli", at=NOON)
+    await give(ground, unable, role="USER")
+
+
+@pytest.mark.parametrize("leaves", ["removed", "demoted", "ended"])
+async def test_invitations_end_with_who_made_them(ground: Ground, leaves: str) -> None:
+    admin, _ = [await user(ground, f"{name}@example.test", role="ADMIN") for name in ("A", "b")]
+    for n, by in enumerate(("a@example.test", "b@example.test", "cli")):
+        draft = Draft(kind=LinkKind.INVITATION, email=f"n{n}@x.test", created_by=by, role=Role.ADMIN, plan="default")
+        await put_link(ground.db, draft, token_hash=bytes([n]), mailed=False, at=NOON, expires_at=NOON + DAY)
+    if leaves == "removed":
+        await remove_user(ground.db, admin, actor="cli", at=NOON)
+    elif leaves == "demoted":
+        await give(ground, admin, role="USER")
+    else:
+        await end_everything(ground.db, admin, actor="cli", at=NOON)
+    assert [one.created_by for one in await list_invitations(ground.db, at=NOON)] == ["b@example.test", "cli"]
 
 
 async def test_nothing_that_is_the_same_is_written_down(ground: Ground) -> None:

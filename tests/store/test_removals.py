@@ -15,7 +15,7 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
 )
 from warmupd.core.mailbox import MailboxState
 from warmupd.errors import UsageError
-from warmupd.store import removals
+from warmupd.store import clearings, removals
 from warmupd.store.accounts import load_accounts
 from warmupd.store.removals import find_removals, remove_mailboxes, undo_removal, wipe_removed
 
@@ -174,17 +174,17 @@ async def test_accounts_of_removed_mailboxes_are_apart(ground: Ground) -> None:
 async def test_two_workers_never_clear_one_folder(ground: Ground) -> None:
     boxes = await ground.mailboxes(8)
     await remove(ground, *boxes, clean=True)
-    claims = [removals.claim_clearings(ground.db, limit=4, lasts=60, at=after(1)) for _ in range(4)]
+    claims = [clearings.claim_clearings(ground.db, limit=4, lasts=60, at=after(1)) for _ in range(4)]
     found = [one.mailbox_id for those in await asyncio.gather(*claims) for one in those]
     assert sorted(found) == boxes
-    assert len(await removals.claim_clearings(ground.db, limit=9, lasts=60, at=after(62))) == 8
+    assert len(await clearings.claim_clearings(ground.db, limit=9, lasts=60, at=after(62))) == 8
 
 
 @pytest.mark.parametrize("by", ["address", "login"])
 async def test_folder_of_an_account_that_is_enrolled_anew_is_left_alone(ground: Ground, by: str) -> None:
     (box,) = await ground.mailboxes(1)
     await remove(ground, box, clean=True)
-    assert await removals.is_to_be_cleared(ground.db, box)
+    assert await clearings.is_to_be_cleared(ground.db, box)
     new = await again(ground, box)
     await ground.db.execute("UPDATE mailboxes SET imap_host = 'elsewhere' WHERE id = $1", new)
     if by == "login":
@@ -194,7 +194,7 @@ async def test_folder_of_an_account_that_is_enrolled_anew_is_left_alone(ground: 
             new,
             box,
         )
-    assert not await removals.is_to_be_cleared(ground.db, box)
-    assert await removals.claim_clearings(ground.db, limit=4, lasts=900, at=NOON + DAY) == []
+    assert not await clearings.is_to_be_cleared(ground.db, box)
+    assert await clearings.claim_clearings(ground.db, limit=4, lasts=900, at=NOON + DAY) == []
     await remove(ground, new)
-    assert [one.mailbox_id for one in await removals.claim_clearings(ground.db, limit=4, lasts=900, at=NOON)] == [box]
+    assert [one.mailbox_id for one in await clearings.claim_clearings(ground.db, limit=4, lasts=900, at=NOON)] == [box]

@@ -108,9 +108,9 @@ async def test_totals_are_made_anew_while_a_day_can_change(ground: Ground, monke
     mine, _ = await _fleet(ground)
     await _totals_only(ground, monkeypatch)
     await ground.db.execute("UPDATE mailbox_days SET sent = sent + 1, quota = quota + 1, taken = taken + 1")
-    assert await refresh_totals(ground.db, at=NOON + dt.timedelta(minutes=5)) == 0
+    assert await refresh_totals(ground.db, at=NOON + dt.timedelta(minutes=15)) == 0
     assert (await _of(ground, mine)).totals.sent == 70
-    later = NOON + dt.timedelta(minutes=10)
+    later = NOON + dt.timedelta(minutes=20)
     assert await refresh_totals(ground.db, at=later) == 1
     found = await _of(ground, mine)
     assert (found.totals.sent, found.as_of) == (73, later)
@@ -123,21 +123,95 @@ async def test_a_day_is_settled_after_two_weeks(ground: Ground, monkeypatch: pyt
     assert await refresh_totals(ground.db, at=NOON + dt.timedelta(days=30)) == 0
 
 
-async def test_a_day_without_totals_is_read_from_its_rows(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by", list(By))
+async def test_only_of_days_without_totals_the_rows_are_read(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, by: By
+) -> None:
     mine, _ = await _fleet(ground)
-    await ground.db.execute(
-        "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, sent, taken)"
-        " SELECT mailbox_id, day - 1, user_id, opens_at, closes_at, 40, 0, 1, 40, 40 FROM mailbox_days"
-    )
+    await _earlier(ground, days=1)
     await _totals_only(ground, monkeypatch)
+    wholes = [await report(ground.db, by, WEEK, owner=owner, limit=100) for owner in (mine, None)]
     await ground.db.execute("DELETE FROM day_totals_made WHERE day < $1", TODAY)
+    for owner, whole in zip((mine, None), wholes, strict=True):
+        assert await report(ground.db, by, WEEK, owner=owner, limit=100) == whole
+        first = await report(ground.db, by, WEEK, owner=owner, limit=1)
+        assert (first.groups, first.more) == (whole.groups[:1], len(whole.groups) > 1)
+    await ground.db.execute("UPDATE mailbox_days SET sent = 0")
     found = await _of(ground, mine)
-    assert (found.totals.sent, found.as_of) == (70 + 120, None)
+    assert (found.totals.sent, found.as_of) == (70, NOON)  # today's totals; of yesterday what the rows say
+
+
+@pytest.mark.parametrize("by", [By.LABEL, By.PROVIDER])
+async def test_new_labels_and_providers_reach_settled_days(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, by: By
+) -> None:
+    mine, other = await _fleet(ground)
+    await _earlier(ground, days=40)
+    month = Span(first=TODAY - dt.timedelta(days=60), last=TODAY)
+    asked = [(owner, span) for owner in (mine, other, None) for span in (month, WEEK)]
+    monkeypatch.setattr(day_totals, "DAYS_A_ROUND", 50)
+    later = NOON + dt.timedelta(minutes=1)
+    with monkeypatch.context() as large:
+        await _totals_only(ground, large)
+        await ground.db.execute(
+            "UPDATE mailboxes SET labels = '{new,b}', provider = 'zoho' WHERE user_id = $1 AND labels <> '{}'", mine
+        )
+        assert await refresh_totals(ground.db, at=later) == 0
+        kept = [await report(ground.db, by, span, owner=owner, limit=100) for owner, span in asked]
+    rows = [await report(ground.db, by, span, owner=owner, limit=100) for owner, span in asked]
+    assert [found.groups for found in kept] == [found.groups for found in rows]
+    assert [bool(found.as_of) for found in kept + rows] == [True] * 6 + [False] * 6
+    assert await ground.db.fetchval("SELECT count(*) FROM day_totals_regrouped") == 0
+
+
+async def test_totals_that_are_as_they_were_are_not_written(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine, _ = await _fleet(ground)
+    await _totals_only(ground, monkeypatch)
+    rows = "SELECT dimension, key, user_id, ctid, xmin::text, xmax::text FROM day_totals ORDER BY 1, 2, 3"
+    before = await ground.db.fetch(rows)
+    assert await refresh_totals(ground.db, at=NOON + dt.timedelta(days=1)) == 1
+    assert await ground.db.fetch(rows) == before
+    await ground.db.execute("UPDATE mailbox_days SET sent = sent - 1 WHERE user_id = $1", mine)
+    await refresh_totals(ground.db, at=NOON + dt.timedelta(days=2))
+    kept = [row for row in await ground.db.fetch(rows) if row in before]
+    assert {row["user_id"] for row in kept} == {row["user_id"] for row in before} - {mine, None}
+
+
+async def test_totals_that_no_report_reaches_are_dropped(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    await _fleet(ground)
+    await _totals_only(ground, monkeypatch)
+    left = "SELECT (SELECT count(*) FROM day_totals) + (SELECT count(*) FROM day_totals_made)"
+    await refresh_totals(ground.db, at=NOON + dt.timedelta(days=report_groups.MOST_DAYS))
+    assert await ground.db.fetchval(left) > 0
+    await refresh_totals(ground.db, at=NOON + dt.timedelta(days=report_groups.MOST_DAYS + 2))
+    assert await ground.db.fetchval(left) == 0
 
 
 async def test_small_fleets_need_no_totals(ground: Ground) -> None:
     await _fleet(ground)
     assert await refresh_totals(ground.db, at=NOON) == 0
+
+
+async def test_fleet_that_became_small_forgets_how_old_its_totals_are(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await _fleet(ground)
+    with monkeypatch.context() as large:
+        await _totals_only(ground, large)
+    await ground.db.execute("UPDATE mailboxes SET labels = '{new}'")
+    await refresh_totals(ground.db, at=NOON)
+    assert await ground.db.fetchval("SELECT count(*) FROM day_totals_made") == 0
+    assert await ground.db.fetchval("SELECT count(*) FROM day_totals_regrouped") == 0
+
+
+async def _earlier(ground: Ground, *, days: int) -> None:
+    """The same day rows of so many days before."""
+    await ground.db.execute(
+        "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, sent, taken)"
+        " SELECT mailbox_id, day - n, user_id, opens_at, closes_at, quota, 0, 1, sent, taken"
+        " FROM mailbox_days, generate_series(1, $1::integer) AS n",
+        days,
+    )
 
 
 async def _of(ground: Ground, owner: UUID | None) -> Report:

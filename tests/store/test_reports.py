@@ -11,7 +11,7 @@ from warmupd.core.mailbox import Defaults, Hours, MailboxState, Ramp
 from warmupd.core.ramp import resolve_budget
 from warmupd.core.window import window_of
 from warmupd.errors import UsageError
-from warmupd.store import caps, diagnosis, enrolment, fleet, mailbox_report, reports, roster, slots, users
+from warmupd.store import caps, diagnosis, enrolment, fleet, mailbox_report, mended, reports, roster, slots, users
 from warmupd.store.accounts import NewMailbox
 from warmupd.store.database import Database
 from warmupd.store.days import open_days
@@ -208,7 +208,7 @@ async def test_only_a_rest_that_its_owner_can_mend_ends(db: Database, reason: st
     anna = await mailbox(db, await user(db), "anna@example.com")
     until = NOW + dt.timedelta(hours=1)
     await rest_mailbox(db, anna, until=until, reason=reason, message="", remedy="", at=NOW)
-    await enrolment.end_rest(db, [anna])
+    await mended.end_rest(db, [anna])
     assert (anna in await reports.resting(db, at=NOW)) is rests
 
 

@@ -66,8 +66,8 @@ ERASURE: list[tuple[Callable[..., Any], str, str, Callable[[Scene], Awaitable[No
     (erasure._wipe_days, "(_SENT, _RECEIVED)", "(_SENT,)", NOTHING),
     (erasure._wipe_days, '("sightings", "job_day", "job_id", (_SIGHTED,)),', "", NOTHING),
     (erasure.wipe_user, "_wipe_tables(db, user_id), ", "", of_erasure.test_no_row_hangs_on_an_erased_user),
-    (erasure.wipe_user, ", _wipe_deeds(db, user_id)", "", NOTHING),
-    (erasure._wipe_chunk, "wipe_words(db, user_id, boxes)", "wipe_words(db, user_id, ())", NOTHING),
+    (erasure.wipe_user, ", _wipe_deeds(db, user_id)", ",", NOTHING),
+    (erasure.wipe_user, "wipe_words(db, user_id), ", "", NOTHING),
     (erasure._wipe_mailboxes, "DELETE FROM host_rests h USING", "SELECT FROM host_rests h,", NOTHING),
     (
         erasure._wipe_mailboxes,
@@ -83,10 +83,21 @@ ERASURE: list[tuple[Callable[..., Any], str, str, Callable[[Scene], Awaitable[No
         of_erasure.test_who_is_in_the_midst_of_something_is_waited_for,
     ),
     (
-        erased_words.wipe_words,
-        "_WORDS_OF_MAILBOXES",
-        "_WORDS_OF_MAILBOXES.replace('m.user_id <> $1', 'false AND m.user_id <> $1')",
+        erased_words._words,
+        "_DOMAINS,",
+        "_DOMAINS.replace('WHERE user_id <> $1', 'WHERE false'),",
         of_erasure.test_others_of_the_same_domain_keep_what_was_said_of_it,
+    ),
+    (
+        erased_words._words,
+        'if not _is_of_provider(row["domain"])',
+        "",
+        partial(
+            of_erasure.test_words_that_others_have_to_do_with_stay,
+            address="lone@gmail.com",
+            host="smtp.elsewhere.test",
+            said="smtp.gmail.com:587: 535 bad credentials",
+        ),
     ),
     (
         visits.end_visit,

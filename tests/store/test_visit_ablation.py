@@ -12,7 +12,7 @@ from tests.store import test_sealed as of_sealed
 from tests.store import test_sightings as of_sightings
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.errors import WarmupdError
-from warmupd.store import enrolment, removals, sealed, visits
+from warmupd.store import clearings, enrolment, sealed, visits
 
 pytestmark = pytest.mark.ablation
 
@@ -75,7 +75,7 @@ OTHERS: list[tuple[Callable[..., object], str, str, Test]] = [
         of_sightings.test_server_that_asked_for_patience_is_not_visited_sooner_whoever_asks,
     ),
     (
-        removals.claim_clearings,
+        clearings.claim_clearings,
         "SET clean_at = $1::timestamptz + $3::interval",
         "SET clean_at = $1::timestamptz + 0 * $3::interval",
         of_removals.test_two_workers_never_clear_one_folder,

@@ -99,7 +99,7 @@ async def _import(session: "Session", sheet: "Sheet", importing: "Import", given
     async with keyring_of(session.config, session.db, session.clock) as keyring:
         enroller = _enroller(session, owner, keyring, given)
         search = ProviderSearch(records_of(session.config))
-        await importing.compare(session.db, owner.id, enroller, search, anew=given["anew"])
+        await importing.compare(session.db, owner.id, enroller, search, anew=given["anew"], by_admin=True)
         if not given["check"]:
             print_notes(untried := untried_passwords(importing))
             notes += untried

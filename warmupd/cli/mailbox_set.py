@@ -111,7 +111,7 @@ async def _change(session: "Session", given: Mapping[str, Any]) -> None:
     chosen = await choose(
         session.db, given["addresses"], user=given["user"], label=given["label"], domain=given["domain"]
     )
-    columns = await changing.completed(session.db, session.config, chosen, columns)
+    columns = await changing.completed(session.db, session.config, chosen, columns, by_admin=True)
     if given["oauth"]:
         demand_client(session.config, given["oauth"])
     pool = await pool_id(session.db, given["pool"], create=given["create_pool"])

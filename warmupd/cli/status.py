@@ -178,7 +178,7 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
 
 def _lowered(overview: "Overview") -> str:
     """Why the caps of all are less than configured."""
-    if overview.throttle >= 1.0:
+    if overview.throttle is None or not overview.slowed:
         return ""
     return f"the caps of all, to {overview.throttle:.0%} of what is configured: {overview.throttle_reason}"
 

@@ -112,7 +112,9 @@ async def _undo(session: "Session", email: str) -> None:
     if not removed:
         raise NotFound(f"no user {email} was removed", remedy="`warmupd user list` shows those there are")
     back = await restore_user(session.db, removed[0], actor="cli", at=session.clock.now())
-    print_wrapped(f"{email} is back, with {count(back, 'mailbox')}; their tokens stay revoked.")
+    print_wrapped(f"{email} is back, with {count(back.mailboxes, 'mailbox')}; their tokens stay revoked.")
+    if back.left_out:
+        print_wrapped(f"{count(back.left_out, 'mailbox')} stayed out: enrolled again since, or no room in the plan.")
 
 
 def _day(moment: dt.datetime) -> str:

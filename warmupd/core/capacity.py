@@ -66,6 +66,11 @@ class Shortfall:
     remedy: str
 
     @property
+    def of_fleet(self) -> bool:
+        """Whether the setting is shared by all, so that what it carries tells of other users."""
+        return _is_of_fleet(self.setting)
+
+    @property
     def of_single_user(self) -> bool:
         """Whether it is a user's own caps, by their plan or for want of one, and concerns nobody else."""
         return self.setting.startswith("limits.user_")
@@ -84,6 +89,15 @@ class Load:
     def share(self) -> float:
         """Of what it carries: more than 1 is too much."""
         return self.needs / self.carries if self.carries else 0.0
+
+    @property
+    def of_fleet(self) -> bool:
+        """Whether the setting is shared by all, so that what it carries tells of other users."""
+        return _is_of_fleet(self.setting)
+
+
+def _is_of_fleet(setting: str) -> bool:
+    return setting.startswith("limits.global_") or setting == "sending.max_concurrent"
 
 
 def needed_of(demands: Iterable[Demand], per_second: float) -> tuple[int, int] | None:

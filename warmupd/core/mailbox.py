@@ -31,6 +31,12 @@ class MailboxState(StrEnum):
         return self is MailboxState.ACTIVE
 
     @property
+    def owes(self) -> bool:
+        """Whether the quota of its day is due, even if it cannot be sent now: else its owner wants nothing started, and
+        the quota is only the room for answers."""
+        return self not in {MailboxState.RECEIVE_ONLY, MailboxState.PAUSED, MailboxState.REMOVED}
+
+    @property
     def receives(self) -> bool:
         """Whether others may write to it."""
         return self.sends

@@ -9,8 +9,8 @@ from warmupd.core.mailbox import MailboxState
 from warmupd.errors import UsageError
 from warmupd.store.database import Database
 from warmupd.store.days import load_ramp_days
-from warmupd.store.enrolment import end_rest
 from warmupd.store.mailbox_report import MailboxReport
+from warmupd.store.mended import end_rest
 from warmupd.store.removals import Removal, remove_mailboxes, undo_removal
 from warmupd.store.resuming import resume_mailboxes
 from warmupd.store.states import OWNER, change_states, stop_mailbox

@@ -34,6 +34,7 @@ class Manner:
     """How a mailbox is to be enrolled."""
 
     check: bool = True  # try its logins
+    by_admin: bool = False  # who may set more than its provider takes
     anew: bool = False  # although its removal could be undone
     dns: bool = False  # look at its domain's records, too
     save: bool = True  # False: look at it, and leave it at that
@@ -69,14 +70,15 @@ class Admission:
     async def enrol(self, application: Application, secrets: Secrets, tokens: Tokens | None = None) -> int | None:
         """Its id; None where it was not to be saved. `tokens` are what its refresh token has been worth just now.
 
-        Raises Conflict, UsageError, NotFound, ForbiddenHost, OAuthError, or the error of `refused`; none shows a
-        secret. That somebody else has enrolled the address is told only to who is let in.
+        Raises Conflict, UsageError, NotFound, NotAllowed, ForbiddenHost, OAuthError, or the error of `refused`; none
+        shows a secret. That somebody else has enrolled the address is told only to who is let in.
         """
         if secrets.issuer:
             demand_client(self._config, secrets.issuer)
         await self._check_free(application.address)
         servers = await find_servers(application, self._search)
-        candidate = await self._enroller.candidate(application, servers, secrets)
+        admit = self._enroller.candidate if self._manner.by_admin else self._enroller.owners_candidate
+        candidate = await admit(application, servers, secrets)
         self._tell(_of_servers(candidate))
         looking = asyncio.create_task(self._look_at_domain(candidate), name="domain") if self._manner.dns else None
         try:

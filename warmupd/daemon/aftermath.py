@@ -4,12 +4,14 @@ import asyncio
 import datetime as dt
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from uuid import UUID
 
 from warmupd.core.job import Job
 from warmupd.core.mailbox import DayLimit, Mailbox, MailboxState
 from warmupd.core.outcome import Action, Outcome, OutcomeKind, backoff
 from warmupd.core.situation import Hold
+from warmupd.core.veil import Ends
 from warmupd.core.window import local_day
 from warmupd.daemon.book import Book
 from warmupd.daemon.ground import Ground
@@ -27,6 +29,7 @@ NOT_REACHED = frozenset(  # no server had a say
     | {"no_files", "grant_revoked", "oauth_client", "token_unavailable"}
 )
 SPARED = 3600.0  # seconds that a recipient whose server asked for it is spared
+SPARING = frozenset({Action.SPARE_RECIPIENT, Action.CHECK_RECIPIENT})
 REFUSALS_WITHIN = 7 * DAY  # two senders, told so within this time, are believed
 REFUSED_REST = 7 * DAY  # then it takes two anew: a directory that was away for an hour says the same of everybody
 REFUSED_TWICE = "its address was refused twice"
@@ -48,13 +51,19 @@ class Aftermath:
         self._worker_id = worker_id
         self._put_off: Counter[int] = Counter()  # how often in a row a mailbox was told to slow down; a send ends it
 
-    async def follow(self, mailbox: Mailbox, job: Job, outcome: Outcome) -> None:
-        """Do what the outcome asks for, beyond settling its job."""
+    async def follow(self, mailbox: Mailbox, job: Job, outcome: Outcome, ends: Ends) -> None:
+        """Do what the outcome asks for, beyond settling its job.
+
+        What the server said is written down as each reader may have it. The log alone, for operators, has all of it.
+        """
         self._tell(mailbox, job, outcome)
+        for_sender = replace(outcome, message=ends.for_sender(outcome.message))
+        for_recipient = replace(outcome, message=ends.for_recipient(outcome.message))
+        for_others = replace(outcome, message=ends.for_others(outcome.message, host=mailbox.smtp_host))
         reached = outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED
         was_left_alone = reached and self._holds.host_answered(mailbox.smtp_server)
         # What is counted in memory is counted once, however often it takes to write what follows from it.
-        host_rest = self._leave_host_alone(mailbox, outcome) if outcome.action is Action.BACK_OFF_HOST else None
+        host_rest = self._leave_host_alone(mailbox, for_others) if outcome.action is Action.BACK_OFF_HOST else None
         if outcome.action is Action.BACK_OFF_MAILBOX:
             self._put_off[mailbox.id] += 1
 
@@ -63,7 +72,9 @@ class Aftermath:
                 await host_rests.end_host_rest(self._db, self._worker_id, mailbox.smtp_server, at=self._clock.now())
             if host_rest is not None:
                 await host_rests.note_host_rest(self._db, self._worker_id, mailbox.smtp_server, host_rest)
-            await self._act(mailbox, job, outcome)
+            if outcome.action in SPARING:
+                await self._spare(mailbox, job.recipient_id, for_recipient)
+            await self._act(mailbox, job, for_sender)
 
         with suppress(TimeoutError):  # then it is learnt anew, by asking the server once more
             async with asyncio.timeout(WRITTEN_WITHIN):
@@ -85,8 +96,11 @@ class Aftermath:
             await self._change_state(mailbox, MailboxState.AUTH_FAILED, message)
 
     async def check_recipient(self, mailbox: Mailbox, recipient_id: int, outcome: Outcome) -> None:
-        """A message of `mailbox` came back: its recipient is visited, and spared as for a refusal at RCPT."""
-        if outcome.action in {Action.SPARE_RECIPIENT, Action.CHECK_RECIPIENT}:
+        """A message of `mailbox` came back: its recipient is visited, and spared as for a refusal at RCPT.
+
+        The outcome's message is as the recipient's owner may read it.
+        """
+        if outcome.action in SPARING:
             await self._spare(mailbox, recipient_id, outcome)
         if outcome.action is not Action.CHECK_RECIPIENT:
             soon = self._clock.now() + dt.timedelta(seconds=CHECKED_WITHIN)
@@ -138,8 +152,6 @@ class Aftermath:
                 await self._note(mailbox, outcome)
             case Action.BACK_OFF_HOST:
                 await self._note_error(mailbox, outcome)
-            case Action.SPARE_RECIPIENT | Action.CHECK_RECIPIENT:
-                await self._spare(mailbox, job.recipient_id, outcome)
             case Action.DOUBT_CREDENTIALS:
                 await self.doubt_credentials(mailbox, outcome.message, outcome.remedy)
             case Action.SUSPEND:

@@ -53,7 +53,7 @@ TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
 FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
 TIMEKEEPERS = frozenset(
-    {"housekeeping", "departures", "notices"}
+    {"housekeeping", "departures", "notices", "totals"}
 )  # parts that do nothing but sleep on the clock between rounds
 
 
@@ -124,6 +124,7 @@ class Worker:
                     "shard": self.shard.run(),
                     "engager": self.engager.run(),
                     "housekeeping": self.housekeeping.run(),
+                    "totals": self.housekeeping.keep_totals(),
                     "departures": self._build_departures().run(),
                     "changes": self.housekeeping.watch_changes(self.hints, WATCH_EVERY),
                     "fleet": self.fleet_watch.run(FLEET_EVERY),

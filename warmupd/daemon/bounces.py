@@ -16,7 +16,7 @@ from warmupd.errors import LeaseLost
 from warmupd.mail.found import Bounce
 from warmupd.mail.imap import ImapError
 from warmupd.mail.visit import Visit
-from warmupd.store.bounces import record_bounces, reported_recipients
+from warmupd.store.bounces import record_bounces, reported_ends
 
 
 class Bounces:
@@ -39,18 +39,19 @@ class Bounces:
         epoch, ground = self._leases.epoch_of(mailbox), self._ground
         if epoch is None:
             raise LeaseLost(f"the lease of mailbox {mailbox.id} is in doubt")
-        recipients = await reported_recipients(ground.db, mailbox.id, [_job(bounce) for bounce in bounces])
-        ours = [(one, address) for one, address in zip(bounces, recipients, strict=True) if address is not None]
-        fates = [(one, fate_of(one.fates, address)) for one, address in ours]
-        failed = [(one, fate) for one, fate in fates if fate is not None and fate.failed]
-        told = [(*_job(one), said(fate)) for one, fate in failed]
+        known = await reported_ends(ground.db, mailbox.id, [_job(bounce) for bounce in bounces])
+        ours = [(one, ends) for one, ends in zip(bounces, known, strict=True) if ends is not None]
+        fates = [(one, ends, fate_of(one.fates, ends.recipient)) for one, ends in ours]
+        failed = [(one, ends, fate) for one, ends, fate in fates if fate is not None and fate.failed]
+        told = [(*_job(one), ends.for_sender(said(fate))) for one, ends, fate in failed]
         slot = self._leases.slot_of(mailbox)
         answers = await record_bounces(ground.db, mailbox.id, told, slot=slot, epoch=epoch, at=ground.clock.stamp())
-        for (bounce, fate), recipient_id in zip(failed, answers, strict=True):
+        for (bounce, ends, fate), recipient_id in zip(failed, answers, strict=True):
             if recipient_id:
                 outcome = judged(fate)
                 ground.events.bounced(job=bounce.place.token.job_id, mailbox=mailbox.id, message=outcome.message)
-                await self._aftermath.check_recipient(mailbox, recipient_id, outcome)
+                for_recipient = replace(outcome, message=ends.for_recipient(outcome.message))
+                await self._aftermath.check_recipient(mailbox, recipient_id, for_recipient)
         if visit is None:
             return
         for bounce, _ in ours:

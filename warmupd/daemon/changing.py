@@ -14,14 +14,15 @@ from warmupd.daemon.host_check import check_hosts
 from warmupd.daemon.keyring import Keyring
 from warmupd.daemon.login_check import LoginCheck, refused
 from warmupd.daemon.owner_settings import check_together
+from warmupd.daemon.settings_rules import LIMITED_BY, check_owner
 from warmupd.errors import NotFound
 from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount, load_accounts
-from warmupd.store.changes import CHANGEABLE, change_mailboxes, own_values
+from warmupd.store.changes import CHANGEABLE, change_mailboxes, limits_of, own_values
 from warmupd.store.database import Database
-from warmupd.store.enrolment import end_rest
 from warmupd.store.grants import Grant
 from warmupd.store.mailbox_report import MailboxReport
+from warmupd.store.mended import end_rest
 from warmupd.store.resuming import mend_login
 
 FROM_NEXT_DAY = frozenset(
@@ -61,14 +62,20 @@ class Change:
 
 
 async def completed(
-    db: Database, config: Config, chosen: Sequence[MailboxReport], columns: Mapping[str, Any]
+    db: Database, config: Config, chosen: Sequence[MailboxReport], columns: Mapping[str, Any], *, by_admin: bool = False
 ) -> dict[str, Any]:
-    """`columns` with what follows from them. Raises UsageError, ForbiddenHost when they cannot be on one of them."""
+    """`columns` with what follows from them.
+
+    Raises UsageError, ForbiddenHost when they cannot be on one of them, NotAllowed when they are an admin's to set.
+    """
     changes = dict(columns)
     _secure_ports(changes)
     _follow_servers(changes, chosen)
     ids = [mailbox.id for mailbox in chosen]
     await check_together(db, config, ids, changes)
+    if not by_admin and changes.keys() & set(LIMITED_BY):
+        for address, own in await limits_of(db, ids):
+            check_owner(address, own | {key: value for key, value in changes.items() if key in own}, own)
     await _check_servers(db, config, ids, changes)
     return changes
 

@@ -22,7 +22,7 @@ from warmupd.store.accounts import load_accounts
 from warmupd.store.changes import change_mailboxes
 from warmupd.store.consents import Consent, begin_consent, take_consent
 from warmupd.store.database import Database
-from warmupd.store.enrolment import end_rest
+from warmupd.store.mended import end_rest
 from warmupd.store.resuming import mend_login
 
 LASTS = dt.timedelta(minutes=10)  # that an owner may take

@@ -15,9 +15,9 @@ from warmupd.mail.clearing import Cleared, clear_out
 from warmupd.mail.imap import ImapRefusedLogin
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.oauth import GrantRevoked
-from warmupd.store import removals
+from warmupd.store import clearings
 from warmupd.store.accounts import SealedAccount, load_accounts
-from warmupd.store.removals import Clearing
+from warmupd.store.clearings import Clearing
 
 EVERY = 60.0  # seconds of the clock between looks
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
@@ -56,7 +56,7 @@ class Departures:
     async def round(self) -> bool:
         """Clear out some of the folders that are due; whether there were any."""
         lasts = LASTS * self._clock.speed
-        due = await removals.claim_clearings(self._db, limit=AT_ONCE, lasts=lasts, at=self._clock.now())
+        due = await clearings.claim_clearings(self._db, limit=AT_ONCE, lasts=lasts, at=self._clock.now())
         answers = await asyncio.gather(
             *(self._clear(one) for one in due), return_exceptions=True
         )  # none is left behind
@@ -79,7 +79,7 @@ class Departures:
         if cleared.left:
             await self._put_off(one, WarmupdError(f"{cleared.left} messages could not be taken out"), cleared.messages)
             return
-        await removals.end_clearing(self._db, one.mailbox_id, cleaned=cleared.messages)
+        await clearings.end_clearing(self._db, one.mailbox_id, cleaned=cleared.messages)
         self._ground.events.cleared(mailbox=one.mailbox_id, messages=cleared.messages, folder_gone=cleared.folder_gone)
 
     async def _enter(self, sealed: SealedAccount) -> Cleared:
@@ -99,7 +99,7 @@ class Departures:
             policy=visiting.hosts,
             context=visiting.context,
             recognise=self._message_key.recognise,
-            wanted=lambda: removals.is_to_be_cleared(self._db, account.mailbox_id),
+            wanted=lambda: clearings.is_to_be_cleared(self._db, account.mailbox_id),
             timeouts=visiting.timeouts,
             source_address=visiting.source_address,
         )
@@ -111,5 +111,5 @@ class Departures:
         wait = max(wait, getattr(error, "retry_after", None) or 0.0)
         why = str(error) if isinstance(error, WarmupdError) else type(error).__name__
         again_at = self._clock.now() + dt.timedelta(seconds=wait)
-        await removals.end_clearing(self._db, one.mailbox_id, cleaned=cleaned, again_at=again_at, error=why)
+        await clearings.end_clearing(self._db, one.mailbox_id, cleaned=cleaned, again_at=again_at, error=why)
         self._ground.events.not_cleared(mailbox=one.mailbox_id, why=why, again_seconds=wait)

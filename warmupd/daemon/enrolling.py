@@ -18,7 +18,7 @@ from warmupd.daemon.host_check import check_hosts
 from warmupd.daemon.keyring import Keyring, with_token
 from warmupd.daemon.login_check import Refusal, refused
 from warmupd.daemon.provider_search import ProviderSearch
-from warmupd.daemon.settings_rules import check_settings
+from warmupd.daemon.settings_rules import check_owner, check_settings
 from warmupd.errors import NotFound, UsageError
 from warmupd.mail.account import Account, Endpoint, Security
 from warmupd.mail.oauth import ClientRefused, GrantRevoked, OAuthError, Tokens, TokensUnavailable
@@ -115,6 +115,16 @@ class Enroller:
             **servers,
         )
         return Candidate(new=new, secrets=secrets, pool=application.pool)
+
+    async def owners_candidate(
+        self, application: Application, servers: Mapping[str, Any], secrets: Secrets
+    ) -> Candidate:
+        """The same for who is no admin. Raises NotAllowed, too."""
+        candidate = await self.candidate(application, servers, secrets)
+        new = candidate.new
+        said = {"provider": new.provider, "provider_limit": new.settings.get("provider_limit")}
+        check_owner(new.address, {**said, "smtp_host": new.smtp_host})
+        return candidate
 
     async def with_tokens(self, candidate: Candidate) -> Candidate:
         """The candidate with what its refresh token is worth, if it has one and logins are tried.

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from uuid import UUID
 
 from warmupd.config import Config
@@ -14,9 +14,9 @@ from warmupd.core.obstacle import is_nearly_spent
 from warmupd.core.ramp import Budget
 from warmupd.core.shortfall import Loss, shortfall_text
 from warmupd.core.situation import Hold, Recipients
-from warmupd.core.veil import veil
 from warmupd.core.window import local_day, window_of
 from warmupd.daemon.options import defaults_of, health_of
+from warmupd.daemon.placement import landings
 from warmupd.daemon.quota import quota_report
 from warmupd.daemon.situation import Known, situation_of
 from warmupd.errors import NotFound
@@ -109,7 +109,7 @@ async def explain_mailbox(
         has_worker=holder is not None,
         holder=None if veiled else holder,
         unproven_room=await _unproven_room(db, row, mailbox.user_id, at=at),
-        placement_7d=history.in_all((await history.landings(db, [mailbox_id], at=at))[mailbox_id]),
+        placement_7d=history.in_all((await landings(db, config, [mailbox_id], at=at))[mailbox_id]),
         over_limit=next(iter(await over_limit(db, mailbox.user_id)), None),
     )
 
@@ -144,18 +144,7 @@ async def seen_by(
     found = await load_mailboxes(db, defaults_of(config), [mailbox_id], alone=True) if rows else []
     if not found:
         raise NotFound(NO_SUCH_MAILBOX)
-    return found[0], rows[0] if owner is None else veiled_report(rows[0])
-
-
-def veiled_report(row: mailbox_report.MailboxReport) -> mailbox_report.MailboxReport:
-    """What servers said, without the addresses of others."""
-    own = [row.address]
-    return replace(
-        row,
-        state_reason=veil(row.state_reason, own=own),
-        last_error=veil(row.last_error, own=own),
-        rest_message=veil(row.rest_message, own=own),
-    )
+    return found[0], rows[0]
 
 
 async def _unproven_room(

@@ -4,11 +4,12 @@ import asyncio
 import datetime as dt
 import json
 import zipfile
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import ExitStack
 from typing import IO, Any
 from uuid import UUID
 
+from warmupd.errors import Conflict
 from warmupd.store import export
 from warmupd.store.database import Database
 
@@ -30,8 +31,25 @@ you see the provider. A file is missing where there is nothing to tell.
 """
 
 
-async def hand_over(db: Database, user_id: UUID, *, at: dt.datetime) -> AsyncIterator[bytes]:
-    """The pieces of the zip. Raises NotFound before the first one when there is no such user."""
+_under_way: set[UUID] = set()  # users whose data this process is handing over
+
+
+async def hand_over(db: Database, user_id: UUID, *, at: dt.datetime) -> AsyncGenerator[bytes]:
+    """The pieces of the zip; one of a user at a time, in this process.
+
+    Before the first one it raises NotFound when there is no such user, and Conflict while another is under way.
+    """
+    if user_id in _under_way:
+        raise Conflict("an export of this user is under way", remedy="wait until it has ended")
+    _under_way.add(user_id)
+    try:
+        async for piece in _pieces(db, user_id, at=at):
+            yield piece
+    finally:
+        _under_way.discard(user_id)
+
+
+async def _pieces(db: Database, user_id: UUID, *, at: dt.datetime) -> AsyncGenerator[bytes]:
     who = await export.profile(db, user_id)
     sink = _Sink()
     archive = zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED)

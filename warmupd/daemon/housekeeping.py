@@ -30,6 +30,7 @@ EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
 LOOK_WITHIN = 300.0  # seconds: the recipients of lost messages are visited that soon
 COUNTED = dt.timedelta(days=16)  # for which sends are told by the hour: 14 days, in every zone
+PLACED = dt.timedelta(days=92)  # for which placements are told: 90 days, in every zone
 MARGIN = 60.0  # real seconds beyond the longest conversation until a send without an outcome is taken for lost
 
 
@@ -87,7 +88,6 @@ class Housekeeping:
         await consents.sweep_consents(self._db)
         await imports.sweep_imports(self._db)
         await self._throttle(at)
-        await day_totals.refresh_totals(self._db, at=now)
         if back := await states.end_suspensions(self._db, at=now):
             self._shard.knock(changed=back)
         if self._clock.boottime() - self._resynced_at >= self._resync:
@@ -95,6 +95,18 @@ class Housekeeping:
             self._shard.knock(everything=True)
         self._gauge(now)
         await self._gauge_unknowns(now)
+
+    async def keep_totals(self) -> None:
+        """Keep what long reports read until cancelled: it may take long, or fail, and nothing else waits for it."""
+        while True:
+            try:
+                await day_totals.refresh_totals(self._db, at=self._clock.now())
+            except DatabaseBusy as error:
+                self._events.part_failed("totals", error)
+            except DatabaseUnavailable as error:
+                self._events.database_unavailable("totals", str(error))
+                await self._clock.pause(1.0)
+            await self._clock.sleep(max(EVERY, EVERY_LEAST * self._clock.speed))
 
     async def note_changes(self) -> None:
         """Remember what has changed so far: to be called before the mailboxes are read, so that none is missed."""
@@ -130,7 +142,7 @@ class Housekeeping:
             self._events.part_failed("partitions", error)
             return
         await directories.drop_directories(self._db, today - dt.timedelta(days=3))
-        await counts.drop_counts(self._db, sends_before=today - COUNTED)
+        await counts.drop_counts(self._db, sends_before=today - COUNTED, placements_before=today - PLACED)
         self._partitioned_for = today
 
     async def _throttle(self, at: dt.datetime | None) -> None:

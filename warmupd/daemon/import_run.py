@@ -218,7 +218,9 @@ async def _compared(
     config: Config, db: Database, importing: Import, user: User, enroller: Enroller, options: Mapping[str, Any]
 ) -> None:
     search = ProviderSearch(records_of(config))
-    await importing.compare(db, user.id, enroller, search, anew=bool(options.get("anew")))
+    await importing.compare(
+        db, user.id, enroller, search, anew=bool(options.get("anew")), by_admin=bool(options.get("by_admin"))
+    )
 
 
 def _vault(config: Config) -> Vault:

@@ -106,13 +106,21 @@ class Import:
         return {state.value: sum(row.state is state for row in self.rows) for state in RowState}
 
     async def compare(
-        self, db: Database, user_id: UUID, enroller: Enroller, search: ProviderSearch, *, anew: bool = False
+        self,
+        db: Database,
+        user_id: UUID,
+        enroller: Enroller,
+        search: ProviderSearch,
+        *,
+        anew: bool = False,
+        by_admin: bool = False,
     ) -> None:
         """What can be said without bothering a mail server: servers, pool, who is enrolled already, the plan's room.
 
-        Who could be brought back is rejected, since its ramp would be lost, unless `anew`.
+        Who could be brought back is rejected, since its ramp would be lost, unless `anew`. Only an admin
+        may set more than a provider takes.
         """
-        await _for_each(self.good, lambda row: _find(row, enroller, search), _silent)
+        await _for_each(self.good, lambda row: _find(row, enroller, search, by_admin=by_admin), _silent)
         known = await known_addresses(db, [row.address for row in self.good])
         for row in self.good:
             if there := known.get(row.address.lower()):
@@ -182,10 +190,11 @@ class Import:
                 row.reject(WarmupdError(f"its address stands in row {before} already", remedy="keep one of the two"))
 
 
-async def _find(row: Row, enroller: Enroller, search: ProviderSearch) -> None:
+async def _find(row: Row, enroller: Enroller, search: ProviderSearch, *, by_admin: bool) -> None:
     if row.application is not None:
         servers = await find_servers(row.application, search)
-        row.candidate = await enroller.candidate(row.application, servers, row.secrets)
+        candidate = enroller.candidate if by_admin else enroller.owners_candidate
+        row.candidate = await candidate(row.application, servers, row.secrets)
 
 
 async def _admit(row: Row, enroller: Enroller, *, dry: bool) -> None:

@@ -4,12 +4,14 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, TypeVar
 from uuid import UUID
 
 from warmupd.config import Config
 from warmupd.core.capacity import CapUse, Load, Shortfall
 from warmupd.core.condition import Condition, FleetFacts, completion, condition_of
 from warmupd.daemon.capacity import loads, shortfalls, snapshot_of_capacity
+from warmupd.daemon.options import defaults_of
 from warmupd.daemon.placement import placement_history
 from warmupd.daemon.quota import QuotaRow, quota_report
 from warmupd.daemon.snapshot import Snapshot
@@ -19,6 +21,8 @@ from warmupd.store.caps import UserCaps
 from warmupd.store.database import Database
 from warmupd.store.plans import OverLimit, over_limit
 from warmupd.store.replica import Source
+
+T = TypeVar("T", Load, Shortfall)
 
 MOST_ATTENTION = 20  # mailboxes that are listed as in need of somebody
 NEAR_CAP = 0.8  # of a user's cap: from here on it is shown
@@ -58,7 +62,8 @@ class Overview:
     condition: Condition
     reasons: Sequence[str]
     sending_stopped: bool
-    throttle: float  # share of the global caps that is in force: less than 1 while too many sends fail
+    slowed: bool  # too many sends fail: the global caps are lowered
+    throttle: float | None  # share of the global caps that is in force, 1 unless slowed; None: an owner is not told
     throttle_reason: str  # why it is less than 1; an owner is not told
     today: Today
     mailboxes: Mapping[str, int]  # by state
@@ -86,9 +91,15 @@ class Overview:
 
 
 async def overview(
-    db: Database, config: Config, *, at: dt.datetime, owner: UUID | None = None, causes: bool = True
+    db: Database,
+    config: Config,
+    *,
+    at: dt.datetime,
+    owner: UUID | None = None,
+    zone: str | None = None,
+    causes: bool = True,
 ) -> Overview:
-    """Read the rows and judge them, as of `at`: of all mailboxes, or as its owner may see them.
+    """Read the rows and judge them, as of `at`: of all mailboxes, or as its owner may see them, who is in `zone`.
 
     Without `causes` neither `losses` nor `below_minimum` are told: they read every mailbox by itself.
     """
@@ -96,19 +107,16 @@ async def overview(
     snapshot = await snapshot_of_capacity(db, config, at=at, owner=owner)
     jobs = await reports.open_jobs(db, at=at, owner=owner)
     lost = await unknowns.open_unknowns(db, at=at, owner=owner)
-    short = shortfalls(snapshot, max_concurrent=config.sending.max_concurrent)
+    short = _seen_by(owner, shortfalls(snapshot, max_concurrent=config.sending.max_concurrent))
     facts = _facts(sums, snapshot, lost, len(short), whole=owner is None)
     condition, reasons = condition_of(facts)
     quotas = await _quotas(db, config, at=at, owner=owner) if causes else []
-    placement = await placement_history(db, at=at, days=7, owner=owner)
-    settings, workers = snapshot.settings, snapshot.workers if owner is None else ()
+    placement = await placement_history(db, at=at, zone=zone or defaults_of(config).zone, owner=owner)
     return Overview(
         at=at,
         condition=condition,
         reasons=reasons,
-        sending_stopped=settings.sending_stopped,
-        throttle=settings.throttle,
-        throttle_reason=settings.throttle_reason if settings.throttle < 1 and owner is None else "",
+        **_fleet(snapshot, whole=owner is None),
         today=_today(sums, jobs, facts),
         mailboxes=sums.states,
         health=await reports.health_counts(db, owner=owner),
@@ -120,18 +128,29 @@ async def overview(
         placement_7d=placement.total.by_word(),
         placement_by_provider={name: found.by_word() for name, found in placement.by_provider.items()},
         rescued_7d=placement.total.rescued,
-        workers=workers,
-        queue_depth=sum(worker.queue_depth for worker in workers),
-        oldest_due_seconds=max((worker.oldest_due_seconds for worker in workers), default=0.0),
-        slots=settings.slots if owner is None else 0,
-        slots_held=settings.slots_held if owner is None else 0,
         caps=await _caps(db, owner, at=at),
         users_near_cap=[user for user in snapshot.users if _is_near_cap(user)],
-        loads=loads(snapshot, max_concurrent=config.sending.max_concurrent),
+        loads=_seen_by(owner, loads(snapshot, max_concurrent=config.sending.max_concurrent)),
         capacity=short,
         attention=await reports.attention(db, at=at, limit=MOST_ATTENTION, owner=owner),
         over_limit=await over_limit(db, owner),
     )
+
+
+def _fleet(snapshot: Snapshot, *, whole: bool) -> dict[str, Any]:
+    """What is the fleet's: an owner is told whether it stands still or is slowed, and no number."""
+    settings, workers = snapshot.settings, snapshot.workers if whole else ()
+    return {
+        "sending_stopped": settings.sending_stopped,
+        "slowed": settings.throttle < 1,
+        "throttle": settings.throttle if whole else None,
+        "throttle_reason": settings.throttle_reason if settings.throttle < 1 and whole else "",
+        "workers": workers,
+        "queue_depth": sum(worker.queue_depth for worker in workers),
+        "oldest_due_seconds": max((worker.oldest_due_seconds for worker in workers), default=0.0),
+        "slots": settings.slots if whole else 0,
+        "slots_held": settings.slots_held if whole else 0,
+    }
 
 
 async def fleet_condition(
@@ -158,6 +177,11 @@ async def _caps(db: Database, owner: UUID | None, *, at: dt.datetime) -> Sequenc
     if owner is None:
         return await caps.cap_use(db, at=at)
     return [use for use in (await caps.caps_of(db, [owner], at=at))[owner] if use.cap.startswith("user")]
+
+
+def _seen_by(owner: UUID | None, found: Sequence[T]) -> list[T]:
+    """What all share carries more or less as others fare: an owner is told of their own settings."""
+    return [one for one in found if owner is None or not one.of_fleet]
 
 
 def _facts(sums: DaySums, snapshot: Snapshot, lost: unknowns.Unknowns, short: int, *, whole: bool) -> FleetFacts:

@@ -12,8 +12,8 @@ from warmupd.core.forecast import Outlook, coming_days
 from warmupd.core.health import Placements, score
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.pacing import Spacing
-from warmupd.daemon.explain import veiled_report
 from warmupd.daemon.options import defaults_of, health_of
+from warmupd.daemon.placement import landings
 from warmupd.store import history, reports
 from warmupd.store.bands import recent_placements
 from warmupd.store.database import Database
@@ -73,10 +73,10 @@ async def performance(
     last = await reports.days_of(db, seen)
     past = await history.past_days(db, seen, days=days)
     health = await recent_placements(db, seen, since=at - health_of(config).span)
-    places = await history.landings(db, seen, at=at) if landed else {}
+    places = await landings(db, config, seen, at=at) if landed else {}
     return [
         _performance(
-            row if owner is None else veiled_report(row),
+            row,
             _outlook(mailboxes[row.id], last.get(row.id), config),
             _Past(
                 last=last.get(row.id), days=past[row.id], health=health[row.id].placements, places=places.get(row.id)

@@ -117,6 +117,7 @@ class Rankings:
 
     async def _make(self, config: Config, key: _Key) -> _Ranking:
         selection, order, owner = key
+        await asyncio.to_thread(_zones)  # the first time it opens some hundreds of files: nothing is to wait for that
         at, began, rules = self._clock.now(), self._clock.boottime(), health_of(config)
         ids = await rows.ranked(
             self._db,

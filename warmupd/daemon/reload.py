@@ -36,7 +36,7 @@ from warmupd.mail.tls import client_context
 from warmupd.mail.vault import Vault
 from warmupd.store import slots
 from warmupd.store.database import Database
-from warmupd.store.enrolment import end_forbidden_rests
+from warmupd.store.mended import end_forbidden_rests
 
 TAKEN_OVER = (
     "health.",

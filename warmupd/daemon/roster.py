@@ -11,7 +11,6 @@ from warmupd.core.explanation import Verdict, explain
 from warmupd.core.health import Placements, score
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.situation import Hold, Recipients
-from warmupd.daemon.explain import veiled_report
 from warmupd.daemon.options import defaults_of, health_of
 from warmupd.daemon.quota import DayNumbers, numbers_of
 from warmupd.daemon.situation import Known, situation_of
@@ -113,7 +112,7 @@ def _listed(
     placements, rest = rows.records[row.id].placements, situation.rest
     today = last if situation.outlook.day_at(at) is not None else None
     return Listed(
-        mailbox=veiled_report(row) if veiled else row,
+        mailbox=row,
         zone=mailbox.zone,
         minimum=mailbox.ramp.floor,
         ramp_day=mailbox.ramp_days + 1 if today is None else today.ramp_day,

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 
 from warmupd.clock import VirtualClock
 from warmupd.core.job import Job
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.outcome import OutcomeKind
+from warmupd.core.veil import Ends
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.head_start import HeadStarts, Login
@@ -112,10 +114,22 @@ class Sends:
             )
             if sent.outcome.reason == SLOW_SERVER:
                 self.head_starts.note_slow(mailbox.smtp_server)
-            self._settler.add(sent.settlement)
-            await self._aftermath.follow(mailbox, job, sent.outcome)
+            ends = _ends(job, accounts)
+            said = ends.for_sender(sent.settlement.message)
+            self._settler.add(replace(sent.settlement, message=said))
+            await self._aftermath.follow(mailbox, job, sent.outcome, ends)
             return sent.outcome.kind is not OutcomeKind.SENT and sent.outcome.reason != SLOW_SERVER
         except Exception as error:  # noqa: BLE001  one send's fault must not end the worker; its job is reaped as UNKNOWN
             self._leases.end(job.attempt_token)
             self._events.part_failed("send", error)
             return True
+
+
+def _ends(job: Job, accounts: Mapping[int, SealedAccount]) -> Ends:
+    """Who must not read of whom in what is said of this job."""
+    sender, recipient = accounts.get(job.mailbox_id), accounts.get(job.recipient_id)
+    return Ends(
+        sender=sender.address if sender else "",
+        recipient=recipient.address if recipient else "",
+        same_user=sender is not None and recipient is not None and sender.user_id == recipient.user_id,
+    )

@@ -1,16 +1,19 @@
 """What the settings of a mailbox must keep to, together and beside the configuration's defaults."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from warmupd.config import Config
-from warmupd.core.provider_match import provider_of
+from warmupd.core.provider_match import match_provider, provider_of, providers_at
 from warmupd.errors import NotAllowed, UsageError
 from warmupd.mail.content import Library
+
+T = TypeVar("T")
 
 HOURS = ("start_hour", "end_hour")
 RAMP = ("target_daily", "min_daily", "ramp_start")
 PROVIDER = ("provider_limit", "own_mail")
+LIMITED_BY = ("provider", "provider_limit", "smtp_host")  # what says how many messages a day a mailbox may send
 
 
 def check_settings(address: str, settings: Mapping[str, Any], config: Config) -> None:
@@ -33,21 +36,36 @@ def check_language(config: Config, changes: Mapping[str, Any]) -> None:
         )
 
 
-def check_owner(providers: Iterable[str], changes: Mapping[str, Any]) -> None:
-    """Raises NotAllowed when an owner would set what is for an admin to set.
+def check_owner(address: str, own: Mapping[str, Any], before: Mapping[str, Any] | None = None) -> None:
+    """Raises NotAllowed when what a mailbox's row is to say would have it send more than its provider takes.
 
-    That is a provider's limit above the one that is known: a fleet whose mailboxes send more than their provider takes
-    is refused as a whole. A lower one is the owner's own business, as are ramp, window and pool; what the plan allows
-    cuts each day's quota anyway. `providers` are those that the mailboxes have, or are to have.
+    That is for an admin: a fleet whose mailboxes send more than their provider takes is refused as a whole. A lower
+    limit is the owner's own business, as are ramp, window and pool; what the plan allows cuts each day's quota anyway.
+    `own` and `before`, which is None for a new mailbox, say LIMITED_BY: the word, the limit and the server are one
+    thing, as each of them moves what the others allow. What an admin has set stays while nothing of it changes.
     """
-    wanted = changes.get("provider_limit")
-    for provider in map(provider_of, {str(changes["provider"])} if "provider" in changes else set(providers)):
-        if wanted is not None and provider.daily_limit is not None and wanted > provider.daily_limit:
-            raise NotAllowed(
-                f"{provider.name} takes {provider.daily_limit:,} messages a day as far as is known; only an admin may"
-                f" set more",
-                remedy="ask an admin, or set no more than that",
-            )
+    excess = _excess(address, own)
+    if excess is None or (before is not None and excess == _excess(address, before)):
+        return
+    provider, known, _ = excess
+    raise NotAllowed(
+        f"{provider} takes {known:,} messages a day as far as is known; only an admin may set more",
+        remedy="ask an admin, or set a provider's limit of no more than that",
+    )
+
+
+def _excess(address: str, own: Mapping[str, Any]) -> tuple[str, int, int | None] | None:
+    """Who takes how many, and what the row says instead (None: no limit); None when it says no more than that.
+
+    Its servers tell whose mailbox it is as well as the word does.
+    """
+    named, host = provider_of(own["provider"]), own["smtp_host"]
+    there = [match_provider(address, hosts=[host]).provider] if providers_at([host]) else []
+    known = [(row.daily_limit, row.name) for row in (named, *there) if row.daily_limit is not None]
+    if not known:
+        return None
+    (least, name), said = min(known), _first(own["provider_limit"], named.daily_limit)
+    return (name, least, said) if said is None or said > least else None
 
 
 def _check_hours(address: str, own: Mapping[str, int | None], config: Config) -> None:
@@ -81,7 +99,7 @@ def _check_provider(address: str, own: Mapping[str, int | None], config: Config)
         )
 
 
-def _first(own: int | None, default: int) -> int:
+def _first(own: int | None, default: T) -> int | T:
     return default if own is None else own
 
 

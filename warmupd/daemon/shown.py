@@ -8,6 +8,7 @@ from uuid import UUID
 from warmupd.config import Config
 from warmupd.core.mailbox import Hours, Ramp
 from warmupd.daemon.explain import seen_by
+from warmupd.daemon.placement import landings
 from warmupd.store import history
 from warmupd.store.database import Database
 from warmupd.store.mailbox_report import MailboxReport, own_settings
@@ -69,7 +70,7 @@ async def show_mailbox(
 ) -> Shown:
     """The mailbox as of `at`, as `owner` (None: everybody) may see it; else NotFound."""
     mailbox, row = await seen_by(db, config, mailbox_id, owner)
-    by_provider = (await history.landings(db, [mailbox_id], at=at))[mailbox_id]
+    by_provider = (await landings(db, config, [mailbox_id], at=at))[mailbox_id]
     return Shown(
         mailbox=row,
         settings=OwnSettings(**await own_settings(db, mailbox_id)),

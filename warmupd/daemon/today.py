@@ -21,7 +21,7 @@ from warmupd.store.today import AlikeDays, alike_days
 class DaySums:
     """The mailboxes' local days together, those that are open or over but still today's."""
 
-    quota: int
+    quota: int  # a mailbox that its owner lets start nothing owes what it sent
     sent: int
     failed: int
     bounced: int  # of the failed: refused for good by a server
@@ -46,7 +46,7 @@ def _sums(groups: Sequence[AlikeDays], default_zone: str, at: dt.datetime) -> Da
         states[group.state.value] += group.mailboxes
         progress[_progress(group, _today(group, default_zone, at), at)] += group.mailboxes
     return DaySums(
-        quota=sum(day.quota * group.mailboxes for group, day in today),
+        quota=sum(day.quota * group.mailboxes if group.state.owes else group.sent for group, day in today),
         sent=sum(group.sent for group, _ in today),
         failed=sum(group.failed for group, _ in today),
         bounced=sum(group.bounced for group, _ in today),

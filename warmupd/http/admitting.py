@@ -1,6 +1,7 @@
 """Enrolling one mailbox for who asks over HTTP, by page or API: whose it becomes, and who may do without a check."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from fastapi import Request
 
@@ -56,6 +57,7 @@ async def admit(
     if form.application is None:
         raise Problem(422, "there is no mailbox to enrol")
     site = site_of(request)
+    manner = replace(manner, by_admin=identity.is_admin)
     async with keyring_of(site.config, site.db, site.clock) as keyring:
         admission = Admission(
             site.config, site.db, site.clock, user=user, keyring=keyring, actor=identity.email, tell=tell, manner=manner

@@ -11,7 +11,7 @@ from warmupd.http.listing import BIGINT
 from warmupd.http.problem import Problem
 from warmupd.store.database import Database
 from warmupd.store.mailbox_report import MailboxReport, mailbox_reports
-from warmupd.store.selection import owned
+from warmupd.store.selection import those_of
 
 MailboxId = Annotated[int, Path(ge=1, le=BIGINT, description="the mailbox's number")]
 
@@ -26,7 +26,7 @@ async def chosen_one(db: Database, mailbox_id: int, identity: Identity) -> Mailb
 
 async def chosen_ones(db: Database, ids: Sequence[int], identity: Identity) -> list[MailboxReport]:
     """Those of the mailboxes that are theirs, in the order of their ids."""
-    return await mailbox_reports(db, await owned(db, ids, owner=identity.owner))
+    return await mailbox_reports(db, await those_of(db, ids, owner=identity.owner))
 
 
 def refused(error: WarmupdError, *, field: str = "") -> Problem:

@@ -13,12 +13,16 @@ UNKNOWN = "unknown"
 def client_of(request: Request, trusted: Sequence[str]) -> str:
     """The client's address: the last hop of X-Forwarded-For that is none of `trusted` proxies.
 
-    From the right, since whatever stands left of a hop that is not trusted was said by a stranger.
+    From the right, since whatever stands left of a hop that is not trusted was said by a stranger. So was what stands
+    left of a hop that says no address (`unknown`): then the proxy that wrote it counts as the client.
     """
     at = _address(request.client.host if request.client else "")
     hops = [part.strip() for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
     while at is not None and hops and _is_of(at, trusted):
-        at = _address(hops.pop()) or at
+        said = _address(_without_port(hops.pop()))
+        if said is None:
+            break
+        at = said
     return str(at) if at is not None else UNKNOWN
 
 
@@ -35,6 +39,13 @@ def is_secure(request: Request, trusted: Sequence[str], public_url: str) -> bool
     at = _address(request.client.host if request.client else "")
     believed = at is not None and _is_of(at, trusted)
     return believed and request.headers.get("x-forwarded-proto", "").split(",")[0].strip().lower() == "https"
+
+
+def _without_port(hop: str) -> str:
+    """`1.2.3.4:5555` and `[2001:db8::1]:5555`, as some proxies write them (RFC 7239 section 6), without the port."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def _is_of(address: Address, networks: Sequence[str]) -> bool:

@@ -1,7 +1,9 @@
 """What a request does to several mailboxes, told row by row: some may succeed where others do not."""
 
+import asyncio
 import re
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +11,13 @@ from warmupd.core import entries
 from warmupd.daemon import acting, changing
 from warmupd.daemon.acting import Deed
 from warmupd.daemon.checking import Checked, check_logins
-from warmupd.daemon.settings_rules import check_owner
 from warmupd.errors import UsageError
 from warmupd.http.identity import Identity
+from warmupd.http.problem import Problem
 from warmupd.http.site import Site
-from warmupd.http.words import STATES, on_page
+from warmupd.http.trials import OF_USER
+from warmupd.http.wording import on_page
+from warmupd.http.words import STATES
 from warmupd.store.mailbox_report import MailboxReport
 
 MOST_CHECKED = 25  # logins at once: each takes some seconds
@@ -42,6 +46,7 @@ class Task:
     site: Site
     identity: Identity
     entered: Mapping[str, str]
+    turn: Callable[[], AbstractAsyncContextManager[None]]  # to try logins; raises Problem 429
 
 
 async def do(action: str, task: Task, chosen: Sequence[MailboxReport]) -> list[Told]:
@@ -77,8 +82,22 @@ async def _check(task: Task, chosen: Sequence[MailboxReport]) -> list[Told]:
             f"{len(chosen):,} logins are too many to be tried while you wait",
             remedy=f"choose {MOST_CHECKED} or fewer; workers try all of them several times a day anyway",
         )
+    few = asyncio.Semaphore(OF_USER)
+    told = await asyncio.gather(*(_check_one(task, mailbox, few) for mailbox in chosen))
+    return [row for row in told if row is not None]
+
+
+async def _check_one(task: Task, mailbox: MailboxReport, few: asyncio.Semaphore) -> Told | None:
+    """None: it was removed in this moment. Each takes its turn: whose limit is reached waits with the rest."""
     site = task.site
-    return [_checked(one) for one in await check_logins(site.db, site.config, site.clock, chosen)]
+    async with few:
+        try:
+            async with task.turn():
+                checked = await check_logins(site.db, site.config, site.clock, [mailbox])
+        except Problem as busy:
+            text = f"not tried: {busy.detail}"
+            return Told(mailbox_id=mailbox.id, address=mailbox.address, tone="bad", text=text, remedy="Try it later.")
+    return _checked(checked[0]) if checked else None
 
 
 async def _label(task: Task, chosen: Sequence[MailboxReport]) -> list[Told]:
@@ -95,9 +114,9 @@ async def _set(task: Task, chosen: Sequence[MailboxReport]) -> list[Told]:
     columns = {name: _value(name, text) for name in (*NUMBERS, "timezone") if (text := task.entered.get(name, ""))}
     if not columns:
         raise UsageError("no setting was entered", remedy="fill in at least one of the fields")
-    if not task.identity.is_admin:
-        check_owner({mailbox.provider for mailbox in chosen}, columns)
-    complete = await changing.completed(task.site.db, task.site.config, chosen, entries.columns(columns))
+    complete = await changing.completed(
+        task.site.db, task.site.config, chosen, entries.columns(columns), by_admin=task.identity.is_admin
+    )
     return await _change(task, chosen, changing.Change(columns=complete))
 
 

@@ -10,6 +10,7 @@ def disguise(number: int, secret: str) -> str:
     """16 digits that stand for `number` (0 to 2^63 - 1). They have no order, and none is near another.
 
     Ids of jobs come from one sequence for all users: two of a user's own would tell how much others sent between them.
+    So would those of the history tell how often others' mailboxes changed.
     A Feistel network (Luby and Rackoff, 1988) of four rounds.
     """
     left, right = divmod(number, _HALF)

@@ -105,14 +105,27 @@ Owner = Annotated[Identity, need(Scope.MAILBOXES)]
 Admin = Annotated[Identity, need(Scope.ADMIN)]
 
 
-async def person(identity: Asking) -> Identity:
-    """Who logged in by password; a service token may not make others like itself. Raises Problem 403."""
+def need_person(identity: Identity) -> Identity:
+    """The same, if they logged in by password: what a revoked token must not leave behind. Else Problem 403."""
     if not identity.by_password:
         raise Problem(403, "a service token may not do this", remedy="log in: POST /api/auth/token gives a token")
     return identity
 
 
+async def person(identity: Asking) -> Identity:
+    """Who logged in by password; a service token may not make others like itself. Raises Problem 403."""
+    return need_person(identity)
+
+
 Person = Annotated[Identity, Depends(person)]
+
+
+async def _admin_in_person(admin: Admin, _: Person) -> Identity:
+    """Whoever makes users that can log in, or admins, could become one of them."""
+    return admin
+
+
+AdminInPerson = Annotated[Identity, Depends(_admin_in_person)]
 
 
 def signer_of(site: Site) -> Signer:

@@ -14,7 +14,7 @@ from warmupd.http.bearer import new_token, token_hash
 from warmupd.http.site import Site
 from warmupd.mail.relay import Relay, RelayFailed, relay_mail
 from warmupd.store.access import Access, access_by_email
-from warmupd.store.links import Draft, LinkKind, put_link
+from warmupd.store.links import Draft, LinkKind, drop_link, put_link
 from warmupd.store.users import Role
 
 GOOD_FOR = {
@@ -90,11 +90,15 @@ async def _mail_after_gap(site: Site, access: Access, kind: LinkKind) -> None:
     if relay := relay_of(site.config):
         draft = Draft(kind=kind, email=access.email, user_id=access.user_id, created_by=access.email)
         if link := await _put(site, draft, mailed=True, gap=GAP):
-            await _mail(site, relay, draft, link)
+            try:
+                await _mail(site, relay, draft, link)
+            except RelayFailed:
+                await drop_link(site.db, token_hash(link.rpartition("/")[2]))
+                raise
 
 
-async def _put(site: Site, draft: Draft, *, mailed: bool, gap: dt.timedelta = dt.timedelta()) -> str | None:
-    """The link's address; None: one of a moment ago stays."""
+async def _put(site: Site, draft: Draft, *, mailed: bool, gap: dt.timedelta | None = None) -> str | None:
+    """The link's address; None: one of a moment ago stays, or one that was handed over."""
     token, now = new_token(), site.clock.now()
     put = await put_link(
         site.db,

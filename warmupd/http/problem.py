@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from warmupd.errors import Conflict, DatabaseUnavailable, NotAllowed, NotFound, UsageError, WarmupdError
+from warmupd.http.wording import for_api
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5  # after which a client may ask again when the database is away
@@ -71,10 +72,10 @@ def problem_response(problem: Problem) -> JSONResponse:
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
-        "detail": problem.detail,
+        "detail": for_api(problem.detail),
     }
     if problem.remedy:
-        told["remedy"] = problem.remedy
+        told["remedy"] = for_api(problem.remedy)
     if problem.errors:
         told["errors"] = list(problem.errors)
     headers = {"Cache-Control": "no-store", **(problem.headers or {})}

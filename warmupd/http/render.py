@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from starlette.types import Scope
 
 from warmupd.http.session import Visitor
+from warmupd.http.wording import on_page, sentence
 
 HERE = Path(__file__).parent
 POLICY = (
@@ -45,11 +46,6 @@ def page(
     return HTMLResponse(text, status_code=status, headers=HEADERS)
 
 
-def sentence(text: str) -> str:
-    """The words of an error, as one says them to people."""
-    return f"{text[:1].upper()}{text[1:]}."
-
-
 @lru_cache(maxsize=64)
 def asset(name: str) -> str:
     """The address of a static file; another one when its content changes, so that it can be kept for ever."""
@@ -72,10 +68,12 @@ class Assets(StaticFiles):
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
-    return Environment(
+    environment = Environment(
         loader=FileSystemLoader(HERE / "templates"),
         autoescape=select_autoescape(default=True, default_for_string=True),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.globals.update(sentence=sentence, on_page=on_page)
+    return environment

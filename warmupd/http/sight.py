@@ -35,7 +35,14 @@ async def see_overview(request: Request, identity: Identity) -> Seen[Overview]:
         request,
         identity,
         ("overview",),
-        lambda: overview(site.db, site.config, at=site.clock.now(), owner=identity.owner, causes=False),
+        lambda: overview(
+            site.db,
+            site.config,
+            at=site.clock.now(),
+            owner=identity.owner,
+            zone=None if identity.owner is None else identity.timezone,  # what is kept is for all admins
+            causes=False,
+        ),
     )
 
 
@@ -51,14 +58,14 @@ async def fleet_falls_short(request: Request) -> bool:
     return bool(_kept(request).glance(("short",), judge, fresh=LONG))
 
 
-async def see_placement(request: Request, identity: Identity, *, days: int) -> Seen[PlacementHistory]:
-    """Where messages landed in the last `days`."""
+async def see_placement(request: Request, identity: Identity, *, zone: str, days: int) -> Seen[PlacementHistory]:
+    """Where messages landed in the last `days`, today that of `zone`."""
     site = site_of(request)
     return await _seen(
         request,
         identity,
-        ("placement", days),
-        lambda: placement_history(site.db, at=site.clock.now(), days=days, owner=identity.owner),
+        ("placement", days, zone),
+        lambda: placement_history(site.db, at=site.clock.now(), zone=zone, days=days, owner=identity.owner),
     )
 
 

@@ -1,6 +1,5 @@
 """States as people say them, each with the tone in which a page shows it."""
 
-import re
 from collections.abc import Mapping
 
 from warmupd.core.condition import Progress
@@ -8,7 +7,7 @@ from warmupd.core.health import Band
 from warmupd.core.job import JobStatus
 from warmupd.core.mailbox import MailboxState
 from warmupd.core.placement import Placement
-from warmupd.core.provider import OTHER
+from warmupd.core.provider import OTHER, OWN
 from warmupd.core.provider_match import provider_of
 
 Word = tuple[str, str]  # what it says, and its tone: good, warn, bad, soft, accent
@@ -57,36 +56,13 @@ CHANGES: Mapping[str, str] = {  # what of a mailbox changed
     "learnt_limit": "Limit learnt from the provider",
     "secrets": "Stored password",
 }
-_COMMANDS = (  # what a remedy says to who sits at a terminal, and what to who looks at the mailbox's page
-    (re.compile(r"`warmupd mailbox resume` ends that"), "resume it with the button above"),
-    (re.compile(r"`warmupd fleet start` ends that"), "an admin starts it again on the page Fleet"),
-    (re.compile(r"start one with `warmupd run`, or see `warmupd status`"), "the operator has to start one"),
-    (re.compile(r"`warmupd mailbox list` shows their states"), "the list of mailboxes shows their states"),
-    (re.compile(r"enrol another with `warmupd mailbox add`"), "add another mailbox"),
-    (re.compile(r"`warmupd mailbox set(?: [^`]*)?--oauth[^`]*`"), "Reconnect"),
-    (re.compile(r"with `warmupd mailbox set(?: [^`]*)?`"), "in Settings"),
-    (re.compile(r"`warmupd mailbox set(?: [^`]*)?`"), "Settings"),
-    (re.compile(r"`warmupd mailbox check(?: [^`]*)?`"), "Check now"),
-    (re.compile(r"`warmupd mailbox resume`"), "Resume"),
-)
 
-
-def on_page(remedy: str) -> str:
-    """The remedy as a sentence for who looks at the mailbox's page: buttons in the place of commands."""
-    for pattern, said in _COMMANDS:
-        remedy = pattern.sub(said, remedy)
-    return sentence(remedy)
-
-
-def sentence(text: str) -> str:
-    """With a capital and a full stop; "" stays empty."""
-    text = text.strip()
-    return f"{text[:1].upper()}{text[1:]}{'' if text[-1] in '.!?' else '.'}" if text else ""
+_GROUPS = {OTHER: "Other providers", OWN: "Servers of their own domain"}  # many, which have no name of their own
 
 
 def provider(word: str) -> str:
     """The provider's name, as it stands in a list of providers."""
-    return "Other providers" if word == OTHER else provider_of(word).name
+    return _GROUPS.get(word) or provider_of(word).name
 
 
 def somebody_at(word: str | None) -> str:

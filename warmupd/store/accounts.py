@@ -16,6 +16,7 @@ class SealedAccount:
     """A mailbox's servers and identity, its secrets still sealed."""
 
     mailbox_id: int
+    user_id: UUID
     address: str
     display_name: str
     language: str
@@ -61,7 +62,7 @@ class NewMailbox:
 
 
 _COLUMNS = (
-    "id AS mailbox_id, address, display_name, language, junk_folder, mailboxes.provider, smtp_host, smtp_port,"
+    "id AS mailbox_id, user_id, address, display_name, language, junk_folder, mailboxes.provider, smtp_host, smtp_port,"
     " smtp_security, smtp_username, smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret,"
     " g.provider AS oauth_provider, g.access_secret, g.renew_at, g.expires_at,"
     " coalesce(mailboxes.warmup_folder, s.warmup_folder) AS warmup_folder"

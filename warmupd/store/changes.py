@@ -136,6 +136,19 @@ async def own_values(
     return [(row["address"], {column: row[column] for column in columns}) for row in rows]
 
 
+async def limits_of(db: Database, ids: Sequence[int]) -> list[tuple[str, dict[str, Any]]]:
+    """What says how many messages a day these mailboxes may send: provider, provider_limit and smtp_host.
+
+    Each combination in a domain once, with the address of one of the mailboxes that have it.
+    """
+    rows = await db.fetch(
+        "SELECT min(address) AS address, provider, provider_limit, smtp_host FROM mailboxes WHERE id = ANY ($1)"
+        " GROUP BY lower(split_part(address, '@', 2)), 2, 3, 4 ORDER BY 1",
+        ids,
+    )
+    return [(row["address"], {name: row[name] for name in ("provider", "provider_limit", "smtp_host")}) for row in rows]
+
+
 def checked(changes: Mapping[str, Any]) -> dict[str, Any]:
     """`changes` as they are; UsageError when one is not of CHANGEABLE."""
     for column in changes:

@@ -60,6 +60,7 @@ async def day_placements(db: Database, *, since: dt.date, owner: UUID | None = N
     return [DayPlacements(**dict(row)) for row in rows]
 
 
-async def drop_counts(db: Database, *, sends_before: dt.date) -> None:
-    """Forget sends by the quarter of an hour from before that day (UTC): of longer ago days are asked for, and stay."""
+async def drop_counts(db: Database, *, sends_before: dt.date, placements_before: dt.date) -> None:
+    """Forget sends by the quarter of an hour, and placements, from before these days: nobody is told of them."""
     await db.execute("DELETE FROM send_counts WHERE quarter < $1::date::timestamp AT TIME ZONE 'UTC'", sends_before)
+    await db.execute("DELETE FROM placement_counts WHERE day < $1", placements_before)

@@ -1,12 +1,16 @@
 """Totals of the day rows of large fleets, made anew as long as the rows of a day can change."""
 
 import datetime as dt
+from collections.abc import Sequence
+from uuid import UUID
 
-from warmupd.store.database import Database
+from warmupd.store.database import Connection, Database
 from warmupd.store.report_groups import MOST_DAYS, MOST_ROWS
 
 SMALL = MOST_ROWS // MOST_DAYS  # mailboxes up to which no report needs totals
 DAYS_A_ROUND = 3
+ROWS_AT_ONCE = 200_000  # day rows that a transaction adds up, of one day at least: some 2 s
+WITHIN = 120.0  # seconds for a statement: nobody waits for it
 
 # Sends and answers of these days go on; placements and reports of bounces come in for about a week. Then nothing can
 # change a day any more: its jobs are gone.
@@ -17,58 +21,99 @@ _STALE = """
                          least((SELECT max(day) FROM mailbox_days), n.today + 1), interval '1 day') AS d(day)
     LEFT JOIN day_totals_made t ON t.day = d.day::date
     WHERE t.made_at IS NULL
-       OR t.made_at <= $1::timestamptz - CASE WHEN d.day >= n.today - 2 THEN interval '10 minutes'
+       OR t.made_at <= $1::timestamptz - CASE WHEN d.day >= n.today - 1 THEN interval '20 minutes'
+                                              WHEN d.day >= n.today - 3 THEN interval '2 hours'
                                               WHEN d.day >= n.today - 12 THEN interval '6 hours' END
        OR t.made_at < d.day + interval '13 days' AND d.day < n.today - 12
     ORDER BY d.day DESC LIMIT $3
 """
 
+_OF_OWNERS = """
+    SELECT k.dimension, k.key, m.user_id, d.day, sum(d.quota) AS quota, sum(d.sent) AS sent, sum(d.failed) AS failed,
+           sum(d.bounced) AS bounced, sum(d.inbox) AS inbox, sum(d.spam) AS spam, sum(d.other) AS other
+    FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id,
+    LATERAL (SELECT 'user', '' UNION ALL SELECT 'domain', lower(split_part(m.address, '@', 2))
+             UNION ALL SELECT 'provider', m.provider
+             UNION ALL SELECT 'label', unnest(CASE WHEN m.labels = '{{}}' THEN ARRAY[''] ELSE m.labels END))
+        AS k(dimension, key)
+    WHERE d.day = ANY ($1::date[]) {mine} GROUP BY 1, 2, 3, 4
+"""
+_OF_ALL = """
+    SELECT dimension, key, NULL::uuid AS user_id, day, sum(quota) AS quota, sum(sent) AS sent, sum(failed) AS failed,
+           sum(bounced) AS bounced, sum(inbox) AS inbox, sum(spam) AS spam, sum(other) AS other
+    FROM day_totals
+    WHERE day = ANY ($1::date[]) AND dimension IN ('user', 'provider') AND user_id IS NOT NULL
+    GROUP BY 1, 2, 4
+"""
+# Most totals of a day are as they were: only what differs is written. The parts touch different rows.
+_WRITE = """
+    WITH fresh AS MATERIALIZED ({fresh}), gone AS (
+        DELETE FROM day_totals t
+        WHERE {scope} AND NOT EXISTS (SELECT FROM fresh f WHERE {same})
+    ), changed AS (
+        UPDATE day_totals t
+        SET quota = f.quota, sent = f.sent, failed = f.failed, bounced = f.bounced, inbox = f.inbox, spam = f.spam,
+            other = f.other
+        FROM fresh f
+        WHERE {scope} AND {same} AND (t.quota, t.sent, t.failed, t.bounced, t.inbox, t.spam, t.other)
+              IS DISTINCT FROM (f.quota, f.sent, f.failed, f.bounced, f.inbox, f.spam, f.other)
+    )
+    INSERT INTO day_totals (dimension, key, user_id, day, quota, sent, failed, bounced, inbox, spam, other)
+    SELECT f.* FROM fresh f WHERE NOT EXISTS (SELECT FROM day_totals t WHERE {scope} AND {same})
+"""
+_SAME = "t.dimension = f.dimension AND t.key = f.key AND t.day = f.day"
+_WRITE_OWNERS = _WRITE.format(
+    fresh=_OF_OWNERS.format(mine=""),
+    scope="t.day = ANY ($1::date[]) AND t.user_id IS NOT NULL",
+    same=f"{_SAME} AND t.user_id = f.user_id",
+)
+_WRITE_OWNER = _WRITE.format(
+    fresh=_OF_OWNERS.format(mine="AND d.user_id = $2 AND m.user_id = $2"),
+    scope="t.day = ANY ($1::date[]) AND t.user_id = $2",
+    same=_SAME,
+)
+_WRITE_ALL = _WRITE.format(fresh=_OF_ALL, scope="t.day = ANY ($1::date[]) AND t.user_id IS NULL", same=_SAME)
+
 
 async def refresh_totals(db: Database, *, at: dt.datetime) -> int:
-    """Make the totals of a few days that lack them or have old ones, the latest first; how many.
+    """Make the totals of a few days that lack them or have old ones, the latest first, and those of owners who have
+    changed labels or providers, of all days; how many days were stale.
 
-    Nothing is done for a small fleet, nor while another worker is at it.
+    Nothing is done while another worker is at it; a small fleet keeps none.
     """
     if await db.fetchval("SELECT count(*) FROM (SELECT FROM mailboxes LIMIT $1) AS m", SMALL + 1) <= SMALL:
+        await _forget(db)
         return 0
+    await _drop(db, before=at.date() - dt.timedelta(days=MOST_DAYS + 1))
     stale = await db.fetch(_STALE, at, MOST_DAYS, DAYS_A_ROUND)
     for row in stale:
         if not await _make(db, row["day"], row["made_at"], at=at):
             return 0
+    await _regroup(db)
     return len(stale)
+
+
+async def _forget(db: Database) -> None:
+    """What is not kept up to date must not be taken for it when the fleet grows."""
+    await db.execute("DELETE FROM day_totals_made")
+    await db.execute("DELETE FROM day_totals_regrouped")
+
+
+async def _drop(db: Database, *, before: dt.date) -> None:
+    """No report reaches back so far."""
+    await db.execute("DELETE FROM day_totals_made WHERE day < $1", before)
+    await db.execute("DELETE FROM day_totals WHERE day < $1", before, within=WITHIN)
 
 
 async def _make(db: Database, day: dt.date, made_at: dt.datetime | None, *, at: dt.datetime) -> bool:
     """Whether it was made; not while another worker is at it, nor when one has been since `made_at`."""
     async with db.transaction() as connection:
-        if not await connection.fetchval("SELECT pg_try_advisory_xact_lock(1463898733, 12)"):
+        if not await _alone(connection):
             return False
         if made_at != await connection.fetchval("SELECT made_at FROM day_totals_made WHERE day = $1", day):
             return False
-        await connection.execute("DELETE FROM day_totals WHERE day = $1", day)
-        await connection.execute(
-            """
-            INSERT INTO day_totals (dimension, key, user_id, day, quota, sent, failed, bounced, inbox, spam, other)
-            SELECT k.dimension, k.key, m.user_id, $1, sum(d.quota), sum(d.sent), sum(d.failed), sum(d.bounced),
-                   sum(d.inbox), sum(d.spam), sum(d.other)
-            FROM mailbox_days d JOIN mailboxes m ON m.id = d.mailbox_id,
-            LATERAL (SELECT 'user', '' UNION ALL SELECT 'domain', lower(split_part(m.address, '@', 2))
-                     UNION ALL SELECT 'provider', m.provider
-                     UNION ALL SELECT 'label', unnest(CASE WHEN m.labels = '{}' THEN ARRAY[''] ELSE m.labels END))
-                AS k(dimension, key)
-            WHERE d.day = $1 GROUP BY 1, 2, 3
-            """,
-            day,
-        )
-        await connection.execute(
-            """
-            INSERT INTO day_totals (dimension, key, day, quota, sent, failed, bounced, inbox, spam, other)
-            SELECT dimension, key, $1, sum(quota), sum(sent), sum(failed), sum(bounced),
-                   sum(inbox), sum(spam), sum(other)
-            FROM day_totals WHERE day = $1 AND dimension IN ('user', 'provider') GROUP BY 1, 2
-            """,
-            day,
-        )
+        await connection.execute(_WRITE_OWNERS, [day], timeout=WITHIN)
+        await connection.execute(_WRITE_ALL, [day], timeout=WITHIN)
         await connection.execute(
             "INSERT INTO day_totals_made (day, made_at) VALUES ($1, $2)"
             " ON CONFLICT (day) DO UPDATE SET made_at = excluded.made_at",
@@ -76,3 +121,36 @@ async def _make(db: Database, day: dt.date, made_at: dt.datetime | None, *, at: 
             at,
         )
     return True
+
+
+async def _regroup(db: Database) -> None:
+    """Give the days of owners whose mailboxes have other labels or providers the totals that these make.
+
+    What is noted meanwhile stays noted: it may have come too late for the days that were read already.
+    """
+    noted = await db.fetch("SELECT user_id, array_agg(id) AS ids FROM day_totals_regrouped GROUP BY user_id")
+    days = [row["day"] for row in await db.fetch("SELECT day FROM day_totals_made ORDER BY day DESC")] if noted else []
+    for row in noted:
+        owned = await db.fetchval("SELECT count(*) FROM mailboxes WHERE user_id = $1", row["user_id"])
+        step = max(1, ROWS_AT_ONCE // max(1, owned))
+        for first in range(0, len(days), step):
+            if not await _make_again(db, days[first : first + step], row["user_id"]):
+                return
+        await db.execute("DELETE FROM day_totals_regrouped WHERE id = ANY ($1)", row["ids"])
+
+
+async def _make_again(db: Database, days: Sequence[dt.date], owner: UUID) -> bool:
+    """Those of one owner, and what they change in those of all; not while another worker is at it."""
+    async with db.transaction() as connection:
+        if not await _alone(connection):
+            return False
+        await connection.execute(_WRITE_OWNER, days, owner, timeout=WITHIN)
+        await connection.execute(_WRITE_ALL, days, timeout=WITHIN)
+    return True
+
+
+async def _alone(connection: Connection) -> bool:
+    """Whether no other worker makes totals until this transaction ends, which is set up for joins of many rows."""
+    alone: bool = await connection.fetchval("SELECT pg_try_advisory_xact_lock(1463898733, 12)")
+    await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL jit = off")
+    return alone

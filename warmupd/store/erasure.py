@@ -54,8 +54,8 @@ async def wipe_user(db: Database, user_id: UUID, *, pause: Pause, at: dt.datetim
     boxes = [row["id"] for row in await db.fetch("SELECT id FROM mailboxes WHERE user_id = $1 ORDER BY id", user_id)]
     for chunk in _chunks(boxes):
         yield Batch(table="secrets", rows=await _wipe_secrets(db, chunk))
-    parts = [_wipe_days(db, boxes), _wipe_tables(db, user_id), *(_wipe_chunk(db, user_id, c) for c in _chunks(boxes))]
-    for part in (*parts, wipe_words(db, user_id, ()), _wipe_deeds(db, user_id)):
+    parts = [_wipe_days(db, boxes), _wipe_tables(db, user_id), wipe_words(db, user_id), _wipe_boxes(db, boxes)]
+    for part in (*parts, _wipe_deeds(db, user_id)):
         async for batch in part:
             yield batch
     yield Batch(table="users", rows=await _wipe_row(db, user_id, at=at))
@@ -67,10 +67,10 @@ async def _wipe_tables(db: Database, user_id: UUID) -> AsyncIterator[Batch]:
             yield Batch(table=table, rows=rows)
 
 
-async def _wipe_chunk(db: Database, user_id: UUID, boxes: Sequence[int]) -> AsyncIterator[Batch]:
-    async for batch in wipe_words(db, user_id, boxes):
-        yield batch
-    yield Batch(table="mailboxes", rows=await _wipe_mailboxes(db, boxes))
+async def _wipe_boxes(db: Database, boxes: Sequence[int]) -> AsyncIterator[Batch]:
+    """After the words: which those are is read off the mailboxes."""
+    for chunk in _chunks(boxes):
+        yield Batch(table="mailboxes", rows=await _wipe_mailboxes(db, chunk))
 
 
 async def _wipe_deeds(db: Database, user_id: UUID) -> AsyncIterator[Batch]:
@@ -181,12 +181,12 @@ async def _wipe_mailboxes(db: Database, boxes: Sequence[int]) -> int:
 
 async def _wipe_row(db: Database, user_id: UUID, *, at: dt.datetime) -> int:
     async with db.transaction() as connection:
-        row = await connection.fetchrow("SELECT email FROM users WHERE id = $1 FOR UPDATE", user_id)
+        row = await connection.fetchrow("SELECT email, erase_at FROM users WHERE id = $1 FOR UPDATE", user_id)
         if row is None:
             return 0  # somebody else was quicker
         for statement in _HISTORY:
             await connection.execute(statement, str(user_id))
-        await connection.execute("DELETE FROM links WHERE lower(email) = lower($1)", row["email"])
+        await connection.execute(_LINKS_TO, user_id, row["email"], row["erase_at"])
         await connection.execute("DELETE FROM cap_rings WHERE scope = 'USER' AND ref = $1", user_id)
         await connection.execute("DELETE FROM pools WHERE owner_id = $1", user_id)
         await connection.execute(
@@ -198,15 +198,23 @@ async def _wipe_row(db: Database, user_id: UUID, *, at: dt.datetime) -> int:
         return _count(await connection.execute("DELETE FROM users WHERE id = $1", user_id))
 
 
+# Who has the address now may be somebody new: theirs is what was done since the removal, and they keep it.
+_THEIRS = """(u.removed_at >= {when} OR NOT EXISTS
+              (SELECT FROM users n WHERE lower(n.email) = lower(u.email) AND n.removed_at IS NULL))"""
 # What they did to others was done by somebody.
-_DEEDS = """
+_DEEDS = f"""
     UPDATE state_changes SET actor = 'an erased user' WHERE id IN (
         SELECT s.id FROM state_changes s, users u
-        WHERE u.id = $1 AND lower(s.actor) = lower(u.email) AND s.actor NOT IN ('daemon', 'cli') LIMIT $2)
-"""
-_LINKS = """
+        WHERE u.id = $1 AND lower(s.actor) = lower(u.email) AND s.actor NOT IN ('daemon', 'cli')
+          AND {_THEIRS.format(when="s.at")} LIMIT $2)
+"""  # noqa: S608  constants of this module
+_LINKS = f"""
     UPDATE links SET created_by = 'an erased user' WHERE ctid IN (
-        SELECT l.ctid FROM links l, users u WHERE u.id = $1 AND lower(l.created_by) = lower(u.email) LIMIT $2)
+        SELECT l.ctid FROM links l, users u WHERE u.id = $1 AND lower(l.created_by) = lower(u.email)
+          AND {_THEIRS.format(when="l.created_at")} LIMIT $2)
+"""  # noqa: S608  likewise
+_LINKS_TO = """
+    DELETE FROM links WHERE lower(email) = lower($2) AND (user_id = $1 OR (user_id IS NULL AND created_at <= $3))
 """
 # That somebody came, changed plans and left stays; who it was does not.
 _HISTORY = (

@@ -11,7 +11,7 @@ from warmupd.core.veil import veil
 from warmupd.errors import NotFound
 from warmupd.store.database import Database
 
-IDS = 50_000  # job ids that one statement looks through
+BOXES = 50  # mailboxes that one statement is about: some thousand rows of a day
 ROWS = 1_000  # of one batch
 
 Row = Mapping[str, Any]
@@ -46,20 +46,16 @@ async def belongings(db: Database, user_id: UUID) -> AsyncIterator[tuple[str, Se
     yield "state_changes", [hide(row) for row in await db.fetch(_OWN_CHANGES, str(user_id))]
     for name, statement in _OF_USER.items():
         yield name, [hide(row) for row in await db.fetch(statement, user_id)]
-    for name, statement, table, day, key in (
-        ("jobs", _JOBS, "warmup_jobs", "day", "id"),
-        ("sightings", _SIGHTINGS, "sightings", "job_day", "job_id"),
-    ):
-        async for rows in _by_day(db, statement, table, (day, key), list(own)):
+    for name, statement, table in (("jobs", _JOBS, "warmup_jobs"), ("sightings", _SIGHTINGS, "sightings")):
+        async for rows in _by_day(db, statement, table, list(own)):
             for batch in _batches(rows):
                 yield name, [hide(row) for row in batch]
 
 
 async def _by_day(
-    db: Database, statement: str, table: str, columns: tuple[str, str], boxes: Sequence[int]
+    db: Database, statement: str, table: str, boxes: Sequence[int]
 ) -> AsyncIterator[list[asyncpg.Record]]:
-    """In the order of their ids, which is that of their days; a bounded look at a time."""
-    day, key = columns
+    """By their days; some mailboxes at a time, found by these: it costs what is theirs, however much others do."""
     days = await db.fetch(
         "SELECT right(c.relname, 8) AS day FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid"
         " WHERE i.inhparent = $1::text::regclass ORDER BY 1",
@@ -67,14 +63,8 @@ async def _by_day(
     )
     for one in days if boxes else ():
         the_day = dt.datetime.strptime(one["day"], "%Y%m%d").replace(tzinfo=dt.UTC).date()
-        span = await db.fetchrow(
-            f"SELECT min({key}) AS first, max({key}) AS last FROM {table} WHERE {day} = $1",  # noqa: S608  constants
-            the_day,
-        )
-        if span is None or span["first"] is None:
-            continue
-        for first in range(span["first"], span["last"] + 1, IDS):
-            yield await db.fetch(statement, the_day, first, first + IDS, boxes)
+        for first in range(0, len(boxes), BOXES):
+            yield await db.fetch(statement, the_day, boxes[first : first + BOXES])
 
 
 _MAILBOXES = """
@@ -129,32 +119,34 @@ _OF_USER = {
 # Whom a message of theirs went to, or came from: the address of a mailbox of their own, else its provider.
 _COUNTERPART = """
     o.provider AS counterpart_provider,
-    CASE WHEN o.user_id = (SELECT user_id FROM mailboxes WHERE id = ($4::bigint[])[1]) THEN o.address END AS counterpart
+    CASE WHEN o.user_id = (SELECT user_id FROM mailboxes WHERE id = ($2::bigint[])[1]) THEN o.address END AS counterpart
 """
 _JOBS = f"""
-    SELECT j.day, j.id, j.kind, j.status, j.mailbox_id, {_COUNTERPART}, j.scheduled_for, j.picked_at, j.completed_at,
+    SELECT j.day, j.kind, j.status, j.mailbox_id, {_COUNTERPART}, j.scheduled_for, j.picked_at, j.completed_at,
            j.retry_count, j.outcome, j.error_message, j.thread_depth, j.created_at,
            lower(split_part(o.address, '@', 2)) AS of_domain
-    FROM unnest($4::bigint[]) AS b(id) JOIN warmup_jobs j ON j.mailbox_id = b.id
-    LEFT JOIN mailboxes o ON o.id = j.recipient_id
-    WHERE j.day = $1 AND j.id >= $2 AND j.id < $3 ORDER BY j.id
+    FROM unnest($2::bigint[]) AS b(id)
+    CROSS JOIN LATERAL (SELECT * FROM warmup_jobs WHERE day = $1 AND mailbox_id = b.id OFFSET 0) AS j
+    LEFT JOIN mailboxes o ON o.id = j.recipient_id ORDER BY j.id
 """  # noqa: S608  constants of this module
 _SIGHTINGS = f"""
-    WITH boxes AS MATERIALIZED (SELECT unnest($4::bigint[]) AS id), seen AS MATERIALIZED (
-        SELECT * FROM sightings s WHERE s.job_day = $1 AND s.job_id >= $2 AND s.job_id < $3
-          AND (s.sender_id IN (SELECT id FROM boxes) OR s.recipient_id IN (SELECT id FROM boxes))
-    ), theirs AS (
-        SELECT 'sent' AS direction, s.sender_id AS mailbox_id, s.recipient_id AS other_id, s.*
-        FROM seen s JOIN boxes b ON b.id = s.sender_id
+    WITH theirs AS (
+        SELECT 'sent' AS direction, b.id AS mailbox_id, j.recipient_id AS other_id, j.id
+        FROM unnest($2::bigint[]) AS b(id)
+        CROSS JOIN LATERAL (SELECT id, recipient_id FROM warmup_jobs WHERE day = $1 AND mailbox_id = b.id OFFSET 0) AS j
         UNION ALL
-        SELECT 'received', s.recipient_id, s.sender_id, s.* FROM seen s JOIN boxes b ON b.id = s.recipient_id
+        SELECT 'received', b.id, j.mailbox_id, j.id
+        FROM unnest($2::bigint[]) AS b(id)
+        CROSS JOIN LATERAL (SELECT id, mailbox_id FROM warmup_jobs WHERE day = $1 AND recipient_id = b.id OFFSET 0) AS j
     )
-    SELECT s.job_day AS day, s.job_id, s.mailbox_id, s.direction, {_COUNTERPART}, s.placement, s.seen_at,
-           CASE WHEN s.direction = 'received' THEN s.folder END AS folder, s.thread_depth, s.opened_at,
+    SELECT s.job_day AS day, t.mailbox_id, t.direction, {_COUNTERPART}, s.placement, s.seen_at,
+           CASE WHEN t.direction = 'received' THEN s.folder END AS folder, s.thread_depth, s.opened_at,
            s.starred_at, s.rescued_at, s.answered_at,
-           CASE WHEN s.direction = 'received' THEN s.filed_at END AS filed_at,
-           CASE WHEN s.direction = 'received' THEN s.deleted_at END AS deleted_at
-    FROM theirs s LEFT JOIN mailboxes o ON o.id = s.other_id ORDER BY s.job_id, s.direction
+           CASE WHEN t.direction = 'received' THEN s.filed_at END AS filed_at,
+           CASE WHEN t.direction = 'received' THEN s.deleted_at END AS deleted_at
+    FROM theirs t
+    CROSS JOIN LATERAL (SELECT * FROM sightings WHERE job_day = $1 AND job_id = t.id OFFSET 0) AS s
+    LEFT JOIN mailboxes o ON o.id = t.other_id ORDER BY s.job_id, t.direction
 """  # noqa: S608  constants of this module
 
 

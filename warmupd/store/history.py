@@ -7,6 +7,7 @@ from uuid import UUID
 
 from warmupd.core.placement import Placement
 from warmupd.store.database import Database
+from warmupd.store.second_wall import behind_wall
 
 THE_DAEMON, THE_OWNER, AN_ADMIN = "the daemon", "its owner", "an admin"
 
@@ -24,6 +25,7 @@ class PastDay:
     sent: int
     failed: int
     bounced: int  # of the failed: refused for good by a server
+    unwanted: int  # of these: for what was written, or who wrote it; health counts them as spam
     inbox: int
     spam: int
     other: int
@@ -36,6 +38,18 @@ class Tried:
     kind: str
     status: str
     at: dt.datetime  # when it was reserved; of one that waits, when it is due
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DayLandings:
+    """How many messages of one local day of a mailbox were found in one place."""
+
+    mailbox_id: int
+    zone: str | None  # of its user; None: the configured one
+    day: dt.date
+    provider: str  # of the recipients
+    placement: str
+    number: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,7 +68,7 @@ async def past_days(db: Database, ids: Collection[int], *, days: int) -> dict[in
     """The last `days` days that were opened of each of these mailboxes, the oldest first."""
     rows = await db.fetch(
         "SELECT a.mailbox_id, d.day, d.opens_at, d.closes_at, d.quota, d.ramp_day, d.factors, d.sent, d.failed,"
-        " d.bounced, d.inbox, d.spam, d.other"
+        " d.bounced, d.unwanted, d.inbox, d.spam, d.other"
         " FROM unnest($1::bigint[]) AS a(mailbox_id), LATERAL ("
         "  SELECT * FROM mailbox_days d WHERE d.mailbox_id = a.mailbox_id ORDER BY d.day DESC LIMIT $2) AS d"
         " ORDER BY a.mailbox_id, d.day",
@@ -85,32 +99,26 @@ async def sends_of(db: Database, mailbox_id: int, *, since: dt.datetime, until: 
     return [Tried(kind=row["kind"], status=row["status"], at=row["at"]) for row in rows]
 
 
-async def landings(
-    db: Database, ids: Collection[int], *, at: dt.datetime, days: int = 7
-) -> dict[int, dict[str, dict[str, int]]]:
-    """Where the messages of these mailboxes were found within `days`: by mailbox, the recipient's provider, placement.
+async def landings(db: Database, ids: Collection[int], *, since: dt.date) -> list[DayLandings]:
+    """Where the messages of these mailboxes were found that they sent on their local days from `since` on.
 
     Read by way of the mailboxes' own jobs: the sightings of a day are as many as the whole fleet's sends.
     """
     rows = await db.fetch(
         """
-        SELECT j.mailbox_id, coalesce(r.provider, 'other') AS provider, s.placement, count(*) AS n
+        SELECT j.mailbox_id, u.timezone AS zone, coalesce(j.local_day, j.day) AS day,
+               coalesce(r.provider, 'other') AS provider, s.placement, count(*) AS number
         FROM warmup_jobs j JOIN sightings s ON s.job_day = j.day AND s.job_id = j.id
+             JOIN mailboxes m ON m.id = j.mailbox_id JOIN users u ON u.id = m.user_id
              LEFT JOIN mailboxes r ON r.id = j.recipient_id
-        WHERE j.mailbox_id = ANY ($1) AND j.day >= ($2::timestamptz AT TIME ZONE 'UTC')::date - $3::integer - 1
-          AND s.job_day >= ($2::timestamptz AT TIME ZONE 'UTC')::date - $3::integer - 1
-          AND s.seen_at > $2 - make_interval(days => $3) AND s.seen_at <= $2
-        GROUP BY 1, 2, 3 ORDER BY 1, 2
+        WHERE j.mailbox_id = ANY ($1) AND j.day >= $2::date - 3 AND s.job_day >= $2::date - 3
+          AND coalesce(j.local_day, j.day) >= $2
+        GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 4
         """,
         list(ids),
-        at,
-        days,
+        since,
     )
-    found: dict[int, dict[str, dict[str, int]]] = {mailbox_id: {} for mailbox_id in ids}
-    for row in rows:
-        counts = found[row["mailbox_id"]].setdefault(row["provider"], nowhere())
-        counts[row["placement"]] = row["n"]
-    return found
+    return [DayLandings(**dict(row)) for row in rows]
 
 
 def nowhere() -> dict[str, int]:
@@ -141,4 +149,5 @@ async def changes_of(db: Database, mailbox_id: int, *, owner: UUID | None, limit
         THE_OWNER,
         AN_ADMIN,
     )
-    return [Change(**dict(row)) for row in rows]
+    told = await behind_wall(db, rows, ("reason",), owner=owner)
+    return [Change(**row) for row in told]

@@ -56,10 +56,12 @@ async def put_link(
     mailed: bool,
     at: dt.datetime,
     expires_at: dt.datetime,
-    gap: dt.timedelta = dt.timedelta(),
+    gap: dt.timedelta | None = None,
 ) -> bool:
-    """In the place of an older one of the kind for this person. False: there is one younger than `gap`, and it stays.
+    """In the place of an older one of the kind for this person.
 
+    With a `gap`, anybody may have asked for it: False if the older one is younger than that, or was handed over and
+    is still good, and stays.
     Raises UsageError for an invitation to an unknown plan, or of somebody who is a user already.
     """
     async with db.transaction() as connection:
@@ -70,7 +72,8 @@ async def put_link(
             " ON CONFLICT (lower(email), kind) DO UPDATE SET email = excluded.email, mailed = excluded.mailed,"
             " user_id = excluded.user_id, role = excluded.role, plan_id = excluded.plan_id,"
             " created_by = excluded.created_by, created_at = excluded.created_at, expires_at = excluded.expires_at,"
-            " token_hash = excluded.token_hash WHERE links.created_at <= $11 RETURNING true",
+            " token_hash = excluded.token_hash WHERE $11::timestamptz IS NULL"
+            " OR links.expires_at <= excluded.created_at OR (links.mailed AND links.created_at <= $11) RETURNING true",
             draft.kind.value,
             draft.email,
             mailed,
@@ -81,10 +84,15 @@ async def put_link(
             at,
             expires_at,
             token_hash,
-            at - gap,
+            None if gap is None else at - gap,
         )
         await connection.execute("DELETE FROM links WHERE expires_at <= $1", at)
     return bool(put)
+
+
+async def drop_link(db: Database, token_hash: bytes) -> None:
+    """One that reached nobody: what is asked for next need not wait for it."""
+    await db.execute("DELETE FROM links WHERE token_hash = $1", token_hash)
 
 
 async def link_of(db: Database, token_hash: bytes, *, kind: LinkKind, at: dt.datetime) -> Link | None:
@@ -129,10 +137,10 @@ async def confirm_email(db: Database, token_hash: bytes, *, at: dt.datetime) -> 
 
 
 async def list_invitations(db: Database, *, at: dt.datetime, after: str = "", limit: int | None = None) -> list[Link]:
-    """Those that were neither accepted nor are over, by address from the one after `after`."""
+    """Those that are good, by address from the one after `after`."""
     rows = await db.fetch(
         f"SELECT {_LINK} WHERE l.kind = 'INVITATION' AND l.expires_at > $1 AND lower(l.email) > lower($2)"
-        " ORDER BY lower(l.email) LIMIT $3",
+        f" AND {_STANDS} ORDER BY lower(l.email) LIMIT $3",
         at,
         after,
         limit,
@@ -148,10 +156,16 @@ async def withdraw_invitation(db: Database, email: str) -> bool:
     return bool(gone)
 
 
+# Whoever made it may still make it: else an admin who was removed would come back by a link made before.
+_STANDS = (
+    "(l.created_by = 'cli' OR (l.user_id IS NOT NULL AND lower(l.created_by) = lower(l.email)) OR EXISTS"
+    " (SELECT FROM users a WHERE lower(a.email) = lower(l.created_by) AND a.removed_at IS NULL AND a.role = 'ADMIN'))"
+)
 _LINK = "l.kind, l.email, l.user_id, l.role, l.created_by, l.expires_at FROM links l"
 _GOOD = (
     "l.token_hash = $1 AND l.kind = $2 AND l.expires_at > $3 AND (l.user_id IS NULL OR EXISTS"
     " (SELECT FROM users u WHERE u.id = l.user_id AND u.removed_at IS NULL AND lower(u.email) = lower(l.email)))"
+    f" AND {_STANDS}"
 )
 
 

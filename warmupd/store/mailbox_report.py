@@ -12,6 +12,7 @@ from warmupd.core.ramp import Budget
 from warmupd.core.situation import Hold
 from warmupd.store.changes import SETTABLE
 from warmupd.store.database import Database
+from warmupd.store.second_wall import behind_wall
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,12 +112,13 @@ _REPORT = """
 
 
 async def mailbox_reports(db: Database, ids: Sequence[int], *, owner: UUID | None = None) -> list[MailboxReport]:
-    """The mailboxes with these ids, in order; those of `owner` alone, if one is named."""
-    rows = await db.fetch(_REPORT, ids, owner)
+    """The mailboxes with these ids, in order; those of `owner` alone, if one is named, without others' addresses."""
+    found = await db.fetch(_REPORT, ids, owner)
+    rows = await behind_wall(db, found, ("state_reason", "last_error", "rest_message"), owner=owner)
     return [
         MailboxReport(
             **{
-                **dict(row),
+                **row,
                 "labels": tuple(row["labels"]),
                 "health": Band(row["health"]),
                 "took_part_as": MailboxState(row["took_part_as"]),

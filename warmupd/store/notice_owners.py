@@ -179,13 +179,15 @@ async def _look_back(connection: Connection, settings: NoticeSettings, *, at: dt
     since = max(at - LOOK_BACK, settings.judged_until or at - _A_DAY)
     (whole,) = await connection.fetch(
         f"""
-        SELECT count(*) AS mailboxes, count(*) FILTER (WHERE sent >= quota) AS met,
-               coalesce(sum(quota), 0) AS quota, coalesce(sum(sent), 0) AS sent,
+        SELECT count(*) FILTER (WHERE NOT stopped) AS mailboxes,
+               count(*) FILTER (WHERE sent >= quota) AS met,
+               coalesce(sum(CASE WHEN stopped THEN sent ELSE quota END), 0) AS quota, coalesce(sum(sent), 0) AS sent,
                coalesce(sum(inbox), 0) AS inbox, coalesce(sum(spam), 0) AS spam,
                count(*) FILTER (WHERE missed) AS missed,
                coalesce(sum(quota) FILTER (WHERE missed), 0) AS missed_quota,
                coalesce(sum(sent) FILTER (WHERE missed), 0) AS missed_sent
-        FROM (SELECT d.*, {_MISSED} AS missed FROM {_CLOSED} OFFSET 0) AS d
+        FROM (SELECT sent, quota, inbox, spam, stopped, sent < quota AND NOT stopped AS missed
+              FROM (SELECT d.*, d.sent < d.quota AND {_STOPPED} AS stopped FROM {_CLOSED} OFFSET 0) AS d) AS d
         """,  # noqa: S608  the fragments are ours
         settings.user_id,
         since,
@@ -213,12 +215,16 @@ _CLOSED = """
      AND d.day >= ($2::timestamptz AT TIME ZONE 'UTC')::date - 2 AND d.closes_at > $2 AND d.closes_at <= $3
     WHERE m.user_id = $1 AND m.state <> 'REMOVED'
 """
-# Below its quota, and not because its owner stopped it that day.
-_MISSED = """
-    d.sent < d.quota AND NOT EXISTS (
+# Its owner let it start nothing, for all of the day or a part of it: its quota was only the room for answers.
+_STOPPED = """
+    (coalesce((SELECT c.was FROM state_changes c
+               WHERE c.subject = 'mailbox' AND c.subject_id = m.id::text AND c.what = 'state' AND c.at >= d.opens_at
+               ORDER BY c.at, c.id LIMIT 1), m.state::text) IN ('PAUSED', 'RECEIVE_ONLY')
+     OR EXISTS (
         SELECT FROM state_changes c WHERE c.subject = 'mailbox' AND c.subject_id = m.id::text AND c.what = 'state'
-           AND c.at >= d.opens_at AND c.at < d.closes_at AND c.became IN ('PAUSED', 'RECEIVE_ONLY', 'REMOVED'))
+           AND c.at >= d.opens_at AND c.at < d.closes_at AND c.became IN ('PAUSED', 'RECEIVE_ONLY', 'REMOVED')))
 """
+_MISSED = f"d.sent < d.quota AND NOT {_STOPPED}"
 _WORST = f"""
     SELECT m.address, d.day, d.opens_at, d.closes_at, d.quota, d.sent, d.taken, d.attempts, d.failed,
            ARRAY(SELECT ARRAY[c.became, c.reason] FROM state_changes c

@@ -23,8 +23,8 @@ LONGEST = 60  # characters of a plan's name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Plan:
-    """What its users may."""
+class Limits:
+    """What a plan's users may."""
 
     name: str
     priority: int  # a higher one goes first above the floor
@@ -32,6 +32,12 @@ class Plan:
     per_hour: int | None  # sends of a user; None: limits.user_per_hour
     per_minute: int | None  # None: limits.user_per_minute
     sends_per_day: int | None  # most of a mailbox on a local day; None: no limit
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plan(Limits):
+    """The same, and who has it."""
+
     users: int
     mailboxes: int  # that they have enrolled
 
@@ -78,6 +84,18 @@ async def find_plan(db: Database, name: str) -> Plan:
     if not plans:
         raise NotFound(f"there is no plan {name}", remedy=f"`warmupd plan set {name}` creates it")
     return plans[0]
+
+
+async def plan_limits(db: Database, name: str) -> Limits:
+    """What the plan of this name allows; NotFound when there is none. Nothing is counted: its users may ask often, and
+    what it costs must not tell how many mailboxes others have.
+    """
+    row = await db.fetchrow(
+        "SELECT name, priority, mailbox_limit, per_hour, per_minute, sends_per_day FROM plans WHERE name = $1", name
+    )
+    if row is None:
+        raise NotFound(f"there is no plan {name}")
+    return Limits(**dict(row))
 
 
 async def set_plan(

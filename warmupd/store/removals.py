@@ -1,8 +1,9 @@
-"""Mailboxes that were removed: taking them out at once, bringing them back, and what is left to do until secrets go."""
+"""Mailboxes that were removed: taking them out at once, bringing them back, and wiping their secrets in the end."""
 
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -31,14 +32,6 @@ class Removal:
     cleaned: int  # messages of ours that were taken out
     clean_error: str  # why the last try failed
     in_use: bool  # its address is enrolled again: it cannot come back as long as that is so
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Clearing:
-    """A folder to be cleared out now."""
-
-    mailbox_id: int
-    tries: int  # this one included
 
 
 async def remove_mailboxes(
@@ -99,6 +92,7 @@ async def find_removals(
     db: Database,
     *,
     address: str | None = None,
+    ids: Sequence[int] | None = None,
     user: str | None = None,
     label: str | None = None,
     domain: str | None = None,
@@ -108,27 +102,77 @@ async def find_removals(
 
     `address` and `user` may be an id instead; `owner` is who asks, None: everybody's are told.
     """
+    where: list[str] = ["m.state = 'REMOVED'"]
+    arguments: list[Any] = []
+
+    def add(condition: str, value: object) -> None:
+        arguments.append(value)
+        where.append(condition.format(f"${len(arguments)}"))
+
+    if address is not None and _is_id(address):
+        add("m.id = {}", int(address))
+    elif address is not None:
+        add("lower(m.address) = lower({})", address)
+    if ids is not None:
+        add("m.id = ANY ({}::bigint[])", list(ids))
+    if user is not None:
+        add("m.user_id IN (SELECT id FROM users WHERE lower(email) = lower({0}) OR id::text = {0})", user)
+    if label is not None:
+        add("{} = ANY (m.labels)", label)
+    if domain is not None:
+        add("lower(split_part(m.address, '@', 2)) = lower({})", domain)
+    if owner is not None:
+        add("m.user_id = {}", owner)
     rows = await db.fetch(
-        """
-        SELECT DISTINCT ON (lower(m.address)) m.id AS mailbox_id, m.address, u.email AS user, r.removed_at,
-               r.undo_until, r.state, r.clean, r.clean_at, r.cleaned, r.clean_error,
-               EXISTS (SELECT FROM mailboxes o WHERE lower(o.address) = lower(m.address) AND o.state <> 'REMOVED')
-                   AS in_use
-        FROM removals r JOIN mailboxes m ON m.id = r.mailbox_id JOIN users u ON u.id = m.user_id
-        WHERE ($1::text IS NULL OR lower(m.address) = lower($1) OR m.id::text = $1)
-          AND ($2::text IS NULL OR lower(u.email) = lower($2) OR u.id::text = $2)
-          AND ($3::text IS NULL OR $3 = ANY (m.labels))
-          AND ($4::text IS NULL OR lower(split_part(m.address, '@', 2)) = lower($4))
-          AND ($5::uuid IS NULL OR m.user_id = $5)
-        ORDER BY lower(m.address), r.removed_at DESC
-        """,
-        address,
-        user,
-        label,
-        domain,
-        owner,
+        f"SELECT DISTINCT ON (lower(m.address)) {_REMOVAL} WHERE {' AND '.join(where)}"
+        " ORDER BY lower(m.address), r.removed_at DESC",
+        *arguments,
     )
-    return [Removal(**{**dict(row), "state": MailboxState(row["state"])}) for row in rows]
+    return [_removal(row) for row in rows]
+
+
+async def page_of_removals(
+    db: Database, *, owner: UUID | None, limit: int, after: tuple[dt.datetime, int] | None = None
+) -> list[Removal]:
+    """Those that can come back, the one that goes for good the soonest first, behind `after`: its undo_until and id.
+
+    Of one address the last removed only.
+    """
+    where: list[str] = ["m.state = 'REMOVED'"]
+    arguments: list[Any] = [limit]
+    later = "k.state = 'REMOVED'"
+    if owner is not None:
+        arguments.append(owner)
+        where.append("m.user_id = $2")
+        later += " AND k.user_id = $2"
+    if after is not None:
+        arguments += after
+        where.append(f"(r.undo_until, r.mailbox_id) > (${len(arguments) - 1}, ${len(arguments)})")
+    rows = await db.fetch(
+        f"SELECT {_REMOVAL} WHERE {' AND '.join(where)} AND NOT EXISTS ("  # noqa: S608  as above
+        " SELECT FROM mailboxes k JOIN removals l ON l.mailbox_id = k.id"
+        f" WHERE lower(k.address) = lower(m.address) AND {later}"
+        " AND (l.removed_at, l.mailbox_id) > (r.removed_at, r.mailbox_id))"
+        " ORDER BY r.undo_until, r.mailbox_id LIMIT $1",
+        *arguments,
+    )
+    return [_removal(row) for row in rows]
+
+
+_REMOVAL = """
+    m.id AS mailbox_id, m.address, u.email AS user, r.removed_at, r.undo_until, r.state, r.clean, r.clean_at, r.cleaned,
+    r.clean_error,
+    EXISTS (SELECT FROM mailboxes o WHERE lower(o.address) = lower(m.address) AND o.state <> 'REMOVED') AS in_use
+    FROM removals r JOIN mailboxes m ON m.id = r.mailbox_id JOIN users u ON u.id = m.user_id
+"""
+
+
+def _removal(row: asyncpg.Record) -> Removal:
+    return Removal(**{**dict(row), "state": MailboxState(row["state"])})
+
+
+def _is_id(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) < 19
 
 
 def undoable(removal: Removal) -> UsageError:
@@ -154,7 +198,7 @@ async def undo_removal(db: Database, mailbox_id: int, *, actor: str, at: dt.date
             return None
         await check_limit(connection, user_id)
         try:
-            state: str | None = await connection.fetchval(_BRING_BACK, mailbox_id, actor, at)
+            state: str | None = await connection.fetchval(_BRING_BACK, [mailbox_id], actor, at)
         except asyncpg.UniqueViolationError as error:
             raise UsageError(
                 "the address has been enrolled anew since then", remedy="remove the new one first, or leave it at that"
@@ -162,19 +206,24 @@ async def undo_removal(db: Database, mailbox_id: int, *, actor: str, at: dt.date
     return MailboxState(state) if state else None
 
 
+async def bring_back(connection: Connection, ids: Sequence[int], *, actor: str, at: dt.datetime) -> int:
+    """The same for several within a transaction, whatever the plan says; how many came back."""
+    return len(await connection.fetch(_BRING_BACK, ids, actor, at))
+
+
 _BRING_BACK = """
     WITH back AS (
-        DELETE FROM removals WHERE mailbox_id = $1 RETURNING mailbox_id, state, state_reason, state_until
+        DELETE FROM removals WHERE mailbox_id = ANY ($1) RETURNING mailbox_id, state, state_reason, state_until
     ), changed AS (
         UPDATE mailboxes m
         SET state = b.state, state_reason = b.state_reason, state_until = b.state_until, changed_at = clock_timestamp()
-        FROM back b WHERE m.id = b.mailbox_id AND m.state = 'REMOVED' RETURNING m.state
+        FROM back b WHERE m.id = b.mailbox_id AND m.state = 'REMOVED' RETURNING m.id, m.state
     ), seen AS (
         UPDATE mailbox_visits v SET next_visit_at = least(v.next_visit_at, $3)
         FROM back b WHERE v.mailbox_id = b.mailbox_id
     ), told AS (
         INSERT INTO state_changes (at, actor, subject, subject_id, was, became, reason)
-        SELECT $3, $2, 'mailbox', $1::bigint::text, 'REMOVED', state::text, 'its removal was undone' FROM changed
+        SELECT $3, $2, 'mailbox', id::text, 'REMOVED', state::text, 'its removal was undone' FROM changed ORDER BY id
     )
     SELECT state FROM changed
 """
@@ -200,57 +249,3 @@ async def wipe_removed(db: Database, *, at: dt.datetime) -> list[int]:
         at,
     )
     return [row["mailbox_id"] for row in rows]
-
-
-# -- clearing out their warmup folders ---------------------------------------------------------------------------------
-
-
-# The account has not been enrolled anew, be it under another address: what lies in its folder would be the new one's.
-_LEFT = """
-    lower(m.address) NOT IN (SELECT lower(address) FROM mailboxes WHERE state <> 'REMOVED')
-    AND (lower(m.imap_host), lower(m.imap_username)) NOT IN
-        (SELECT lower(imap_host), lower(imap_username) FROM mailboxes WHERE state <> 'REMOVED')
-"""
-
-
-async def claim_clearings(db: Database, *, limit: int, lasts: float, at: dt.datetime) -> list[Clearing]:
-    """Folders to be cleared out, each claimed by the caller for `lasts` seconds: then somebody else tries.
-
-    Those of accounts that are enrolled again wait until they are not.
-    """
-    rows = await db.fetch(
-        f"""
-        UPDATE removals SET clean_at = $1::timestamptz + $3::interval, clean_tries = clean_tries + 1
-        WHERE mailbox_id IN (
-            SELECT r.mailbox_id FROM removals r JOIN mailboxes m ON m.id = r.mailbox_id
-            WHERE r.clean_at <= $1 AND {_LEFT} ORDER BY r.clean_at LIMIT $2 FOR UPDATE OF r SKIP LOCKED)
-        RETURNING mailbox_id, clean_tries AS tries
-        """,  # noqa: S608  a constant of this module
-        at,
-        limit,
-        dt.timedelta(seconds=lasts),
-    )
-    return [Clearing(**dict(row)) for row in rows]
-
-
-async def is_to_be_cleared(db: Database, mailbox_id: int) -> bool:
-    """Whether that still holds: a removal may be undone, or its account enrolled anew, while this is under way."""
-    wanted: bool = await db.fetchval(
-        f"SELECT EXISTS (SELECT FROM removals r JOIN mailboxes m ON m.id = r.mailbox_id"  # noqa: S608  a constant of this module
-        f" WHERE r.mailbox_id = $1 AND r.clean_at IS NOT NULL AND {_LEFT})",
-        mailbox_id,
-    )
-    return wanted
-
-
-async def end_clearing(
-    db: Database, mailbox_id: int, *, cleaned: int, again_at: dt.datetime | None = None, error: str = ""
-) -> None:
-    """So many messages were taken out. It is tried again at `again_at`, since `error`; None: it is done."""
-    await db.execute(
-        "UPDATE removals SET cleaned = cleaned + $2, clean_at = $3, clean_error = $4 WHERE mailbox_id = $1",
-        mailbox_id,
-        cleaned,
-        again_at,
-        error,
-    )

@@ -1,12 +1,13 @@
 """What was sent over a span of days and where it landed, by user, label, domain, provider, mailbox or day.
 
 Few day rows are added up as they stand. Of many (a fleet of 100,000 mailboxes has three million a month) the totals in
-`day_totals` are read; a report says how old they are.
+`day_totals` are read, and the rows of those days that have none yet; a report says how old they are.
 """
 
 import datetime as dt
+import itertools
 from collections.abc import AsyncIterator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from uuid import UUID
 
@@ -92,6 +93,12 @@ class Report:
     as_of: dt.datetime | None  # when what was read had been added up, at the latest; None: just now
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Had:  # what totals there are of a span
+    as_of: dt.datetime  # when the oldest of them were made
+    lacking: Sequence[dt.date]  # the days without: their rows are read
+
+
 Key = tuple[str, str]  # key and id of a group: behind it the next page begins
 
 _COLUMNS = ("quota", "sent", "failed", "bounced", "inbox", "spam", "other")
@@ -122,9 +129,9 @@ async def report(
     db: Database, by: By, span: Span, *, owner: UUID | None, limit: int, after: Key | None = None
 ) -> Report:
     """The first `limit` groups by key, or those behind `after`; of `owner`'s mailboxes, or with None of everybody's."""
-    as_of = await _totals_of(db, span, owner)
-    days = await _groups(db, By.DAY, span, owner, MOST_DAYS, None, totals=as_of is not None)
-    groups = await _page(db, by, span, owner, limit + 1, after, totals=as_of is not None)
+    kept = await _kept_of(db, span, owner)
+    days = await _page(db, By.DAY, span, owner, MOST_DAYS, None, kept)
+    groups = await _page(db, by, span, owner, limit + 1, after, kept)
     return Report(
         by=by,
         span=span,
@@ -132,16 +139,16 @@ async def report(
         more=len(groups) > limit,
         days=days,
         totals=add_up(day.counts for day in days),
-        as_of=as_of,
+        as_of=kept.as_of if kept else None,
     )
 
 
 async def all_groups(db: Database, by: By, span: Span, *, owner: UUID | None) -> AsyncIterator[Group]:
     """Every group of the report, read a part at a time."""
-    totals = await _totals_of(db, span, owner) is not None
+    kept = await _kept_of(db, span, owner)
     after: Key | None = None
     while True:
-        groups = await _page(db, by, span, owner, AT_ONCE, after, totals=totals)
+        groups = await _page(db, by, span, owner, AT_ONCE, after, kept)
         for group in groups:
             yield group
         if len(groups) < AT_ONCE:
@@ -158,26 +165,48 @@ def add_up(counts: Iterable[Counts]) -> Counts:
 
 
 async def _page(
-    db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None, *, totals: bool
+    db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None, kept: _Had | None
 ) -> list[Group]:
-    if by is By.MAILBOX or (by is By.USER and totals):
-        return await _one_by_one(db, by, span, owner, limit, after)
-    return await _groups(db, by, span, owner, limit, after, totals=totals)
+    if by is By.MAILBOX:
+        return await _one_by_one(db, by, span, owner, limit, after, ())
+    if kept is None:
+        return await _groups(db, by, span, owner, limit, after, kept, sums=False)
+    if by is By.USER:
+        found = await _one_by_one(db, by, span, owner, limit, after, kept.lacking)
+    else:
+        found = await _groups(db, by, span, owner, limit, after, kept, sums=True)
+    if not kept.lacking:
+        return found
+    rows = await _groups(db, by, span, owner, limit, after, kept, sums=False)
+    return _both(rows, found)[:limit]  # the first groups of all are among the first of each
+
+
+def _both(*lists: Sequence[Group]) -> list[Group]:
+    """The groups of all of them together, in the order of their keys."""
+    found: dict[str, Group] = {}
+    for group in itertools.chain(*lists):
+        same = found.get(group.id or group.key)
+        found[group.id or group.key] = replace(group, counts=group.counts.plus(same.counts)) if same else group
+    return sorted(found.values(), key=lambda group: (group.key.lower() if group.id else group.key, group.id))
 
 
 async def _groups(
-    db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None, *, totals: bool
+    db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None, had: _Had | None, *, sums: bool
 ) -> list[Group]:
+    """Of the totals that are kept, or of the rows of the other days."""
     arguments: list[object] = [span.first, span.last]
-    key, key_id, rows = (_TOTALLED if totals else _GROUPED)[by]
+    key, key_id, rows = (_TOTALLED if sums else _GROUPED)[by]
     order = f'{key} COLLATE "C"' + (f", {key_id}" if key_id else "")
     conditions = ["d.day BETWEEN $1 AND $2"]
-    if totals:
+    if had and had.lacking:
+        arguments.append(had.lacking)
+        conditions.append(f"d.day {'<> ALL' if sums else '= ANY'} (${len(arguments)}::date[])")
+    if sums:
         conditions.append(f"d.dimension = '{By.USER if by is By.DAY else by}'")
         conditions += [f"d.user_id IS {'' if by in _OF_ALL else 'NOT '}NULL"] if owner is None else []
     if owner is not None:
         arguments.append(owner)
-        conditions.append(f"{'d' if totals else 'm'}.user_id = ${len(arguments)}")
+        conditions.append(f"{'d' if sums else 'm'}.user_id = ${len(arguments)}")
     if after is not None:
         place = len(arguments) + 1
         arguments += after if key_id else after[:1]
@@ -193,7 +222,7 @@ async def _groups(
 
 
 async def _one_by_one(
-    db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None
+    db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None, lacking: Sequence[dt.date]
 ) -> list[Group]:
     """Mailboxes, or users by their totals: of no more than the page shows the days are read.
 
@@ -201,7 +230,7 @@ async def _one_by_one(
     """
     key, one, days = _SINGLE[by]
     order = f'lower({key}) COLLATE "C", m.id'
-    arguments: list[object] = [span.first, span.last]
+    arguments: list[object] = [span.first, span.last, lacking]
     conditions = ["s.days > 0"]
     if owner is not None:
         arguments.append(owner)
@@ -211,18 +240,16 @@ async def _one_by_one(
         conditions.append(f"({order}) > (${len(arguments) - 1}, ${len(arguments)})")
     found = await db.fetch(
         f"SELECT {key} AS key, m.id::text AS id, {', '.join(f's.{column}' for column in _COLUMNS)} FROM {one} m,"  # noqa: S608  made of constants
-        f" LATERAL (SELECT count(*) AS days, {_SUMS} FROM {days} AND d.day BETWEEN $1 AND $2) AS s"
+        f" LATERAL (SELECT count(*) AS days, {_SUMS} FROM {days} AND d.day BETWEEN $1 AND $2"
+        " AND d.day <> ALL ($3::date[])) AS s"
         f" WHERE {' AND '.join(conditions)} ORDER BY {order} LIMIT {limit:d}",
         *arguments,
     )
     return [_group(row) for row in found]
 
 
-async def _totals_of(db: Database, span: Span, owner: UUID | None) -> dt.datetime | None:
-    """When the oldest of the totals of this span was made; None when its day rows are to be read.
-
-    A day that has only begun may lack its totals for a minute; any other that lacks them is not read from them.
-    """
+async def _kept_of(db: Database, span: Span, owner: UUID | None) -> _Had | None:
+    """Which totals to read of this span; None when its day rows are to be read, for they are few or no day has any."""
     of_owner = "WHERE user_id = $2" if owner is not None else ""
     most = MOST_ROWS // max(1, span.days)
     counted = await db.fetchval(
@@ -232,17 +259,17 @@ async def _totals_of(db: Database, span: Span, owner: UUID | None) -> dt.datetim
     )
     if counted <= most:
         return None
-    made_at: dt.datetime | None = await db.fetchval(
+    found = await db.fetch(
         """
-        SELECT CASE WHEN bool_and(t.made_at IS NOT NULL) THEN min(t.made_at) END
+        SELECT min(t.made_at) AS as_of, array_agg(d.day::date ORDER BY d.day) FILTER (WHERE t.day IS NULL) AS lacking
         FROM generate_series(greatest($1::date, (SELECT min(day) FROM mailbox_days)),
-                             least($2::date, (SELECT max(day) FROM day_totals_made)), interval '1 day') AS d(day)
+                             least($2::date, (SELECT max(day) FROM mailbox_days)), interval '1 day') AS d(day)
         LEFT JOIN day_totals_made t ON t.day = d.day::date
         """,
         span.first,
         span.last,
     )
-    return made_at
+    return next((_Had(as_of=row["as_of"], lacking=row["lacking"] or ()) for row in found if row["as_of"]), None)
 
 
 def _group(row: asyncpg.Record) -> Group:

@@ -1,17 +1,17 @@
 """The mailboxes in numbers: days, jobs, placements, and those that need attention."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
-
-import asyncpg
 
 from warmupd.core.health import IN_SPAM_REMEDY, Band
 from warmupd.core.mailbox import DayRow
 from warmupd.core.placement import Placement
 from warmupd.store.database import Database
 from warmupd.store.owned import owned
+from warmupd.store.second_wall import behind_wall
 
 _REFUSED, _SUSPENDED, _RESTING, _UNPROVEN = 1, 2, 4, 5  # ranks of mailboxes that need somebody
 
@@ -181,10 +181,11 @@ async def attention(db: Database, *, at: dt.datetime, limit: int, owner: UUID | 
         ORDER BY w.rank, m.last_error_at DESC NULLS LAST, m.id LIMIT $2
     """
     rows = await db.fetch(*owned(query, owner, at, limit, column="m.user_id"))
-    return [_attention(row) for row in rows]
+    told = await behind_wall(db, rows, ("state_reason", "last_error", "rest_message"), owner=owner)
+    return [_attention(row) for row in told]
 
 
-def _attention(row: asyncpg.Record) -> Attention:
+def _attention(row: Mapping[str, Any]) -> Attention:
     what, remedy, since = row["last_error"], row["last_remedy"], row["last_error_at"]
     if row["rank"] == _SUSPENDED and row["health"] == Band.SUSPENDED:  # its last error may have another cause
         what, remedy, since = row["state_reason"], IN_SPAM_REMEDY, row["health_at"]

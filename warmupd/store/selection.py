@@ -132,7 +132,7 @@ async def ids_of(
     return [row["id"] for row in rows]
 
 
-async def owned(db: Database, ids: Iterable[int], *, owner: UUID | None) -> list[int]:
+async def those_of(db: Database, ids: Iterable[int], *, owner: UUID | None) -> list[int]:
     """Those of `ids` that are there and `owner`'s (None: anybody's), in order, each once."""
     rows = await db.fetch(
         "SELECT id FROM mailboxes WHERE id = ANY ($1) AND state <> 'REMOVED' AND ($2::uuid IS NULL OR user_id = $2)"

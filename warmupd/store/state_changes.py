@@ -7,6 +7,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from warmupd.store.database import Database
+from warmupd.store.second_wall import behind_wall
 
 ADMIN = "an admin"  # as other people's addresses are told to a user
 
@@ -74,4 +75,5 @@ async def state_changes(
         """,  # noqa: S608  made of constants
         *arguments,
     )
-    return [StateChange(**{**dict(row), "subject": Subject(row["subject"])}) for row in rows]
+    told = await behind_wall(db, rows, ("reason",), owner=owner)
+    return [StateChange(**{**row, "subject": Subject(row["subject"])}) for row in told]

@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from warmupd.errors import Conflict, NotFound
+from warmupd.store.access import withdraw_invitations
 from warmupd.store.database import Connection, Database
 from warmupd.store.user_notes import note_user
 from warmupd.store.users import Role, User, plan_id_of, user_by_id
@@ -41,6 +42,8 @@ async def change_user(
             plan_id,
             news.get("role", before["role"]),
         )
+        if news.get("role", Role.ADMIN) != Role.ADMIN:
+            await withdraw_invitations(connection, user_id)
         for what, value in news.items():
             words = (before[what] or "", value or "")
             await note_user(connection, user_id, what, words, reason="", actor=actor, at=at)
@@ -56,12 +59,16 @@ async def change_user(
 async def lock_user(connection: Connection, user_id: UUID, *, spare_admin: bool) -> asyncpg.Record:
     """The user's row, locked until the transaction ends. Raises NotFound; LastAdmin where that would go.
 
-    All admins are locked in order: of two who demote each other at the same time one comes second, and sees it.
+    Who cannot log in counts only where no admin can. All admins are locked in order: of two
+    who demote each other at the same time one comes second, and sees it.
     """
     admins = await connection.fetch(
-        "SELECT id FROM users WHERE $1 AND role = 'ADMIN' AND removed_at IS NULL ORDER BY id FOR UPDATE", spare_admin
+        "SELECT id, password_hash IS NOT NULL AS enters FROM users"
+        " WHERE $1 AND role = 'ADMIN' AND removed_at IS NULL ORDER BY id FOR UPDATE",
+        spare_admin,
     )
-    if [row["id"] for row in admins] == [user_id]:
+    entering = [row["id"] for row in admins if row["enters"]] or [row["id"] for row in admins]
+    if entering == [user_id]:
         raise LastAdmin
     await connection.fetch("SELECT FROM users WHERE id = $1 FOR UPDATE", user_id)
     row = await connection.fetchrow(

@@ -7,8 +7,9 @@ from uuid import UUID
 import asyncpg
 
 from warmupd.errors import Conflict, NotFound
+from warmupd.store.access import withdraw_invitations
 from warmupd.store.database import Connection, Database
-from warmupd.store.removals import end_pending, find_removals, take_out, undo_removal
+from warmupd.store.removals import bring_back, end_pending, take_out
 from warmupd.store.user_changes import lock_user
 from warmupd.store.user_notes import note_user
 
@@ -21,6 +22,14 @@ class Left:
 
     mailboxes: int  # that were taken out now
     erasing: bool  # what is theirs is being wiped
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Restored:
+    """What came back with a user."""
+
+    mailboxes: int
+    left_out: int  # their address is enrolled again, or the plan has no room: their removal can still be undone
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,8 +94,10 @@ async def removed_users(db: Database, email: str) -> list[UUID]:
     return [row["id"] for row in rows]
 
 
-async def restore_user(db: Database, user_id: UUID, *, actor: str, at: dt.datetime) -> int:
-    """Bring a removed user back, with the mailboxes that were removed along and can come back; how many those are.
+async def restore_user(db: Database, user_id: UUID, *, actor: str, at: dt.datetime) -> Restored:
+    """Bring a removed user back, with the mailboxes that were removed along, as far as the plan has room for them.
+
+    All of it or nothing.
 
     Browsers have to sign in anew, and tokens stay revoked. Raises NotFound, and Conflict where the address has a new
     user, or what was theirs is being wiped.
@@ -100,18 +111,43 @@ async def restore_user(db: Database, user_id: UUID, *, actor: str, at: dt.dateti
         if row["erase_at"] is not None:
             raise Conflict("what was theirs is being erased, or is gone", remedy="add the user anew")
         try:
-            email: str = await connection.fetchval(
-                "UPDATE users SET removed_at = NULL WHERE id = $1 RETURNING email", user_id
-            )
+            await connection.execute("UPDATE users SET removed_at = NULL WHERE id = $1", user_id)
         except asyncpg.UniqueViolationError as error:
             raise Conflict("the address has a new user since then", remedy="remove that one first") from error
         await connection.execute("INSERT INTO notice_settings (user_id) VALUES ($1) ON CONFLICT DO NOTHING", user_id)
         await note_user(
             connection, user_id, "state", ("REMOVED", row["role"]), reason="the removal was undone", actor=actor, at=at
         )
-    along = [one for one in await find_removals(db, user=email) if one.removed_at >= row["removed_at"]]
-    back = [await undo_removal(db, one.mailbox_id, actor=actor, at=at) for one in along if not one.in_use]
-    return sum(state is not None for state in back)
+        return await _bring_back(connection, user_id, since=row["removed_at"], actor=actor, at=at)
+
+
+async def _bring_back(
+    connection: Connection, user_id: UUID, *, since: dt.datetime, actor: str, at: dt.datetime
+) -> Restored:
+    """The oldest first. The user's row is locked: nobody enrols for them meanwhile."""
+    along = await connection.fetch(_ALONG, user_id, since)
+    ids = [row["id"] for row in along if row["fits"]]
+    try:
+        back = await bring_back(connection, ids, actor=actor, at=at)
+    except asyncpg.UniqueViolationError as error:
+        raise Conflict("one of the addresses was enrolled just now", remedy="try it again") from error
+    return Restored(mailboxes=back, left_out=len(along) - back)
+
+
+# Of an address that was removed twice the last one; those whose address is in use take no room.
+_ALONG = """
+    WITH along AS (
+        SELECT DISTINCT ON (lower(m.address)) m.id, NOT EXISTS (
+                   SELECT FROM mailboxes o WHERE lower(o.address) = lower(m.address) AND o.state <> 'REMOVED') AS free
+        FROM removals r JOIN mailboxes m ON m.id = r.mailbox_id
+        WHERE m.user_id = $1 AND r.removed_at >= $2 ORDER BY lower(m.address), r.removed_at DESC, m.id DESC
+    )
+    SELECT id, free AND count(*) FILTER (WHERE free) OVER (ORDER BY id) <= coalesce(
+               (SELECT p.mailbox_limit - (SELECT count(*) FROM mailboxes m
+                                          WHERE m.user_id = u.id AND m.state <> 'REMOVED')
+                FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1), 2147483647) AS fits
+    FROM along ORDER BY id
+"""
 
 
 async def _was_removed(connection: Connection, user_id: UUID) -> bool:
@@ -126,6 +162,7 @@ async def _take_out(connection: Connection, user_id: UUID, *, actor: str, reason
     )
     await connection.execute("DELETE FROM browser_sessions WHERE user_id = $1", user_id)
     await connection.execute("DELETE FROM links WHERE user_id = $1", user_id)
+    await withdraw_invitations(connection, user_id)
     await connection.execute(
         "UPDATE service_tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL", user_id, at
     )

@@ -1,6 +1,8 @@
 """`/api/account`: who is asking, as they see and change themselves; and a user's data, handed over."""
 
 import datetime as dt
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +15,7 @@ from warmupd.http.fields import Name, Zone
 from warmupd.http.identity import Admin, Owner, Reader
 from warmupd.http.problem import problems
 from warmupd.http.site import Site, site_of
-from warmupd.store.plans import find_plan
+from warmupd.store.plans import plan_limits
 from warmupd.store.user_changes import change_user
 from warmupd.store.users import Role, user_by_id
 
@@ -72,7 +74,9 @@ async def change(changes: AccountChanges, request: Request, asking: Owner) -> Ac
     return await _account(site, asking.user_id)
 
 
-@router.get("/api/account/export", summary="All of one's data", response_class=StreamingResponse, responses=ZIP)
+@router.get(
+    "/api/account/export", summary="All of one's data", response_class=StreamingResponse, responses=ZIP | problems(409)
+)
 async def export_own(request: Request, asking: Reader) -> StreamingResponse:
     """A zip, written while it is read."""
     return await handed_over(site_of(request), asking.user_id)
@@ -83,25 +87,34 @@ async def export_own(request: Request, asking: Reader) -> StreamingResponse:
     summary="All of a user's data",
     tags=["users"],
     response_class=StreamingResponse,
-    responses=ZIP | problems(404),
+    responses=ZIP | problems(404, 409),
 )
-async def export_user(user_id: UUID, request: Request, _: Admin) -> StreamingResponse:
-    """The same for a user who asks for it."""
+async def export_user(user_id: UUID, request: Request, _: Admin, __: Reader) -> StreamingResponse:
+    """The same for a user who asks for it. A service token needs `read` for it, too: it holds all that is read."""
     return await handed_over(site_of(request), user_id)
 
 
 async def handed_over(site: Site, user_id: UUID) -> StreamingResponse:
-    """The zip as an answer. Raises NotFound before it begins."""
+    """The zip as an answer. Raises NotFound and Conflict before it begins."""
     user, at = await user_by_id(site.db, user_id), site.clock.now()
     headers = {
         "Content-Disposition": f'attachment; filename="{name_of(user.email, at=at)}"',
         "Cache-Control": "no-store",
     }
-    return StreamingResponse(hand_over(site.db, user_id, at=at), media_type="application/zip", headers=headers)
+    pieces = hand_over(site.db, user_id, at=at)
+    first = await anext(pieces)  # what it raises is still an answer of its own
+    return StreamingResponse(_resumed(first, pieces), media_type="application/zip", headers=headers)
+
+
+async def _resumed(first: bytes, pieces: AsyncGenerator[bytes]) -> AsyncIterator[bytes]:
+    async with aclosing(pieces):
+        yield first
+        async for piece in pieces:
+            yield piece
 
 
 async def _account(site: Site, user_id: UUID) -> Account:
     user = await user_by_id(site.db, user_id)
-    plan = PlanLimits.model_validate(await find_plan(site.db, user.plan))
+    plan = PlanLimits.model_validate(await plan_limits(site.db, user.plan))
     told = {name: getattr(user, name) for name in Account.model_fields if name != "plan"}
     return Account(**told, plan=plan)

@@ -177,7 +177,7 @@ async def import_csv(
     if not asked.check and not identity.is_admin:
         raise Problem(403, "only an admin enrols mailboxes without a check of their logins")
     site, owner = site_of(request), await owner_of(request, identity, asked.user)
-    options = asked.model_dump(exclude={"user"}) | {"pool": asked.pool or None}
+    options = asked.model_dump(exclude={"user"}) | {"pool": asked.pool or None, "by_admin": identity.is_admin}
     async with trials_of(request).importing(identity.user_id):
         content = await request.body()
         _check_rows(content)

@@ -4,12 +4,12 @@ import datetime as dt
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from warmupd.errors import NotFound
 from warmupd.http.fields import Address, PlanWord
-from warmupd.http.identity import Admin, Identity, person
+from warmupd.http.identity import Admin, AdminInPerson
 from warmupd.http.letters import Letter, invite, reset_link
 from warmupd.http.paging import LIMIT, CursorText, Limit, cursor_of, key_of
 from warmupd.http.problem import problems
@@ -58,14 +58,6 @@ class Invitations(BaseModel):
 
     items: list[Invitation]
     next_cursor: str | None
-
-
-async def _admin(admin: Admin, _: Annotated[Identity, Depends(person)]) -> Identity:
-    """An admin, in person: who holds a link may become who it is for."""
-    return admin
-
-
-AdminInPerson = Annotated[Identity, Depends(_admin)]
 
 
 @router.post("/api/invitations", status_code=201, summary="Invite somebody")

@@ -15,8 +15,12 @@ from warmupd.errors import WarmupdError
 from warmupd.http.choice import MailboxId, chosen_one, refused
 from warmupd.http.identity import Owner, Reader
 from warmupd.http.listing import TEXT, rankings_of
+from warmupd.http.paging import LIMIT, CursorText, Limit
 from warmupd.http.problem import Problem, problems
+from warmupd.http.removed import removed_page
 from warmupd.http.site import site_of
+from warmupd.http.trials import trials_of
+from warmupd.http.wording import ForApi
 from warmupd.store.removals import UNDO_FOR, Removal, find_removals
 
 router = APIRouter(prefix="/api/warmup", tags=["mailboxes"])
@@ -59,8 +63,8 @@ class Refusal(BaseModel):
     protocol: str
     host: str
     port: int
-    message: str
-    remedy: str
+    message: ForApi
+    remedy: ForApi
 
 
 class CheckResult(BaseModel):
@@ -86,16 +90,17 @@ class Removed(BaseModel):
 
 
 class RemovedList(BaseModel):
-    """All of them, those that go for good the soonest first."""
+    """Some of them, those that go for good the soonest first; `next_cursor` leads to more."""
 
     items: list[Removed]
+    next_cursor: str | None
 
 
 @router.get("/removed-mailboxes", summary="Removed mailboxes that can come back", response_model=RemovedList)
-async def removed(request: Request, identity: Reader) -> RemovedList:
+async def removed(request: Request, identity: Reader, limit: Limit = LIMIT, cursor: CursorText = None) -> RemovedList:
     """For 7 days after its removal a mailbox can be brought back as it was."""
-    found = await find_removals(site_of(request).db, owner=identity.owner)
-    return RemovedList(items=[_removed(one) for one in sorted(found, key=lambda one: (one.undo_until, one.address))])
+    found, after = await removed_page(site_of(request).db, identity.owner, limit=limit, cursor=cursor)
+    return RemovedList(items=[_removed(one) for one in found], next_cursor=after)
 
 
 @router.post(f"{ONE}/check", summary="Try its logins", response_model=CheckResult, responses=problems(404))
@@ -104,7 +109,8 @@ async def check(request: Request, identity: Owner, mailbox_id: MailboxId) -> Che
     site = site_of(request)
     mailbox = await chosen_one(site.db, mailbox_id, identity)
     try:
-        checked = await check_logins(site.db, site.config, site.clock, [mailbox])
+        async with trials_of(request).turn(request, identity.user_id):
+            checked = await check_logins(site.db, site.config, site.clock, [mailbox])
     except WarmupdError as error:
         raise refused(error) from error
     if not checked:

@@ -1,6 +1,5 @@
 """`PATCH /api/warmup/mailboxes/{id}`: changing one mailbox; the same rules as `warmupd mailbox set`."""
 
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Request
@@ -10,13 +9,13 @@ from warmupd.core import entries
 from warmupd.daemon import changing
 from warmupd.daemon.changing import Change
 from warmupd.daemon.keyring import keyring_of
-from warmupd.daemon.settings_rules import check_owner
 from warmupd.errors import NotFound, UsageError, WarmupdError
 from warmupd.http.choice import MailboxId, chosen_one, refused
 from warmupd.http.identity import Owner
 from warmupd.http.listing import TEXT, rankings_of
 from warmupd.http.problem import Problem, problems
 from warmupd.http.site import Site, site_of
+from warmupd.http.trials import trials_of
 from warmupd.store.mailbox_report import MailboxReport
 from warmupd.store.users import shared_pool
 
@@ -69,7 +68,9 @@ class MailboxPatch(BaseModel):
     pool: Annotated[Line | None, Field(description="a shared pool's name; null: the private one")] = None
     password: Annotated[Secret | None, Field(repr=False, description="for both servers; ends AUTH_FAILED")] = None
     imap_password: Annotated[Secret | None, Field(repr=False, description="where IMAP has another")] = None
-    check: Annotated[bool, Field(description="try a new login or server before it is kept")] = True
+    check: Annotated[
+        bool, Field(description="try a new login or server before it is kept; only an admin may do without")
+    ] = True
 
 
 class Changed(BaseModel):
@@ -89,15 +90,15 @@ async def change(request: Request, identity: Owner, mailbox_id: MailboxId, patch
     """All of it, or nothing. A new password or server is tried first: 422 tells why it was refused."""
     site = site_of(request)
     mailbox = await chosen_one(site.db, mailbox_id, identity)
-    columns = _columns(patch)
-    if not identity.is_admin:
-        check_owner([mailbox.provider], columns)
     try:
-        wanted = await _wanted(site, mailbox, patch, columns)
+        wanted = await _wanted(site, mailbox, patch, by_admin=identity.is_admin)
         if not (wanted.columns or wanted.add_labels or wanted.remove_labels or wanted.passwords):
             raise Problem(422, "nothing to change was given")
-        if patch.check and wanted.concerns_login:
-            async with keyring_of(site.config, site.db, site.clock) as keyring:
+        if wanted.concerns_login and not patch.check and not identity.is_admin:
+            raise Problem(403, "only an admin changes a login or server without a check", remedy="leave `check` out")
+        if wanted.concerns_login and patch.check:
+            turn = trials_of(request).turn(request, identity.user_id)
+            async with turn, keyring_of(site.config, site.db, site.clock) as keyring:
                 await changing.try_logins(site.db, site.config, keyring, [mailbox], wanted)
         await changing.write(site.db, site.config, site.clock, [mailbox], wanted, actor=identity.email)
     except WarmupdError as error:
@@ -139,8 +140,8 @@ def _columns(patch: MailboxPatch) -> dict[str, Any]:
     return found
 
 
-async def _wanted(site: Site, mailbox: MailboxReport, patch: MailboxPatch, columns: Mapping[str, Any]) -> Change:
-    complete = await changing.completed(site.db, site.config, [mailbox], columns)
+async def _wanted(site: Site, mailbox: MailboxReport, patch: MailboxPatch, *, by_admin: bool) -> Change:
+    complete = await changing.completed(site.db, site.config, [mailbox], _columns(patch), by_admin=by_admin)
     if "pool" in patch.model_fields_set:
         complete["pool_id"] = await _pool(site, patch.pool)
     return Change(

@@ -14,6 +14,7 @@ from warmupd.http.identity import Reader
 from warmupd.http.listing import Chosen, Sort, listing_of, next_cursor
 from warmupd.http.paging import LIMIT, CursorText, Limit
 from warmupd.http.site import site_of
+from warmupd.http.wording import ForApi
 from warmupd.store.selection import MOST_COUNTED, Order
 
 router = APIRouter(prefix="/api/warmup/mailboxes", tags=["mailboxes"])
@@ -36,15 +37,15 @@ class Verdict(BaseModel):
 
     why: Why
     text: str
-    remedy: str
+    remedy: ForApi
     next_send_at: dt.datetime | None
 
 
 class LastError(BaseModel):
     """What went wrong last, and what to do about it."""
 
-    message: str
-    remedy: str
+    message: ForApi
+    remedy: ForApi
     at: dt.datetime | None
 
 

@@ -13,6 +13,7 @@ from warmupd.http.exposition import CONTENT_TYPE, exposition
 from warmupd.http.health import health_of, may_scrape
 from warmupd.http.identity import Credentials, Identity, Scope, bearer_identity, need_scope
 from warmupd.http.sight import Seen, see_overview, see_throughput
+from warmupd.http.wording import ForApi
 
 router = APIRouter(prefix="/api/warmup", tags=["reports"])
 
@@ -67,7 +68,7 @@ class Shortfall(BaseModel):
     needs: int
     carries: int
     text: str
-    remedy: str
+    remedy: ForApi
 
 
 class Attention(BaseModel):
@@ -77,7 +78,7 @@ class Attention(BaseModel):
     mailbox: str
     state: str
     what: str
-    remedy: str
+    remedy: ForApi
     since: dt.datetime | None
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from warmupd.daemon.placement import Landed
 from warmupd.http.identity import Reader
-from warmupd.http.sight import see_placement
+from warmupd.http.sight import known_zone, see_placement
 
 router = APIRouter(prefix="/api/warmup", tags=["reports"])
 
@@ -64,7 +64,7 @@ async def placement(
     days: Annotated[Span, Query(description="the last days, today included")] = Span.WEEK,
 ) -> PlacementReport:
     """Inbox, spam, other folders, or missing. Another user's counterpart counts as its provider only."""
-    seen = await see_placement(request, identity, days=int(days))
+    seen = await see_placement(request, identity, zone=known_zone(request, identity, None), days=int(days))
     response.headers["Cache-Control"] = "no-store"
     return PlacementReport(
         days=seen.report.days,

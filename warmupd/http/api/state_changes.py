@@ -6,11 +6,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
+from warmupd.http.disguise import disguise, number_of
 from warmupd.http.identity import Reader
 from warmupd.http.paging import LIMIT, CursorText, Limit, cursor_of, key_of
-from warmupd.http.problem import problems
-from warmupd.http.site import site_of
-from warmupd.store.state_changes import Subject, state_changes
+from warmupd.http.problem import Problem, problems
+from warmupd.http.site import Site, site_of
+from warmupd.store.state_changes import StateChange, Subject, state_changes
 
 router = APIRouter(prefix="/api/warmup/state-changes", tags=["history"])
 
@@ -18,7 +19,7 @@ router = APIRouter(prefix="/api/warmup/state-changes", tags=["history"])
 class StateChangeOut(BaseModel):
     """One change."""
 
-    id: int
+    id: str = Field(description="names the change, and tells nothing of how many there are")
     at: dt.datetime
     actor: str = Field(description="daemon, cli, a user's address; 'an admin' where that is not the reader's to know")
     subject: Subject
@@ -48,17 +49,36 @@ async def show(
     cursor: CursorText = None,
 ) -> StateChangesOut:
     """A user sees what concerns them and their mailboxes; an admin everything."""
-    key = key_of(cursor, (int,))
+    site = site_of(request)
     found = await state_changes(
-        site_of(request).db,
+        site.db,
         owner=identity.owner,
         limit=limit + 1,
-        before=key[0] if key else None,
+        before=_before(cursor, site),
         subjects=subject or (),
         mailbox_id=mailbox,
     )
     response.headers["Cache-Control"] = "no-store"
     return StateChangesOut(
-        items=[StateChangeOut.model_validate(one, from_attributes=True) for one in found[:limit]],
-        next_cursor=cursor_of((found[limit - 1].id,)) if len(found) > limit else None,
+        items=[_shown(one, site) for one in found[:limit]],
+        next_cursor=cursor_of((disguise(found[limit - 1].id, _secret(site)),)) if len(found) > limit else None,
     )
+
+
+def _before(cursor: str | None, site: Site) -> int | None:
+    key = key_of(cursor, (str,))
+    if key is None:
+        return None
+    number = number_of(key[0] or "", _secret(site))
+    if number is None:
+        raise Problem(422, "the cursor is not one of this list", remedy="begin with the first page, without a cursor")
+    return number
+
+
+def _shown(change: StateChange, site: Site) -> StateChangeOut:
+    told = {name: getattr(change, name) for name in StateChangeOut.model_fields}
+    return StateChangeOut(**{**told, "id": disguise(change.id, _secret(site))})
+
+
+def _secret(site: Site) -> str:
+    return site.config.auth.secret.get_secret_value()

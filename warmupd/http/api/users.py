@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from warmupd.errors import UsageError
 from warmupd.http.fields import Address, Name, PlanWord, Zone, printable
-from warmupd.http.identity import Admin
+from warmupd.http.identity import Admin, AdminInPerson, need_person
 from warmupd.http.paging import LIMIT, CursorText, Limit, cursor_of, key_of
 from warmupd.http.passwords import new_hash
 from warmupd.http.problem import Problem, problems
@@ -73,6 +73,12 @@ class UserChanges(BaseModel):
     timezone: Zone = None
 
 
+class RestoredOut(UserOut):
+    """Who is back, and how many mailboxes stayed out: enrolled again since, or beyond the plan's limit."""
+
+    mailboxes_left_out: int
+
+
 class Leaving(BaseModel):
     """What becomes of a user who was removed."""
 
@@ -98,7 +104,9 @@ async def list_all(
 
 @router.post("", summary="Add a user", status_code=201, responses=problems(409))
 async def add(new: NewUser, request: Request, admin: Admin) -> UserOut:
-    """With a private pool for their mailboxes."""
+    """With a private pool for their mailboxes. A service token adds nobody with a password, and no admin."""
+    if new.password is not None or new.role is not Role.USER:
+        need_person(admin)
     site = site_of(request)
     if await list_users(site.db, new.email):
         raise Problem(409, "there is a user with this address already")
@@ -125,9 +133,14 @@ async def show(user_id: UUID, request: Request, _: Admin) -> UserOut:
 
 @router.patch("/{user_id}", summary="Change a user", responses=problems(404, 409))
 async def change(user_id: UUID, changes: UserChanges, request: Request, admin: Admin) -> UserOut:
-    """Name, role, plan, time zone. Caps of a plan hold at once; zone and most sends a day from the next day on."""
+    """Name, role, plan, time zone. Caps of a plan hold at once; zone and most sends a day from the next day on.
+
+    A service token changes no role.
+    """
     site = site_of(request)
     given = changes.model_dump(exclude_unset=True, mode="json")
+    if "role" in given:
+        need_person(admin)
     with last_admin_stays():
         await change_user(site.db, user_id, given, actor=admin.email, at=site.clock.now())
     return await one_user(site, user_id)
@@ -141,8 +154,13 @@ async def remove(
     erase: Annotated[bool, Query(description="wipe everything of theirs, for good")] = False,
     reason: Annotated[str, Query(max_length=200)] = "",
 ) -> Leaving:
-    """At once nothing of theirs sends, and nobody of theirs comes in. For 7 days it can be undone, unless `erase`."""
+    """At once nothing of theirs sends, and nobody of theirs comes in. For 7 days it can be undone, unless `erase`.
+
+    A service token erases nobody, and removes no admin.
+    """
     site = site_of(request)
+    if erase or (await user_by_id(site.db, user_id)).role is not Role.USER:
+        need_person(admin)
     with last_admin_stays():
         left = await remove_user(
             site.db, user_id, actor=admin.email, at=site.clock.now(), reason=printable(reason), erase=erase
@@ -151,14 +169,18 @@ async def remove(
 
 
 @router.post("/{user_id}/restore", summary="Bring a removed user back", responses=problems(404, 409))
-async def restore(user_id: UUID, request: Request, admin: Admin) -> UserOut:
-    """With the mailboxes that were removed along, for 7 days. Not after an erasure has begun."""
+async def restore(user_id: UUID, request: Request, admin: AdminInPerson) -> RestoredOut:
+    """With the mailboxes that were removed along, for 7 days. Not after an erasure has begun.
+
+    Not with a service token: whoever is brought back may log in, and may be an admin.
+    """
     site = site_of(request)
     try:
-        await restore_user(site.db, user_id, actor=admin.email, at=site.clock.now())
+        back = await restore_user(site.db, user_id, actor=admin.email, at=site.clock.now())
     except UsageError as error:
         raise Problem(409, Exception.__str__(error), remedy=error.remedy) from error
-    return await one_user(site, user_id)
+    user = await one_user(site, user_id)
+    return RestoredOut(**user.model_dump(), mailboxes_left_out=back.left_out)
 
 
 async def one_user(site: Site, user_id: UUID) -> UserOut:

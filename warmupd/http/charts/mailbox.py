@@ -57,11 +57,13 @@ def ramp_chart(performance: Performance) -> Markup:
 
 
 def placement_chart(days: Sequence[PastDay], today: dt.date | None) -> Markup:
-    """Where each day's messages were found, as far as they were."""
+    """Where each day's messages were found, as far as they were, and what servers refused for its content."""
+    refused = Series(name="Refused for content", tone="warn", values=[day.unwanted for day in days])
     series = [
         Series(name="Inbox", tone="good", values=[day.inbox for day in days]),
         Series(name="Other folder", tone="line", values=[day.other for day in days]),
         Series(name="Spam", tone="bad", values=[day.spam for day in days]),
+        *([refused] if any(refused.values) else []),
         Series(name="Not found yet", tone="soft", values=[unseen(day) for day in days]),
     ]
     labels = [_date(day.day, today) for day in days]

@@ -13,10 +13,11 @@ from warmupd.http.letters import ask_to_confirm
 from warmupd.http.login import logins_of
 from warmupd.http.passwords import LONGEST, SHORTEST, new_hash
 from warmupd.http.problem import Problem
-from warmupd.http.render import page, sentence
+from warmupd.http.render import page
 from warmupd.http.service_token import Made, make_service_token
 from warmupd.http.session import Signed, Visitor, sign_in
 from warmupd.http.site import site_of
+from warmupd.http.wording import sentence
 from warmupd.store.access import Access, access_by_id, set_password
 from warmupd.store.service_tokens import list_service_tokens, revoke_service_token
 from warmupd.store.sessions import end_other_sessions, end_session_by_id, list_sessions

@@ -13,9 +13,9 @@ from warmupd.core.sheet_columns import HEADERS as FIELDS
 from warmupd.core.sheet_columns import SECRETS
 from warmupd.daemon.admission import Manner
 from warmupd.daemon.consenting import OTHER_ACCOUNT, Consenting, consent_origins
-from warmupd.daemon.keyring import demand_client, keyring_of
+from warmupd.daemon.keyring import keyring_of
 from warmupd.daemon.login_check import LoginRefused
-from warmupd.errors import NotFound, UsageError, WarmupdError
+from warmupd.errors import NotFound, WarmupdError
 from warmupd.http.admitting import admit, owner_of, read_texts, refusal
 from warmupd.http.bearer import token_hash
 from warmupd.http.pages.add import ISSUERS, form_page, may_leave, texts_of
@@ -85,7 +85,22 @@ async def come_back(
     error_description: str = "",
 ) -> Response:
     """Back from the provider: what its owner consented to is exchanged, tried and stored, or why not is told."""
-    name, site = _name(provider), site_of(request)
+    name = _name(provider)
+    denied = _denied(name, error, error_description) if error or not code else None
+    try:  # a turn before the consent is used up: who has to wait may load this page again
+        async with trials_of(request).turn(request, visitor.identity.user_id):
+            return await _taken(request, visitor, provider, state, code, denied=denied)
+    except Problem as wait:
+        again = Problem(
+            wait.status, wait.detail, remedy="wait a moment, then load this page again", headers=wait.headers
+        )
+        return _connect_page(request, visitor, name, there=None, address="", problem=again)
+
+
+async def _taken(
+    request: Request, visitor: Visitor, provider: str, state: str, code: str, *, denied: Problem | None
+) -> Response:
+    name, site = NAMES[provider], site_of(request)
     async with keyring_of(site.config, site.db, site.clock) as keyring:
         consenting = Consenting(site.config, site.db, site.clock, keyring=keyring)
         try:
@@ -96,11 +111,10 @@ async def come_back(
         try:
             if consent.mailbox_id:
                 await _mailbox(request, visitor, consent.mailbox_id)
-            if error or not code:
-                raise _denied(name, error, error_description)
-            async with trials_of(request).turn(request, visitor.identity.user_id):
-                tokens = await consenting.exchange(consent, code)
-                mailbox_id = await _connected(request, visitor, consenting, consent, tokens)
+            if denied:
+                raise denied
+            tokens = await consenting.exchange(consent, code)
+            mailbox_id = await _connected(request, visitor, consenting, consent, tokens)
         except (WarmupdError, Problem) as failed:
             problem = refusal(failed, for_page) if isinstance(failed, WarmupdError) else failed
             return await _failed(request, visitor, name, consent, problem)
@@ -218,6 +232,3 @@ def _denied(name: str, error: str, description: str) -> Problem:
         return Problem(422, f"{name} wants an administrator's consent for this account", remedy=remedy)
     said = presentable(f"{error} {description}".strip()) or "it gave no reason"
     return Problem(422, f"{name} did not let us in: {said}", remedy="begin again, or try later")
-
-
-_ = (demand_client, UsageError)

@@ -9,8 +9,8 @@ from fastapi.responses import RedirectResponse
 from warmupd.errors import UsageError
 from warmupd.http.pages.users import SignedAdmin, named, user_page
 from warmupd.http.problem import Problem
-from warmupd.http.render import sentence
 from warmupd.http.site import site_of
+from warmupd.http.wording import sentence
 from warmupd.store.user_removals import erase_removed, remove_user, restore_user
 
 router = APIRouter(prefix="/users", include_in_schema=False)

@@ -7,8 +7,9 @@ from fastapi import APIRouter, Form, Request, Response
 from warmupd.http.login import logins_of
 from warmupd.http.origin import demand_own_origin
 from warmupd.http.problem import Problem
-from warmupd.http.render import page, sentence
+from warmupd.http.render import page
 from warmupd.http.session import Signed, sign_in, sign_out
+from warmupd.http.wording import sentence
 
 router = APIRouter(include_in_schema=False)
 

@@ -9,9 +9,10 @@ from warmupd.daemon import fleet_report
 from warmupd.daemon.fleet_report import Action
 from warmupd.errors import UsageError
 from warmupd.http.problem import Problem
-from warmupd.http.render import page, sentence
+from warmupd.http.render import page
 from warmupd.http.session import Signed, Visitor
 from warmupd.http.site import site_of
+from warmupd.http.wording import sentence
 from warmupd.store import fleet
 from warmupd.store.state_changes import Subject, state_changes
 

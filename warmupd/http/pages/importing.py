@@ -1,12 +1,16 @@
 """Importing a CSV file in the browser: chosen, looked at row by row, begun, watched, its rejected rows taken home."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import aclosing
+from typing import Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
-from starlette.datastructures import UploadFile
-from starlette.formparsers import MultiPartParser
+from fastapi.routing import APIRoute
+from starlette.datastructures import FormData, UploadFile
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException, MultiPartParser
 
 from warmupd.core.sheet import MOST_BYTES
 from warmupd.daemon.import_run import open_rejected
@@ -25,10 +29,37 @@ from warmupd.store.pools import shared_pools
 SHOWN = 500  # rows of a page
 GONE = "there is no such import, or not any more"
 
-# An upload holds passwords: it stays in memory, which is bounded in http/guard.py, and is not spooled to a disk.
-MultiPartParser.spool_max_size = 2 * MOST_BYTES
 
-router = APIRouter(include_in_schema=False)
+class _InMemory(MultiPartParser):
+    """An upload holds passwords: it stays in memory, which is bounded in http/guard.py, and goes to no disk."""
+
+    spool_max_size = 2 * MOST_BYTES
+
+
+class _Upload(Request):
+    """Its form is read so by whoever asks first: the check of its token, before the page."""
+
+    async def _get_form(self, **limits: Any) -> FormData:
+        if self._form is None and self.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+            try:
+                async with aclosing(self.stream()) as stream:
+                    self._form = await _InMemory(self.headers, stream).parse()
+            except MultiPartException as error:
+                raise HTTPException(400, error.message) from error
+        return await super()._get_form(**limits)
+
+
+class _Uploads(APIRoute):
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def handle_upload(request: Request) -> Response:
+            return await handle(_Upload(request.scope, request.receive))
+
+        return handle_upload
+
+
+router = APIRouter(include_in_schema=False, route_class=_Uploads)
 
 
 @router.get("/add/import")
@@ -51,7 +82,7 @@ async def upload(request: Request, visitor: Signed) -> Response:
     try:
         if not isinstance(file, UploadFile) or not file.size:
             raise UsageError("no file was chosen", remedy="choose a CSV file")
-        options = _options(texts, may_skip=identity.is_admin)
+        options = _options(texts, by_admin=identity.is_admin)
         user = await owner_of(request, identity, texts.get("user", ""))
         import_id = await imports_of(request).begin(
             site.config,
@@ -114,12 +145,12 @@ async def rejected(request: Request, visitor: Signed, import_id: str) -> Respons
     return Response(content, media_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _options(texts: dict[str, str], *, may_skip: bool) -> dict[str, object]:
+def _options(texts: dict[str, str], *, by_admin: bool) -> dict[str, object]:
     """Raises UsageError."""
     labels = texts.get("labels", "").replace(",", " ").split()
     flags = {name: texts.get(name) == "yes" for name in ("already_warm", "guess", "anew")}
-    check = not (may_skip and texts.get("check") == "no")
-    return {"label": labels, "pool": texts.get("pool") or None, "check": check, **flags}
+    check = not (by_admin and texts.get("check") == "no")
+    return {"label": labels, "pool": texts.get("pool") or None, "check": check, "by_admin": by_admin, **flags}
 
 
 async def _form(

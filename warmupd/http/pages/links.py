@@ -14,9 +14,10 @@ from warmupd.http.origin import demand_own_origin
 from warmupd.http.passwords import LONGEST, SHORTEST, new_hash
 from warmupd.http.problem import Problem
 from warmupd.http.rates import rates_of
-from warmupd.http.render import page, sentence
+from warmupd.http.render import page
 from warmupd.http.session import sign_in
 from warmupd.http.site import demand_secret, site_of
+from warmupd.http.wording import sentence
 from warmupd.store.access import Access
 from warmupd.store.links import GONE, Link, LinkKind, accept_invitation, confirm_email, link_of, reset_password
 

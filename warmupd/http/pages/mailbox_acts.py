@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Annotated
 from urllib.parse import urlencode
 
@@ -18,7 +19,8 @@ from warmupd.http.problem import Problem
 from warmupd.http.render import page
 from warmupd.http.session import Signed, Visitor
 from warmupd.http.site import site_of
-from warmupd.http.words import sentence
+from warmupd.http.trials import trials_of
+from warmupd.http.wording import on_page, sentence
 from warmupd.store.removals import find_removals
 from warmupd.store.selection import ids_of
 
@@ -152,7 +154,7 @@ async def _answer(
         more=len(rows) - SHOWN,
         counts=[(tone, _word(action, tone), counts[tone]) for tone in TONES if counts[tone]],
         problem="" if problem is None else sentence(Exception.__str__(problem)),
-        remedy="" if problem is None else sentence(problem.remedy),
+        remedy="" if problem is None else on_page(problem.remedy),
         undoable=[row.mailbox_id for row in rows if row.tone == "good"]
         if action == "remove" and len(rows) <= MOST_UNDONE
         else [],
@@ -164,11 +166,11 @@ async def _answer(
 async def _act(request: Request, visitor: Visitor, action: str, ids: Sequence[int], form: Form) -> list[Told]:
     site, identity = site_of(request), visitor.identity
     if action == UNDO:
-        removed = await find_removals(site.db, owner=identity.owner)
-        meant = [removal for removal in removed if removal.mailbox_id in set(ids)]
+        meant = await find_removals(site.db, ids=ids, owner=identity.owner)
         deeds = await acting.undo(site.db, meant, actor=identity.email, at=site.clock.now())
         return [row_of(deed) for deed in deeds]
-    task = Task(site=site, identity=identity, entered=form.entered)
+    turn = partial(trials_of(request).turn, request, identity.user_id)
+    task = Task(site=site, identity=identity, entered=form.entered, turn=turn)
     rows: list[Told] = []
     for start in range(0, len(ids), CHUNK):
         chosen = await chosen_ones(site.db, ids[start : start + CHUNK], identity)

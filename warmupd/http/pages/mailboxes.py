@@ -3,10 +3,10 @@
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from markupsafe import Markup
 
 from warmupd.core.condition import Progress
@@ -22,16 +22,17 @@ from warmupd.http import words
 from warmupd.http.charts.plot import sparkline
 from warmupd.http.listing import LISTED, LONGEST, listing_of, next_cursor
 from warmupd.http.problem import Problem
+from warmupd.http.removed import removed_page
 from warmupd.http.render import page
 from warmupd.http.session import Signed
 from warmupd.http.site import site_of
-from warmupd.store.removals import find_removals
+from warmupd.http.wording import on_page
 from warmupd.store.selection import MOST_COUNTED, Order, Selection, labels_of
 
 router = APIRouter(include_in_schema=False)
 
 ROWS = 50  # of a page
-MOST_REMOVED = 200  # that are shown
+MOST_REMOVED = 200  # on one page
 PAST_DAYS = 14  # that a sparkline shows
 ORDERS = {
     Order.ADDRESS: "Address",
@@ -95,16 +96,18 @@ async def show(request: Request, visitor: Signed) -> Response:
 
 
 @router.get("/mailboxes/removed")
-async def show_removed(request: Request, visitor: Signed) -> Response:
+async def show_removed(
+    request: Request, visitor: Signed, cursor: Annotated[str, Query(max_length=1000)] = ""
+) -> Response:
     """Those that can be brought back, the one that goes for good the soonest first."""
-    found = await find_removals(site_of(request).db, owner=visitor.identity.owner)
-    rows = sorted(found, key=lambda one: (one.undo_until, one.address))
+    rows, after = await removed_page(site_of(request).db, visitor.identity.owner, limit=MOST_REMOVED, cursor=cursor)
     return page(
         request,
         "mailboxes_removed.html",
         visitor=visitor,
-        rows=rows[:MOST_REMOVED],
-        more=len(rows) - MOST_REMOVED,
+        rows=rows,
+        first="/mailboxes/removed" if cursor else "",
+        next=f"/mailboxes/removed?{urlencode({'cursor': after})}" if after else "",
         words=words,
     )
 
@@ -171,7 +174,7 @@ def _row(one: Listed, at: dt.datetime) -> Row:
         next_text="" if quiet or verdict.why is Why.QUOTA_MET else verdict.text,
         trend=_trend(one),
         trouble=_trouble(one),
-        remedy=words.on_page(row.last_remedy) if row.last_error and _trouble(one) == row.last_error else "",
+        remedy=on_page(row.last_remedy) if row.last_error and _trouble(one) == row.last_error else "",
     )
 
 
@@ -194,5 +197,6 @@ def _trend(one: Listed) -> Markup:
     if not shares:
         return Markup('<span class="soft">no message found yet</span>')
     tone = "good" if shares[-1] >= 0.85 else "warn" if shares[-1] >= 0.6 else "bad"
-    title = f"In the inbox by day, the last {len(shares)}: " + ", ".join(f"{share:.0%}" for share in shares)
+    by_day = ", ".join(f"{share:.0%}" for share in shares)
+    title = f"In the inbox by day, of what was found or refused for its content, the last {len(shares)}: {by_day}"
     return sparkline(title, shares, tone=tone)

@@ -12,9 +12,10 @@ from warmupd.daemon.notif_settings import Shown, WebhookWish, Wish, change_setti
 from warmupd.errors import UsageError
 from warmupd.http.api.notifications import before
 from warmupd.http.paging import CursorText, cursor_of
-from warmupd.http.render import page, sentence
+from warmupd.http.render import page
 from warmupd.http.session import Signed, Visitor
 from warmupd.http.site import site_of
+from warmupd.http.wording import sentence
 from warmupd.mail.webhook import LONGEST_URL
 from warmupd.store.notices import list_notices
 

@@ -9,7 +9,6 @@ from markupsafe import Markup
 
 from warmupd.core.capacity import Load
 from warmupd.core.condition import Condition, Progress
-from warmupd.core.provider_match import provider_of
 from warmupd.core.window import zone_info
 from warmupd.daemon.overview import Today
 from warmupd.daemon.placement import SPANS, PlacementHistory
@@ -93,7 +92,7 @@ async def _live(request: Request, identity: Identity) -> dict[str, Any]:
         "tone": tone,
         "pace": pace_of(report.today),
         "progress": [(key, *words.PROGRESS[key], told, report.progress[key]) for key, told in PROGRESS.items()],
-        "loads": [(load, load_tone(load)) for load in report.loads if identity.is_admin or load.who],
+        "loads": [(load, load_tone(load)) for load in report.loads],
         "settings": SETTINGS,
         "words": words,
         "most": MOST_SHOWN,
@@ -104,7 +103,7 @@ async def _charts(request: Request, identity: Identity, days: int, zone: str | N
     span = days if days in SPANS else SPANS[0]
     viewer = known_zone(request, identity, zone)
     sends = await see_throughput(request, identity, zone=viewer)
-    placement = (await see_placement(request, identity, days=span)).report
+    placement = (await see_placement(request, identity, zone=viewer, days=span)).report
     return {
         "spans": SPANS,
         "days": span,
@@ -114,7 +113,7 @@ async def _charts(request: Request, identity: Identity, days: int, zone: str | N
         "hours": hours_chart(sends),
         "placement": placement,
         "placement_chart": placement_chart(placement),
-        "providers": [(provider_name(word), landed) for word, landed in placement.by_provider.items() if landed.found],
+        "providers": [(words.provider(word), landed) for word, landed in placement.by_provider.items() if landed.found],
     }
 
 
@@ -167,11 +166,6 @@ def placement_chart(placement: PlacementHistory) -> Markup:
         ],
         stacked=True,
     )
-
-
-def provider_name(word: str) -> str:
-    """As people call it."""
-    return {"other": "Other providers", "own": "Servers of their own domain"}.get(word, provider_of(word).name)
 
 
 def _padded(values: Sequence[float | None], places: int) -> list[float | None]:

@@ -9,9 +9,10 @@ from fastapi.responses import RedirectResponse
 from warmupd.errors import NotFound, UsageError
 from warmupd.http.pages.users import SignedAdmin
 from warmupd.http.problem import Problem
-from warmupd.http.render import page, sentence
+from warmupd.http.render import page
 from warmupd.http.session import Visitor
 from warmupd.http.site import site_of
+from warmupd.http.wording import sentence
 from warmupd.store.plans import NUMBERS, Plan, check_plan, find_plan, over_limit, set_plan
 
 router = APIRouter(prefix="/plans", include_in_schema=False)

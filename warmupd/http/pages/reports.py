@@ -7,15 +7,15 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query, Request, Response
 
-from warmupd.core.provider_match import provider_of
-from warmupd.http import reporting
+from warmupd.http import reporting, words
 from warmupd.http.charts.plot import Series, columns
 from warmupd.http.paging import CursorText, cursor_of
 from warmupd.http.problem import Problem
-from warmupd.http.render import page, sentence
+from warmupd.http.render import page
 from warmupd.http.session import Signed
 from warmupd.http.site import site_of
 from warmupd.http.spreadsheet import download
+from warmupd.http.wording import sentence
 from warmupd.store import report_groups
 from warmupd.store.report_groups import By, Group, Report, Span
 
@@ -130,7 +130,7 @@ def _choice(by: By, span: Span, days: int, today: dt.date) -> Choice:
 
 def _named(by: By, group: Group) -> str:
     if by is By.PROVIDER:
-        return provider_of(group.key).name
+        return words.provider(group.key)
     return group.key or "no label"
 
 

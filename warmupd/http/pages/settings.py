@@ -1,6 +1,7 @@
 """What an owner sets: for themselves, for all their mailboxes, or for one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Annotated, Any
 from zoneinfo import available_timezones
 
@@ -11,10 +12,11 @@ from warmupd.daemon.owner_settings import default_of, set_for_mailboxes, set_for
 from warmupd.errors import UsageError
 from warmupd.http.fields import one_line, printable
 from warmupd.http.problem import Problem
-from warmupd.http.render import page, sentence
+from warmupd.http.render import page
 from warmupd.http.session import Signed, Visitor
 from warmupd.http.setting_fields import FIELDS, GROUPS, read_all
 from warmupd.http.site import site_of
+from warmupd.http.wording import sentence
 from warmupd.store.user_settings import mailbox_named, mailbox_settings, overruling, user_settings
 
 DONE = {
@@ -156,11 +158,17 @@ async def _own(request: Request, visitor: Visitor, mailbox_id: int) -> dict[str,
 def _common(done: str, wrong: Mapping[str, str] | None, problem: str) -> dict[str, Any]:
     return {
         "groups": GROUPS,
-        "zones": sorted(available_timezones()),
+        "zones": _zones(),
         "done": done,
         "wrong": wrong or {},
         "problem": problem,
     }
+
+
+@cache
+def _zones() -> Sequence[str]:
+    """Read from files: once is enough."""
+    return sorted(available_timezones())
 
 
 def _shown(own: Mapping[str, Any]) -> dict[str, str]:

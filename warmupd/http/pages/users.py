@@ -13,9 +13,10 @@ from warmupd.http.api.account import handed_over
 from warmupd.http.fields import one_line, printable
 from warmupd.http.paging import CursorText, cursor_of, key_of
 from warmupd.http.problem import Problem
-from warmupd.http.render import page, sentence
+from warmupd.http.render import page
 from warmupd.http.session import Signed, Visitor
 from warmupd.http.site import Site, site_of
+from warmupd.http.wording import sentence
 from warmupd.store.links import list_invitations
 from warmupd.store.plans import list_plans, over_limit
 from warmupd.store.user_changes import change_user
