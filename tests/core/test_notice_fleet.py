@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from warmupd.core.notice import Notice
-from warmupd.core.notice_fleet import Issue, Memory, look, troubles_of
+from warmupd.core.notice_fleet import Issue, Memory, Outage, look, troubles_of
 
 START = dt.datetime(2026, 6, 3, 10, tzinfo=dt.UTC)
 LATE, NOBODY = "93% of what is owed by now was sent", "no worker is alive"
@@ -106,6 +106,23 @@ def test_one_reason_that_goes_is_no_end() -> None:
     fleet.shows(DEGRADED, 40)
     fleet.shows({}, 20)
     assert fleet.subjects == {2: "The fleet is degraded", 65: "The fleet is back to normal"}
+
+
+def test_a_database_that_is_away_for_minutes_is_told_once_and_so_is_its_return() -> None:
+    outage = Outage()
+    told = [outage.away(100.0 + 60 * n, worker="w", why="refused") for n in range(20)]
+    assert [notice.subject for notice in told if notice] == ["The database is away from w"]
+    assert told[5] is not None
+    back = [outage.back(2000.0 + n, worker="w") for n in range(3)]
+    assert [notice and notice.subject for notice in back] == ["The database is back for w", None, None]
+
+
+def test_a_failover_is_not_told() -> None:
+    outage = Outage()
+    for n in range(20):
+        assert outage.away(100.0 * n, worker="w", why="refused") is None
+        assert outage.away(100.0 * n + 40.0, worker="w", why="refused") is None
+        assert outage.back(100.0 * n + 60.0, worker="w") is None
 
 
 def test_what_comes_when_it_is_critical_no_more_is_told() -> None:

@@ -57,7 +57,7 @@ class Informed:
         )
 
     def worker(self, **overrides: object) -> Notifying:
-        return Notifying(self.ground, self.config(**overrides), lambda: self.vault)
+        return Notifying(self.ground, self.config(**overrides), lambda: self.vault, worker="w")
 
     async def owner(self, *, confirmed: bool = True, hook: str = "") -> UUID:
         """A user; with `hook` (JSON or SLACK) one with a webhook."""

@@ -23,6 +23,7 @@ from warmupd.daemon.notif_fleet import troubles
 from warmupd.daemon.notif_settings import WebhookWish, Wish, change_settings
 from warmupd.daemon.overview import fleet_condition
 from warmupd.daemon.rotation import rotate
+from warmupd.errors import DatabaseUnavailable
 from warmupd.mail.vault import Vault
 from warmupd.mail.webhook import sign
 from warmupd.store.database import Database
@@ -346,6 +347,34 @@ async def test_operators_hear_of_the_fleet_once(told: Informed) -> None:
     assert "no worker is alive" in told.mails[0].get_content()
     assert [document["type"] for document in told.documents] == ["fleet"]
     assert "x-warmupd-signature" in told.hook.came[0].headers
+
+
+async def test_operators_hear_of_a_database_that_is_away_without_it(
+    told: Informed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each worker tells it by itself, by mail and webhook, and that it is back."""
+    told.notifying.config = told.config(
+        **{"notifications.operator_emails": ["ops@house.test"], "notifications.webhook_url": told.hook.url}
+    )
+    away = asyncio.Event()
+
+    async def at_once(_: float) -> None:
+        """Pauses are of the machine's time."""
+
+    async def round_() -> bool:
+        if away.is_set():
+            raise DatabaseUnavailable("it refused")
+        return False
+
+    monkeypatch.setattr(told.notifying, "round", round_)
+    monkeypatch.setattr(told.clock, "pause", at_once)
+    for change, turns in ((away.set, 8), (away.clear, 3)):
+        change()
+        for _ in range(turns):
+            await told.notifying.turn()
+            told.clock.advance(60)
+    assert told.subjects == ["The database is away from w", "The database is back for w"]
+    assert [document["database"] for document in told.documents] == ["away", "back"]
 
 
 async def test_a_plan_that_is_too_small_for_one_user_is_no_trouble_of_the_fleet(told: Informed) -> None:

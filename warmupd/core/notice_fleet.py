@@ -10,6 +10,7 @@ from typing import Any, Self
 from warmupd.core.notice import Kind, Notice
 
 LASTS = dt.timedelta(minutes=2)  # that a trouble must show before it is told: a worker that is started anew is none
+AWAY = 300.0  # seconds without the database before it is told: a failover takes less
 CALM = dt.timedelta(minutes=15)  # that it must be gone before its end is told, and it counts as new again
 
 
@@ -105,6 +106,40 @@ def look(
         one for one in begun if one.issue is not Issue.DEGRADED or f"{Issue.CRITICAL.value} {one.key}" not in told_still
     ]
     return kept, _notice(begun, ended, still={_issue(name) for name in told_still})
+
+
+class Outage:
+    """What one worker knows of the database's absence, by itself: there is nobody else to ask meanwhile."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+        self._told = False
+
+    def away(self, seconds: float, *, worker: str, why: str) -> Notice | None:
+        """It does not answer at this reading of a clock that never jumps; what is to be told, once an outage."""
+        self._since = seconds if self._since is None else self._since
+        if self._told or seconds - self._since < AWAY:
+            return None
+        self._told = True
+        return _of_database(
+            f"The database is away from {worker}",
+            f"{worker} has not reached the database for {seconds - self._since:.0f} s: {why}. It sends nothing"
+            " meanwhile. Each worker tells this by itself.",
+            away=True,
+        )
+
+    def back(self, seconds: float, *, worker: str) -> Notice | None:
+        """It answers; what is to be told, if its absence was."""
+        since, told = self._since, self._told
+        self._since, self._told = None, False
+        if since is None or not told:
+            return None
+        subject = f"The database is back for {worker}"
+        return _of_database(subject, f"{worker} was without it for {seconds - since:.0f} s.", away=False)
+
+
+def _of_database(subject: str, body: str, *, away: bool) -> Notice:
+    return Notice(kind=Kind.FLEET, subject=subject, body=body, facts={"database": "away" if away else "back"})
 
 
 def _issue(name: str) -> Issue:

@@ -100,7 +100,7 @@ class Worker:
         self.engager = self._build_engager(book, aftermath)
         self.fleet_watch = FleetWatch(self._ground, leases=self.leases, shard=self.shard)
         self.housekeeping = self._build_housekeeping()
-        self.notifying = Notifying(self._ground, config, lambda: self._vault)
+        self.notifying = Notifying(self._ground, config, lambda: self._vault, worker=self.leases.name)
         self.hints = Hints(self._ground, listener, on_fleet=self.fleet_watch.hear)
 
     async def run(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:

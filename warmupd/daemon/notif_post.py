@@ -1,13 +1,15 @@
 """Carrying notices out: each claimed delivery by mail or by webhook, and what becomes of it."""
 
 import asyncio
+import datetime as dt
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from warmupd.config import Config
+from warmupd.core.notice import Notice
 from warmupd.core.notice_pace import try_again_in
 from warmupd.daemon import parts
 from warmupd.daemon.ground import Ground
@@ -55,6 +57,29 @@ class Postman:
     async def deliver_now(self, notice_id: UUID) -> None:
         """One notice at once, and once: for who waits for the answer."""
         await self._deliver_all(notice_id)
+
+    async def deliver_directly(self, notice: Notice, to: Sequence[tuple[str, str]]) -> None:
+        """To operators without the outbox, and with one try each: for what is told of the database itself."""
+        notice_id, at = uuid4(), self._ground.clock.now()
+        tasks = [
+            asyncio.create_task(self._try_directly(_unwritten(notice, notice_id, channel, recipient, at=at)))
+            for channel, recipient in to
+        ]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            await parts.end(tasks)
+
+    async def _try_directly(self, one: Delivery) -> None:
+        try:
+            await (self._mail(one) if one.channel == "EMAIL" else self._post(one))
+        except Exception as error:  # noqa: BLE001  one recipient's oddity must not keep all others from being told
+            why = str(error) if isinstance(error, WarmupdError) else type(error).__name__
+            self._ground.events.notice_failed(
+                notice=one.notice_id, channel=one.channel, why=why, tries=one.tries, again_seconds=None
+            )
+            return
+        self._ground.events.notice_delivered(notice=one.notice_id, kind=one.kind, channel=one.channel, tries=one.tries)
 
     async def _deliver_all(self, notice_id: UUID | None) -> list[Delivery]:
         claimed = await claim_deliveries(
@@ -143,6 +168,26 @@ class Postman:
             return Webhook(url=""), False
         own = open_webhook(self._vault(), one.webhook, one.settings_id)
         return Webhook(url=own.url, secret=own.secret), one.webhook_form == "SLACK"
+
+
+def _unwritten(notice: Notice, notice_id: UUID, channel: str, recipient: str, *, at: dt.datetime) -> Delivery:
+    return Delivery(
+        notice_id=notice_id,
+        channel=channel,
+        recipient=recipient,
+        claim=notice_id,
+        tries=1,
+        user_id=None,
+        kind=notice.kind.value,
+        at=at,
+        subject=notice.subject,
+        body=notice.body,
+        facts=dict(notice.facts),
+        address=None,
+        settings_id=None,
+        webhook=None,
+        webhook_form=None,
+    )
 
 
 def body_of(one: Delivery) -> bytes:

@@ -6,11 +6,12 @@ from functools import partial
 
 from warmupd.config import Config
 from warmupd.core.notice import Event, Notice, Turned
+from warmupd.core.notice_fleet import Outage
 from warmupd.core.notice_pace import next_daily, quiet_after
 from warmupd.core.notice_words import digest_notice, missed_notice, trouble_notice
 from warmupd.core.window import is_zone
 from warmupd.daemon.ground import Ground
-from warmupd.daemon.notif_fleet import look_after_fleet
+from warmupd.daemon.notif_fleet import look_after_fleet, operators_of
 from warmupd.daemon.notif_post import Postman
 from warmupd.errors import DatabaseUnavailable
 from warmupd.mail.vault import Vault
@@ -29,8 +30,10 @@ DROP_EVERY = dt.timedelta(hours=6)
 class Notifying:
     """Every worker does all of it; rows decide who does what. `config` is what is in force: a reload puts a new one."""
 
-    def __init__(self, ground: Ground, config: Config, vault: Callable[[], Vault]) -> None:
+    def __init__(self, ground: Ground, config: Config, vault: Callable[[], Vault], *, worker: str) -> None:
         self.config = config
+        self._worker = worker
+        self._outage = Outage()
         self.postman = Postman(ground, lambda: self.config, vault)
         self._ground = ground
         self._db = ground.db
@@ -41,14 +44,22 @@ class Notifying:
     async def run(self) -> None:
         """Look again and again, until cancelled. What is broken off is claimed anew later."""
         while True:
-            try:
-                while await self.round():
-                    continue
-                await self._drop_old()
-            except DatabaseUnavailable as error:
-                self._ground.events.database_unavailable("notices", str(error))
-                await self._clock.pause(1.0)
+            await self.turn()
             await self._clock.sleep(max(EVERY, EVERY_LEAST * self._clock.speed))
+
+    async def turn(self) -> None:
+        """Rounds until there is nothing left to do; or, without the database, that to whom it concerns."""
+        try:
+            while await self.round():
+                continue
+            await self._drop_old()
+            news = self._outage.back(self._clock.boottime(), worker=self._worker)
+        except DatabaseUnavailable as error:
+            self._ground.events.database_unavailable("notices", str(error))
+            news = self._outage.away(self._clock.boottime(), worker=self._worker, why=str(error))
+            await self._clock.pause(1.0)
+        if news is not None:
+            await self.postman.deliver_directly(news, operators_of(self.config))
 
     async def round(self) -> bool:
         """All of it once; whether another round may find more at once."""
