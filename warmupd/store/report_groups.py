@@ -194,10 +194,10 @@ async def _groups(
     db: Database, by: By, span: Span, owner: UUID | None, limit: int, after: Key | None, had: _Had | None, *, sums: bool
 ) -> list[Group]:
     """Of the totals that are kept, or of the rows of the other days."""
-    arguments: list[object] = [span.first, span.last]
+    arguments: list[object] = []
     key, key_id, rows = (_TOTALLED if sums else _GROUPED)[by]
     order = f'{key} COLLATE "C"' + (f", {key_id}" if key_id else "")
-    conditions = ["d.day BETWEEN $1 AND $2"]
+    conditions = [f"d.day BETWEEN '{span.first}'::date AND '{span.last}'::date"]  # in the text, as the limit is
     if had and had.lacking:
         arguments.append(had.lacking)
         conditions.append(f"d.day {'<> ALL' if sums else '= ANY'} (${len(arguments)}::date[])")
