@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -281,21 +281,34 @@ async def test_one_hook_that_hangs_keeps_nobody_else_waiting(told: Informed, mon
 
 async def test_quota_that_was_missed_is_told_the_next_morning_once(told: Informed) -> None:
     boxes = await told.world.enrol(3, await told.owner())
-    opens = told.clock.now()
-    await told.db.execute(
-        "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, taken, sent,"
-        " attempts, failed)"
-        " SELECT id, $1::timestamptz::date, user_id, $1, $1::timestamptz + interval '16 hours', 10, 0, 1, s, s, 12, 2"
-        " FROM unnest($2::bigint[], ARRAY[10, 4, 9]) AS a(id, s) JOIN mailboxes USING (id)",
-        opens,
-        boxes,
-    )
+    await close_days(told, boxes, 10, [10, 4, 9])
     await told.live(3 * 86400, step=1800)
     (mail,) = told.mails
     assert mail["Subject"] == "2 mailboxes missed yesterday's quota"
     assert "13 of 20 messages were sent" in mail.get_content()
     assert f"{await told.world.address(boxes[1])}: 4 of 10 on 2027-03-01; 2 sends failed" in mail.get_content()
     assert mail["Date"].datetime.hour == 8
+
+
+async def test_one_send_of_thirty_is_no_missed_quota(told: Informed) -> None:
+    boxes = await told.world.enrol(2, await told.owner())
+    await close_days(told, boxes, 30, [29, 28])
+    await told.live(2 * 86400, step=3600)
+    assert told.subjects == [f"{await told.world.address(boxes[1])}: missed yesterday's quota"]
+
+
+async def close_days(told: Informed, boxes: Sequence[int], quota: int, sent: Sequence[int]) -> None:
+    """A day of each mailbox that closes in 16 hours and has sent so much then."""
+    await told.db.execute(
+        "INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day, taken, sent,"
+        " attempts, failed)"
+        " SELECT id, $1::timestamptz::date, user_id, $1, $1::timestamptz + interval '16 hours', $3, 0, 1, s, s, 12, 2"
+        " FROM unnest($2::bigint[], $4::integer[]) AS a(id, s) JOIN mailboxes USING (id)",
+        told.clock.now(),
+        list(boxes),
+        quota,
+        list(sent),
+    )
 
 
 async def test_choices_that_cannot_be_saved_leave_the_webhook_and_its_secret(told: Informed) -> None:

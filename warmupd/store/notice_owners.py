@@ -9,7 +9,7 @@ import asyncpg
 
 from warmupd.core.health import IN_SPAM_REMEDY, Band
 from warmupd.core.notice import NAMED, DaySum, MissedDays, Notice, Standing, Turn, Turned
-from warmupd.core.notice_missed import ClosedDay, missed_of
+from warmupd.core.notice_missed import MET_FROM, ClosedDay, missed_of
 from warmupd.core.notice_pace import GATHER, LOOK_BACK
 from warmupd.store.database import Connection, Database
 from warmupd.store.notice_settings import COLUMNS, NoticeSettings, settings_of
@@ -186,7 +186,7 @@ async def _look_back(connection: Connection, settings: NoticeSettings, *, at: dt
                count(*) FILTER (WHERE missed) AS missed,
                coalesce(sum(quota) FILTER (WHERE missed), 0) AS missed_quota,
                coalesce(sum(sent) FILTER (WHERE missed), 0) AS missed_sent
-        FROM (SELECT sent, quota, inbox, spam, stopped, sent < quota AND NOT stopped AS missed
+        FROM (SELECT sent, quota, inbox, spam, stopped, sent < {MET_FROM} * quota AND NOT stopped AS missed
               FROM (SELECT d.*, d.sent < d.quota AND {_STOPPED} AS stopped FROM {_CLOSED} OFFSET 0) AS d) AS d
         """,  # noqa: S608  the fragments are ours
         settings.user_id,
@@ -224,7 +224,7 @@ _STOPPED = """
         SELECT FROM state_changes c WHERE c.subject = 'mailbox' AND c.subject_id = m.id::text AND c.what = 'state'
            AND c.at >= d.opens_at AND c.at < d.closes_at AND c.became IN ('PAUSED', 'RECEIVE_ONLY', 'REMOVED')))
 """
-_MISSED = f"d.sent < d.quota AND NOT {_STOPPED}"
+_MISSED = f"d.sent < {MET_FROM} * d.quota AND NOT {_STOPPED}"
 _WORST = f"""
     SELECT m.address, d.day, d.opens_at, d.closes_at, d.quota, d.sent, d.taken, d.attempts, d.failed,
            ARRAY(SELECT ARRAY[c.became, c.reason] FROM state_changes c
