@@ -80,16 +80,18 @@ CREATE TABLE day_totals_made (
     made_at        timestamptz NOT NULL
 );
 
--- Whose mailboxes have other labels or providers than when their totals were made. A row each time, so that nobody waits
--- for another here.
+-- Whose mailboxes have other labels or providers than when their totals were made. A row each time, and no reference to
+-- the user, so that nobody waits for another here.
 CREATE TABLE day_totals_regrouped (
     id             bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    user_id        uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE
+    user_id        uuid NOT NULL,
+    provider       boolean NOT NULL,                       -- a provider changed: so do the totals of everybody
+    done_to        date                                    -- the days from here on are made; NULL: none yet
 );
 CREATE INDEX day_totals_regrouped_user ON day_totals_regrouped (user_id);
 CREATE FUNCTION note_regrouped() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO day_totals_regrouped (user_id) VALUES (NEW.user_id);
+    INSERT INTO day_totals_regrouped (user_id, provider) VALUES (NEW.user_id, OLD.provider <> NEW.provider);
     RETURN NULL;
 END $$;
 CREATE TRIGGER mailboxes_regrouped AFTER UPDATE OF labels, provider ON mailboxes FOR EACH ROW

@@ -95,7 +95,7 @@ DEEDS: list[Deed] = [
         Schedule.rebuild,
         "await self.book.recall_meetings(self._leases.held, self._leases.slot_of, self._clock.now())",
         "pass",
-        partial(of_balance.test_no_pair_meets_again_within_three_days, restarts=True),
+        of_balance.test_no_pair_meets_again_within_three_days,
     ),
     (Aftermath._rest_seconds, "max(job.retry_count, self._put_off[mailbox.id] - 1)", "job.retry_count", SLOWED),
     (Aftermath._note, "self._put_off.pop(mailbox.id, None)", "pass", SLOWED),

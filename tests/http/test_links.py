@@ -12,7 +12,7 @@ from tests.http.post import RELAY, Post, opened_post  # noqa: F401  opened_post 
 from warmupd.errors import NotFound, UsageError
 from warmupd.http.bearer import token_hash
 from warmupd.http.letters import GAP, GOOD_FOR, Letter, forgotten, invite, reset_link
-from warmupd.store.access import Access, access_by_email
+from warmupd.store.access import Access, access_by_email, end_everything
 from warmupd.store.links import LinkKind, confirm_email, link_of, list_invitations, reset_password
 from warmupd.store.users import Role, add_user
 
@@ -286,3 +286,13 @@ async def test_log_of_a_failure_tells_no_token(house: House, post: Post, monkeyp
         assert (await house.open().get(path)).status_code == 500
     assert log[0]["path"] == "/reset/{token}"
     assert path.rpartition("/")[2] not in str(log)
+
+
+async def test_links_that_a_stolen_account_made_for_others_end_with_its_access(house: House, post: Post) -> None:
+    """Else whoever stole it comes back by another admin's new password."""
+    thief, other = await access(house, ADMIN), await access(house)
+    letter = await reset_link(house.site, other, actor=ADMIN, by_mail=False)
+    path, browser = letter.link.removeprefix("http://site.test"), house.open()
+    assert (await browser.get(path)).status_code == 200
+    await end_everything(house.site.db, thief.user_id, actor="cli", at=house.site.clock.now())
+    assert (await browser.get(path)).status_code != 200

@@ -187,6 +187,24 @@ async def test_totals_that_no_report_reaches_are_dropped(ground: Ground, monkeyp
     assert await ground.db.fetchval(left) == 0
 
 
+async def test_new_labels_are_taken_in_steps_that_go_on_where_they_ended(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, _ = await _fleet(ground)
+    await _earlier(ground, days=10)
+    monkeypatch.setattr(day_totals, "DAYS_A_ROUND", 50)
+    await _totals_only(ground, monkeypatch)
+    monkeypatch.setattr(day_totals, "ROWS_AT_ONCE", 1)
+    monkeypatch.setattr(day_totals, "STEPS_A_ROUND", 1)
+    await ground.db.execute("UPDATE mailboxes SET labels = '{new}' WHERE user_id = $1", mine)
+    done = "SELECT count(DISTINCT day) FROM day_totals WHERE user_id = $1 AND dimension = 'label' AND key = 'new'"
+    counted = []
+    for minute in range(1, 4):
+        await refresh_totals(ground.db, at=NOON + dt.timedelta(minutes=minute))
+        counted.append(await ground.db.fetchval(done, mine))
+    assert counted == [1, 2, 3]
+
+
 async def test_small_fleets_need_no_totals(ground: Ground) -> None:
     await _fleet(ground)
     assert await refresh_totals(ground.db, at=NOON) == 0

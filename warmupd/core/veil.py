@@ -9,7 +9,7 @@ from dataclasses import dataclass
 HIDDEN = "[another user's address]"
 CUT = 300  # characters: of words that were cut at this length the last may be a piece of what is to be hidden
 _AT = "(?:[@\N{FULLWIDTH COMMERCIAL AT}\N{SMALL COMMERCIAL AT}]|%40)"  # the last as in the links that servers give
-_ADDRESS = rf'(?:"[^"]*"(?={_AT}))?[^\s<>]*{_AT}[^\s<>]*'
+_ADDRESS = rf'(?:"[^"]{{0,64}}"(?={_AT}))?[^\s<>]{{0,400}}{_AT}[^\s<>]*'
 _BESIDE = "'\"()[]{},;:.!?"  # may stand around an address in a sentence
 
 

@@ -106,6 +106,8 @@ class Housekeeping:
             except DatabaseUnavailable as error:
                 self._events.database_unavailable("totals", str(error))
                 await self._clock.pause(1.0)
+            except Exception as error:  # noqa: BLE001  a user may be erased meanwhile: the next round finds it so
+                self._events.part_failed("totals", error)
             await self._clock.sleep(max(EVERY, EVERY_LEAST * self._clock.speed))
 
     async def note_changes(self) -> None:

@@ -82,18 +82,19 @@ async def end_everything(db: Database, user_id: UUID, *, actor: str, at: dt.date
             raise NotFound("there is no such user")
         await connection.execute("DELETE FROM browser_sessions WHERE user_id = $1", user_id)
         await connection.execute("DELETE FROM links WHERE user_id = $1", user_id)
-        await withdraw_invitations(connection, user_id)
+        await withdraw_links(connection, user_id)
         await connection.execute(
             "UPDATE service_tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL", user_id, at
         )
         await _note(connection, user_id, "ACCESS_ENDED", actor=actor, at=at)
 
 
-async def withdraw_invitations(connection: Connection, user_id: UUID) -> None:
-    """Those that the user has made: whoever holds one would come in on their word."""
+async def withdraw_links(connection: Connection, user_id: UUID) -> None:
+    """Invitations and resets that the user has made for others: whoever holds one would come in on their word."""
     await connection.execute(
         "DELETE FROM links l USING users u"
-        " WHERE u.id = $1 AND l.kind = 'INVITATION' AND lower(l.created_by) = lower(u.email)",
+        " WHERE u.id = $1 AND l.kind IN ('INVITATION', 'PASSWORD_RESET') AND l.user_id IS DISTINCT FROM u.id"
+        " AND lower(l.created_by) = lower(u.email)",
         user_id,
     )
 

@@ -10,6 +10,8 @@ from warmupd.store.report_groups import MOST_DAYS, MOST_ROWS
 SMALL = MOST_ROWS // MOST_DAYS  # mailboxes up to which no report needs totals
 DAYS_A_ROUND = 3
 ROWS_AT_ONCE = 200_000  # day rows that a transaction adds up, of one day at least: some 2 s
+DAYS_AT_ONCE = 30  # whose totals of everybody a transaction adds up
+STEPS_A_ROUND = 40  # transactions for owners with other labels or providers; what is left waits for the next round
 WITHIN = 120.0  # seconds for a statement: nobody waits for it
 
 # Sends and answers of these days go on; placements and reports of bounces come in for about a week. Then nothing can
@@ -60,6 +62,12 @@ _WRITE = """
     )
     INSERT INTO day_totals (dimension, key, user_id, day, quota, sent, failed, bounced, inbox, spam, other)
     SELECT f.* FROM fresh f WHERE NOT EXISTS (SELECT FROM day_totals t WHERE {scope} AND {same})
+"""
+# Owners with such changes, and from which day on their totals are made again after the last of these.
+_NOTED = """
+    SELECT user_id, array_agg(id) AS ids, bool_or(provider) AS provider,
+           CASE WHEN bool_and(done_to IS NOT NULL) THEN max(done_to) END AS done_to
+    FROM day_totals_regrouped GROUP BY user_id ORDER BY min(id)
 """
 _SAME = "t.dimension = f.dimension AND t.key = f.key AND t.day = f.day"
 _WRITE_OWNERS = _WRITE.format(
@@ -112,6 +120,7 @@ async def _make(db: Database, day: dt.date, made_at: dt.datetime | None, *, at: 
             return False
         if made_at != await connection.fetchval("SELECT made_at FROM day_totals_made WHERE day = $1", day):
             return False
+        await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL jit = off")  # many rows are joined
         await connection.execute(_WRITE_OWNERS, [day], timeout=WITHIN)
         await connection.execute(_WRITE_ALL, [day], timeout=WITHIN)
         await connection.execute(
@@ -128,29 +137,34 @@ async def _regroup(db: Database) -> None:
 
     What is noted meanwhile stays noted: it may have come too late for the days that were read already.
     """
-    noted = await db.fetch("SELECT user_id, array_agg(id) AS ids FROM day_totals_regrouped GROUP BY user_id")
+    noted = await db.fetch(_NOTED)
     days = [row["day"] for row in await db.fetch("SELECT day FROM day_totals_made ORDER BY day DESC")] if noted else []
+    rounds = STEPS_A_ROUND
     for row in noted:
         owned = await db.fetchval("SELECT count(*) FROM mailboxes WHERE user_id = $1", row["user_id"])
-        step = max(1, ROWS_AT_ONCE // max(1, owned))
-        for first in range(0, len(days), step):
-            if not await _make_again(db, days[first : first + step], row["user_id"]):
+        left = [day for day in days if row["done_to"] is None or day < row["done_to"]] if owned else []
+        step = max(1, min(DAYS_AT_ONCE if row["provider"] else len(left), ROWS_AT_ONCE // max(1, owned)))
+        for first in range(0, len(left), step):
+            some = left[first : first + step]
+            if not rounds or not await _make_again(db, some, row["user_id"], everybody=row["provider"]):
                 return
+            rounds -= 1
+            await db.execute("UPDATE day_totals_regrouped SET done_to = $2 WHERE id = ANY ($1)", row["ids"], some[-1])
         await db.execute("DELETE FROM day_totals_regrouped WHERE id = ANY ($1)", row["ids"])
 
 
-async def _make_again(db: Database, days: Sequence[dt.date], owner: UUID) -> bool:
-    """Those of one owner, and what they change in those of all; not while another worker is at it."""
+async def _make_again(db: Database, days: Sequence[dt.date], owner: UUID, *, everybody: bool) -> bool:
+    """Those of one owner, and what they change in those of `everybody`; not while another worker is at it."""
     async with db.transaction() as connection:
         if not await _alone(connection):
             return False
         await connection.execute(_WRITE_OWNER, days, owner, timeout=WITHIN)
-        await connection.execute(_WRITE_ALL, days, timeout=WITHIN)
+        if everybody:
+            await connection.execute(_WRITE_ALL, days, timeout=WITHIN)
     return True
 
 
 async def _alone(connection: Connection) -> bool:
-    """Whether no other worker makes totals until this transaction ends, which is set up for joins of many rows."""
+    """Whether no other worker makes totals until this transaction ends."""
     alone: bool = await connection.fetchval("SELECT pg_try_advisory_xact_lock(1463898733, 12)")
-    await connection.execute("SET LOCAL enable_nestloop = off; SET LOCAL jit = off")
     return alone

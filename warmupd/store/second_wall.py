@@ -29,4 +29,4 @@ async def behind_wall(
         list(named),
     )
     kept = [row["address"] for row in own]
-    return [{**row, **{name: veil(row[name], own=kept) for name in columns}} for row in told]
+    return [{**row, **{name: veil(row[name], own=kept) for name in columns if row[name]}} for row in told]

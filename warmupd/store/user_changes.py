@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from warmupd.errors import Conflict, NotFound
-from warmupd.store.access import withdraw_invitations
+from warmupd.store.access import withdraw_links
 from warmupd.store.database import Connection, Database
 from warmupd.store.user_notes import note_user
 from warmupd.store.users import Role, User, plan_id_of, user_by_id
@@ -43,7 +43,7 @@ async def change_user(
             news.get("role", before["role"]),
         )
         if news.get("role", Role.ADMIN) != Role.ADMIN:
-            await withdraw_invitations(connection, user_id)
+            await withdraw_links(connection, user_id)
         for what, value in news.items():
             words = (before[what] or "", value or "")
             await note_user(connection, user_id, what, words, reason="", actor=actor, at=at)

@@ -7,7 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from warmupd.errors import Conflict, NotFound
-from warmupd.store.access import withdraw_invitations
+from warmupd.store.access import withdraw_links
 from warmupd.store.database import Connection, Database
 from warmupd.store.removals import bring_back, end_pending, take_out
 from warmupd.store.user_changes import lock_user
@@ -162,7 +162,7 @@ async def _take_out(connection: Connection, user_id: UUID, *, actor: str, reason
     )
     await connection.execute("DELETE FROM browser_sessions WHERE user_id = $1", user_id)
     await connection.execute("DELETE FROM links WHERE user_id = $1", user_id)
-    await withdraw_invitations(connection, user_id)
+    await withdraw_links(connection, user_id)
     await connection.execute(
         "UPDATE service_tokens SET revoked_at = $2 WHERE user_id = $1 AND revoked_at IS NULL", user_id, at
     )
