@@ -16,7 +16,7 @@ from warmupd.config import Config
 from warmupd.http import passwords
 from warmupd.http.identity import signer_of
 from warmupd.http.passwords import hash_password
-from warmupd.http.server import create_app
+from warmupd.http.server import begin, create_app
 from warmupd.http.site import Site
 from warmupd.store.access import access_by_email
 from warmupd.store.database import Database
@@ -98,13 +98,26 @@ def config(**sections: object) -> Config:
     )
 
 
+@cache
+def built() -> list[FastAPI]:
+    return []
+
+
+def whole_app(site: Site) -> FastAPI:
+    """One for all tests of a process: building its routes takes longer than most of them. What it remembers is new."""
+    if not built():
+        built().append(create_app(Worker(), site=site))
+    begin(built()[0], site)
+    return built()[0]
+
+
 @pytest.fixture
 async def house(db: Database) -> AsyncIterator[House]:
     clock = ScaledClock(NOW, 1.0)
     for email, role in ((ADMIN, Role.ADMIN), (OWNER, Role.USER), (OTHER, Role.USER)):
         await add_user(db, email=email, role=role, actor="test", at=clock.now(), password_hash=known_hash())
     site = Site(config=config(), db=db, clock=clock)
-    app = create_app(Worker(), site=site)
+    app = whole_app(site)
     async with AsyncExitStack() as stack:
         opened: list[httpx.AsyncClient] = []
 

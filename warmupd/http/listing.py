@@ -70,10 +70,7 @@ def next_cursor(listing: Listing) -> str | None:
 
 def rankings_of(request: Request) -> Rankings:
     """The rankings of this worker."""
-    state, site = request.app.state, site_of(request)
-    if not hasattr(state, "rankings"):
-        state.rankings = Rankings(site.db, site.clock)
-    rankings: Rankings = state.rankings
+    rankings: Rankings = request.app.state.rankings
     return rankings
 
 

@@ -15,6 +15,7 @@ from fastapi.responses import RedirectResponse
 from warmupd import __version__
 from warmupd.daemon.fleet_demand import FleetDemand
 from warmupd.daemon.import_run import Imports
+from warmupd.daemon.ranking import Rankings
 from warmupd.errors import WarmupdError
 from warmupd.http import api, pages
 from warmupd.http.failures import add_failures
@@ -40,7 +41,7 @@ def create_app(health: Health, *, site: Site | None = None, scrape_token: str = 
     """
     app = FastAPI(title="warmupd", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     add_health(app, health)
-    add_metrics(app, health, scrape_token=lambda: _scrape_token(site) or scrape_token)
+    add_metrics(app, health, scrape_token=lambda: _scrape_token(app) or scrape_token)
     add_failures(app)
     if site is not None:
         add_site(app, site)
@@ -49,11 +50,7 @@ def create_app(health: Health, *, site: Site | None = None, scrape_token: str = 
 
 def add_site(app: FastAPI, site: Site) -> None:
     """The API, its description, and the dashboard."""
-    app.state.site = site
-    app.state.logins, app.state.rates = Logins(), Rates()
-    app.state.trials = Trials()
-    app.state.imports = Imports(site.db, site.clock)
-    app.state.fleet_demand = FleetDemand()
+    begin(app, site)
     app.openapi_url = "/openapi.json"
     app.setup()
     for router in (*api.routers(), *pages.routers()):
@@ -67,7 +64,18 @@ def add_site(app: FastAPI, site: Site) -> None:
         return RedirectResponse(f"/sign-in?then={quote(first.then)}", status_code=303)
 
 
-def _scrape_token(site: Site | None) -> str:
+def begin(app: FastAPI, site: Site) -> None:
+    """Answer from this site, and remember nothing of one before."""
+    app.state.site = site
+    app.state.logins, app.state.rates = Logins(), Rates()
+    app.state.trials = Trials()
+    app.state.imports = Imports(site.db, site.clock)
+    app.state.fleet_demand = FleetDemand()
+    app.state.rankings = Rankings(site.db, site.clock)
+
+
+def _scrape_token(app: FastAPI) -> str:
+    site: Site | None = getattr(app.state, "site", None)
     return site.config.auth.scrape_token.get_secret_value() if site else ""
 
 
