@@ -150,6 +150,13 @@ class Events:
     def user_erased(self, *, user: str, rows: int) -> None:
         self._log.info("user.erased", user=user, rows=rows)
 
+    def partitions_dropped(self, names: Sequence[str]) -> None:
+        self._log.info("partitions.dropped", partitions=list(names))
+
+    def partition_waits(self, name: str) -> None:
+        """It is detached once the transactions of before have ended."""
+        self._log.warning("partitions.waiting", partition=name)
+
     def notice_delivered(self, *, notice: UUID, kind: str, channel: str, tries: int) -> None:
         self._log.info("notice.delivered", notice=str(notice), kind=kind, channel=channel, tries=tries)
 

@@ -10,6 +10,7 @@ from warmupd.core.engagement import EngagementPolicy
 from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import Defaults, Hours, Ramp
 from warmupd.core.pacing import Spacing
+from warmupd.core.retention import Retention
 from warmupd.core.throttling import ThrottleRules
 from warmupd.daemon.pace import Pace
 
@@ -135,6 +136,14 @@ def visiting_of(config: Config, hosts: "HostPolicy", context: SSLContext) -> "Vi
         context=context,
         source_address=config.sending.source_address,
         warmup_folder=config.engagement.folder,
+    )
+
+
+def retention_of(config: Config) -> Retention:
+    """How long what is kept."""
+    return Retention(
+        jobs=dt.timedelta(days=config.housekeeping.job_retention_days),
+        messages=dt.timedelta(days=config.engagement.retention_days),
     )
 
 

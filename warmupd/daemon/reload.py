@@ -21,6 +21,7 @@ from warmupd.daemon.options import (
     health_of,
     limits_of,
     pace_of,
+    retention_of,
     throttling_of,
     timeouts_of,
     told_by,
@@ -155,6 +156,7 @@ def _change_sends(worker: Worker, new: Config) -> None:
             context=_context_of(new),
         )
     worker.housekeeping.throttling = throttling_of(new)
+    worker.keeping.retention = retention_of(new)
     worker.housekeeping._resync = new.housekeeping.resync_minutes * 60.0
     worker.housekeeping._grace = (timeouts.total + MARGIN) * worker.clock.speed  # else what is slow is taken for lost
 

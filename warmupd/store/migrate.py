@@ -11,12 +11,14 @@ from pathlib import Path
 
 import asyncpg
 
-from warmupd.errors import SchemaError
+from warmupd.errors import DatabaseBusy, SchemaError
 from warmupd.store.database import Connection, Database
 from warmupd.store.failures import reached
 
 _LOCK = 0x7761726D  # "warm" in ASCII: the advisory lock of migrations
 _PATIENCE = 3600.0  # seconds a migration, or the wait for another host's, may take
+_TRIES = 20  # of a migration that does not get a lock in the time that it gives itself
+_PAUSE = 1.0  # seconds between them
 _COLUMNS = {"version", "name", "checksum", "applied_at"}
 _THE_LEDGER = "to_regclass(quote_ident(current_schema()) || '.schema_migrations')"  # no other schema's, on any path
 _OBJECTS = """
@@ -90,17 +92,18 @@ async def migrate(db: Database, directory: Path | None = None) -> list[Migration
     """
     migrations = read_migrations(directory)
     applied: list[Migration] = []
+    refusals = 0
     while True:
-        async with db.transaction(within=_PATIENCE) as connection:
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK, timeout=_PATIENCE)
-            state = await _state(connection, migrations)
-            state.refuse()
-            if not state.pending:
-                break
-            if state.version == 0:
-                await _prepare(connection, db)
-            await _apply(connection, state.pending[0])
-        applied.append(state.pending[0])
+        try:
+            done = await _next(db, migrations)
+        except DatabaseBusy:  # it gave up rather than have workers wait behind it for somebody's long transaction
+            if (refusals := refusals + 1) == _TRIES:
+                raise
+            await db.execute("SELECT pg_sleep($1)", _PAUSE)
+            continue
+        if done is None:
+            break
+        applied.append(done)
     if applied:
         await db.expire_connections()  # statements prepared for the old schema
     return applied
@@ -132,6 +135,20 @@ def read_migrations(directory: Path | None = None) -> list[Migration]:
 def _own_directory() -> Traversable:
     installed = files("warmupd") / "sql"
     return installed if installed.is_dir() else Path(__file__).parents[2] / "sql"  # in a checkout
+
+
+async def _next(db: Database, migrations: Sequence[Migration]) -> Migration | None:
+    """Apply the first that is missing; None: none is."""
+    async with db.transaction(within=_PATIENCE) as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK, timeout=_PATIENCE)
+        state = await _state(connection, migrations)
+        state.refuse()
+        if not state.pending:
+            return None
+        if state.version == 0:
+            await _prepare(connection, db)
+        await _apply(connection, state.pending[0])
+    return state.pending[0]
 
 
 async def _state(connection: Connection, migrations: Sequence[Migration]) -> SchemaState:
