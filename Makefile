@@ -18,7 +18,7 @@ export RUFF_CACHE_DIR := $(CACHES)/ruff
 export MYPY_CACHE_DIR := $(CACHES)/mypy
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 
-.PHONY: help demo test test-realmail screenshots ablation chaos lint types format wheel ci clean
+.PHONY: help demo test test-realmail test-systemd screenshots ablation chaos lint types format wheel install uninstall ci clean
 
 help: ## this list
 	@echo "make TARGET [ARGS=\"...\"], where TARGET is one of"
@@ -32,6 +32,9 @@ test: $(READY) ## the whole test suite
 
 test-realmail: $(READY) ## sending and visiting on real servers: Dovecot and Postfix, as root
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m realmail $(ARGS)
+
+test-systemd: $(READY) ## the units in a machine of their own, booted by systemd-nspawn, as root
+	@$(VENV)/bin/pytest -p no:cacheprovider -m systemd $(ARGS)
 
 screenshots: $(READY) ## every page, wide and narrow, light and dark, into screenshots/ (needs Chromium)
 	@$(VENV)/bin/python -m tests.browser.screenshots $(ARGS)
@@ -55,6 +58,12 @@ format: $(READY) ## puts the code into the house's form
 
 wheel: $(READY) ## dist/warmupd-*.whl
 	@$(VENV)/bin/python -m build --wheel --no-isolation --outdir dist
+
+install: ## onto this machine as a service, as root; also the upgrade (PREFIX=/usr/local DESTDIR= PYTHON=)
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" PYTHON="$(PYTHON)" sh scripts/install.sh install
+
+uninstall: ## takes the service away again; configuration and data stay
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" sh scripts/install.sh uninstall
 
 ci: ## all that a change must pass: lint, types, the demo, the tests
 	@bash .ci/run

@@ -15,6 +15,7 @@ from warmupd.cli import (
     migrate,
     notify,
     plan,
+    reload,
     run,
     status,
     supervise,
@@ -34,6 +35,7 @@ app = typer.Typer(
 app.command(epilog=init.EXAMPLE)(init.init)
 app.command(epilog=migrate.EXAMPLE)(migrate.migrate)
 app.command(epilog=run.EXAMPLE)(run.run)
+app.command(epilog=reload.EXAMPLE, hidden=True)(reload.reload)  # what warmupd@.service calls
 app.command(epilog=supervise.EXAMPLE)(supervise.supervise)
 app.command(epilog=status.EXAMPLE)(status.status)
 app.command(epilog=explain.EXAMPLE)(explain.explain)

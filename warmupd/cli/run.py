@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from warmupd.clock import Clock
     from warmupd.config import Config
     from warmupd.daemon.app import Worker
+    from warmupd.daemon.systemd import Systemd
     from warmupd.http.server import HttpServer
     from warmupd.http.site import Site
     from warmupd.store.database import Database
@@ -43,7 +44,9 @@ def run(config: ConfigPath = None, worker_id: WorkerId = None) -> None:
     from warmupd.daemon.logs import set_up_logs
 
     def configuration() -> "Config":
-        return load(config, {"worker.id": worker_id})
+        # warmupd@auto-1, warmupd@auto-2: units of the same kind need names of their own
+        kind = "auto" if worker_id and worker_id.startswith("auto-") else worker_id
+        return load(config, {"worker.id": kind})
 
     effective = configuration()
     set_up_logs(level=effective.logging.level, form=effective.logging.format)
@@ -79,31 +82,57 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
     from warmupd.clock import SystemClock
     from warmupd.daemon.app import Worker
     from warmupd.daemon.reload import Reload
+    from warmupd.daemon.systemd import Attendance, Systemd, status_of
 
+    systemd = Systemd.around()
     async with AsyncExitStack() as stack:
+        _warn_of_embedded(config, systemd)
         db = await open_database(config, stack, name="run")
         await prepare(config, db)
         clock = SystemClock()
         worker = Worker(config, db, clock, listener=_listener(config, db, clock))
         site = _site(config, worker, db)
         server = await stack.enter_async_context(_http_server(config, worker, site))
-        stop = asyncio.Event()
-        working = asyncio.create_task(worker.run(stop), name="worker")
+        stop, started = asyncio.Event(), asyncio.Event()
+        working = asyncio.create_task(worker.run(stop, started=started), name="worker")
+        attendance = await stack.enter_async_context(
+            Attendance(systemd, clock, progress=worker.progress, started=started, status=lambda: status_of(worker))
+        )
 
         def hurry() -> None:
             """What is in flight is left: its jobs become UNKNOWN, and are looked for."""
             structlog.get_logger().warning("worker.hurried", in_flight=worker.shard.in_flight)
             working.cancel()
 
-        reload = Reload(worker, db, load, tell=site.go_by).reload
-        with Signals(stop=stop, hurry=hurry, reload=reload):
-            await asyncio.wait([working, server.serving], return_when=asyncio.FIRST_COMPLETED)
+        reloading = Reload(worker, db, load, tell=site.go_by)
+
+        async def reload() -> str:
+            await reloading.reload()
+            return reloading.refused
+
+        with Signals(stop=stop, hurry=hurry, reload=lambda: attendance.reload(reload)):
+            until = asyncio.create_task(stop.wait(), name="until stop")
+            await asyncio.wait([working, server.serving, until], return_when=asyncio.FIRST_COMPLETED)
+            await attendance.stopping()
+            until.cancel()
             stop.set()
             await asyncio.wait([working])
         if server.serving.done():
             server.serving.result()
         if not working.cancelled():
             working.result()
+
+
+def _warn_of_embedded(config: "Config", systemd: "Systemd") -> None:
+    """A unit that ends takes what it owns with it, and its sandbox may not let others in."""
+    import structlog
+
+    if systemd.listens and config.database.embedded:
+        structlog.get_logger().warning(
+            "database.embedded",
+            why="it ends with this unit, and is not for several",
+            remedy="set database.url to a PostgreSQL of its own before a second instance is started",
+        )
 
 
 async def open_database(config: "Config", stack: AsyncExitStack, *, name: str) -> "Database":

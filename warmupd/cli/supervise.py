@@ -61,7 +61,9 @@ async def _supervise(config: "Config", load: "Callable[[], Config]", *, least: i
     from warmupd.cli.run import Signals, open_database, prepare
     from warmupd.clock import SystemClock
     from warmupd.daemon.supervisor import Supervisor
+    from warmupd.daemon.systemd import Attendance, Systemd
 
+    systemd = Systemd.around()  # before there are children: they have no part in this
     async with AsyncExitStack() as stack:
         db = await open_database(config, stack, name="supervise")
         await prepare(config, db)
@@ -73,16 +75,28 @@ async def _supervise(config: "Config", load: "Callable[[], Config]", *, least: i
             rules=_rules(config, least, most),
         )
 
-        async def reload() -> None:
+        async def reload() -> str:
             """Our own keys first; the workers read theirs, and a bad file changes nothing anywhere."""
+            why = ""
             try:
                 supervisor.change(_rules(await asyncio.to_thread(load), least, most))
             except ConfigError as error:
-                structlog.get_logger().error("config.refused", why=str(error))
+                why = str(error)
+                structlog.get_logger().error("config.refused", why=why)
             supervisor.hand_on(signal.SIGHUP)
+            return why
 
         stop = asyncio.Event()
-        with Signals(stop=stop, hurry=supervisor.hurry, reload=reload):
+        attendance = await stack.enter_async_context(
+            Attendance(
+                systemd,
+                supervisor.clock,
+                progress=supervisor.progress,
+                started=supervisor.started,
+                status=lambda: f"{len(supervisor.children)} workers of {least} to {most}",
+            )
+        )
+        with Signals(stop=stop, hurry=supervisor.hurry, reload=lambda: attendance.reload(reload)):
             await supervisor.run(stop)
 
 

@@ -83,6 +83,7 @@ class Worker:
         self.metrics = Metrics(clock)
         self.events = Events(self.metrics)
         self._ground = Ground(db=db, clock=clock, events=self.events, rng=rng or Random())
+        self.progress = self._ground.progress
         self._vault = Vault([key.get_secret_value() for key in config.secrets.keys])
         self._keyring = keyring_of(config, db, clock, self._vault)
         self._message_key = MessageKey(self._vault)

@@ -22,6 +22,7 @@ async def patiently(ground: Ground, part: str, action: Callable[[], Awaitable[T]
             if not away:
                 ground.events.database_unavailable(part, str(error))
             away = True
+            ground.progress.wait(part)
             await ground.clock.pause(PAUSE)
         else:
             if away:

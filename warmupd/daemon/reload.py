@@ -80,6 +80,7 @@ class Reload:
         self._in_force = tell
         self._started_with = self._config = worker.config
         self._turn = asyncio.Lock()
+        self.refused = ""  # why the last one changed nothing
 
     async def reload(self) -> list[str]:
         """Take over what can be; the changed keys that wait for a restart."""
@@ -89,6 +90,7 @@ class Reload:
                 vault = Vault([key.get_secret_value() for key in new.secrets.keys])
                 library = await asyncio.to_thread(Library.load, new.content.templates_dir, new.content.language)
             except (ConfigError, ContentError, SecretsError) as error:
+                self.refused = str(error)
                 _log.error("config.refused", why=str(error))
                 return []
             at_once = TAKEN_OVER + OF_OTHERS
@@ -98,12 +100,13 @@ class Reload:
                 check_source(new.sending.source_address)
                 _context_of(new)
             except ConfigError as error:
+                self.refused = str(error)
                 _log.error("config.refused", why=str(error))
                 return []
             self._in_force(_in_force(self._started_with, new))
             await self._take_over(new, vault)
             _change_content(self._worker, library)
-            self._config = new
+            self._config, self.refused = new, ""
             _log.info("config.reloaded", taken_over=taken, need_restart=waiting)
             return waiting
 
