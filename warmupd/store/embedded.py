@@ -120,7 +120,7 @@ class EmbeddedPostgres:
                     _log.info("embedded_postgres.taken_over", data_dir=str(self.data_dir))
                     await self._start_owned()
             except DatabaseUnavailable as error:
-                _log.error("embedded_postgres.start_failed", reason=str(error))
+                _log.error("embedded_postgres.start_failed", why=str(error))
 
     async def stop(self) -> None:
         """Stop what this process owns: fast (sessions are ended), after 20 s at once. A joined server is left alone."""
