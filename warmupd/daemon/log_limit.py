@@ -12,13 +12,11 @@ KINDS = ("part", "reason", "error", "kind", "channel", "what", "host", "route", 
 ALWAYS = frozenset(  # facts that somebody counts, or that come once: none is ever left out
     {
         "config.refused",
-        "job.bounced",
         "job.reaped",
         "lease.lost",
         "log.left_out",
         "mailbox.state_changed",
         "settle.lost",
-        "settle.stale",
         "worker.hurried",
     }
 )
@@ -38,10 +36,8 @@ class Limit:
     and told of before.
     """
 
-    def __init__(
-        self, now: Callable[[], float], tell: Callable[[Mapping[str, Any]], None], *, most: int = MOST
-    ) -> None:
-        """`now` in seconds, forwards only. `tell` is handed the fields of a line: of what, and how many it had been."""
+    def __init__(self, now: Callable[[], float], tell: Callable[[str, str, int], None], *, most: int = MOST) -> None:
+        """`now` in seconds, forwards only. `tell` is handed the event, its kind, and how many lines were left out."""
         self._now = now
         self._tell = tell
         self._most = most
@@ -83,4 +79,4 @@ class Limit:
     def _end(self, key: Hashable) -> None:
         minute = self._minutes.pop(key, None)
         if minute and minute.left_out and isinstance(key, tuple):
-            self._tell({"of": key[0], "kind": " ".join(key[1:]), "lines": minute.left_out, "within_seconds": MINUTE})
+            self._tell(str(key[0]), " ".join(key[1:]), minute.left_out)

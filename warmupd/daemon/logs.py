@@ -4,14 +4,14 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, MutableMapping
 from contextlib import suppress
 from typing import Any, TextIO
 
 import structlog
 
 from warmupd.clock import Clock, SystemClock
-from warmupd.daemon.log_limit import Limit
+from warmupd.daemon.log_limit import MINUTE, Limit
 
 ON_TERMINAL = "WARMUPD_ON_TERMINAL"  # set for workers whose supervisor writes to one
 ACCESS = "http.answered"
@@ -125,8 +125,8 @@ def _limited(_logger: Any, level: str, event: Event) -> Event:
     return event
 
 
-def _tell_left_out(fields: Mapping[str, Any]) -> None:
-    structlog.get_logger().warning("log.left_out", **fields)
+def _tell_left_out(of: str, kind: str, lines: int) -> None:
+    structlog.get_logger().warning("log.left_out", of=of, kind=kind, lines=lines, within_seconds=MINUTE)
 
 
 _COMMON: tuple[Any, ...] = (

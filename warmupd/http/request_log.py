@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-from typing import Any
 from uuid import uuid4
 
 import structlog
@@ -71,8 +70,8 @@ def _id_of(scope: Scope) -> str:
 
 def _tell(scope: Scope, status: int, seconds: float) -> None:
     """Status 0: the client went away before there was an answer."""
-    fields: dict[str, Any] = {"method": scope["method"], "route": route_of(scope), "status": status}
-    if fields["route"] in PROBES and 200 <= status < 300:
-        _log.debug("http.answered", **fields, seconds=round(seconds, 4))
+    method, route, seconds = scope["method"], route_of(scope), round(seconds, 4)
+    if route in PROBES and 200 <= status < 300:
+        _log.debug("http.answered", method=method, route=route, status=status, seconds=seconds)
     else:
-        _log.info("http.answered", **fields, seconds=round(seconds, 4))
+        _log.info("http.answered", method=method, route=route, status=status, seconds=seconds)

@@ -113,7 +113,7 @@ class EmbeddedPostgres:
             await _clock.sleep(0.5)
             try:
                 if (returncode := self._postmaster.death()) is not None:
-                    _log.warning("embedded_postgres.died", returncode=returncode)
+                    _log.warning("embedded_postgres.died", code=returncode)
                     self._postmaster.let_go_of_lifeline()
                     await self._start_owned()
                 elif not self.owned and self._lock.take():
