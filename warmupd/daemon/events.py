@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from warmupd.daemon.logs import tell_left_out
 from warmupd.daemon.metrics import Metrics
 
 
@@ -23,6 +24,7 @@ class Events:
         self._log.info("worker.draining", in_flight=in_flight)
 
     def stopped(self) -> None:
+        tell_left_out(all_of_it=True)
         self._log.info("worker.stopped")
 
     def slots_claimed(self, count: int) -> None:
@@ -76,10 +78,14 @@ class Events:
         self._log.info("send.sent", kind=kind, job=job, seconds=round(seconds, 3))
 
     def not_sent(self, *, job: int, mailbox: int, outcome: str, reason: str, message: str) -> None:
+        self.metrics.errors.add()
         if outcome == "FAILED":
             self.metrics.sends_failed.labels(reason=reason).inc()
-        self.metrics.errors.add()
-        self._log.warning(f"send.{outcome.lower()}", job=job, mailbox=mailbox, reason=reason, message=message)
+            self._log.warning("send.failed", job=job, mailbox=mailbox, reason=reason, message=message)
+        elif outcome == "DEFERRED":
+            self._log.warning("send.deferred", job=job, mailbox=mailbox, reason=reason, message=message)
+        else:
+            self._log.warning("send.returned", job=job, mailbox=mailbox, reason=reason, message=message)
 
     def unknown(self, *, job: int, mailbox: int, message: str) -> None:
         self.metrics.sends_unknown.inc()

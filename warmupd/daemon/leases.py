@@ -129,9 +129,12 @@ class Leases:
         self.slot_count = await slots.slot_count(self._db)
         await self._renew()
 
-    async def register(self, limits: Mapping[str, Any] | None = None) -> None:
-        """Write this process's row, with these limits from now on if any are given."""
-        self._limits = self._limits if limits is None else limits
+    def tell(self, limits: Mapping[str, Any]) -> None:
+        """What this process's row says of it when it is written the next time."""
+        self._limits = limits
+
+    async def register(self) -> None:
+        """Write this process's row."""
         await slots.register_worker(
             self._db,
             self.worker_id,

@@ -1,5 +1,6 @@
 """The Prometheus metrics of one worker. No label ever carries a mailbox, a user or an address."""
 
+import datetime as dt
 from collections import deque
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -67,7 +68,21 @@ class Metrics:
         self.engagements = Counter("warmup_engagements", "What recipients did.", ["action"], registry=r)
         self.slots_held = Gauge("warmup_slots_held", "Slots leased to this worker.", registry=r)
         self.lease_lost = Counter("warmup_lease_lost", "Leases lost without being given back.", registry=r)
+        self.reload_successful = Gauge(
+            "warmup_config_last_reload_successful", "1: the last reload was taken over; 0: refused.", registry=r
+        )
+        self.reload_succeeded_at = Gauge(
+            "warmup_config_last_reload_success_timestamp_seconds",
+            "When one was last taken over.",
+            registry=r,
+        )
         self.stale_settlements = Counter("warmup_stale_settlements", "Outcomes whose token was stale.", registry=r)
+
+    def reloaded(self, *, at: dt.datetime, well: bool) -> None:
+        """A configuration was read, at the start or later, and taken over, or not."""
+        self.reload_successful.set(well)
+        if well:
+            self.reload_succeeded_at.set(at.timestamp())
 
     def render(self) -> bytes:
         """The exposition text, as /metrics serves it."""
