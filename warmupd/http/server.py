@@ -28,6 +28,7 @@ from warmupd.http.render import Assets
 from warmupd.http.request_log import Application
 from warmupd.http.session import SignInFirst
 from warmupd.http.site import Site
+from warmupd.http.traffic import Traffic
 from warmupd.http.trials import Trials
 
 MOST_PORTS = 100  # tried by an "auto" worker, from http.listen on
@@ -44,6 +45,7 @@ def create_app(health: Health, *, site: Site | None = None, scrape_token: str = 
     add_health(app, health)
     add_metrics(app, health, scrape_token=lambda: _scrape_token(app) or scrape_token)
     add_failures(app)
+    app.add_middleware(Traffic, count=health.answered)
     if site is not None:
         add_site(app, site)
     return app
