@@ -32,8 +32,13 @@ WorkerId = Annotated[
     ),
 ]
 
+Init = Annotated[
+    bool,
+    typer.Option("--init", help="Where no secrets are configured, write config.toml with fresh ones first."),
+]
 
-def run(config: ConfigPath = None, worker_id: WorkerId = None) -> None:
+
+def run(config: ConfigPath = None, worker_id: WorkerId = None, init: Init = False) -> None:
     """Run the daemon: one worker, and its HTTP port.
 
     SIGTERM and SIGINT drain: nothing new is begun, what is in flight ends, slots are given back; a second one hurries.
@@ -45,6 +50,11 @@ def run(config: ConfigPath = None, worker_id: WorkerId = None) -> None:
     def configuration() -> "Config":
         return load(config, {"worker.id": worker_id})
 
+    if init:
+        from warmupd.cli.first_start import prepare_first_start
+
+        set_up_logs(level="info", form="auto")
+        prepare_first_start(config)
     effective = configuration()
     set_up_logs(level=effective.logging.level, form=effective.logging.format)
     _raise_limit(effective)
@@ -83,6 +93,7 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
     async with AsyncExitStack() as stack:
         db = await open_database(config, stack, name="run")
         await prepare(config, db)
+        await _tell_of_nobody(db)
         clock = SystemClock()
         worker = Worker(config, db, clock, listener=_listener(config, db, clock))
         site = _site(config, worker, db)
@@ -162,6 +173,17 @@ async def prepare(config: "Config", db: "Database") -> None:
         )
 
 
+async def _tell_of_nobody(db: "Database") -> None:
+    """That there is no user yet: in a container nobody was asked for the first admin."""
+    import structlog
+
+    from warmupd.store.users import list_users
+
+    if not await list_users(db, limit=1):
+        remedy = "in the daemon's directory (`docker exec -it ...`): warmupd user add you@example.com --admin"
+        structlog.get_logger().warning("users.none", why="nobody can sign in yet", remedy=remedy)
+
+
 def _site(config: "Config", worker: "Worker", db: "Database") -> "Site":
     """What pages and API are answered from; said where nobody can be let in."""
     import structlog
@@ -178,11 +200,12 @@ def _http_server(config: "Config", worker: "Worker", site: "Site") -> "HttpServe
     from warmupd.http.health import WorkerHealth
     from warmupd.http.server import HttpServer
 
+    numbered = config.worker.id != "auto" and not config.http.same_port
     server = HttpServer(
         WorkerHealth(worker, site.db),
         host=config.http.host,
         port=config.http.port,
-        worker_id=None if config.worker.id == "auto" else int(config.worker.id),
+        worker_id=int(config.worker.id) if numbered else 0 if config.http.same_port else None,
         site=site,
     )
     worker.leases.http_address = server.address

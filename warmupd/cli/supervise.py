@@ -97,7 +97,8 @@ def _environment(config: "Config") -> dict[str, str]:
     form = config.logging.format
     if form == "auto":
         form = "console" if sys.stderr.isatty() else "json"
-    return os.environ | {"WARMUP_LOGGING__FORMAT": form}
+    # its workers share this machine's ports, even in a container
+    return os.environ | {"WARMUP_LOGGING__FORMAT": form, "WARMUP_HTTP__SAME_PORT": "false"}
 
 
 def _rules(config: "Config", least: int, most: int) -> "Rules":
