@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: warmupd probe --ready"
 PATIENCE = 3.0  # seconds
+LOOPBACK = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  where a worker that listens everywhere is asked
 
 Ready = Annotated[bool, typer.Option("--ready", help="Ask whether it can send, not only whether it lives.")]
 
@@ -45,10 +46,6 @@ def probe(config: ConfigPath = None, ready: Ready = False) -> None:
 
 def _address(config: "Config") -> tuple[str, int]:
     """Where the worker listens; one that listens on all addresses is asked on loopback."""
-    from ipaddress import ip_address
-
-    host = config.http.host
-    if ip_address(host).is_unspecified:
-        host = "::1" if ":" in host else "127.0.0.1"
+    host = LOOPBACK.get(config.http.host, config.http.host)
     numbered = config.worker.id != "auto" and not config.http.same_port
     return host, config.http.port + (int(config.worker.id) if numbered else 0)

@@ -180,7 +180,7 @@ async def _tell_of_nobody(db: "Database") -> None:
     from warmupd.store.users import list_users
 
     if not await list_users(db, limit=1):
-        remedy = "in the daemon's directory (`docker exec -it ...`): warmupd user add you@example.com --admin"
+        remedy = "in the daemon's directory (`docker exec -it ...`): warmupd user add ADDRESS --admin"
         structlog.get_logger().warning("users.none", why="nobody can sign in yet", remedy=remedy)
 
 
