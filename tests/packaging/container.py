@@ -1,4 +1,4 @@
-"""Runs what the Dockerfile says to run: as its user, in namespaces of its own, with a root that cannot be written to."""
+"""Runs what the Dockerfile says to run: as its user, in namespaces of its own, with a root that is read-only."""
 
 import json
 import os
@@ -80,8 +80,10 @@ class Container:
         ]
         namespaces = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork"]
         self._process = subprocess.Popen(
-            ["ip", "netns", "exec", self._netns, *namespaces, "sh", "-c", "; ".join(mounts), "sh"]
-            + ["chroot", f"--userspec={self._user}", str(self._root), *self._environment, *words],
+            [
+                *("ip", "netns", "exec", self._netns, *namespaces, "sh", "-c", "; ".join(mounts), "sh"),
+                *("chroot", f"--userspec={self._user}", str(self._root), *self._environment, *words),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=self._log.open("ab"),
             stderr=subprocess.STDOUT,
@@ -135,8 +137,8 @@ class Container:
             if status == wanted:
                 return said
             assert self._process
-            alive = self._process.poll() is None
-            assert alive and time.monotonic() < deadline, f"{path}: {status} {said}\n{self.log[-3000:]}"
+            failed = self._process.poll() is not None or time.monotonic() > deadline
+            assert not failed, f"{path}: {status} {said}\n{self.log[-3000:]}"
             time.sleep(0.2)
 
     def healthy(self) -> bool:

@@ -30,7 +30,9 @@ def base(stage: Stage) -> Path:
 def mirror() -> list[str]:
     """Where this machine's apt gets its packages from."""
     for file in (Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*debian*"))):
-        if file.exists() and (found := re.search(r"^(?:deb|URIs:)\s+(?:\[.*\]\s+)?(\w+://\S+)", file.read_text(), re.M)):
+        if file.exists() and (
+            found := re.search(r"^(?:deb|URIs:)\s+(?:\[.*\]\s+)?(\w+://\S+)", file.read_text(), re.MULTILINE)
+        ):
             return [found[1]]
     return []
 

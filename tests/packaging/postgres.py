@@ -23,18 +23,18 @@ def postgres(folder: Path, netns: str, port: int = 5432) -> Iterator[str]:
     run("chown", "nobody", str(data), str(secret))
     common = ("--auth=scram-sha-256", "--username=warmupd", f"--pwfile={secret}", "--no-sync", "--encoding=UTF8")
     run(*NOBODY, str(programs / "initdb"), "-D", str(data), *common, "--locale=C")
-    settings = ["-c", "listen_addresses=127.0.0.1", "-c", f"port={port}", "-c", f"unix_socket_directories={data}"]
+    settings = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": data, "fsync": "off"}
+    server_command = [str(programs / "postgres"), "-D", str(data)]
+    server_command += [word for name, value in settings.items() for word in ("-c", f"{name}={value}")]
     with (folder / "postgres.log").open("wb") as log:
         server = subprocess.Popen(
-            ["ip", "netns", "exec", netns, *NOBODY, str(programs / "postgres"), "-D", str(data), "-c", "fsync=off"]
-            + settings,
-            stdout=log,
-            stderr=log,
+            ["ip", "netns", "exec", netns, *NOBODY, *server_command], stdout=log, stderr=subprocess.STDOUT
         )
     try:
         deadline = time.monotonic() + 30
         while not (data / "postmaster.pid").exists() or "ready" not in (data / "postmaster.pid").read_text():
-            assert server.poll() is None and time.monotonic() < deadline, (folder / "postgres.log").read_text()
+            failed = server.poll() is not None or time.monotonic() > deadline
+            assert not failed, (folder / "postgres.log").read_text()
             time.sleep(0.05)
         yield f"postgresql://warmupd:{PASSWORD}@127.0.0.1:{port}/postgres"
     finally:
