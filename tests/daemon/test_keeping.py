@@ -209,7 +209,7 @@ async def test_whoever_comes_next_goes_on_wherever_a_worker_was_killed(house: Ho
             assert (await house.days(JOBS))[0] >= number - JOBS_GONE + 1, number
             assert (await house.days(SIGHTINGS))[0] >= number - SIGHTINGS_GONE + 1, number
     assert killed > 20
-    assert not killed == steps + 1, 'no round was long enough to end'
+    assert not killed == steps + 1, "no round was long enough to end"
     assert await house.db.fetch("SELECT FROM partings") == []
     assert len(await engagements.due_engagements(house.db, job.recipient_id, at=house.clock.now())) == 1
 

@@ -1,5 +1,6 @@
 """The program `warmupd`: its commands, and how errors leave it."""
 
+import os
 import sys
 
 import typer
@@ -14,7 +15,9 @@ from warmupd.cli import (
     mailbox,
     migrate,
     notify,
+    pid_one,
     plan,
+    probe,
     reload,
     run,
     status,
@@ -40,6 +43,7 @@ app.command(epilog=supervise.EXAMPLE)(supervise.supervise)
 app.command(epilog=status.EXAMPLE)(status.status)
 app.command(epilog=explain.EXAMPLE)(explain.explain)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
+app.command(epilog=probe.EXAMPLE)(probe.probe)
 app.command(epilog=lab.EXAMPLE)(lab.demo)
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(user.app, name="user")
@@ -51,6 +55,8 @@ app.add_typer(notify.app, name="notify")
 
 def main() -> None:
     """Run the command line. Expected errors leave as a line and its remedy on stderr, with their exit code."""
+    if os.getpid() == 1:
+        pid_one.stand_before()
     try:
         app()
     except WarmupdError as error:

@@ -34,8 +34,13 @@ WorkerId = Annotated[
     ),
 ]
 
+Init = Annotated[
+    bool,
+    typer.Option("--init", help="Where no secrets are configured, write config.toml with fresh ones first."),
+]
 
-def run(config: ConfigPath = None, worker_id: WorkerId = None) -> None:
+
+def run(config: ConfigPath = None, worker_id: WorkerId = None, init: Init = False) -> None:
     """Run the daemon: one worker, and its HTTP port.
 
     SIGTERM and SIGINT drain: nothing new is begun, what is in flight ends, slots are given back; a second one hurries.
@@ -48,6 +53,11 @@ def run(config: ConfigPath = None, worker_id: WorkerId = None) -> None:
     def configuration() -> "Config":
         return load(config, {"worker.id": worker_id})
 
+    if init:
+        from warmupd.cli.first_start import prepare_first_start
+
+        set_up_logs(level="info", form="auto")
+        prepare_first_start(config)
     effective = configuration()
     set_up_logs(level=effective.logging.level, form=effective.logging.format)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
@@ -89,6 +99,7 @@ async def _start(config: "Config", stack: AsyncExitStack) -> "tuple[Worker, Http
 
     db = await open_database(config, stack, name="run")
     await prepare(config, db)
+    await _tell_of_nobody(db)
     clock = SystemClock()
     worker = Worker(config, db, clock, listener=_listener(config, db, clock))
     name_process(worker=worker.leases.name, shard=config.worker.id)
@@ -227,6 +238,17 @@ async def prepare(config: "Config", db: "Database") -> None:
         )
 
 
+async def _tell_of_nobody(db: "Database") -> None:
+    """That there is no user yet: in a container nobody was asked for the first admin."""
+    import structlog
+
+    from warmupd.store.users import list_users
+
+    if not await list_users(db, limit=1):
+        remedy = "in the daemon's directory (`docker exec -it ...`): warmupd user add ADDRESS --admin"
+        structlog.get_logger().warning("users.none", why="nobody can sign in yet", remedy=remedy)
+
+
 def _site(config: "Config", worker: "Worker", db: "Database") -> "Site":
     """What pages and API are answered from."""
     from warmupd.http.site import Site
@@ -239,11 +261,12 @@ def _http_server(config: "Config", worker: "Worker", site: "Site") -> "HttpServe
     from warmupd.http.health import WorkerHealth
     from warmupd.http.server import HttpServer
 
+    numbered = config.worker.id != "auto" and not config.http.same_port
     server = HttpServer(
         WorkerHealth(worker, site.db),
         host=config.http.host,
         port=config.http.port,
-        worker_id=None if config.worker.id == "auto" else int(config.worker.id),
+        worker_id=int(config.worker.id) if numbered else 0 if config.http.same_port else None,
         site=site,
     )
     worker.leases.http_address = server.address

@@ -129,10 +129,10 @@ def _command(file: Path | None) -> list[str]:
 
 
 def _environment() -> dict[str, str]:
-    """Ours; and workers, who write into a pipe, are told where their lines come out."""
+    """Ours; workers, who write into a pipe, are told where their lines come out, and share this machine's ports."""
     from warmupd.daemon.logs import ON_TERMINAL
 
-    return os.environ | {ON_TERMINAL: "1" if sys.stderr.isatty() else ""}
+    return os.environ | {ON_TERMINAL: "1" if sys.stderr.isatty() else "", "WARMUP_HTTP__SAME_PORT": "false"}
 
 
 def _rules(config: "Config", least: int, most: int) -> "Rules":
