@@ -108,23 +108,21 @@ async def _restore(config: "Config", dump: "Dump", *, move: bool) -> "Restored":
 def _compare_keys(config: "Config", dump: "Dump", *, without_keys: bool) -> None:
     """Raises SecretsError when none of the keys at hand opens anything; says so where some are missing."""
     from warmupd.cli.output import print_wrapped
+    from warmupd.daemon.keys_check import shut_credentials
     from warmupd.errors import SecretsError
     from warmupd.mail.vault import Vault
 
     held = Vault([key.get_secret_value() for key in config.secrets.keys]).key_ids if config.secrets.keys else ()
     sealed: dict[str, int] = dump.manifest["sealed_with"]
-    shut = {key: count for key, count in sealed.items() if key not in held}
-    if not shut:
-        return
-    text = f"{sum(shut.values()):,} of {sum(sealed.values()):,} credentials in it are sealed with keys that are not in"
-    text += f" secrets.keys (ids {', '.join(shut)})"
-    if len(shut) == len(sealed) and not without_keys:
+    text = shut_credentials(sealed, held)
+    if text and not without_keys and not sealed.keys() & set(held):
         raise SecretsError(
-            text,
+            f"{text}: nobody could log in with this backup",
             remedy="take secrets.keys from the config.toml of the backup's time;"
             " if it is lost, say --without-keys, and enter all passwords anew",
         )
-    print_wrapped(text, first="warning: ", to=sys.stderr)
+    if text:
+        print_wrapped(text, first="warning: ", to=sys.stderr)
 
 
 def _print_dump(dump: "Dump") -> None:

@@ -78,6 +78,7 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
 
     from warmupd.clock import SystemClock
     from warmupd.daemon.app import Worker
+    from warmupd.daemon.keys_check import look_at_keys
     from warmupd.daemon.reload import Reload
 
     async with AsyncExitStack() as stack:
@@ -85,6 +86,7 @@ async def _run(config: "Config", load: Callable[[], "Config"]) -> None:
         await prepare(config, db)
         clock = SystemClock()
         worker = Worker(config, db, clock, listener=_listener(config, db, clock))
+        await look_at_keys(db, worker._vault)
         site = _site(config, worker, db)
         server = await stack.enter_async_context(_http_server(config, worker, site))
         stop = asyncio.Event()

@@ -51,17 +51,17 @@ def set_up_logs(*, level: str, form: str, stream: TextIO | None = None) -> None:
 
 
 class _Sturdy:
-    """A stream whose reader may go away: a worker whose supervisor was killed must still drain, not die of its log."""
+    """A stream whose reader may go away, or whose disk may be full: a worker must not die of its log."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> None:
-        with suppress(BrokenPipeError):
+        with suppress(OSError):
             self._stream.write(text)
 
     def flush(self) -> None:
-        with suppress(BrokenPipeError):
+        with suppress(OSError):
             self._stream.flush()
 
 

@@ -14,6 +14,7 @@ from warmupd.daemon.app import Worker
 from warmupd.daemon.host_check import policy_of
 from warmupd.daemon.housekeeping import MARGIN
 from warmupd.daemon.keyring import registrations_of
+from warmupd.daemon.keys_check import look_at_keys
 from warmupd.daemon.logs import set_up_logs
 from warmupd.daemon.options import (
     defaults_of,
@@ -115,6 +116,8 @@ class Reload:
         _change_visits(worker, new)
         if policy_of(new) != policy_of(self._config):  # after this worker goes by it: they are tried at once
             await patiently(worker._ground, "reload", partial(end_forbidden_rests, self._db))
+        if new.secrets.keys != self._config.secrets.keys:
+            await patiently(worker._ground, "reload", partial(look_at_keys, self._db, vault))
         worker.shard.schedule.book.rules = health_of(new)
         worker.notifying.config = new
         set_up_logs(level=new.logging.level, form=new.logging.format)

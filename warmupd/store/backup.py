@@ -16,6 +16,7 @@ from warmupd.errors import UsageError
 from warmupd.store.database import Connection, Database
 from warmupd.store.dump_file import DumpWriter, TableDump
 from warmupd.store.lineage import moved_away
+from warmupd.store.sealed import count_by_key
 
 PATIENCE = 6 * 3600.0  # seconds that one table may take
 # What belongs to this database or to processes, or is over in minutes.
@@ -139,7 +140,7 @@ async def _manifest(connection: Connection, at: dt.datetime | None) -> dict[str,
         "moved": await moved_away(connection),
         "sequences": {one["name"]: one["last_value"] for one in sequences if one["last_value"] is not None},
         "days": [first.isoformat(), last.isoformat()] if first else [],
-        "sealed_with": await sealed_with(connection),
+        "sealed_with": await count_by_key(connection),
         "mailboxes": await connection.fetchval("SELECT count(*) FROM mailboxes WHERE state <> 'REMOVED'"),
     }
 
@@ -148,19 +149,6 @@ _DAYS = """
 SELECT min(first), max(last) FROM (SELECT min(day) AS first, max(day) AS last FROM warmup_jobs
                                    UNION ALL SELECT min(job_day), max(job_day) FROM sightings) AS d
 """
-
-
-async def sealed_with(connection: Connection) -> dict[str, int]:
-    """How many secrets of mailboxes are sealed with each key, by the key's id (mail/vault.py)."""
-    rows = await connection.fetch(
-        """
-        SELECT encode(substring(secret FROM 2 FOR 4), 'hex') AS key_id, count(*) AS secrets
-        FROM (SELECT smtp_secret AS secret FROM mailboxes UNION ALL SELECT imap_secret FROM mailboxes
-              UNION ALL SELECT refresh_secret FROM oauth_grants) AS s
-        WHERE secret IS NOT NULL GROUP BY 1 ORDER BY 2 DESC, 1
-        """
-    )
-    return {row["key_id"]: row["secrets"] for row in rows}
 
 
 def quoted(name: str) -> str:

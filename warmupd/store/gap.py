@@ -157,6 +157,7 @@ SET head = excluded.head, head_s = excluded.head_s, seconds = excluded.seconds, 
 """
 _BEGIN_SPACING = """
 UPDATE mailbox_pace p
-SET next_ok_at = greatest(p.next_ok_at, $1::timestamptz + make_interval(secs => s.mailbox_gap_seconds + s.slack_seconds))
+SET next_ok_at = greatest(p.next_ok_at,
+                          $1::timestamptz + make_interval(secs => s.mailbox_gap_seconds + s.slack_seconds))
 FROM settings s
 """
