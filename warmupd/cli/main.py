@@ -6,6 +6,7 @@ import sys
 import typer
 
 from warmupd.cli import (
+    backup,
     doctor,
     explain,
     fleet,
@@ -44,6 +45,8 @@ app.command(epilog=status.EXAMPLE)(status.status)
 app.command(epilog=explain.EXAMPLE)(explain.explain)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command(epilog=probe.EXAMPLE)(probe.probe)
+app.command(epilog=backup.BACKUP_EXAMPLE)(backup.backup)
+app.command(epilog=backup.RESTORE_EXAMPLE)(backup.restore)
 app.command(epilog=lab.EXAMPLE)(lab.demo)
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(user.app, name="user")

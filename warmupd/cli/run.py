@@ -95,6 +95,7 @@ async def _start(config: "Config", stack: AsyncExitStack) -> "tuple[Worker, Http
     """The parts, which end with the stack. The server listens by then; the worker has not begun."""
     from warmupd.clock import SystemClock
     from warmupd.daemon.app import Worker
+    from warmupd.daemon.keys_check import look_at_keys
     from warmupd.daemon.logs import name_process
 
     db = await open_database(config, stack, name="run")
@@ -102,6 +103,7 @@ async def _start(config: "Config", stack: AsyncExitStack) -> "tuple[Worker, Http
     await _tell_of_nobody(db)
     clock = SystemClock()
     worker = Worker(config, db, clock, listener=_listener(config, db, clock))
+    await look_at_keys(db, worker._vault)
     name_process(worker=worker.leases.name, shard=config.worker.id)
     site = _site(config, worker, db)
     warn_of(config)

@@ -15,6 +15,7 @@ class Events:
 
     def __init__(self, metrics: Metrics, log: Any = None) -> None:
         self.metrics = metrics
+        self.waits: dict[str, str] = {}  # parts that wait for Postgres, and what it said to them
         self._log = log if log is not None else structlog.get_logger()
 
     def started(self, *, worker: str, slots: int) -> None:

@@ -11,6 +11,7 @@ from warmupd.config import Config
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
 from warmupd.daemon.host_check import policy_of
+from warmupd.daemon.keys_check import look_at_keys
 from warmupd.daemon.patience import patiently, within
 from warmupd.daemon.taking_over import Ready, ready, take_over
 from warmupd.errors import WarmupdError
@@ -55,7 +56,7 @@ class Reload:
         self._started_with = worker.config
         self._turn = asyncio.Lock()
         self._telling: asyncio.Task[None] | None = None
-        self._rests_to_end = False
+        self._rests_to_end = self._keys_to_look_at = False
         worker.metrics.reloaded(at=worker.clock.now(), well=True)
 
     async def reload(self) -> Reloaded:
@@ -73,6 +74,7 @@ class Reload:
             waiting = tuple(_changed_keys(new.config, read))
             _log.info("config.reloaded", taken_over=list(taken), need_restart=list(waiting))
             self._rests_to_end |= policy_of(before) != policy_of(new.config)
+            self._keys_to_look_at |= before.secrets.keys != new.config.secrets.keys
             await self._tell(new)
             return Reloaded(applied=True, taken_over=taken, need_restart=waiting)
 
@@ -109,6 +111,9 @@ class Reload:
             if self._rests_to_end:  # after this worker goes by it: they are tried at once
                 await patiently(ground, "reload", partial(end_forbidden_rests, self._db))
                 self._rests_to_end = False
+            if self._keys_to_look_at:
+                await patiently(ground, "reload", partial(look_at_keys, self._db, new.vault))
+                self._keys_to_look_at = False
         except Exception as error:  # noqa: BLE001  it is in force here; the next renewal and resync tell the rest
             ground.events.part_failed("reload", error)
         finally:
