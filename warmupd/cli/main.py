@@ -8,6 +8,7 @@ from warmupd.cli import (
     doctor,
     explain,
     fleet,
+    import_legacy,
     init,
     key,
     lab,
@@ -39,6 +40,7 @@ app.command(epilog=status.EXAMPLE)(status.status)
 app.command(epilog=explain.EXAMPLE)(explain.explain)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command(epilog=lab.EXAMPLE)(lab.demo)
+app.command("import-legacy", epilog=import_legacy.EXAMPLE)(import_legacy.import_legacy)
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(user.app, name="user")
 app.add_typer(plan.app, name="plan")
