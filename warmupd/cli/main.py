@@ -10,6 +10,7 @@ from warmupd.cli import (
     doctor,
     explain,
     fleet,
+    import_legacy,
     init,
     key,
     lab,
@@ -48,6 +49,7 @@ app.command(epilog=probe.EXAMPLE)(probe.probe)
 app.command(epilog=backup.BACKUP_EXAMPLE)(backup.backup)
 app.command(epilog=backup.RESTORE_EXAMPLE)(backup.restore)
 app.command(epilog=lab.EXAMPLE)(lab.demo)
+app.command("import-legacy", epilog=import_legacy.EXAMPLE)(import_legacy.import_legacy)
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(user.app, name="user")
 app.add_typer(plan.app, name="plan")
