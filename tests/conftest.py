@@ -29,7 +29,8 @@ settings.register_profile("usual", deadline=None)
 settings.load_profile("usual")
 settings.register_profile("deep", max_examples=150, stateful_step_count=60, deadline=None, print_blob=True)
 
-NEED_PROGRAMS = ("realmail", "ha", "browser")  # markers of tests that need what pip does not bring
+# Markers of tests that need what pip does not bring.
+NEED_PROGRAMS = ("realmail", "ha", "browser", "promtool", "packaging")
 
 LONG = {  # seconds each: every worker begins with its part of them, for whoever ended with one would end alone
     "acceptance": "demo takeover failover no_secret first_run supervise warm import_start explain",
@@ -48,7 +49,7 @@ _numbers = count(1)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--require-real", action="store_true", help="skipped tests marked realmail, ha or browser have failed"
+        "--require-real", action="store_true", help=f"skipped tests marked {', '.join(NEED_PROGRAMS)} have failed"
     )
 
 

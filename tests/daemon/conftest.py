@@ -9,7 +9,7 @@ import structlog
 from tests.daemon.flaky import FlakyDatabase
 from tests.daemon.rig import BEGIN, Rig
 from warmupd.clock import VirtualClock
-from warmupd.daemon import app, departures, housekeeping, notifying, patience, shard
+from warmupd.daemon import app, departures, gauges, housekeeping, keeping, notifying, patience, shard
 from warmupd.store.database import Database
 from warmupd.store.evidence import keep_evidence
 
@@ -25,6 +25,8 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(housekeeping, "EVERY", 1800.0)
     monkeypatch.setattr(departures, "EVERY", 1800.0)
     monkeypatch.setattr(notifying, "EVERY", 1800.0)
+    monkeypatch.setattr(keeping, "EVERY", 1800.0)
+    monkeypatch.setattr(gauges, "EVERY", 1800.0)
     monkeypatch.setattr(shard, "LONGEST_WAIT", 1800.0)
 
 
