@@ -4,8 +4,10 @@ import asyncio
 import base64
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from urllib.parse import quote, quote_plus
+
+from tests.mail.loopback import serving
 
 
 class EchoServer:
@@ -19,25 +21,8 @@ class EchoServer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["EchoServer"]:
-        tasks: set[asyncio.Task[None]] = set()
-
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.add(task)
-            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError, asyncio.LimitOverrunError):
-                await (self._smtp if self._is_smtp else self._imap)(reader, writer)
-            writer.transport.abort()
-
-        server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=self._context)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with serving(self._smtp if self._is_smtp else self._imap, context=self._context) as self.port:
             yield self
-        finally:
-            server.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     def _echo(self) -> list[str]:
         """The last secret, in all forms, a line each."""

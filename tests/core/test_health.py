@@ -69,7 +69,11 @@ def test_a_band_without_evidence_lasts_a_week_and_lapses_one_by_one(few: Placeme
         assert band_of(band, few, unjudged=4 * WEEK) is next_one
 
 
-@given(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19)).filter(lambda few: sum(few) < 20), min_size=15))
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 19), st.integers(0, 19)).filter(lambda few: sum(few) < 20), min_size=15, max_size=30
+    )
+)
 def test_nobody_who_is_seen_too_seldom_is_held_down_for_ever(days: list[tuple[int, int]]) -> None:
     band, since = Band.SUSPENDED, 0
     for day, (spam, inbox) in enumerate(days):

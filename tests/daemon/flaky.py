@@ -37,9 +37,13 @@ class FlakyDatabase(Database):
     async def fetchval(self, query: str, *args: object, within: float | None = None) -> Any:
         self._hear(query, args)
         answer = await super().fetchval(query, *args, within=within)
-        if self.loses and self.loses in query and self.times:
-            self.times -= 1
-            self._refuse("lost the answer")
+        self._lose(query)
+        return answer
+
+    async def fetchrow(self, query: str, *args: object, within: float | None = None) -> Any:
+        self._hear(query, args)
+        answer = await super().fetchrow(query, *args, within=within)
+        self._lose(query)
         return answer
 
     async def fetch(self, query: str, *args: object, within: float | None = None) -> Any:
@@ -60,6 +64,11 @@ class FlakyDatabase(Database):
         if self.deaf_to and self.deaf_to in query and self.times:
             self.times -= 1
             self._refuse("does not answer")
+
+    def _lose(self, query: str) -> None:
+        if self.loses and self.loses in query and self.times:
+            self.times -= 1
+            self._refuse("lost the answer")
 
     def _refuse(self, why: str) -> None:
         self.refused.set()

@@ -55,12 +55,12 @@ async def live(rig: Rig, days: int | range, *, replies: float = 0.0) -> None:
 
 async def enrol_users(rig: Rig, *sizes: int, **columns: Any) -> list[int]:
     """So many users, so large, all in one shared pool."""
-    return [box for size in sizes for box in await rig.world.enrol(size, **{"quota": 30, **columns})]
+    return [box for size in sizes for box in await rig.world.enrol(size, **{"quota": 20, **columns})]
 
 
 async def test_a_week_is_fair_among_ten_whatever_happens_to_them(rig: Rig) -> None:
     """Three that begin, three that are ramped, one that only receives; answers, a rate limit, a joiner, a leaver."""
-    new = await enrol_users(rig, 2, 1, ramp_start=5, ramp_step=3, target_daily=30)
+    new = await enrol_users(rig, 2, 1, ramp_start=5, ramp_step=3, target_daily=20)
     ramped = await enrol_users(rig, 3, 2, ramp_days=9)
     (only_receives,) = await enrol_users(rig, 1, state="RECEIVE_ONLY")
     await enrol_users(rig, 3, state="PAUSED")
@@ -108,7 +108,7 @@ async def test_other_domains_of_a_private_pool_come_first(rig: Rig) -> None:
     """`World` gives every third mailbox the same domain."""
     owner = await rig.world.user()
     pool_id = await rig.db.fetchval("INSERT INTO pools (owner_id, name) VALUES ($1, 'private') RETURNING id", owner)
-    boxes = await rig.world.enrol(12, owner, quota=30, pool_id=pool_id)
+    boxes = await rig.world.enrol(12, owner, quota=20, pool_id=pool_id)
     async with rig.running():
         await live(rig, 2)
     rows = await ledger(rig)

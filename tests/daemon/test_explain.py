@@ -14,7 +14,7 @@ from warmupd.daemon.explain import Explained, explain_mailbox
 
 HOUSEKEEPING = 300.0  # seconds between rounds
 BETWEEN = 1500.0  # seconds between two moments at which it is asked, on average
-DAYS = 2
+DAYS = 1  # from its morning to the next
 SHARES = {"plan", "provider", "own_mail", "learnt"}  # limits: they stand below what was left before them
 
 

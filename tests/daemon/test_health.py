@@ -22,7 +22,7 @@ async def quotas(rig: Rig, box: int) -> list[int]:
 
 
 async def test_spam_lowers_the_volume_and_recovery_raises_it_again(rig: Rig) -> None:
-    boxes = await rig.world.enrol(3, quota=30, end_hour=20, ramp_days=9)
+    boxes = await rig.world.enrol(2, quota=30, end_hour=20, ramp_days=9)
     async with rig.running({"health.window_days": 2}):
         for day in range(5):
             await rig.until(after(21, days=day))
@@ -102,7 +102,7 @@ async def test_band_of_who_is_seen_too_seldom_lapses_week_by_week(rig: Rig) -> N
 
 
 async def test_band_that_is_confirmed_does_not_lapse(rig: Rig) -> None:
-    (box, *_) = await rig.world.enrol(3, quota=30, end_hour=20, ramp_days=9)
+    (box, *_) = await rig.world.enrol(2, quota=30, end_hour=20, ramp_days=9)
     await rig.world.change([box], health="WATCH", health_at=after(6))
     async with rig.running({"health.window_days": 2}):
         for day in range(2):

@@ -191,7 +191,7 @@ async def test_a_stop_lets_what_is_under_way_end_and_be_marked(told: Informed) -
     running = asyncio.create_task(told.notifying.run())
     await told.hook.arrived.wait()
     running.cancel()
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # a turn of the loop, in which the cancellation comes
     told.hook.go_on.set()
     await asyncio.wait([running])
     assert await told.states() == [("delivered", 1, "")]

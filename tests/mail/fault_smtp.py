@@ -10,6 +10,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tests.mail.loopback import serving
+
 Stage = Literal["connect", "ehlo", "starttls", "auth", "mail", "rcpt", "data", "body", "dot", "quit"]
 Action = Literal["reply", "hang", "drop", "rst", "half", "drip", "garbage", "longline", "huge", "endless"]
 
@@ -77,24 +79,11 @@ class FaultServer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["FaultServer"]:
-        tasks: set[asyncio.Task[None]] = set()
-
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.add(task)
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await _Session(self, reader, writer).run()
 
-        tls = self.context if self.implicit_tls else None
-        server = await asyncio.start_server(accept, self.host, 0, ssl=tls)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with serving(talk, host=self.host, context=self.context if self.implicit_tls else None) as self.port:
             yield self
-        finally:
-            server.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
 
 class _Session:
@@ -111,8 +100,8 @@ class _Session:
             await self.answer("connect")
             while True:
                 await self.command(await self.line())
-        except (_Over, OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # cancelled only by the end of the server; asyncio.streams logs a cancelled handler as an error
+        except _Over:
+            pass
         finally:
             self.writer.transport.abort()
             self.server.ended.set()

@@ -6,6 +6,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from tests.mail.loopback import serving
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Came:
@@ -35,31 +37,11 @@ class HookServer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["HookServer"]:
-        tasks: set[asyncio.Task[None]] = set()
         self.go_on.set()
         if self.context is not None:
             self.context.sni_callback = lambda _socket, name, _context: self.names.append(name)
-
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.add(task)
-            try:
-                await self._serve(reader, writer)
-            except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
-                pass
-            finally:
-                writer.transport.abort()
-
-        server = await asyncio.start_server(accept, "127.0.0.1", 0, ssl=self.context)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with serving(self._serve, context=self.context) as self.port:
             yield self
-        finally:
-            server.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line, *rest = (await reader.readuntil(b"\r\n\r\n")).decode().rstrip().split("\r\n")

@@ -9,6 +9,8 @@ from contextlib import asynccontextmanager
 from itertools import count
 from urllib.parse import parse_qs, urlencode, urlsplit
 
+from tests.mail.loopback import serving
+
 CLIENT_ID, CLIENT_SECRET = "client-of-warmupd", "client-hush-8fd2a1"
 
 
@@ -46,35 +48,18 @@ class TokenServer:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["TokenServer"]:
-        tasks: set[asyncio.Task[None]] = set()
-
-        async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = asyncio.current_task()
-            assert task is not None
-            tasks.add(task)
-            try:
-                while True:
-                    await self._serve(reader, writer)
-            except (asyncio.IncompleteReadError, OSError, asyncio.CancelledError):
-                pass
-            finally:
-                writer.transport.abort()
-
-        server = await asyncio.start_server(accept, "127.0.0.1", 0)
-        self.port = server.sockets[0].getsockname()[1]
-        try:
+        async with serving(self._talk) as self.port:
             yield self
-        finally:
-            server.close()
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
 
     def grant(self, username: str) -> str:
         """Its owner consents: a refresh token."""
         token = f"refresh-{next(self._numbers)}-{username.partition('@')[0]}-hush"
         self.grants[token] = username
         return token
+
+    async def _talk(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            await self._serve(reader, writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode()

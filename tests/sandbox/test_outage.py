@@ -117,9 +117,9 @@ async def live(clock: VirtualClock, seconds: float) -> None:
     """Let so much time pass, wake-up by wake-up."""
     end = clock.now() + dt.timedelta(seconds=seconds)
     while clock.now() < end:
-        await asyncio.sleep(0)
+        await asyncio.sleep(0)  # whoever woke lies down again
         clock.advance_to(min(clock.next_wakeup or end, end))
-    await asyncio.sleep(0)
+    await asyncio.sleep(0)  # the last ones have their turn
 
 
 async def test_it_is_away_once_a_day_for_as_long_as_asked() -> None:

@@ -23,6 +23,7 @@ async def handed_over(scene: Scene) -> Files:  # noqa: F811  the fixture
     pieces = [piece async for piece in hand_over(scene.db, scene.user, at=NOON)]
     with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
         assert archive.testzip() is None
+        assert {entry.date_time for entry in archive.infolist()} == {NOON.timetuple()[:6]}
         return {
             name: [json.loads(line) for line in archive.read(name).splitlines()]
             for name in archive.namelist()

@@ -51,7 +51,7 @@ keys = ["{key}"]
 #user_per_hour = 300
 
 [http]
-# Health and metrics.
+# Dashboard, API, health and metrics.
 #listen = "127.0.0.1:3000"
 
 [security]

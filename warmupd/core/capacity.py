@@ -55,28 +55,6 @@ class CapUse:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Shortfall:
-    """A setting that cannot carry what is asked of it. `needs` and `carries` are sends of today."""
-
-    setting: str
-    who: str  # a user's address, or "" for the fleet
-    needs: int
-    carries: int
-    text: str
-    remedy: str
-
-    @property
-    def of_fleet(self) -> bool:
-        """Whether the setting is shared by all, so that what it carries tells of other users."""
-        return _is_of_fleet(self.setting)
-
-    @property
-    def of_single_user(self) -> bool:
-        """Whether it is a user's own caps, by their plan or for want of one, and concerns nobody else."""
-        return self.setting.startswith("limits.user_")
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Load:
     """What a setting allows against what is asked of it: in all windows of today, or in the span that falls short."""
 
@@ -93,11 +71,23 @@ class Load:
     @property
     def of_fleet(self) -> bool:
         """Whether the setting is shared by all, so that what it carries tells of other users."""
-        return _is_of_fleet(self.setting)
+        return self.setting.startswith("limits.global_") or self.setting == "sending.max_concurrent"
 
 
-def _is_of_fleet(setting: str) -> bool:
-    return setting.startswith("limits.global_") or setting == "sending.max_concurrent"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Shortfall(Load):
+    """A setting that cannot carry what is asked of it."""
+
+    text: str
+    remedy: str
+
+    @property
+    def of_single_user(self) -> bool:
+        """Whether it is a user's own caps, by their plan or for want of one, and concerns nobody else.
+
+        Spacing and recipients are neither one user's nor the fleet's: they are told to whoever has such mailboxes.
+        """
+        return self.setting.startswith("limits.user_")
 
 
 def needed_of(demands: Iterable[Demand], per_second: float) -> tuple[int, int] | None:

@@ -53,8 +53,10 @@ async def _pieces(db: Database, user_id: UUID, *, at: dt.datetime) -> AsyncGener
     who = await export.profile(db, user_id)
     sink = _Sink()
     archive = zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED)
-    archive.writestr("README.txt", ABOUT.format(at=at.strftime("%Y-%m-%d %H:%M UTC")))
-    archive.writestr("profile.json", json.dumps(who, default=_plain, ensure_ascii=False, indent=2) + "\n")
+    archive.writestr(_entry("README.txt", at), ABOUT.format(at=at.strftime("%Y-%m-%d %H:%M UTC")))
+    archive.writestr(
+        _entry("profile.json", at), json.dumps(who, default=_plain, ensure_ascii=False, indent=2) + "\n"
+    )
     yield sink.taken()
     with ExitStack() as stack:
         name, file = "", None
@@ -63,12 +65,21 @@ async def _pieces(db: Database, user_id: UUID, *, at: dt.datetime) -> AsyncGener
                 continue
             if kind != name or file is None:
                 stack.close()  # one file at a time
-                name, file = kind, stack.enter_context(archive.open(f"{kind}.jsonl", "w", force_zip64=True))
+                entry = _entry(f"{kind}.jsonl", at)
+                name, file = kind, stack.enter_context(archive.open(entry, "w", force_zip64=True))
             await asyncio.to_thread(_write, file, rows)
             if piece := sink.taken():
                 yield piece
     archive.close()
     yield sink.taken()
+
+
+def _entry(name: str, at: dt.datetime) -> zipfile.ZipInfo:
+    """Of that moment: of its own the archive would date what is written piece by piece to 1980."""
+    entry = zipfile.ZipInfo(name, at.timetuple()[:6])
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    entry.external_attr = 0o600 << 16
+    return entry
 
 
 def name_of(email: str, *, at: dt.datetime) -> str:

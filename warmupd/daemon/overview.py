@@ -22,7 +22,7 @@ from warmupd.store.database import Database
 from warmupd.store.plans import OverLimit, over_limit
 from warmupd.store.replica import Source
 
-T = TypeVar("T", Load, Shortfall)
+T = TypeVar("T", bound=Load)
 
 MOST_ATTENTION = 20  # mailboxes that are listed as in need of somebody
 NEAR_CAP = 0.8  # of a user's cap: from here on it is shown
@@ -170,7 +170,7 @@ async def _caps(db: Database, owner: UUID | None, *, at: dt.datetime) -> Sequenc
     """What others use of the fleet's caps is not an owner's to know."""
     if owner is None:
         return await caps.cap_use(db, at=at)
-    return [use for use in (await caps.caps_of(db, [owner], at=at))[owner] if use.cap.startswith("user")]
+    return [use for use in (await caps.caps_of(db, [owner], at=at))[owner] if not use.of_fleet]
 
 
 def _seen_by(owner: UUID | None, found: Sequence[T]) -> list[T]:

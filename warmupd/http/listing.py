@@ -1,10 +1,12 @@
 """What a request says of a list of mailboxes: which, in what order, which page."""
 
+import datetime as dt
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Generic, Self, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Query, Request
+from pydantic import BaseModel
 
 from warmupd.core.condition import Progress
 from warmupd.core.mailbox import MailboxState
@@ -12,15 +14,37 @@ from warmupd.daemon.ranking import Listing, Rankings
 from warmupd.http.paging import cursor_of, key_of
 from warmupd.http.problem import Problem
 from warmupd.http.site import site_of
-from warmupd.store.selection import RANKED, Order, Selection
+from warmupd.store.selection import MOST_COUNTED, RANKED, Order, Selection
 
 BIGINT = 2**63 - 1
 LONGEST = 320  # characters of an address
 TEXT = r"^[^\x00]*$"  # Postgres takes no NUL
 LISTED = tuple(state for state in MailboxState if state is not MailboxState.REMOVED)
 
+Row = TypeVar("Row")
 Text = Annotated[str | None, Query(max_length=LONGEST, pattern=TEXT)]
 _KINDS: dict[Order, Sequence[type]] = {Order.ADDRESS: (str,), Order.STATE: (str, str), Order.NEWEST: (int,)}
+
+
+class Page(BaseModel, Generic[Row]):
+    """Some of the mailboxes; `next_cursor` leads to more."""
+
+    items: list[Row]
+    next_cursor: str | None
+    total: int  # that fit
+    total_is_exact: bool  # false: there are more
+    ranked_at: dt.datetime | None  # when it was judged which fit, and in what order; null: now
+
+    @classmethod
+    def of(cls, listing: Listing, items: list[Row]) -> Self:
+        """The rows of this page."""
+        return cls(
+            items=items,
+            next_cursor=next_cursor(listing),
+            total=min(listing.count, MOST_COUNTED),
+            total_is_exact=listing.count <= MOST_COUNTED,
+            ranked_at=listing.ranked_at,
+        )
 
 
 def selection(

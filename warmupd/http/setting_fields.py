@@ -4,7 +4,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from warmupd.core.entries import RANGES, SPANS
 from warmupd.errors import UsageError
+
+LIMITS: Mapping[str, tuple[float, float]] = {**RANGES, **SPANS}  # the same for all users as for a mailbox
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -17,8 +20,6 @@ class Field:
     unit: str = ""
     kind: str = "number"  # number, percent, choice or text
     choices: tuple[str, str] = ("", "")  # for yes and no
-    least: float | None = None
-    most: float | None = None
     whole: bool = True
 
     def read(self, text: str) -> Any:
@@ -33,8 +34,8 @@ class Field:
         value = _number(text.removesuffix("%").strip(), whole=self.whole and self.kind == "number")
         if self.kind == "percent":
             value /= 100
-        least, most = self.least, self.most
-        if least is not None and most is not None and not least <= value <= most:
+        least, most = LIMITS[self.column]
+        if not least <= value <= most:
             scale = 100 if self.kind == "percent" else 1
             raise UsageError(f"give {least * scale:g} to {most * scale:g}")
         return value
@@ -57,8 +58,8 @@ class Field:
 GROUPS: Mapping[str, tuple[Field, ...]] = {
     "Day and window": (
         Field(column="timezone", label="Time zone", kind="text", hint="Days and hours are counted in it"),
-        Field(column="start_hour", label="Sends from hour", least=0, most=23, hint="0 to 23, local time"),
-        Field(column="end_hour", label="Until hour", least=1, most=24, hint="1 to 24; from then on nothing is sent"),
+        Field(column="start_hour", label="Sends from hour", hint="0 to 23, local time"),
+        Field(column="end_hour", label="Until hour", hint="1 to 24; from then on nothing is sent"),
         Field(
             column="weekdays_only",
             label="Weekends",
@@ -68,15 +69,13 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
         ),
     ),
     "Ramp and quota": (
-        Field(column="ramp_start", label="First day", unit="sends", least=0, most=2000, hint="Sends on the first day"),
-        Field(column="ramp_step", label="More each day", unit="sends", least=0, most=2000, hint="Until the target"),
-        Field(column="target_daily", label="Target", unit="sends a day", least=0, most=2000, hint="Top of the ramp"),
+        Field(column="ramp_start", label="First day", unit="sends", hint="Sends on the first day"),
+        Field(column="ramp_step", label="More each day", unit="sends", hint="Until the target"),
+        Field(column="target_daily", label="Target", unit="sends a day", hint="Top of the ramp"),
         Field(
             column="min_daily",
             label="Minimum",
             unit="sends a day",
-            least=0,
-            most=2000,
             hint="Once ramped, no day owes less, unless plan, provider or health force it",
         ),
     ),
@@ -86,8 +85,6 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
             label="Answers",
             unit="%",
             kind="percent",
-            least=0,
-            most=1,
             hint="Percent of the messages it gets that it answers",
         ),
         Field(
@@ -95,8 +92,6 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
             label="Stars",
             unit="%",
             kind="percent",
-            least=0,
-            most=1,
             hint="Percent of the messages it gets that it marks",
         ),
         Field(
@@ -106,7 +101,7 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
             choices=("Rescue", "Leave them there"),
             hint="Whether messages found in spam are moved to the inbox",
         ),
-        Field(column="visits_per_day", label="Visits", unit="a day", least=1, most=64, hint="Looks into the mailbox"),
+        Field(column="visits_per_day", label="Visits", unit="a day", hint="Looks into the mailbox"),
     ),
     "Folder": (
         Field(
@@ -120,8 +115,6 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
             label="Filed after",
             unit="hours",
             whole=False,
-            least=0,
-            most=8760,
             hint="Hours after a message was opened",
         ),
         Field(
@@ -129,8 +122,6 @@ GROUPS: Mapping[str, tuple[Field, ...]] = {
             label="Deleted after",
             unit="days",
             whole=False,
-            least=1,
-            most=3650,
             hint="Days after a message was found",
         ),
     ),

@@ -8,6 +8,7 @@ from uuid import UUID
 
 import asyncpg
 
+from warmupd.core.entries import DEFAULTS
 from warmupd.errors import Conflict, NotFound, UsageError
 from warmupd.store.accounts import NewMailbox
 from warmupd.store.changes import checked, refusal
@@ -188,31 +189,6 @@ async def _private_pool(connection: Connection, user_id: UUID) -> int:
     return pool_id
 
 
-# Settings that an owner may leave out, and what the row says then.
-_DEFAULTS: Mapping[str, Any] = {
-    "junk_folder": "",
-    "language": "",
-    "timezone": None,
-    "start_hour": None,
-    "end_hour": None,
-    "weekdays_only": None,
-    "ramp_start": None,
-    "ramp_step": None,
-    "target_daily": None,
-    "min_daily": None,
-    "already_warm": False,
-    "own_mail": None,
-    "provider_limit": None,
-    "reply_rate": None,
-    "star_rate": None,
-    "rescue": None,
-    "visits_per_day": None,
-    "warmup_folder": None,
-    "file_after_hours": None,
-    "retention_days": None,
-}
-
-
 def _row(new: NewMailbox, private_pool: int) -> dict[str, Any]:
     """The row without id, owner and secrets; every row has the same columns in the same order."""
     why, remedy = new.login_trouble or ("", "")
@@ -234,7 +210,8 @@ def _row(new: NewMailbox, private_pool: int) -> dict[str, Any]:
         "imap_port": new.imap_port,
         "imap_security": new.imap_security,
         "imap_username": new.imap_username,
-        **_DEFAULTS,
+        **{column: usual for column, usual in DEFAULTS.items() if column not in {"display_name", "pool_id"}},
+        "already_warm": False,
         **checked(new.settings),
     }
 

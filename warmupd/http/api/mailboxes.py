@@ -11,11 +11,11 @@ from warmupd.core.mailbox import MailboxState
 from warmupd.core.obstacle import Why
 from warmupd.daemon.roster import Listed, list_mailboxes
 from warmupd.http.identity import Reader
-from warmupd.http.listing import Chosen, Sort, listing_of, next_cursor
+from warmupd.http.listing import Chosen, Page, Sort, listing_of
 from warmupd.http.paging import LIMIT, CursorText, Limit
 from warmupd.http.site import site_of
 from warmupd.http.wording import ForApi
-from warmupd.store.selection import MOST_COUNTED, Order
+from warmupd.store.selection import Order
 
 router = APIRouter(prefix="/api/warmup/mailboxes", tags=["mailboxes"])
 
@@ -71,14 +71,8 @@ class MailboxRow(BaseModel):
     enrolled_at: dt.datetime
 
 
-class MailboxPage(BaseModel):
+class MailboxPage(Page[MailboxRow]):
     """Some of the mailboxes; `next_cursor` leads to more."""
-
-    items: list[MailboxRow]
-    next_cursor: str | None
-    total: int  # that fit
-    total_is_exact: bool  # false: there are more
-    ranked_at: dt.datetime | None  # when it was judged which fit, and in what order; null: now
 
 
 @router.get("", summary="Mailboxes", response_model=MailboxPage)
@@ -99,13 +93,7 @@ async def mailboxes(
         one.mailbox.id: one
         for one in await list_mailboxes(site.db, site.config, listing.ids, at=at, owner=identity.owner)
     }
-    return MailboxPage(
-        items=[_row(listed[mailbox_id]) for mailbox_id in listing.ids if mailbox_id in listed],
-        next_cursor=next_cursor(listing),
-        total=min(listing.count, MOST_COUNTED),
-        total_is_exact=listing.count <= MOST_COUNTED,
-        ranked_at=listing.ranked_at,
-    )
+    return MailboxPage.of(listing, [_row(listed[mailbox_id]) for mailbox_id in listing.ids if mailbox_id in listed])
 
 
 def _row(one: Listed) -> MailboxRow:

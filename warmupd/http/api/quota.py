@@ -9,10 +9,10 @@ from warmupd.core.condition import Progress
 from warmupd.core.mailbox import MailboxState
 from warmupd.daemon.roster import Listed, list_mailboxes
 from warmupd.http.identity import Reader
-from warmupd.http.listing import Chosen, Sort, listing_of, next_cursor
+from warmupd.http.listing import Chosen, Page, Sort, listing_of
 from warmupd.http.paging import LIMIT, CursorText, Limit
 from warmupd.http.site import site_of
-from warmupd.store.selection import MOST_COUNTED, Order
+from warmupd.store.selection import Order
 
 router = APIRouter(prefix="/api/warmup", tags=["mailboxes"])
 
@@ -33,14 +33,8 @@ class QuotaRow(BaseModel):
     next_send_at: dt.datetime | None  # an estimate; null: not until something changes
 
 
-class QuotaPage(BaseModel):
+class QuotaPage(Page[QuotaRow]):
     """Some of the mailboxes; `next_cursor` leads to more."""
-
-    items: list[QuotaRow]
-    next_cursor: str | None
-    total: int  # that fit
-    total_is_exact: bool  # false: there are more
-    ranked_at: dt.datetime | None  # when it was judged which fit, and in what order; null: now
 
 
 @router.get("/quota", summary="Today's quotas", response_model=QuotaPage)
@@ -65,13 +59,7 @@ async def quota(
         one.mailbox.id: one
         for one in await list_mailboxes(site.db, site.config, listing.ids, at=at, owner=identity.owner)
     }
-    return QuotaPage(
-        items=[_row(listed[mailbox_id]) for mailbox_id in listing.ids if mailbox_id in listed],
-        next_cursor=next_cursor(listing),
-        total=min(listing.count, MOST_COUNTED),
-        total_is_exact=listing.count <= MOST_COUNTED,
-        ranked_at=listing.ranked_at,
-    )
+    return QuotaPage.of(listing, [_row(listed[mailbox_id]) for mailbox_id in listing.ids if mailbox_id in listed])
 
 
 def _row(one: Listed) -> QuotaRow:
