@@ -88,11 +88,10 @@ async def test_what_is_still_to_be_treated_is_put_aside_and_treated(house: House
     assert await engagements.due_engagements(house.db, gone.recipient_id, at=at) == []
     (due,) = await engagements.due_engagements(house.db, job.recipient_id, at=at)
     assert (due.job_day, due.job_id, due.uid) == (job.day, job.id, 5)
-    flags = dict.fromkeys(("opened", "starred", "rescued", "answered", "filed", "deleted"), True)
-    place: dict[str, Any] = {"job_day": job.day, "job_id": job.id, "folder": "Warmup", "uidvalidity": 1, "uid": 6}
+    done: dict[str, Any] = dict.fromkeys(("opened", "starred", "rescued", "answered", "filed", "deleted"), True)
+    done |= {"job_day": job.day, "job_id": job.id, "folder": "Warmup", "uidvalidity": 1, "uid": 6, "next_at": None}
     epoch = worker.leases[slot_hash(job.recipient_id) % 64]
-    done = Engaged(**place, **flags, next_at=None)
-    await engagements.note_engaged(house.db, job.recipient_id, [done], epoch=epoch, at=at)
+    await engagements.note_engaged(house.db, job.recipient_id, [Engaged(**done)], epoch=epoch, at=at)
     assert await engagements.due_engagements(house.db, job.recipient_id, at=at) == []
     await house.on_day(SIGHTINGS_GONE + 1)
     assert await house.db.fetch("SELECT FROM sightings_kept") == []
