@@ -18,7 +18,7 @@ export RUFF_CACHE_DIR := $(CACHES)/ruff
 export MYPY_CACHE_DIR := $(CACHES)/mypy
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 
-.PHONY: help demo test test-realmail screenshots ablation chaos lint types format wheel ci clean
+.PHONY: help demo test test-realmail screenshots ablation chaos years lint types format wheel ci clean
 
 help: ## this list
 	@echo "make TARGET [ARGS=\"...\"], where TARGET is one of"
@@ -41,6 +41,9 @@ ablation: $(READY) ## each safeguard is taken out once, and a test must miss it
 
 chaos: $(READY) ## workers and Postgres are killed, frozen and cut off; no promise may break (ARGS="--runs 200 --seed 1")
 	@$(VENV)/bin/python -m tests.chaos.campaign $(ARGS)
+
+years: $(READY) ## a small pool lives for ninety days; its tables stay bounded and its reserves quick (ARGS="--days 30")
+	@$(VENV)/bin/python -m tests.years $(ARGS)
 
 lint: $(READY) ## style and likely bugs
 	@$(VENV)/bin/ruff check $(ARGS)

@@ -70,7 +70,10 @@ async def test_sighting_stays_as_long_as_its_job(house: House) -> None:
     await house.ground.settle(await house.sent(worker, kind=None), OutcomeKind.SENT)
     other = await house.sent(worker)
     assert await house.seen(worker, other, answer_at=None) == "new"
+    attached = "SELECT i.xmin::text FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid WHERE c.relname = $1"
+    before = await house.db.fetchval(attached, f"warmup_jobs_{TODAY:%Y%m%d}")
     await house.on_day(SIGHTINGS_GONE + 1)
+    assert await house.db.fetchval(attached, f"warmup_jobs_{TODAY:%Y%m%d}") == before, "it was out of sight meanwhile"
     assert (await house.days(SIGHTINGS))[0] == 0
     assert await house.seen(worker, other, at=house.clock.now()) == "known"
     assert (await house.ground.job(job))["status"] == "PROCESSING"
@@ -86,8 +89,8 @@ async def test_what_is_still_to_be_treated_is_put_aside_and_treated(house: House
     assert (await house.days(SIGHTINGS))[0] > 0
     at = house.clock.now()
     assert await engagements.due_engagements(house.db, gone.recipient_id, at=at) == []
-    (due,) = await engagements.due_engagements(house.db, job.recipient_id, at=at)
-    assert (due.job_day, due.job_id, due.uid) == (job.day, job.id, 5)
+    found = await engagements.due_engagements(house.db, job.recipient_id, at=at)
+    assert [(due.job_day, due.job_id, due.uid) for due in found] == [(job.day, job.id, 5)]
     done: dict[str, Any] = dict.fromkeys(("opened", "starred", "rescued", "answered", "filed", "deleted"), True)
     done |= {"job_day": job.day, "job_id": job.id, "folder": "Warmup", "uidvalidity": 1, "uid": 6, "next_at": None}
     epoch = worker.leases[slot_hash(job.recipient_id) % 64]
@@ -132,6 +135,20 @@ async def test_detachment_waits_for_an_old_transaction_and_nobody_waits_for_it(
     assert await house.keeping().round()
     assert [one for one in await partitions.partitions_of(house.db, JOBS) if one.leaving] == []
     assert (await house.days(JOBS))[0] == 1
+
+
+async def test_detachment_that_somebody_broke_off_is_ended_by_the_next_round(house: House) -> None:
+    (oldest, *_) = await partitions.partitions_of(house.db, JOBS)
+    async with house.db.transaction() as reader:
+        await reader.fetch("SELECT count(*) FROM warmup_jobs")
+        async with house.db.acquire() as connection:
+            with pytest.raises(TimeoutError):
+                await connection.execute(
+                    f"ALTER TABLE warmup_jobs DETACH PARTITION {oldest.name} CONCURRENTLY", timeout=0.3
+                )
+    await house.on_day(0)  # it is not old, but no other could go before it
+    assert oldest.name not in {one.name for one in await partitions.partitions_of(house.db, JOBS)}
+    assert await house.db.fetchval("SELECT to_regclass($1) IS NULL", oldest.name)
 
 
 async def test_unsettled_row_that_turns_up_in_a_detached_partition_brings_it_back(house: House) -> None:
