@@ -1,4 +1,4 @@
-"""Three weeks of a small pool with short retentions: `make years` in short."""
+"""Eleven days of a small pool with short retentions: `make years` in short."""
 
 import datetime as dt
 
@@ -10,7 +10,7 @@ from warmupd.core.retention import Retention
 from warmupd.daemon import keeping
 from warmupd.store import partitions
 
-DAYS = 14
+DAYS = 11
 
 
 async def test_tables_stay_as_great_as_they_are_and_nothing_unsettled_is_lost(
@@ -19,7 +19,7 @@ async def test_tables_stay_as_great_as_they_are_and_nothing_unsettled_is_lost(
     monkeypatch.setattr(keeping, "HISTORY", dt.timedelta(days=4))
     monkeypatch.setattr(keeping, "BREATH", 0.0)
     retention = Retention(jobs=dt.timedelta(days=2), messages=dt.timedelta(days=1))
-    life = Life(ground, mailboxes=4, quota=6, retention=retention, hours=(7, 12, 17))
+    life = Life(ground, mailboxes=4, quota=6, retention=retention, hours=(8, 14))
     await life.begin()
     weighed = []
     for number in range(DAYS):

@@ -45,8 +45,8 @@ class Seen:
 
 
 class Life:
-    """Of `mailboxes`, as far as it has gone. The first keeps messages four times as long as others, the second is away for
-    weeks, and the last is never proven."""
+    """Of `mailboxes`, as far as it has gone. The first keeps messages four times as long as others, the second is away
+    for weeks, and the last is never proven."""
 
     def __init__(
         self,
