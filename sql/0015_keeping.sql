@@ -315,5 +315,5 @@ CREATE TABLE mailbox_months (
     spam           integer NOT NULL,
     other          integer NOT NULL,
     PRIMARY KEY (mailbox_id, month)
-);
+) WITH (fillfactor = 70);  -- a month is added to day by day
 CREATE INDEX mailbox_months_user ON mailbox_months (user_id, month);

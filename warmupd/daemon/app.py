@@ -10,7 +10,6 @@ from random import Random
 from warmupd import __version__
 from warmupd.clock import Clock, VirtualClock
 from warmupd.config import Config
-from warmupd.core.reply import Phase
 from warmupd.daemon import options, parts
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.backlog import Backlog
@@ -21,6 +20,7 @@ from warmupd.daemon.departures import Departures
 from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
 from warmupd.daemon.fleet_watch import FleetWatch
+from warmupd.daemon.gauges import Gauges
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.head_start import HeadStarts
 from warmupd.daemon.hints import Hints
@@ -52,9 +52,8 @@ WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes, where not
 TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
 FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
-TIMEKEEPERS = frozenset(
-    {"housekeeping", "departures", "notices", "totals", "keeping"}
-)  # parts that do nothing but sleep on the clock between rounds
+# Parts that do nothing but sleep on the clock between rounds.
+TIMEKEEPERS = frozenset({"housekeeping", "departures", "gauges", "keeping", "notices", "totals"})
 
 
 class Worker:
@@ -83,6 +82,7 @@ class Worker:
         self.metrics = Metrics(clock)
         self.events = Events(self.metrics)
         self._ground = Ground(db=db, clock=clock, events=self.events, rng=rng or Random())
+        self.progress = self._ground.progress
         self._vault = Vault([key.get_secret_value() for key in config.secrets.keys])
         self._keyring = keyring_of(config, db, clock, self._vault)
         self._message_key = MessageKey(self._vault)
@@ -102,6 +102,7 @@ class Worker:
         self.housekeeping = self._build_housekeeping()
         self.keeping = Keeping(self._ground, options.retention_of(config))
         self.notifying = Notifying(self._ground, config, lambda: self._vault, worker=self.leases.name)
+        self.gauges = Gauges(self._ground, lambda: self.notifying.config, leases=self.leases, shard=self.shard)
         self.hints = Hints(self._ground, listener, on_fleet=self.fleet_watch.hear)
 
     async def run(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:
@@ -132,6 +133,7 @@ class Worker:
                     "fleet": self.fleet_watch.run(FLEET_EVERY),
                     "hints": self.hints.run(),
                     "notices": self.notifying.run(),
+                    "gauges": self.gauges.run(),
                     "backlog": Backlog(self._ground, leases=self.leases, shard=self.shard).run(TELL_EVERY),
                 }
             )
@@ -198,7 +200,7 @@ class Worker:
             policy=self._hosts,
             timeouts=options.timeouts_of(self.config),
             source_address=self.config.sending.source_address,
-            observe=self._observe_phase,
+            observe=self.metrics.phase_ended,
         )
 
     def _build_shard(self, book: Book, holds: Holds, aftermath: Aftermath) -> Shard:
@@ -275,6 +277,3 @@ class Worker:
 
     def _hear_answers(self, mailbox_id: int) -> None:
         self.shard.knock(answered=[mailbox_id])
-
-    def _observe_phase(self, phase: Phase, seconds: float) -> None:
-        self.metrics.send_duration.labels(phase=phase.lower()).observe(seconds)

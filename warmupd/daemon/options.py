@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # imported where it is made: commands that only report need s
     from warmupd.mail.vault import Vault
 
 SEND_WITHIN = 5.0  # real seconds from a reservation to MAIL FROM
+STOP_MARGIN = 45.0  # seconds of a stop beside its longest conversation: begin that, settle, give back, close
 SLACK = 5.0  # seconds by which spacing and cap windows are lengthened, so that mail servers see them kept
 
 
@@ -122,6 +123,14 @@ def timeouts_of(config: Config) -> "Timeouts":
         body=body,
         total=3 * connect + 4 * command + body,
     )
+
+
+def stop_within(config: Config) -> float:
+    """Real seconds after which a stop is hurried that has not ended by itself: no mail server may take longer.
+
+    `TimeoutStopSec` of the unit is this and ten seconds more for what a hurried stop may take.
+    """
+    return timeouts_of(config).total + STOP_MARGIN
 
 
 def visiting_of(config: Config, hosts: "HostPolicy", context: SSLContext) -> "Visiting":

@@ -36,6 +36,7 @@ class Parent:
     senders: tuple[str, ...]  # from whom it may come: the sender's address and login; () when that was erased
     thread_depth: int
     sent_at: dt.datetime | None  # as far as it is known
+    before_restore: bool  # what became of it in the gap is not known: it may have been answered
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,7 +60,9 @@ async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.
     rows = await db.fetch(
         """
         SELECT j.day, j.id, j.mailbox_id, j.thread_depth, coalesce(j.picked_at, j.completed_at) AS sent_at,
-               m.address, m.smtp_username
+               m.address, m.smtp_username, EXISTS (
+                   SELECT FROM state_changes c WHERE c.subject = 'fleet' AND c.subject_id = 'database'
+                   AND c.became = 'RESTORED' AND c.at >= coalesce(j.picked_at, j.created_at)) AS before_restore
         FROM unnest($2::date[], $3::bigint[]) AS a(day, id) JOIN warmup_jobs j USING (day, id)
         LEFT JOIN mailboxes m ON m.id = j.mailbox_id
         WHERE j.recipient_id = $1 AND NOT EXISTS (
@@ -77,6 +80,7 @@ async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.
             senders=tuple(name for name in (r["address"], r["smtp_username"]) if name),
             thread_depth=r["thread_depth"],
             sent_at=r["sent_at"],
+            before_restore=r["before_restore"],
         )
         for r in rows
     ]
