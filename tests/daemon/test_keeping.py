@@ -9,10 +9,12 @@ import pytest
 
 from tests.daemon.house import JOBS_GONE, RETENTION, SIGHTINGS_GONE, House
 from tests.store.rows import NOON, TODAY, Ground, after, ask, laid_ground  # noqa: F401  a fixture
+from warmupd.config import Config
 from warmupd.core.mailbox import slot_hash
 from warmupd.core.outcome import OutcomeKind
 from warmupd.core.proof import OwnProof
 from warmupd.daemon.lingering import partition_troubles
+from warmupd.daemon.overview import overview
 from warmupd.store import engagements, jobs, keeping, partitions
 from warmupd.store.database import Database
 from warmupd.store.engagements import Engaged
@@ -285,6 +287,7 @@ async def test_doctor_and_status_say_why_an_old_partition_cannot_go(house: House
     await house.on_day(JOBS_GONE + 3)
     (told,) = await _troubles(house)
     assert told == f"warmup_jobs_{TODAY:%Y%m%d} cannot go: it has unsettled jobs (1 PROCESSING)"
+    assert (await overview(house.db, Config.isolated(), at=house.clock.now())).partitions == [told]
 
 
 async def test_missing_partitions_and_a_worker_that_does_not_keep_house_are_told(house: House) -> None:
