@@ -28,7 +28,7 @@ settings.register_profile("usual", deadline=None)
 settings.load_profile("usual")
 settings.register_profile("deep", max_examples=150, stateful_step_count=60, deadline=None, print_blob=True)
 
-NEED_PROGRAMS = ("realmail", "ha", "browser")  # markers of tests that need what pip does not bring
+NEED_PROGRAMS = ("realmail", "ha", "browser", "systemd")  # markers of tests that need what pip does not bring
 
 MEMORY = Path("/dev/shm")
 ROOM = 3 * 2**30  # bytes that must be free there: several workers' databases, and what they write ahead
@@ -38,7 +38,7 @@ _numbers = count(1)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--require-real", action="store_true", help="skipped tests marked realmail, ha or browser have failed"
+        "--require-real", action="store_true", help="skipped tests marked realmail, ha, browser or systemd have failed"
     )
 
 

@@ -31,10 +31,10 @@ def machine() -> Iterator[Machine]:
     with ExitStack() as stack:
         try:
             machine = stack.enter_context(Machine())
+            install(machine)
+            machine.boot()
         except CannotBoot as why:
             pytest.skip(f"no machine can be booted here: {why}")
-        install(machine)
-        machine.boot()
         start_postgres(machine)
         configure(machine)
         machine.sure("systemctl", "enable", "--now", "warmupd@0", "warmupd@1", "warmupd.target")

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -96,7 +97,10 @@ class Machine:
                 stderr=subprocess.STDOUT,
             )
         self._leader = self._first_of_it(self._first_of_it(self._nspawn.pid))  # nsenter, systemd-nspawn, systemd
-        self.until(lambda: self.run("systemctl", "is-active", "basic.target").returncode == 0, "basic.target")
+        try:
+            self.until(lambda: self.run("systemctl", "is-active", "basic.target").returncode == 0, "basic.target")
+        except AssertionError as error:
+            raise CannotBoot(str(error)) from None
 
     def run(self, *command: str, stdin: str = "") -> "subprocess.CompletedProcess[str]":
         """Run in the booted machine, as its root."""
@@ -191,3 +195,16 @@ def _run(command: list[str], stdin: str = "") -> "subprocess.CompletedProcess[st
 def _children_of(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
+
+def trial() -> None:
+    """Ends 3, with the reason, where no machine can be booted: what cannot be tried is not broken."""
+    try:
+        with Machine() as machine:
+            machine.boot()
+    except CannotBoot as why:
+        print(why)
+        sys.exit(3)
+
+
+if __name__ == "__main__":
+    trial()
