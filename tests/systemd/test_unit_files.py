@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.systemd.machine import TREE
+from warmupd.cli.signals import HURRIED_WITHIN
 from warmupd.config import Config
-from warmupd.daemon.app import STOP_PATIENCE
-from warmupd.daemon.options import timeouts_of
-from warmupd.http.server import STOP_SECONDS
+from warmupd.daemon.options import stop_within
 
 UNITS = TREE / "systemd"
 SERVICES = ("warmupd@.service", "warmupd-migrate.service")
@@ -33,9 +32,9 @@ def hardening(service: str) -> list[str]:
 def test_worker_has_time_to_drain() -> None:
     text = (UNITS / "warmupd@.service").read_text()
     allowed = 60 * int(re.findall(r"^TimeoutStopSec=(\d+)min$", text, re.MULTILINE)[0])
-    longest = timeouts_of(Config.isolated()).total
+    longest = stop_within(Config.isolated())
     assert f" {longest:g} s with the default time-outs" in text
-    assert allowed >= longest + 2 * STOP_PATIENCE + STOP_SECONDS
+    assert allowed >= longest + HURRIED_WITHIN
 
 
 @pytest.mark.parametrize("service", SERVICES)

@@ -129,9 +129,12 @@ class Leases:
         self.slot_count = await slots.slot_count(self._db)
         await self._renew()
 
-    async def register(self, limits: Mapping[str, Any] | None = None) -> None:
-        """Write this process's row, with these limits from now on if any are given."""
-        self._limits = self._limits if limits is None else limits
+    def tell(self, limits: Mapping[str, Any]) -> None:
+        """What this process's row says of it when it is written the next time."""
+        self._limits = limits
+
+    async def register(self) -> None:
+        """Write this process's row."""
         await slots.register_worker(
             self._db,
             self.worker_id,
@@ -148,14 +151,11 @@ class Leases:
 
     async def run(self) -> None:
         """Renew every third of the lease, claim and give back what the shares ask for, until cancelled."""
-        try:
-            while True:
-                self._ground.progress.turn("lease", rest=self._ttl / RENEWALS / self._clock.speed)
-                await self._wait()
-                self._hastened.clear()
-                await patiently(self._ground, "lease", self._renew)
-        finally:
-            self._ground.progress.end("lease")
+        while True:
+            self._ground.progress.turn("lease", rest=self._ttl / RENEWALS / self._clock.speed)
+            await self._wait()
+            self._hastened.clear()
+            await patiently(self._ground, "lease", self._renew)
 
     def hasten(self) -> None:
         """Renew at once: somebody came or went, or slots are free."""

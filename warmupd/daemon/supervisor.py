@@ -67,12 +67,14 @@ class Supervisor:
 
     def hurry(self) -> None:
         """A second order to stop: children leave what is in flight."""
-        self.hand_on(signal.SIGTERM)
-
-    def hand_on(self, number: signal.Signals) -> None:
-        """A signal to every child."""
         for child in self.children.values():
-            child.send(number)
+            child.send(signal.SIGTERM)
+
+    def hand_on_hup(self) -> None:
+        """SIGHUP to every child, but for those that have just begun: it would end them, and they have read nothing."""
+        for child in self.children.values():
+            if child.heeds(signal.SIGHUP):
+                child.send(signal.SIGHUP)
 
     def change(self, rules: Rules) -> None:
         """Go by other rules from now on."""
@@ -88,7 +90,7 @@ class Supervisor:
                 continue
             lived = self.clock.boottime() - child.started_at
             pause = self._hold_off(quick=lived < QUICK)
-            _log.warning("child.died", child=number, code=code, lived=round(lived, 1), restart_in=pause)
+            _log.warning("child.died", child=number, code=code, lived_seconds=round(lived, 1), again_seconds=pause)
 
     def _hold_off(self, *, quick: bool) -> float:
         """Start nobody for so many seconds, the longer the more in a row have ended soon after their start."""
@@ -131,7 +133,7 @@ class Supervisor:
                     number, self._command, environment=self._environment, started_at=self.clock.boottime()
                 )
             except OSError as error:  # no memory or process left for now; those that run must not stop for that
-                _log.error("child.not_started", child=number, why=str(error), again_in=self._hold_off(quick=True))
+                _log.error("child.not_started", child=number, why=str(error), again_seconds=self._hold_off(quick=True))
                 return
             self.children[number] = child
             self._ends[number] = end = asyncio.create_task(child.end(), name=f"end of worker {number}")
