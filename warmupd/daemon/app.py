@@ -27,6 +27,7 @@ from warmupd.daemon.hints import Hints
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.host_check import policy_of
 from warmupd.daemon.housekeeping import Housekeeping
+from warmupd.daemon.keeping import Keeping
 from warmupd.daemon.keyring import keyring_of
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.metrics import Metrics
@@ -46,14 +47,13 @@ from warmupd.mail.vault import Vault
 from warmupd.store import slots
 from warmupd.store.database import Database
 from warmupd.store.listening import Listener
-from warmupd.store.partitions import make_partitions
 
 WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes, where notifications are not heard
 TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
 FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
 # Parts that do nothing but sleep on the clock between rounds.
-TIMEKEEPERS = frozenset({"housekeeping", "departures", "gauges", "notices", "totals"})
+TIMEKEEPERS = frozenset({"housekeeping", "departures", "gauges", "keeping", "notices", "totals"})
 
 
 class Worker:
@@ -82,6 +82,7 @@ class Worker:
         self.metrics = Metrics(clock)
         self.events = Events(self.metrics)
         self._ground = Ground(db=db, clock=clock, events=self.events, rng=rng or Random())
+        self.progress = self._ground.progress
         self._vault = Vault([key.get_secret_value() for key in config.secrets.keys])
         self._keyring = keyring_of(config, db, clock, self._vault)
         self._message_key = MessageKey(self._vault)
@@ -99,6 +100,7 @@ class Worker:
         self.engager = self._build_engager(book, aftermath)
         self.fleet_watch = FleetWatch(self._ground, leases=self.leases, shard=self.shard)
         self.housekeeping = self._build_housekeeping()
+        self.keeping = Keeping(self._ground, options.retention_of(config))
         self.notifying = Notifying(self._ground, config, lambda: self._vault, worker=self.leases.name)
         self.gauges = Gauges(self._ground, lambda: self.notifying.config, leases=self.leases, shard=self.shard)
         self.hints = Hints(self._ground, listener, on_fleet=self.fleet_watch.hear)
@@ -108,7 +110,7 @@ class Worker:
 
         A part that fails ends the worker, after the same orderly stop; its error is raised.
         """
-        await make_partitions(self._ground.db, self.clock.now().date())
+        await self.housekeeping.prepare()
         await slots.post_limits(self._ground.db, options.limits_of(self.config, self.clock))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.smtp.close)
@@ -125,6 +127,7 @@ class Worker:
                     "engager": self.engager.run(),
                     "housekeeping": self.housekeeping.run(),
                     "totals": self.housekeeping.keep_totals(),
+                    "keeping": self.keeping.run(),
                     "departures": self._build_departures().run(),
                     "changes": self.housekeeping.watch_changes(self.hints, WATCH_EVERY),
                     "fleet": self.fleet_watch.run(FLEET_EVERY),

@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from warmupd.daemon.logs import tell_left_out
 from warmupd.daemon.metrics import Metrics
 
 
@@ -14,6 +15,7 @@ class Events:
 
     def __init__(self, metrics: Metrics, log: Any = None) -> None:
         self.metrics = metrics
+        self.waits: dict[str, str] = {}  # parts that wait for Postgres, and what it said to them
         self._log = log if log is not None else structlog.get_logger()
 
     def started(self, *, worker: str, slots: int) -> None:
@@ -23,6 +25,7 @@ class Events:
         self._log.info("worker.draining", in_flight=in_flight)
 
     def stopped(self) -> None:
+        tell_left_out(all_of_it=True)
         self._log.info("worker.stopped")
 
     def slots_claimed(self, count: int) -> None:
@@ -87,7 +90,12 @@ class Events:
 
     def not_sent(self, *, job: int, mailbox: int, outcome: str, reason: str, message: str) -> None:
         self.metrics.errors.add()
-        self._log.warning(f"send.{outcome.lower()}", job=job, mailbox=mailbox, reason=reason, message=message)
+        if outcome == "FAILED":
+            self._log.warning("send.failed", job=job, mailbox=mailbox, reason=reason, message=message)
+        elif outcome == "DEFERRED":
+            self._log.warning("send.deferred", job=job, mailbox=mailbox, reason=reason, message=message)
+        else:
+            self._log.warning("send.returned", job=job, mailbox=mailbox, reason=reason, message=message)
 
     def unknown(self, *, job: int, mailbox: int, message: str) -> None:
         self.metrics.sends_unknown.inc()
@@ -159,6 +167,13 @@ class Events:
 
     def user_erased(self, *, user: str, rows: int) -> None:
         self._log.info("user.erased", user=user, rows=rows)
+
+    def partitions_dropped(self, names: Sequence[str]) -> None:
+        self._log.info("partitions.dropped", partitions=list(names))
+
+    def partition_waits(self, name: str) -> None:
+        """It is detached once the transactions of before have ended."""
+        self._log.warning("partitions.waiting", partition=name)
 
     def notice_delivered(self, *, notice: UUID, kind: str, channel: str, tries: int) -> None:
         self._log.info("notice.delivered", notice=str(notice), kind=kind, channel=channel, tries=tries)

@@ -10,9 +10,7 @@ from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
 from warmupd.store import (
     consents,
-    counts,
     day_totals,
-    directories,
     fleet,
     imports,
     jobs,
@@ -26,8 +24,6 @@ from warmupd.store import (
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
 LOOK_WITHIN = 300.0  # seconds: the recipients of lost messages are visited that soon
-COUNTED = dt.timedelta(days=16)  # for which sends are told by the hour: 14 days, in every zone
-PLACED = dt.timedelta(days=92)  # for which placements are told: 90 days, in every zone
 MARGIN = 60.0  # real seconds beyond the longest conversation until a send without an outcome is taken for lost
 
 
@@ -60,6 +56,10 @@ class Housekeeping:
         self._changes_since: dt.datetime | None = None
         self._changes_told: dict[int, dt.datetime] = {}
 
+    async def prepare(self) -> None:
+        """What must be there before anything is sent; as a rule it has been for days."""
+        await self._make_partitions(await partitions.today(self._db, at=self._clock.stamp()))
+
     async def run(self) -> None:
         """Keep house until cancelled."""
         while True:
@@ -73,7 +73,7 @@ class Housekeeping:
     async def round(self) -> None:
         """All of it once."""
         now, at = self._clock.now(), self._clock.stamp()
-        await self._make_partitions(now.date())
+        await self._make_partitions(await partitions.today(self._db, at=at))
         if lost := await jobs.reap(self._db, grace=self._grace, look_within=LOOK_WITHIN, at=at):
             self._events.reaped(lost)
         self._events.given_up(await jobs.expire(self._db, at=at), "window_over")
@@ -138,8 +138,6 @@ class Housekeeping:
         except DatabaseBusy as error:  # a lock held for long; they are made days ahead, so a later round will do
             self._events.part_failed("partitions", error)
             return
-        await directories.drop_directories(self._db, today - dt.timedelta(days=3))
-        await counts.drop_counts(self._db, sends_before=today - COUNTED, placements_before=today - PLACED)
         self._partitioned_for = today
 
     async def _throttle(self, at: dt.datetime | None) -> None:

@@ -1,5 +1,6 @@
 """The Prometheus metrics of one worker. No label ever carries a mailbox, a user or an address."""
 
+import datetime as dt
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
@@ -110,6 +111,12 @@ class Metrics:
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         GCCollector(registry=self.registry)
+
+    def reloaded(self, *, at: dt.datetime, well: bool) -> None:
+        """A configuration was read, at the start or later, and taken over, or not."""
+        self.reload_successful.set(well)
+        if well:
+            self.reload_succeeded_at.set(at.timestamp())
 
     def render(self) -> bytes:
         """The exposition text, as /metrics serves it."""

@@ -110,6 +110,7 @@ class Shard:
         """Walk the path until drained."""
         try:
             while not self._draining:
+                self._ground.progress.turn("shard", rest=LONGEST_WAIT / self._clock.speed)
                 self._wake.clear()
                 await self._read(self._read_changes)
                 requests = await self._read(self._take)
@@ -120,6 +121,7 @@ class Shard:
                 else:
                     await self._wait()
         finally:
+            self._ground.progress.end("shard")
             self._ended.set()
 
     async def drain(self, patience: float) -> None:
