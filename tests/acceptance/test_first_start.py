@@ -11,6 +11,7 @@ import pytest
 
 from tests.acceptance.conftest import Daemon, Program
 
+NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
 SEALED_BY_OTHERS = """
 WITH owner AS (
     INSERT INTO users (email, role, plan_id) SELECT 'owner@example.com', 'USER', min(id) FROM plans RETURNING id
@@ -45,7 +46,8 @@ def test_first_start_makes_secrets_and_the_second_keeps_them(
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert len(values["auth"]["secret"]) >= 32
     assert len(values["auth"]["scrape_token"]) >= 32
-    start("--init").wait_for("worker.started")
+    outside.environment["DATABASE_URL"] = NOWHERE
+    assert outside("run", "--init").returncode == 3
     assert file.read_text() == made
     assert list(outside.directory.glob(".config*")) == []
 
@@ -59,10 +61,11 @@ def test_no_new_keys_for_a_database_that_others_have_sealed(outside: Program, da
     assert not (outside.directory / "config.toml").exists()
 
 
-def test_secrets_of_variables_need_no_file(outside: Program, start: Callable[..., Daemon]) -> None:
+def test_secrets_of_variables_need_no_file(outside: Program) -> None:
     outside.environment["WARMUP_SECRETS__KEYS"] = outside("key", "new").stdout.strip()
     outside.environment["WARMUP_AUTH__SECRET"] = "x" * 32
-    start("--init").wait_for("worker.started")
+    outside.environment["DATABASE_URL"] = NOWHERE
+    assert outside("run", "--init").returncode == 3
     assert not (outside.directory / "config.toml").exists()
 
 

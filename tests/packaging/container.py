@@ -96,6 +96,12 @@ class Container:
             os.kill(self.pid, getattr(signal, self._stage.last("STOPSIGNAL").text))
         return self.wait(patience)
 
+    def close(self) -> None:
+        """Whatever state it is in."""
+        if self._process and self._process.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self._process.wait(10)
+
     def wait(self, patience: float = 60.0) -> int:
         assert self._process
         return self._process.wait(patience)
