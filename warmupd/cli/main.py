@@ -6,9 +6,11 @@ import sys
 import typer
 
 from warmupd.cli import (
+    backup,
     doctor,
     explain,
     fleet,
+    import_legacy,
     init,
     key,
     lab,
@@ -18,6 +20,7 @@ from warmupd.cli import (
     pid_one,
     plan,
     probe,
+    reload,
     run,
     status,
     supervise,
@@ -37,12 +40,16 @@ app = typer.Typer(
 app.command(epilog=init.EXAMPLE)(init.init)
 app.command(epilog=migrate.EXAMPLE)(migrate.migrate)
 app.command(epilog=run.EXAMPLE)(run.run)
+app.command(epilog=reload.EXAMPLE, hidden=True)(reload.reload)  # what warmupd@.service calls
 app.command(epilog=supervise.EXAMPLE)(supervise.supervise)
 app.command(epilog=status.EXAMPLE)(status.status)
 app.command(epilog=explain.EXAMPLE)(explain.explain)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
 app.command(epilog=probe.EXAMPLE)(probe.probe)
+app.command(epilog=backup.BACKUP_EXAMPLE)(backup.backup)
+app.command(epilog=backup.RESTORE_EXAMPLE)(backup.restore)
 app.command(epilog=lab.EXAMPLE)(lab.demo)
+app.command("import-legacy", epilog=import_legacy.EXAMPLE)(import_legacy.import_legacy)
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(user.app, name="user")
 app.add_typer(plan.app, name="plan")
