@@ -8,24 +8,25 @@ from warmupd.daemon.ground import Ground
 from warmupd.errors import DatabaseUnavailable
 
 PAUSE = 0.5  # real seconds between tries
+MOST_TOLD = 5  # different reasons that are told of one outage
 
 T = TypeVar("T")
 
 
 async def patiently(ground: Ground, part: str, action: Callable[[], Awaitable[T]]) -> T:
     """The action's result, asked for again and again until Postgres answers. `part` names who waits, for the log."""
-    away = False
+    told: set[str] = set()
     while True:
         try:
             result = await action()
         except DatabaseUnavailable as error:
-            if not away:
-                ground.events.database_unavailable(part, str(error))
-            away = True
-            ground.events.waits[part] = Exception.__str__(error)
+            why = ground.events.waits[part] = str(error)
+            if why not in told and len(told) < MOST_TOLD:  # what is wrong first is often not what is wrong then
+                ground.events.database_unavailable(part, why)
+            told.add(why)
             await ground.clock.pause(PAUSE)
         else:
-            if away:
+            if told:
                 ground.events.database_back(part)
             ground.events.waits.pop(part, None)
             return result
