@@ -16,20 +16,22 @@ T = TypeVar("T")
 async def patiently(ground: Ground, part: str, action: Callable[[], Awaitable[T]]) -> T:
     """The action's result, asked for again and again until Postgres answers. `part` names who waits, for the log."""
     told: set[str] = set()
-    while True:
-        try:
-            result = await action()
-        except DatabaseUnavailable as error:
-            why = ground.events.waits[part] = str(error)
-            if why not in told and len(told) < MOST_TOLD:  # what is wrong first is often not what is wrong then
-                ground.events.database_unavailable(part, why)
-            told.add(why)
-            await ground.clock.pause(PAUSE)
-        else:
-            if told:
-                ground.events.database_back(part)
-            ground.events.waits.pop(part, None)
-            return result
+    try:
+        while True:
+            try:
+                result = await action()
+            except DatabaseUnavailable as error:
+                why = ground.events.waits[part] = str(error)
+                if why not in told and len(told) < MOST_TOLD:  # what is wrong first is often not what is wrong then
+                    ground.events.database_unavailable(part, why)
+                    told.add(why)
+                await ground.clock.pause(PAUSE)
+            else:
+                if told:
+                    ground.events.database_back(part)
+                return result
+    finally:
+        ground.events.waits.pop(part, None)  # also of who is not waited for any more
 
 
 async def within(ground: Ground, seconds: float, event: asyncio.Event) -> bool:
