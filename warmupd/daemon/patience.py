@@ -25,6 +25,7 @@ async def patiently(ground: Ground, part: str, action: Callable[[], Awaitable[T]
                 if why not in told and len(told) < MOST_TOLD:  # what is wrong first is often not what is wrong then
                     ground.events.database_unavailable(part, why)
                     told.add(why)
+                ground.progress.wait(part)
                 await ground.clock.pause(PAUSE)
             else:
                 if told:

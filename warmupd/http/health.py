@@ -45,6 +45,10 @@ class Health(Protocol):
         """The Prometheus exposition text."""
         ...
 
+    def answered(self, route: str, status: str) -> None:
+        """A request to this route was answered with a status of this class, such as "2xx"."""
+        ...
+
 
 class WorkerHealth:
     """A worker and its database, as `Health` asks of them."""
@@ -72,6 +76,9 @@ class WorkerHealth:
 
     def render_metrics(self) -> bytes:
         return self._worker.metrics.render()
+
+    def answered(self, route: str, status: str) -> None:
+        self._worker.metrics.http_requests.labels(route=route, status=status).inc()
 
 
 def health_of(request: Request) -> Health:

@@ -115,14 +115,14 @@ class EmbeddedPostgres:
             await _clock.sleep(0.5)
             try:
                 if (returncode := self._postmaster.death()) is not None:
-                    _log.warning("embedded_postgres.died", returncode=returncode)
+                    _log.warning("embedded_postgres.died", code=returncode)
                     self._postmaster.let_go_of_lifeline()
                     await self._start_owned()
                 elif not self.owned and self._lock.take():
                     _log.info("embedded_postgres.taken_over", data_dir=str(self.data_dir))
                     await self._start_owned()
             except DatabaseUnavailable as error:
-                _log.error("embedded_postgres.start_failed", reason=str(error))
+                _log.error("embedded_postgres.start_failed", why=str(error))
 
     async def stop(self) -> None:
         """Stop what this process owns: fast (sessions are ended), after 20 s at once. A joined server is left alone."""
