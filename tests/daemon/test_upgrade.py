@@ -9,10 +9,12 @@ import pytest
 
 from tests.daemon.conftest import Log
 from tests.daemon.rig import BEGIN, Rig, after
+from tests.daemon.world import World
 from warmupd.clock import SystemClock, VirtualClock
 from warmupd.errors import DatabaseBusy, SchemaError
+from warmupd.mail.vault import Vault
 from warmupd.store.database import Database
-from warmupd.store.migrate import check, migrate
+from warmupd.store.migrate import SchemaKind, check, migrate
 
 FROZEN = 14  # the migrations of the first release
 OWN = Path(__file__).parents[2] / "sql"
@@ -38,10 +40,19 @@ def later(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def old(empty_database_url: str) -> AsyncIterator[Database]:
-    """A database as the first release made it."""
+    """A database as this version makes it."""
     async with await Database.open(empty_database_url, pool_size=6, application_name="worker") as database:
-        await migrate(database, upto=FROZEN)
+        await migrate(database)
         yield database
+
+
+async def test_rows_of_the_first_release_are_all_there_afterwards(empty_database_url: str) -> None:
+    async with await Database.open(empty_database_url, pool_size=2, application_name="tests") as database:
+        await migrate(database, upto=FROZEN)
+        boxes = await World(database, Vault([Vault.new_key()])).enrol(3)
+        assert next(one.version for one in await migrate(database)) == FROZEN + 1
+        assert await database.fetchval("SELECT array_agg(mailbox_id ORDER BY 1) FROM mailbox_pace") == boxes
+        assert (await check(database)).kind is SchemaKind.UP_TO_DATE
 
 
 async def test_worker_goes_on_while_another_host_migrates(
