@@ -59,15 +59,15 @@ async def test_worker_goes_on_while_another_host_migrates(
     old: Database, empty_database_url: str, later: Path, log: Log
 ) -> None:
     rig = Rig(old, VirtualClock(BEGIN))
-    boxes = await rig.world.enrol(3, quota=6, end_hour=10, ramp_days=5)
+    boxes = await rig.world.enrol(3, quota=4, end_hour=8, ramp_days=5)
     async with rig.running():
-        await rig.until(after(8))
+        await rig.until(after(6.8))
         async with await Database.open(empty_database_url, pool_size=2, application_name="newer") as other:
-            applied, _ = await asyncio.gather(migrate(other, later), rig.until(after(9)))
+            applied, _ = await asyncio.gather(migrate(other, later), rig.until(after(7.2)))
             assert applied
-        await rig.until(after(10.5))
-    assert await rig.world.sent(boxes) == [6] * 3
-    assert len({one.message_id for one in rig.server.taken}) == len(rig.server.taken) == 18
+        await rig.until(after(8.2))
+    assert await rig.world.sent(boxes) == [4] * 3
+    assert len({one.message_id for one in rig.server.taken}) == len(rig.server.taken) == 12
     assert not [one for one in log if one["level"] == "error"]
 
 
