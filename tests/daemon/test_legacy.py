@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -31,8 +31,8 @@ SMALL = Size(accounts=12, users=3, days=20)
 DAYS = "SELECT sum(old_sent) FROM mailbox_days"
 
 
-@pytest.fixture
-def config() -> Config:
+@pytest.fixture(name="config")
+def allowing() -> Config:
     return Config.isolated({"secrets.keys": [Vault.new_key()], "quota.variance": 0.0, "security.allow_hosts": [HOST]})
 
 
@@ -42,8 +42,8 @@ async def old_url(empty_database_url: str, request: pytest.FixtureRequest) -> st
     return empty_database_url
 
 
-@pytest.fixture
-async def snake_url(empty_database_url: str) -> str:
+@pytest.fixture(name="snake_url")
+async def made_in_snake_case(empty_database_url: str) -> str:
     await make_old_database(empty_database_url, SMALL, now=NOON)
     return empty_database_url
 
@@ -51,8 +51,8 @@ async def snake_url(empty_database_url: str) -> str:
 Importing = Callable[..., Any]
 
 
-@pytest.fixture
-def importing(db: Database, config: Config) -> Importing:
+@pytest.fixture(name="importing")
+def taking_over(db: Database, config: Config) -> Importing:
     """Takes over from a URL, and gives the report."""
 
     async def run(url: str, *, key: str = KEY, user: str = "", at: dt.datetime = NOON, **given: Any) -> Report:
@@ -98,6 +98,12 @@ async def ask(url: str, statement: str, *arguments: object) -> None:
     connection = await asyncpg.connect(url)
     await connection.execute(statement, *arguments)
     await connection.close()
+
+
+async def log(url: str, sender: int, status: str, *, at: dt.datetime = NOON) -> None:
+    """A row of the old logs more."""
+    moment = at.replace(tzinfo=None)
+    await ask(url, "INSERT INTO logs (sender_id, status, timestamp) VALUES ($1, $2, $3)", sender, status, moment)
 
 
 async def everything(db: Database) -> list[Any]:
@@ -179,8 +185,8 @@ async def test_counts_that_grew_are_added_once(db: Database, importing: Importin
     await db.execute(
         "UPDATE mailbox_days SET taken = taken + 2, sent = sent + 2, attempts = attempts + 2 WHERE day = $1", TODAY
     )
-    added = "INSERT INTO logs (sender_id, status, timestamp) SELECT 5, ' sent ', $1 FROM generate_series(1, 3)"
-    await ask(snake_url, added, NOON.replace(tzinfo=None))
+    for _ in range(3):
+        await log(snake_url, 5, " sent ")
     for _ in range(2):
         await importing(snake_url)
     row = await db.fetchrow(
@@ -217,6 +223,3 @@ async def test_password_that_does_not_open_needs_its_owner(db: Database, importi
     assert row["state"] == "AUTH_FAILED"
     assert "does not open" in row["state_reason"]
     assert "mailbox set Box1@d1.test --password" in row["last_remedy"]
-
-
-Taking = Callable[..., AbstractAsyncContextManager[AccountTaker]]
