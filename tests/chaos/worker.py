@@ -14,7 +14,8 @@ from random import Random
 from tests.chaos.fleet_time import FleetClock, FleetTime
 from tests.chaos.safeguards import take_out_of_worker
 from tests.daemon.flaky import FlakyDatabase
-from warmupd.cli.run import Signals, _listener, loop_factory, prepare
+from warmupd.cli.run import _listener, loop_factory, prepare
+from warmupd.cli.signals import Signals
 from warmupd.config import Config
 from warmupd.daemon import app, housekeeping, options, sender
 from warmupd.daemon.app import Worker

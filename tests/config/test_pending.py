@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
-from warmupd.config import Config
+import pytest
+
+from warmupd.config import Config, pending
 from warmupd.config.pending import PENDING, set_in_vain
 
 EXAMPLE = Path(__file__).parents[2] / "config.toml.example"
@@ -12,9 +14,10 @@ def test_nothing_is_in_vain_by_default() -> None:
     assert set_in_vain(Config()) == []
 
 
-def test_a_key_set_in_vain_is_named() -> None:
-    config = Config.isolated({"housekeeping.job_retention_days": 3, "quota.target_daily": 35})
-    assert set_in_vain(config) == ["housekeeping.job_retention_days"]
+def test_a_key_set_in_vain_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pending, "PENDING", ("housekeeping.resync_minutes",))
+    config = Config.isolated({"housekeeping.resync_minutes": 3, "quota.target_daily": 35})
+    assert set_in_vain(config) == ["housekeeping.resync_minutes"]
 
 
 def test_the_example_names_all_of_them() -> None:

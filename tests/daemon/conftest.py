@@ -1,7 +1,6 @@
 """A rig for every test, and the log of its worker."""
 
 from collections.abc import AsyncIterator, Iterator, MutableMapping
-from functools import cache
 from typing import Any
 
 import pytest
@@ -10,25 +9,24 @@ import structlog
 from tests.daemon.flaky import FlakyDatabase
 from tests.daemon.rig import BEGIN, Rig
 from warmupd.clock import VirtualClock
-from warmupd.daemon import app, departures, housekeeping, notifying, patience, shard
-from warmupd.mail.content import Library
+from warmupd.daemon import app, departures, gauges, housekeeping, keeping, notifying, patience, shard
 from warmupd.store.database import Database
 from warmupd.store.evidence import keep_evidence
 
-LOAD = cache(Library.load)  # once for all tests: it takes a tenth of a second
 Log = list[dict[str, Any]]
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """What passes in real time passes quickly, and what is done every minute of a virtual day, every half hour."""
-    monkeypatch.setattr(Library, "load", LOAD)
     monkeypatch.setattr(patience, "PAUSE", 0.01)
     monkeypatch.setattr(app, "WATCH_EVERY", 3600.0)  # the tests look themselves
     monkeypatch.setattr(app, "FLEET_EVERY", 3600.0)
     monkeypatch.setattr(housekeeping, "EVERY", 1800.0)
     monkeypatch.setattr(departures, "EVERY", 1800.0)
     monkeypatch.setattr(notifying, "EVERY", 1800.0)
+    monkeypatch.setattr(keeping, "EVERY", 1800.0)
+    monkeypatch.setattr(gauges, "EVERY", 1800.0)
     monkeypatch.setattr(shard, "LONGEST_WAIT", 1800.0)
 
 

@@ -23,7 +23,7 @@ from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.revisits import Revisits
 from warmupd.daemon.visitor import Visitor
 from warmupd.mail.imap import ImapBusy
-from warmupd.store import sightings, visits
+from warmupd.store import engagements, sightings, visits
 
 pytestmark = pytest.mark.ablation
 
@@ -104,7 +104,7 @@ OF_ROWS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[N
         partial(of_treatment.test_message_that_its_owner_moved_is_let_be, folder="Keep"),
     ),
     "answered once it is sent": (
-        sightings.due_engagements,
+        engagements.due_engagements,
         "SELECT j.status = 'REPLIED' FROM",
         "SELECT true FROM",
         of_treatment.test_message_is_marked_as_answered_by_the_visit_after_its_answer,
@@ -122,7 +122,7 @@ OF_ROWS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[N
         of_treatment.test_server_that_refuses_to_mark_as_answered_is_not_asked_again_and_again,
     ),
     "follow-up": (
-        sightings.due_engagements,
+        engagements.due_engagements,
         "(opened_at IS NULL AND answer_at > $2)",
         "false",
         of_treatment.test_what_is_to_be_answered_is_told_when_it_must_be_opened,

@@ -82,16 +82,3 @@ async def test_change_between_the_first_reading_and_the_first_look_is_not_missed
         await worker.housekeeping._look_for_changes()  # the first one
         await rig.calm()
         assert late in worker.shard.schedule.book.mailboxes
-
-
-async def test_gauges_cover_the_slots_held(rig: Rig) -> None:
-    boxes = await rig.world.enrol(6, quota=2, end_hour=9)
-    async with rig.running() as worker:
-        await rig.until(after(8))
-        mine = worker.leases.slot_of(worker.shard.schedule.book.mailboxes[boxes[0]])
-        worker.leases.held = {mine: worker.leases.held[mine]}
-        worker.housekeeping._gauge(rig.clock.now())
-        sample = worker.metrics.registry.get_sample_value
-        owned = [box for box in worker.shard.schedule.book.mailboxes.values() if worker.leases.owns(box)]
-        assert sample("warmup_mailboxes", {"state": "ACTIVE"}) == len(owned) < 6
-        assert 0 < (sample("warmup_expected_sends_total") or 0) <= 2 * len(owned)

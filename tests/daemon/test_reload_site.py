@@ -7,11 +7,10 @@ import structlog
 
 from warmupd.clock import SystemClock
 from warmupd.config import Config
-from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
 from warmupd.daemon.notif_fleet import operators_of
 from warmupd.daemon.relay import relay_of
-from warmupd.daemon.reload import OF_OTHERS, TAKEN_OVER, Reload
+from warmupd.daemon.reload import Reload
 from warmupd.errors import ConfigError
 from warmupd.mail.vault import Vault
 from warmupd.store.database import Database
@@ -77,13 +76,3 @@ async def test_bad_configuration_is_told_to_nobody(db: Database) -> None:
     heard: list[Config] = []
     await Reload(Worker(config(), db, SystemClock()), db, load, tell=heard.append).reload()
     assert heard == []
-
-
-async def test_nothing_else_waits_for_a_restart(db: Database) -> None:
-    waiting = {key for key, _ in keys_of(Config) if not key.startswith(TAKEN_OVER + OF_OTHERS)}
-    assert {key.partition(".")[0] for key in waiting - {"http.listen"}} == {"database", "worker"}
-
-
-@pytest.mark.parametrize("name", [*TAKEN_OVER, *OF_OTHERS])
-def test_what_is_taken_over_is_the_name_of_something(name: str) -> None:
-    assert any(key.startswith(name) for key, _ in keys_of(Config))

@@ -111,7 +111,7 @@ async def test_worker_that_registers_while_it_leaves_gets_no_share_again(fleet: 
         last.leases.begin("a long conversation", errand)
         last.leases.leave()
         await fleet.look()
-        await last.leases.register({})
+        await last.leases.register()
         await fleet.look()
         assert len(other.leases.held) == 63
         last.leases.end("a long conversation")

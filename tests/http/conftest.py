@@ -41,6 +41,8 @@ class Worker:
     def render_metrics(self) -> bytes:
         return b"warmup_queue_depth 0.0\n"
 
+    def answered(self, route: str, status: str) -> None: ...
+
 
 @dataclass(kw_only=True)
 class House:

@@ -19,6 +19,7 @@ class Worker:
     slots = 64
     standing_by = ""
     away = False
+    told: tuple[tuple[str, str], ...] = ()  # route and status of each answer
 
     async def check_database(self) -> None:
         if self.away:
@@ -26,6 +27,9 @@ class Worker:
 
     def render_metrics(self) -> bytes:
         return b"warmup_queue_depth 0.0\n"
+
+    def answered(self, route: str, status: str) -> None:
+        self.told = (*self.told, (route, status))
 
 
 @pytest.fixture
@@ -80,6 +84,13 @@ async def test_metrics_are_open_on_this_machine(worker: Worker, client: str) -> 
     assert answer.status_code == 200
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert "warmup_queue_depth" in answer.text
+
+
+async def test_answers_are_counted_by_route_and_class_of_status(worker: Worker, here: httpx.AsyncClient) -> None:
+    worker.trusted = False
+    for path in ("/healthz", "/readyz", "/mailboxes/anna@example.com", "/wp-login.php?user=anna"):
+        await here.get(path)
+    assert worker.told == (("/healthz", "2xx"), ("/readyz", "5xx"), ("other", "4xx"), ("other", "4xx"))
 
 
 async def test_metrics_from_elsewhere_need_the_token(worker: Worker) -> None:

@@ -16,11 +16,11 @@ from warmupd.core.job import Job
 from warmupd.core.mailbox import slot_hash
 from warmupd.core.outcome import OutcomeKind
 from warmupd.core.placement import Placement
-from warmupd.store import jobs, sightings
+from warmupd.store import engagements, jobs
 from warmupd.store.bounces import record_bounces
 from warmupd.store.counts import DayPlacements, QuarterSends, day_placements, drop_counts, quarter_sends
+from warmupd.store.engagements import Engaged
 from warmupd.store.jobs import Settlement
-from warmupd.store.sightings import Engaged
 
 COUNTS = [query for sentence, query in QUERIES.items() if sentence.startswith("I6 the counts")]
 HOUR = dt.timedelta(hours=1)
@@ -193,4 +193,4 @@ async def rescue(ground: Ground, worker: Worker, job: Job, *, at: float) -> None
         deleted=False,
         next_at=None,
     )
-    await sightings.note_engaged(ground.db, job.recipient_id, [done], epoch=epoch, at=after(at))
+    await engagements.note_engaged(ground.db, job.recipient_id, [done], epoch=epoch, at=after(at))

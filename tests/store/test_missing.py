@@ -13,7 +13,7 @@ from warmupd.core.mailbox import slot_hash
 from warmupd.core.outcome import OutcomeKind
 from warmupd.core.placement import Placement
 from warmupd.errors import LeaseLost
-from warmupd.store import reports, sightings
+from warmupd.store import engagements, reports, sightings
 from warmupd.store.ledger import load_engagements
 from warmupd.store.sightings import Known
 
@@ -30,7 +30,7 @@ async def test_what_a_complete_visit_did_not_find_is_missing_once_its_grace_is_o
     assert (row["sender_id"], row["placement"], row["seen_at"]) == (job.mailbox_id, "MISSING", after(GRACE + 1))
     assert (await reports.placements(ground.db, at=after(LATE)))["MISSING"] == 1
     assert (await load_engagements(ground.db)).placement[Placement.MISSING] == 1
-    assert await sightings.due_engagements(ground.db, job.recipient_id, at=after(10**7)) == []
+    assert await engagements.due_engagements(ground.db, job.recipient_id, at=after(10**7)) == []
 
 
 async def test_what_was_found_is_not_missing(ground: Ground) -> None:
@@ -68,7 +68,7 @@ async def test_missing_message_that_comes_after_all_is_where_it_lies_and_counts_
     )
     assert row is not None
     assert (row["folder"], row["uid"], row["star"], row["seen_at"], row["spam"]) == ("INBOX", 5, True, after(9000), 1)
-    assert len(await sightings.due_engagements(ground.db, job.recipient_id, at=after(9000))) == 1
+    assert len(await engagements.due_engagements(ground.db, job.recipient_id, at=after(9000))) == 1
     assert (
         len(
             await ground.db.fetch(

@@ -21,8 +21,9 @@ from warmupd.core.mailbox import slot_hash
 from warmupd.core.outcome import OutcomeKind
 from warmupd.core.placement import FolderMark, Placement
 from warmupd.errors import LeaseLost
-from warmupd.store import jobs, sightings, visits
-from warmupd.store.sightings import Engaged, Known, Sighting
+from warmupd.store import engagements, jobs, sightings, visits
+from warmupd.store.engagements import Engaged
+from warmupd.store.sightings import Known, Sighting
 
 SEEN = after(60)
 UNCLAIMED = 0  # the epoch of slots that nobody has claimed
@@ -162,7 +163,7 @@ async def test_epoch_of_another_slot_is_refused(ground: Ground) -> None:
 async def test_engagement_of_a_visitor_whose_epoch_is_over_is_not_noted(ground: Ground) -> None:
     worker, job = await _sent(ground)
     await _record(ground, worker, job.recipient_id, found_of(job))
-    (due,) = await sightings.due_engagements(ground.db, job.recipient_id, at=after(60))
+    (due,) = await engagements.due_engagements(ground.db, job.recipient_id, at=after(60))
     gone = Engaged(
         job_day=due.job_day, job_id=due.job_id, folder="INBOX", uidvalidity=1, uid=9, opened=True, starred=False,
         rescued=False, answered=False, filed=False, deleted=False, next_at=None,
@@ -170,8 +171,8 @@ async def test_engagement_of_a_visitor_whose_epoch_is_over_is_not_noted(ground: 
     slot = slot_hash(job.recipient_id) % 64
     for stale in (worker.leases[slot] + 1000, worker.leases[(slot + 1) % 64]):
         with pytest.raises(LeaseLost):
-            await sightings.note_engaged(ground.db, job.recipient_id, [gone], epoch=stale, at=after(61))
-    assert await sightings.due_engagements(ground.db, job.recipient_id, at=after(60)) == [due]
+            await engagements.note_engaged(ground.db, job.recipient_id, [gone], epoch=stale, at=after(61))
+    assert await engagements.due_engagements(ground.db, job.recipient_id, at=after(60)) == [due]
 
 
 async def test_two_visitors_at_once_act_once(ground: Ground) -> None:
@@ -188,7 +189,7 @@ async def test_two_visitors_at_once_act_once(ground: Ground) -> None:
 async def test_engagement_is_due_until_nothing_is_left(ground: Ground) -> None:
     worker, job = await _sent(ground)
     await _record(ground, worker, job.recipient_id, found_of(job))
-    (due,) = await sightings.due_engagements(ground.db, job.recipient_id, at=after(60))
+    (due,) = await engagements.due_engagements(ground.db, job.recipient_id, at=after(60))
     assert (due.job_id, due.star, due.opened, due.folder) == (job.id, True, False, "INBOX")
     epoch = worker.leases[slot_hash(job.recipient_id) % 64]
     done = Engaged(
@@ -205,17 +206,17 @@ async def test_engagement_is_due_until_nothing_is_left(ground: Ground) -> None:
         deleted=False,
         next_at=after(9000),
     )
-    await sightings.note_engaged(ground.db, job.recipient_id, [done], epoch=epoch, at=after(61))
-    assert await sightings.due_engagements(ground.db, job.recipient_id, at=after(8999)) == []
-    (due,) = await sightings.due_engagements(ground.db, job.recipient_id, at=after(9000))
+    await engagements.note_engaged(ground.db, job.recipient_id, [done], epoch=epoch, at=after(61))
+    assert await engagements.due_engagements(ground.db, job.recipient_id, at=after(8999)) == []
+    (due,) = await engagements.due_engagements(ground.db, job.recipient_id, at=after(9000))
     assert (due.opened, due.starred, due.rescued, due.filed, due.folder, due.uid) == (
         True, True, False, True, "Warmup", 9,
     )  # fmt: skip
-    await sightings.note_engaged(
+    await engagements.note_engaged(
         ground.db, job.recipient_id, [replace(done, next_at=None)], epoch=epoch, at=after(9001)
     )
     assert await ground.db.fetchval("SELECT opened_at FROM sightings") == after(61)
-    assert await sightings.due_engagements(ground.db, job.recipient_id, at=after(10**6)) == []
+    assert await engagements.due_engagements(ground.db, job.recipient_id, at=after(10**6)) == []
 
 
 async def test_parents_are_the_recipients_own_that_were_not_sighted(ground: Ground) -> None:

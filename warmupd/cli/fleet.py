@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 app = typer.Typer(help="All workers together.", no_args_is_help=True, rich_markup_mode=None)
 
 Slots = Annotated[int, typer.Argument(metavar="N", min=1, max=4096, help="How many slots.", show_default=False)]
+Anyway = Annotated[bool, typer.Option("--anyway", help="Also after `warmupd backup --move`, if that was given up.")]
 
 
 @app.command(epilog="Example: warmupd fleet show --json")
@@ -43,9 +44,9 @@ def stop(config: ConfigPath = None) -> None:
 
 
 @app.command(epilog="Example: warmupd fleet start")
-def start(config: ConfigPath = None) -> None:
+def start(config: ConfigPath = None, anyway: Anyway = False) -> None:
     """Let sends go on after `warmupd fleet stop`."""
-    print(f"sending is on{'' if _tell(config, 'start').changed else ' already'}")
+    print(f"sending is on{'' if _tell(config, 'start', anyway=anyway).changed else ' already'}")
 
 
 @app.command(epilog="Example: warmupd fleet trigger")
@@ -75,12 +76,12 @@ def resize(slots: Slots, config: ConfigPath = None) -> None:
     print(f"slots: {was} -> {slots}" if was != slots else f"slots: {slots} already")
 
 
-def _tell(config: ConfigPath, word: str) -> "Told":
+def _tell(config: ConfigPath, word: str, *, anyway: bool = False) -> "Told":
     from warmupd.cli.session import work
     from warmupd.daemon.fleet_report import Action, control
 
     async def task(session: "Session") -> "Told":
-        return await control(session.db, Action(word), actor="cli", at=session.clock.now())
+        return await control(session.db, Action(word), actor="cli", at=session.clock.now(), anyway=anyway)
 
     return work(config, task, name=f"fleet {word}")
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -182,9 +181,6 @@ class _Lines:
 
 def _quiet(verbose: bool) -> None:
     """The demo's output is its result; the daemon's log is for those who ask."""
-    import structlog
+    from warmupd.daemon.logs import set_up_logs
 
-    structlog.configure(
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO if verbose else logging.CRITICAL),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
-    )
+    set_up_logs(level="info" if verbose else "critical", form="auto")

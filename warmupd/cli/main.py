@@ -1,20 +1,26 @@
 """The program `warmupd`: its commands, and how errors leave it."""
 
+import os
 import sys
 
 import typer
 
 from warmupd.cli import (
+    backup,
     doctor,
     explain,
     fleet,
+    import_legacy,
     init,
     key,
     lab,
     mailbox,
     migrate,
     notify,
+    pid_one,
     plan,
+    probe,
+    reload,
     run,
     status,
     supervise,
@@ -34,11 +40,16 @@ app = typer.Typer(
 app.command(epilog=init.EXAMPLE)(init.init)
 app.command(epilog=migrate.EXAMPLE)(migrate.migrate)
 app.command(epilog=run.EXAMPLE)(run.run)
+app.command(epilog=reload.EXAMPLE, hidden=True)(reload.reload)  # what warmupd@.service calls
 app.command(epilog=supervise.EXAMPLE)(supervise.supervise)
 app.command(epilog=status.EXAMPLE)(status.status)
 app.command(epilog=explain.EXAMPLE)(explain.explain)
 app.command(epilog=doctor.EXAMPLE)(doctor.doctor)
+app.command(epilog=probe.EXAMPLE)(probe.probe)
+app.command(epilog=backup.BACKUP_EXAMPLE)(backup.backup)
+app.command(epilog=backup.RESTORE_EXAMPLE)(backup.restore)
 app.command(epilog=lab.EXAMPLE)(lab.demo)
+app.command("import-legacy", epilog=import_legacy.EXAMPLE)(import_legacy.import_legacy)
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(user.app, name="user")
 app.add_typer(plan.app, name="plan")
@@ -49,6 +60,8 @@ app.add_typer(notify.app, name="notify")
 
 def main() -> None:
     """Run the command line. Expected errors leave as a line and its remedy on stderr, with their exit code."""
+    if os.getpid() == 1:
+        pid_one.stand_before()
     try:
         app()
     except WarmupdError as error:

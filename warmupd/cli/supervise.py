@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import AsyncExitStack
@@ -12,11 +11,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from warmupd.cli.options import ConfigPath
-from warmupd.errors import ConfigError, UsageError
+from warmupd.errors import UsageError, WarmupdError
 
 if TYPE_CHECKING:
     from warmupd.config import Config
     from warmupd.core.scaling import Rules
+    from warmupd.daemon.supervisor import Supervisor
+
+HURRIED_WITHIN = 20.0  # real seconds: longer than its workers have
 
 EXAMPLE = "Example: warmupd supervise --min 1 --max 4"
 
@@ -40,8 +42,11 @@ def supervise(config: ConfigPath = None, least: Least = 1, most: Most = None) ->
     even if it is killed.
     """
     from warmupd.cli.run import loop_factory
+    from warmupd.cli.signals import heed_early
     from warmupd.config import load
     from warmupd.daemon.logs import set_up_logs
+
+    heed_early()
 
     def configuration() -> "Config":
         return load(config, {"worker.id": "auto"})
@@ -58,32 +63,63 @@ def supervise(config: ConfigPath = None, least: Least = 1, most: Most = None) ->
 async def _supervise(config: "Config", load: "Callable[[], Config]", *, least: int, most: int) -> None:
     import structlog
 
-    from warmupd.cli.run import Signals, open_database, prepare
+    from warmupd.cli.signals import Signals
+    from warmupd.daemon.options import stop_within
+    from warmupd.daemon.systemd import Attendance, Systemd
+
+    systemd = Systemd.around()  # before there are children: they have no part in this
+    with Signals(hurried_within=HURRIED_WITHIN) as signals:
+        async with AsyncExitStack() as stack:
+            supervisor = await signals.unless_stopped(_start(config, stack, _rules(config, least, most)))
+            if supervisor is None:
+                structlog.get_logger().info("supervisor.not_started", why="it was told to stop before it had started")
+                return
+
+            async def reload() -> str:
+                """Our own keys first; the workers read theirs, and a bad file changes nothing anywhere."""
+                why = await _reload(supervisor, load, least=least, most=most)
+                supervisor.hand_on_hup()
+                return why
+
+            longest = stop_within(config) + HURRIED_WITHIN  # the workers hurry by themselves before
+            async with Attendance(
+                systemd,
+                supervisor.clock,
+                progress=supervisor.progress,
+                started=supervisor.started,
+                status=lambda: f"{len(supervisor.children)} workers of {least} to {most}",
+            ) as attendance:
+                signals.work(hurry=supervisor.hurry, reload=lambda: attendance.reload(reload), longest=longest)
+                await supervisor.run(signals.stop)
+
+
+async def _start(config: "Config", stack: AsyncExitStack, rules: "Rules") -> "Supervisor":
+    from warmupd.cli.run import open_database, prepare
     from warmupd.clock import SystemClock
     from warmupd.daemon.supervisor import Supervisor
 
-    async with AsyncExitStack() as stack:
-        db = await open_database(config, stack, name="supervise")
-        await prepare(config, db)
-        supervisor = Supervisor(
-            db,
-            SystemClock(),
-            command=_command(config.file),
-            environment=_environment(config),
-            rules=_rules(config, least, most),
-        )
+    db = await open_database(config, stack, name="supervise")
+    await prepare(config, db)
+    command, environment = _command(config.file), _environment()
+    return Supervisor(db, SystemClock(), command=command, environment=environment, rules=rules)
 
-        async def reload() -> None:
-            """Our own keys first; the workers read theirs, and a bad file changes nothing anywhere."""
-            try:
-                supervisor.change(_rules(await asyncio.to_thread(load), least, most))
-            except ConfigError as error:
-                structlog.get_logger().error("config.refused", why=str(error))
-            supervisor.hand_on(signal.SIGHUP)
 
-        stop = asyncio.Event()
-        with Signals(stop=stop, hurry=supervisor.hurry, reload=reload):
-            await supervisor.run(stop)
+async def _reload(supervisor: "Supervisor", load: "Callable[[], Config]", *, least: int, most: int) -> str:
+    """What is wrong with the new configuration, in which case the old one stays; "": it is in force."""
+    import structlog
+
+    from warmupd.daemon.logs import set_up_logs
+
+    try:
+        new = await asyncio.to_thread(load)
+    except Exception as error:  # noqa: BLE001  whatever it is, the old configuration stays
+        known = isinstance(error, WarmupdError)
+        why = str(error) if known else f"{type(error).__name__}: {error}"
+        structlog.get_logger().error("config.refused", why=why, exc_info=None if known else error)
+        return why
+    supervisor.change(_rules(new, least, most))
+    set_up_logs(level=new.logging.level, form=new.logging.format)
+    return ""
 
 
 def _command(file: Path | None) -> list[str]:
@@ -92,12 +128,11 @@ def _command(file: Path | None) -> list[str]:
     return [sys.executable, "-m", "warmupd.cli.main", "run", "--worker-id", "auto", *at]
 
 
-def _environment(config: "Config") -> dict[str, str]:
-    """Ours; and workers, who write into a pipe, write in the form that we would."""
-    form = config.logging.format
-    if form == "auto":
-        form = "console" if sys.stderr.isatty() else "json"
-    return os.environ | {"WARMUP_LOGGING__FORMAT": form}
+def _environment() -> dict[str, str]:
+    """Ours; workers, who write into a pipe, are told where their lines come out, and share this machine's ports."""
+    from warmupd.daemon.logs import ON_TERMINAL
+
+    return os.environ | {ON_TERMINAL: "1" if sys.stderr.isatty() else "", "WARMUP_HTTP__SAME_PORT": "false"}
 
 
 def _rules(config: "Config", least: int, most: int) -> "Rules":

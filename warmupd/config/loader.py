@@ -45,7 +45,7 @@ def load(
 def changed_needing_restart(old: Config, new: Config) -> list[str]:
     """The dotted keys that differ and that a running daemon cannot take over by SIGHUP."""
     changed = []
-    for section, keys in (("database", None), ("worker", None), ("http", ["listen"])):
+    for section, keys in (("database", None), ("worker", None), ("http", ["listen", "same_port"])):
         before, after = getattr(old, section), getattr(new, section)
         names = keys or list(type(before).model_fields)
         changed += [f"{section}.{name}" for name in names if getattr(before, name) != getattr(after, name)]

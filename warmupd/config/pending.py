@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from warmupd.config.model import Config
 from warmupd.config.section import keys_of
 
-PENDING: tuple[str, ...] = ("housekeeping.job_retention_days",)  # a name that ends with a dot is a section
+PENDING: tuple[str, ...] = ()  # a name that ends with a dot is a section
 
 
 def set_in_vain(config: Config) -> list[str]:

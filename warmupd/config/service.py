@@ -88,6 +88,7 @@ class HttpSection(Section):
     """The API, the dashboard and the metrics."""
 
     listen: Listen = Field("127.0.0.1:3000", description="host:port; port 0: a free one")
+    same_port: bool = Field(False, description="whether every worker listens on that very port, as in containers")
     public_url: WebAddress = Field("", description="as browsers and mail readers reach it")
 
     @property

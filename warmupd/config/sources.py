@@ -21,6 +21,8 @@ VARIABLES = {f"WARMUP_{key.upper().replace('.', '__')}": key for key in KEYS}
 SECRET_FILES = {f"{name}_FILE": key for name, key in VARIABLES.items() if is_secret(KEYS[key])}
 KNOWN_VARIABLES = frozenset({*VARIABLES, *SECRET_FILES, *legacy.NAMES})
 
+CREDENTIAL_PREFIX = "warmupd_"  # what LoadCredential=warmupd:DIRECTORY puts before the names of the files in it
+
 
 @dataclass(kw_only=True, slots=True)
 class Layer:
@@ -97,10 +99,11 @@ def from_credentials(directory: Path) -> Layer:
     except OSError as error:
         raise ConfigError(f"cannot read the credentials in {directory}: {error.strerror or error}") from None
     for file in files:
-        if file.name in known:
-            _read_secret(layer, file.name, file, f"credential {file.name}")
-        elif file.name.partition(".")[0] in TABLES and "." in file.name:
-            layer.problems.append(f"credential {file.name}: no such secret{did_you_mean(file.name, known)}")
+        key = file.name.removeprefix(CREDENTIAL_PREFIX)
+        if key in known:
+            _read_secret(layer, key, file, f"credential {file.name}")
+        elif key.partition(".")[0] in TABLES and "." in key:
+            layer.problems.append(f"credential {file.name}: no such secret{did_you_mean(key, known)}")
     return layer
 
 

@@ -19,6 +19,7 @@ TODAY = 16
 FAR_AHEAD = 32  # it has had more than its share
 WORST = 64
 FAR = 3.0  # slacks: whom a sender prefers may be ahead a little further before others are taken
+FAR_BEHIND = -3.0  # slacks: whoever was spared for so long may hear again from those who wrote to it of late
 
 
 class Fit(IntEnum):
@@ -34,8 +35,10 @@ def choose_recipient(tally: Tally, mailbox_id: int, turn: int, fit: Callable[[in
 
     Among those whom the rotation names it is the one that least speaks against; of several the first, unless another
     is much further behind its share. So everybody's share comes before the preferences of `fit`, and these come
-    before whom the sender has met of late. The sender itself is never chosen. The work is bounded, however large
-    the pool.
+    before whom the sender has met of late. That speaks against nobody who is far behind: one who was spared for hours,
+    and catches up in the mornings, would each evening be one whom all have met, and lose more than it was spared; only
+    where days are kept apart does nobody hear twice a day from the same. The sender itself is never chosen. The work
+    is bounded, however large the pool.
     """
     directory = tally.directory
     found, least, most_behind, enough = None, WORST, 0.0, ENOUGH
@@ -66,7 +69,8 @@ def _objections(tally: Tally, mailbox_id: int, index: int, suits: Fit) -> int:
     if remembered := tally.directory.days_to_remember:
         days = tally.days_since(mailbox_id, tally.directory.members[index])
         if days is not None:
-            against += LATELY if days else TODAY if remembered > 1 else TODAY_OF_FEW
+            met = LATELY if days else TODAY if remembered > 1 else TODAY_OF_FEW
+            against += met if met == TODAY or ahead > FAR_BEHIND else 0
     return against
 
 

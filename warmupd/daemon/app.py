@@ -10,7 +10,6 @@ from random import Random
 from warmupd import __version__
 from warmupd.clock import Clock, VirtualClock
 from warmupd.config import Config
-from warmupd.core.reply import Phase
 from warmupd.daemon import options, parts
 from warmupd.daemon.aftermath import Aftermath
 from warmupd.daemon.backlog import Backlog
@@ -21,12 +20,14 @@ from warmupd.daemon.departures import Departures
 from warmupd.daemon.engager import Engager
 from warmupd.daemon.events import Events
 from warmupd.daemon.fleet_watch import FleetWatch
+from warmupd.daemon.gauges import Gauges
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.head_start import HeadStarts
 from warmupd.daemon.hints import Hints
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.host_check import policy_of
 from warmupd.daemon.housekeeping import Housekeeping
+from warmupd.daemon.keeping import Keeping
 from warmupd.daemon.keyring import keyring_of
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.metrics import Metrics
@@ -46,15 +47,13 @@ from warmupd.mail.vault import Vault
 from warmupd.store import slots
 from warmupd.store.database import Database
 from warmupd.store.listening import Listener
-from warmupd.store.partitions import make_partitions
 
 WATCH_EVERY = 2.0  # real seconds between looks for changed mailboxes, where notifications are not heard
 TELL_EVERY = 5.0  # real seconds between two tellings of what is due
 STOP_PATIENCE = 10.0  # real seconds
 FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
-TIMEKEEPERS = frozenset(
-    {"housekeeping", "departures", "notices", "totals"}
-)  # parts that do nothing but sleep on the clock between rounds
+# Parts that do nothing but sleep on the clock between rounds.
+TIMEKEEPERS = frozenset({"housekeeping", "departures", "gauges", "keeping", "notices", "totals"})
 
 
 class Worker:
@@ -83,6 +82,7 @@ class Worker:
         self.metrics = Metrics(clock)
         self.events = Events(self.metrics)
         self._ground = Ground(db=db, clock=clock, events=self.events, rng=rng or Random())
+        self.progress = self._ground.progress
         self._vault = Vault([key.get_secret_value() for key in config.secrets.keys])
         self._keyring = keyring_of(config, db, clock, self._vault)
         self._message_key = MessageKey(self._vault)
@@ -100,7 +100,9 @@ class Worker:
         self.engager = self._build_engager(book, aftermath)
         self.fleet_watch = FleetWatch(self._ground, leases=self.leases, shard=self.shard)
         self.housekeeping = self._build_housekeeping()
+        self.keeping = Keeping(self._ground, options.retention_of(config))
         self.notifying = Notifying(self._ground, config, lambda: self._vault, worker=self.leases.name)
+        self.gauges = Gauges(self._ground, lambda: self.notifying.config, leases=self.leases, shard=self.shard)
         self.hints = Hints(self._ground, listener, on_fleet=self.fleet_watch.hear)
 
     async def run(self, stop: asyncio.Event, *, started: asyncio.Event | None = None) -> None:
@@ -108,7 +110,7 @@ class Worker:
 
         A part that fails ends the worker, after the same orderly stop; its error is raised.
         """
-        await make_partitions(self._ground.db, self.clock.now().date())
+        await self.housekeeping.prepare()
         await slots.post_limits(self._ground.db, options.limits_of(self.config, self.clock))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(self.smtp.close)
@@ -125,11 +127,13 @@ class Worker:
                     "engager": self.engager.run(),
                     "housekeeping": self.housekeeping.run(),
                     "totals": self.housekeeping.keep_totals(),
+                    "keeping": self.keeping.run(),
                     "departures": self._build_departures().run(),
                     "changes": self.housekeeping.watch_changes(self.hints, WATCH_EVERY),
                     "fleet": self.fleet_watch.run(FLEET_EVERY),
                     "hints": self.hints.run(),
                     "notices": self.notifying.run(),
+                    "gauges": self.gauges.run(),
                     "backlog": Backlog(self._ground, leases=self.leases, shard=self.shard).run(TELL_EVERY),
                 }
             )
@@ -196,7 +200,7 @@ class Worker:
             policy=self._hosts,
             timeouts=options.timeouts_of(self.config),
             source_address=self.config.sending.source_address,
-            observe=self._observe_phase,
+            observe=self.metrics.phase_ended,
         )
 
     def _build_shard(self, book: Book, holds: Holds, aftermath: Aftermath) -> Shard:
@@ -273,6 +277,3 @@ class Worker:
 
     def _hear_answers(self, mailbox_id: int) -> None:
         self.shard.knock(answered=[mailbox_id])
-
-    def _observe_phase(self, phase: Phase, seconds: float) -> None:
-        self.metrics.send_duration.labels(phase=phase.lower()).observe(seconds)

@@ -2,6 +2,7 @@
 
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
+from warmupd.daemon.logs import tell_left_out
 from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store.backlog import post_backlog
@@ -20,6 +21,7 @@ class Backlog:
         """Tell every `every` real seconds, until cancelled."""
         while True:
             await self._ground.clock.pause(every)
+            tell_left_out()
             try:
                 await self.tell()
             except DatabaseUnavailable:

@@ -6,6 +6,7 @@ import socket
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Self
 
 from warmupd.store.lifeline import Lifeline
@@ -56,6 +57,15 @@ class Child:
         """A signal, unless it has ended."""
         with suppress(ProcessLookupError):
             self._process.send_signal(number)
+
+    def heeds(self, number: signal.Signals) -> bool:
+        """Whether it has said what to do on this signal, as far as the system tells; before, a signal just ends it."""
+        try:
+            status = Path(f"/proc/{self.pid}/status").read_text()
+        except OSError:  # another system than Linux, or it has ended
+            return True
+        masks = [line.split()[1] for line in status.splitlines() if line.startswith(("SigCgt:", "SigIgn:"))]
+        return any(int(mask, 16) >> (number - 1) & 1 for mask in masks)
 
     async def end(self) -> int:
         """Its exit code, once it has ended and its last line is written, if that can be. Raises nothing."""

@@ -10,6 +10,7 @@ from warmupd.store.jobs import Denied
 
 SPARED = 600.0  # seconds that a recipient who cannot take more is left out
 SOON = 5.0  # seconds until a mailbox whose copy in memory was wrong looks again
+AHEAD = 2.0  # real seconds by which this machine's clock is ahead of the database's, without doubt
 NO_RECIPIENT = frozenset({"recipient", "unproven"})  # it cannot receive, or has had its messages without proof
 STALE = frozenset({"quota", "attempts", "no_day", "mailbox_state", "mailbox_gone"})  # our copy of the rows was wrong
 
@@ -79,4 +80,6 @@ class Denials:
     def _again(self, denied: Denied, now: dt.datetime) -> dt.datetime:
         """When to ask again: as the answer says, and a little later, each a little differently."""
         moment = denied.ask_again_at or now + dt.timedelta(seconds=SOON)
+        if now - moment > dt.timedelta(seconds=AHEAD * self._clock.speed):  # by the database's clock it is yet to come
+            moment = now + dt.timedelta(seconds=SOON * self._rng.uniform(1.0, 3.0))
         return max(moment, now) + dt.timedelta(seconds=self._rng.uniform(0.1, 1.5))

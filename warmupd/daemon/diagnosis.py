@@ -15,6 +15,7 @@ from warmupd.daemon.config_check import failed, ok
 from warmupd.daemon.domain_check import domain_check_of
 from warmupd.daemon.fleet_report import disagreements
 from warmupd.daemon.keyring import keyring_of, registrations_of
+from warmupd.daemon.keys_check import demand_keys
 from warmupd.daemon.login_check import LoginCheck
 from warmupd.daemon.options import limits_of
 from warmupd.daemon.snapshot import Snapshot, take_snapshot
@@ -35,6 +36,7 @@ SAMPLE = 20  # mailboxes at each end whose credentials are opened
 async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: str | None) -> AsyncIterator[Finding]:
     """Database, schema, workers, capacity, credentials and one login, in order; ends early without a schema."""
     yield await _server(db)
+    yield await _room(db)
     yield await _skew(db, clock)
     yield await _listening(db, config)
     schema = await migrate.check(db)
@@ -64,6 +66,15 @@ async def _server(db: Database) -> Finding:
         remedy = "set synchronous_commit = on: a failover that forgets the last commits forgets reservations"
         return Finding(grade=Grade.WARN, check="database", text=f"{text}, asynchronous standbys", remedy=remedy)
     return ok("database", text)
+
+
+async def _room(db: Database) -> Finding:
+    """Whether it can still write."""
+    try:
+        tried = await diagnosis.try_writing(db)
+    except WarmupdError as error:
+        return failed("disk", error)
+    return ok("disk", "the database has room to write" if tried else "not tried: no temporary tables may be made")
 
 
 async def _skew(db: Database, clock: Clock) -> Finding:
@@ -165,6 +176,7 @@ def _capacity(snapshot: Snapshot, config: Config) -> list[Finding]:
 async def _credentials(db: Database, config: Config) -> Finding:
     try:
         vault = Vault([key.get_secret_value() for key in config.secrets.keys])
+        await demand_keys(db, vault)
         sample = await diagnosis.sample_sealed(db, limit=SAMPLE)
         for sealed in sample:
             vault.unseal(sealed.secret, mailbox_id=sealed.mailbox_id, purpose=sealed.purpose)

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import structlog
+
 from warmupd.clock import VirtualClock
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.provider_match import lane
@@ -196,6 +198,7 @@ class Engager:
 
     async def _visit(self, mailbox: Mailbox, due: DueVisit) -> bool:
         """Visit the mailbox; whether it was, well or not: else it is still due."""
+        structlog.contextvars.bind_contextvars(mailbox=mailbox.id)  # of this task
         began, epoch = self._clock.now(), self._leases.epoch_of(mailbox)
         try:
             look, follow_up = await self._visitor.visit(mailbox, due, self.visiting, epoch=epoch, began=began)

@@ -25,7 +25,7 @@ from warmupd.mail.oauth import ClientRefused, GrantRevoked, OAuthError, Tokens, 
 from warmupd.mail.vault import Vault
 from warmupd.store.accounts import NewMailbox
 from warmupd.store.database import Database
-from warmupd.store.enrolment import Sealed, Wish, enrol
+from warmupd.store.enrolment import Beside, Sealed, Wish, enrol
 from warmupd.store.users import User, shared_pool
 
 CONSENT = "give the refresh token that its owner's consent to this client gave, or have its owner consent anew"
@@ -156,11 +156,12 @@ class Enroller:
         async with self._looks:
             await check_hosts(self._config, [(new.smtp_host, new.smtp_port), (new.imap_host, new.imap_port)])
 
-    async def save(self, candidates: Sequence[Candidate]) -> list[int | UsageError]:
-        """Enrol them in one transaction; of each its id, or why it was not enrolled after all."""
+    async def save(self, candidates: Sequence[Candidate], *, beside: Beside | None = None) -> list[int | UsageError]:
+        """Enrol them in one transaction, with what is done `beside`; of each its id, or why it was not enrolled."""
         placed = [replace(one.new, pool_id=await self._pool_id(one.pool)) for one in candidates]
         wishes = [Wish(new=new, seal=partial(self._sealed, one)) for new, one in zip(placed, candidates, strict=True)]
-        return await enrol(self._db, self._user.id, wishes, actor=self._actor, at=self._clock.now())
+        at = self._clock.now()
+        return await enrol(self._db, self._user.id, wishes, actor=self._actor, at=at, beside=beside)
 
     async def _first_tokens(self, secrets: Secrets) -> Tokens:
         """What the refresh token is worth; an endpoint that is away several times in a row is asked no more.

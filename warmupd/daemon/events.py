@@ -6,6 +6,7 @@ from uuid import UUID
 
 import structlog
 
+from warmupd.daemon.logs import tell_left_out
 from warmupd.daemon.metrics import Metrics
 
 
@@ -14,6 +15,7 @@ class Events:
 
     def __init__(self, metrics: Metrics, log: Any = None) -> None:
         self.metrics = metrics
+        self.waits: dict[str, str] = {}  # parts that wait for Postgres, and what it said to them
         self._log = log if log is not None else structlog.get_logger()
 
     def started(self, *, worker: str, slots: int) -> None:
@@ -23,6 +25,7 @@ class Events:
         self._log.info("worker.draining", in_flight=in_flight)
 
     def stopped(self) -> None:
+        tell_left_out(all_of_it=True)
         self._log.info("worker.stopped")
 
     def slots_claimed(self, count: int) -> None:
@@ -42,9 +45,11 @@ class Events:
         self._log.warning("lease.lost", slots=list(slots))
 
     def database_unavailable(self, part: str, why: str) -> None:
+        self.metrics.database_up.set(0)
         self._log.warning("database.unavailable", part=part, why=why)
 
     def database_back(self, part: str) -> None:
+        self.metrics.database_up.set(1)
         self._log.info("database.back", part=part)
 
     def listening(self) -> None:
@@ -56,14 +61,22 @@ class Events:
     def days_opened(self, count: int) -> None:
         self._log.debug("day.opened", mailboxes=count)
 
-    def cycled(self, *, seconds: float) -> None:
+    def settled(self, *, seconds: float, outcome: str, failed: str = "") -> None:
+        """A reserved send ended so, and is written; `failed` is why its job ended FAILED, if it did."""
         self.metrics.cycle_duration.observe(seconds)
+        self.metrics.attempts.labels(outcome=outcome).inc()
+        if failed:
+            self.metrics.failed(failed)
+
+    def given_up(self, number: int, reason: str) -> None:
+        """So many jobs ended FAILED without another attempt."""
+        self.metrics.failed(reason, number)
 
     def reserved(self, *, asked: int, granted: int) -> None:
         self._log.debug("send.reserved", asked=asked, granted=granted)
 
     def denied(self, why: str) -> None:
-        self.metrics.cap_denials.labels(cap=why).inc()
+        self.metrics.denied(why)
 
     def throttled(self, *, was: float, share: float, reason: str) -> None:
         if share < was:
@@ -76,10 +89,13 @@ class Events:
         self._log.info("send.sent", kind=kind, job=job, seconds=round(seconds, 3))
 
     def not_sent(self, *, job: int, mailbox: int, outcome: str, reason: str, message: str) -> None:
-        if outcome == "FAILED":
-            self.metrics.sends_failed.labels(reason=reason).inc()
         self.metrics.errors.add()
-        self._log.warning(f"send.{outcome.lower()}", job=job, mailbox=mailbox, reason=reason, message=message)
+        if outcome == "FAILED":
+            self._log.warning("send.failed", job=job, mailbox=mailbox, reason=reason, message=message)
+        elif outcome == "DEFERRED":
+            self._log.warning("send.deferred", job=job, mailbox=mailbox, reason=reason, message=message)
+        else:
+            self._log.warning("send.returned", job=job, mailbox=mailbox, reason=reason, message=message)
 
     def unknown(self, *, job: int, mailbox: int, message: str) -> None:
         self.metrics.sends_unknown.inc()
@@ -87,7 +103,7 @@ class Events:
         self._log.warning("send.unknown", job=job, mailbox=mailbox, message=message)
 
     def bounced(self, *, job: int, mailbox: int, message: str) -> None:
-        self.metrics.sends_failed.labels(reason="bounced").inc()
+        self.metrics.failed("bounced")
         self.metrics.errors.add()
         self._log.warning("job.bounced", job=job, mailbox=mailbox, message=message)
 
@@ -126,14 +142,16 @@ class Events:
         self._log.warning("host.shut", host=host, seconds=round(seconds))
 
     def visited(self, *, mailbox: int, found: int, engaged: int, seconds: float) -> None:
+        self.metrics.visits.labels(outcome="done").inc()
         self._log.info("visit.done", mailbox=mailbox, found=found, engaged=engaged, seconds=round(seconds, 3))
 
     def visit_failed(self, *, mailbox: int, why: str) -> None:
+        self.metrics.visits.labels(outcome="failed").inc()
         self.metrics.errors.add()
         self._log.warning("visit.failed", mailbox=mailbox, why=why)
 
     def sighted(self, *, placement: str, provider: str) -> None:
-        self.metrics.placements.labels(placement=placement, provider=provider).inc()
+        self.metrics.sighted(placement, provider)
 
     def engaged(self, action: str) -> None:
         self.metrics.engagements.labels(action=action).inc()
@@ -149,6 +167,13 @@ class Events:
 
     def user_erased(self, *, user: str, rows: int) -> None:
         self._log.info("user.erased", user=user, rows=rows)
+
+    def partitions_dropped(self, names: Sequence[str]) -> None:
+        self._log.info("partitions.dropped", partitions=list(names))
+
+    def partition_waits(self, name: str) -> None:
+        """It is detached once the transactions of before have ended."""
+        self._log.warning("partitions.waiting", partition=name)
 
     def notice_delivered(self, *, notice: UUID, kind: str, channel: str, tries: int) -> None:
         self._log.info("notice.delivered", notice=str(notice), kind=kind, channel=channel, tries=tries)

@@ -69,13 +69,16 @@ def disagreements(worker: str, wanted: Mapping[str, float], in_force: Mapping[st
     ]
 
 
-async def control(db: Database, action: Action, *, actor: str, at: dt.datetime) -> Told:
-    """Stop all sends, let them go on, or have every worker read everything anew; stored, with who did it."""
+async def control(db: Database, action: Action, *, actor: str, at: dt.datetime, anyway: bool = False) -> Told:
+    """Stop all sends, let them go on, or have every worker read everything anew; stored, with who did it.
+
+    Raises Conflict for the start of a database that has moved away, unless `anyway`.
+    """
     changed = True
     if action is Action.TRIGGER:
         await fleet.trigger(db, actor=actor, at=at)
     else:
-        changed = await fleet.set_sending(db, stopped=action is Action.STOP, actor=actor, at=at)
+        changed = await fleet.set_sending(db, stopped=action is Action.STOP, actor=actor, at=at, anyway=anyway)
     settings = await fleet.fleet_settings(db, at=at)
     workers = await fleet.live_workers(db, at=at)
     return Told(action=action, changed=changed, sending_stopped=settings.sending_stopped, workers=len(workers))

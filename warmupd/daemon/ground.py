@@ -1,10 +1,11 @@
 """What every part of a worker stands on."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 
 from warmupd.clock import Clock
 from warmupd.daemon.events import Events
+from warmupd.daemon.progress import Progress
 from warmupd.store.database import Database
 
 
@@ -16,3 +17,4 @@ class Ground:
     clock: Clock
     events: Events
     rng: Random
+    progress: Progress = field(default_factory=Progress)  # which parts turn, for the watchdog

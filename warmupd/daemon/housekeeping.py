@@ -1,9 +1,7 @@
 """What is done now and then: lost jobs are reaped, windows that are over end their retries, partitions are made."""
 
 import datetime as dt
-from collections import Counter
 
-from warmupd.core.pacing import elapsed
 from warmupd.core.throttling import ThrottleRules
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.hints import Hints
@@ -12,9 +10,7 @@ from warmupd.daemon.shard import Shard
 from warmupd.errors import DatabaseBusy, DatabaseUnavailable
 from warmupd.store import (
     consents,
-    counts,
     day_totals,
-    directories,
     fleet,
     imports,
     jobs,
@@ -23,14 +19,11 @@ from warmupd.store import (
     removals,
     states,
     throttle,
-    unknowns,
 )
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
 LOOK_WITHIN = 300.0  # seconds: the recipients of lost messages are visited that soon
-COUNTED = dt.timedelta(days=16)  # for which sends are told by the hour: 14 days, in every zone
-PLACED = dt.timedelta(days=92)  # for which placements are told: 90 days, in every zone
 MARGIN = 60.0  # real seconds beyond the longest conversation until a send without an outcome is taken for lost
 
 
@@ -63,6 +56,10 @@ class Housekeeping:
         self._changes_since: dt.datetime | None = None
         self._changes_told: dict[int, dt.datetime] = {}
 
+    async def prepare(self) -> None:
+        """What must be there before anything is sent; as a rule it has been for days."""
+        await self._make_partitions(await partitions.today(self._db, at=self._clock.stamp()))
+
     async def run(self) -> None:
         """Keep house until cancelled."""
         while True:
@@ -76,14 +73,14 @@ class Housekeeping:
     async def round(self) -> None:
         """All of it once."""
         now, at = self._clock.now(), self._clock.stamp()
-        await self._make_partitions(now.date())
+        await self._make_partitions(await partitions.today(self._db, at=at))
         if lost := await jobs.reap(self._db, grace=self._grace, look_within=LOOK_WITHIN, at=at):
             self._events.reaped(lost)
-        await jobs.expire(self._db, at=at)
+        self._events.given_up(await jobs.expire(self._db, at=at), "window_over")
         await removals.end_pending(self._db, at=at)
         if wiped := await removals.wipe_removed(self._db, at=now):
             self._events.secrets_wiped(wiped)
-        await jobs.give_up_unknown(self._db, at=at)
+        self._events.given_up(await jobs.give_up_unknown(self._db, at=at), "unverified")
         await fleet.drop_dead(self._db, at=at)
         await consents.sweep_consents(self._db)
         await imports.sweep_imports(self._db)
@@ -93,8 +90,6 @@ class Housekeeping:
         if self._clock.boottime() - self._resynced_at >= self._resync:
             self._resynced_at = self._clock.boottime()
             self._shard.knock(everything=True)
-        self._gauge(now)
-        await self._gauge_unknowns(now)
 
     async def keep_totals(self) -> None:
         """Keep what long reports read until cancelled: it may take long, or fail, and nothing else waits for it."""
@@ -143,8 +138,6 @@ class Housekeeping:
         except DatabaseBusy as error:  # a lock held for long; they are made days ahead, so a later round will do
             self._events.part_failed("partitions", error)
             return
-        await directories.drop_directories(self._db, today - dt.timedelta(days=3))
-        await counts.drop_counts(self._db, sends_before=today - COUNTED, placements_before=today - PLACED)
         self._partitioned_for = today
 
     async def _throttle(self, at: dt.datetime | None) -> None:
@@ -152,23 +145,3 @@ class Housekeeping:
         if change := await throttle.throttle(self._db, self.throttling, at=at):
             self._events.throttled(was=change.was, share=change.became, reason=change.reason)
         self._events.metrics.cap_throttle.set(await throttle.share_in_force(self._db))
-
-    async def _gauge_unknowns(self, now: dt.datetime) -> None:
-        ours = await unknowns.open_unknowns(self._db, at=now, slots=list(self._leases.held))
-        self._events.metrics.unknown_open.set(ours.open)
-        self._events.metrics.unknown_oldest.set(ours.oldest_seconds or 0.0)
-
-    def _gauge(self, now: dt.datetime) -> None:
-        metrics, schedule = self._events.metrics, self._shard.schedule
-        states = Counter(m.state for m in schedule.book.mailboxes.values() if self._leases.owns(m))
-        metrics.mailboxes.clear()
-        for state, count in states.items():
-            metrics.mailboxes.labels(state=state).set(count)
-        metrics.slots_held.set(len(self._leases.held))
-        metrics.utilization.set(min(1.0, self._shard.in_flight / schedule.pace.max_concurrent))
-        book = schedule.book
-        ours = (day for day in book.days.values() if day.opens_at <= now and day.mailbox_id in book.mailboxes)
-        days = [day for day in ours if self._leases.owns(book.mailboxes[day.mailbox_id])]
-        expected = sum(day.quota * elapsed(day, now) for day in days)
-        metrics.expected_sends.set(expected)
-        metrics.completion.set(min(1.0, sum(day.taken for day in days) / expected) if expected else 1.0)

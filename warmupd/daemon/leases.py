@@ -46,6 +46,7 @@ class Leases:
         self.held: dict[int, int] = {}
         self.giving: dict[int, int] = {}
         self.slot_count = 0
+        self.leaving = False  # it has begun to end
         self.standing_by = ""  # why it holds no slot; "" when it does
         self.changed = asyncio.Event()  # slots were gained or lost
         self.waiting = asyncio.Event()  # slots are to be given back as soon as what is under way there has ended
@@ -64,7 +65,7 @@ class Leases:
         self._errands: dict[Hashable, frozenset[int]] = {}  # what is under way, and the epochs that it needs
         self._hastened = asyncio.Event()
         self._sleeping: asyncio.Task[None] | None = None
-        self._leaving = self._left = False
+        self._left = False
         self.http_address = ""
 
     @property
@@ -128,9 +129,12 @@ class Leases:
         self.slot_count = await slots.slot_count(self._db)
         await self._renew()
 
-    async def register(self, limits: Mapping[str, Any] | None = None) -> None:
-        """Write this process's row, with these limits from now on if any are given."""
-        self._limits = self._limits if limits is None else limits
+    def tell(self, limits: Mapping[str, Any]) -> None:
+        """What this process's row says of it when it is written the next time."""
+        self._limits = limits
+
+    async def register(self) -> None:
+        """Write this process's row."""
         await slots.register_worker(
             self._db,
             self.worker_id,
@@ -140,17 +144,21 @@ class Leases:
             limits=self._limits,
             wants=self._only,
             ttl=self._ttl,
-            leaving=self._leaving,
+            leaving=self.leaving,
             at=self._clock.stamp(),
         )
         self._on_keys((await slots.view_fleet(self._db, at=self._clock.stamp())).key_ids)
 
     async def run(self) -> None:
         """Renew every third of the lease, claim and give back what the shares ask for, until cancelled."""
-        while True:
-            await self._wait()
-            self._hastened.clear()
-            await patiently(self._ground, "lease", self._renew)
+        try:
+            while True:
+                self._ground.progress.turn("lease", rest=self._ttl / RENEWALS / self._clock.speed)
+                await self._wait()
+                self._hastened.clear()
+                await patiently(self._ground, "lease", self._renew)
+        finally:
+            self._ground.progress.end("lease")
 
     def hasten(self) -> None:
         """Renew at once: somebody came or went, or slots are free."""
@@ -167,7 +175,7 @@ class Leases:
 
     def leave(self) -> None:
         """Reserve nothing more: each slot is given back as soon as nothing is under way for it."""
-        self._leaving = True
+        self.leaving = True
         self.held, self.giving = {}, self.giving | self.held
         self.hasten()
 
@@ -195,7 +203,7 @@ class Leases:
         era = self._db.era
         if era != self._era:  # new epochs, so that nothing goes out that the last server had granted
             await slots.lapse_slots(self._db, self.worker_id)
-        if self._leaving and not self._left:
+        if self.leaving and not self._left:
             await slots.leave_fleet(self._db, self.worker_id, at=at)
             self._left = True
         if (kept := await self._prolong(at)) is None:
@@ -218,7 +226,7 @@ class Leases:
         return await slots.renew_slots(self._db, self.worker_id, ttl=self._ttl, demand=self._demand(), at=at)
 
     def _intend(self, kept: Mapping[int, int], view: FleetView) -> Intent:
-        if self._leaving:
+        if self.leaving:
             return Intent(keep={}, give=kept, claim=0)
         if self._only is not None:
             return intend_one(kept, slot=self._only, count=view.count)
@@ -241,7 +249,7 @@ class Leases:
         before = self.held
         now = {**intent.keep, **intent.give}
         lost = [slot for slot, epoch in (before | self.giving).items() if now.get(slot) != epoch]
-        if self._leaving:  # it began to leave while the rows were read
+        if self.leaving:  # it began to leave while the rows were read
             intent, gained = Intent(keep={}, give={**now, **gained}, claim=0), {}
         self.held = {**intent.keep, **gained}
         self.giving = dict(intent.give)
@@ -259,7 +267,7 @@ class Leases:
     def _stand_by(self, view: FleetView) -> None:
         """Say why no slot is held, once for each reason."""
         reason = ""
-        if not self.held and not self._leaving:
+        if not self.held and not self.leaving:
             reason = why_standing_by(self._only, view)
             if reason != self.standing_by:
                 self._events.standing_by(reason)

@@ -10,6 +10,7 @@ from warmupd.core.engagement import EngagementPolicy
 from warmupd.core.health import HealthRules
 from warmupd.core.mailbox import Defaults, Hours, Ramp
 from warmupd.core.pacing import Spacing
+from warmupd.core.retention import Retention
 from warmupd.core.throttling import ThrottleRules
 from warmupd.daemon.pace import Pace
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:  # imported where it is made: commands that only report need s
     from warmupd.mail.vault import Vault
 
 SEND_WITHIN = 5.0  # real seconds from a reservation to MAIL FROM
+STOP_MARGIN = 45.0  # seconds of a stop beside its longest conversation: begin that, settle, give back, close
 SLACK = 5.0  # seconds by which spacing and cap windows are lengthened, so that mail servers see them kept
 
 
@@ -123,6 +125,14 @@ def timeouts_of(config: Config) -> "Timeouts":
     )
 
 
+def stop_within(config: Config) -> float:
+    """Real seconds after which a stop is hurried that has not ended by itself: no mail server may take longer.
+
+    `TimeoutStopSec` of the unit is this and ten seconds more for what a hurried stop may take.
+    """
+    return timeouts_of(config).total + STOP_MARGIN
+
+
 def visiting_of(config: Config, hosts: "HostPolicy", context: SSLContext) -> "Visiting":
     """How visits are made."""
     from warmupd.daemon.visiting import Visiting
@@ -135,6 +145,14 @@ def visiting_of(config: Config, hosts: "HostPolicy", context: SSLContext) -> "Vi
         context=context,
         source_address=config.sending.source_address,
         warmup_folder=config.engagement.folder,
+    )
+
+
+def retention_of(config: Config) -> Retention:
+    """How long what is kept."""
+    return Retention(
+        jobs=dt.timedelta(days=config.housekeeping.job_retention_days),
+        messages=dt.timedelta(days=config.engagement.retention_days),
     )
 
 

@@ -22,10 +22,13 @@ async def patiently(ground: Ground, part: str, action: Callable[[], Awaitable[T]
             if not away:
                 ground.events.database_unavailable(part, str(error))
             away = True
+            ground.progress.wait(part)
+            ground.events.waits[part] = Exception.__str__(error)
             await ground.clock.pause(PAUSE)
         else:
             if away:
                 ground.events.database_back(part)
+            ground.events.waits.pop(part, None)
             return result
 
 

@@ -3,6 +3,7 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from warmupd.core.engagement import EngagementPolicy, plan_engagement
 from warmupd.core.mailbox import Mailbox
@@ -109,6 +110,7 @@ class Recorder:
             return None
         now = self._ground.clock.now()
         today = window_of(local_day(now, mailbox.zone), mailbox.zone, mailbox.hours)
+        policy = self.policy.of(mailbox.habits)
         return Sighting(
             job_day=parent.job_day,
             job_id=parent.job_id,
@@ -123,7 +125,7 @@ class Recorder:
                 parent.thread_depth,
                 now,
                 today,
-                self.policy.of(mailbox.habits),
+                replace(policy, reply_rate=0.0) if parent.before_restore else policy,
                 self._ground.rng,
                 sent_at=parent.sent_at,
             ),

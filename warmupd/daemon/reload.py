@@ -1,9 +1,8 @@
 """SIGHUP: what of a new configuration a running worker takes over, and what it names as waiting for a restart."""
 
 import asyncio
-import ssl
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -12,51 +11,28 @@ from warmupd.config import Config
 from warmupd.config.section import keys_of
 from warmupd.daemon.app import Worker
 from warmupd.daemon.host_check import policy_of
-from warmupd.daemon.housekeeping import MARGIN
-from warmupd.daemon.keyring import registrations_of
-from warmupd.daemon.logs import set_up_logs
-from warmupd.daemon.options import (
-    defaults_of,
-    engagement_of,
-    health_of,
-    limits_of,
-    pace_of,
-    throttling_of,
-    timeouts_of,
-    told_by,
-    visiting_of,
-)
-from warmupd.daemon.patience import patiently
-from warmupd.errors import ConfigError, ContentError, SecretsError
-from warmupd.mail.connection import check_source
-from warmupd.mail.content import Library
-from warmupd.mail.message_id import MessageKey
-from warmupd.mail.smtp import SmtpSender
-from warmupd.mail.tls import client_context
-from warmupd.mail.vault import Vault
+from warmupd.daemon.keys_check import look_at_keys
+from warmupd.daemon.patience import patiently, within
+from warmupd.daemon.taking_over import Ready, ready, take_over
+from warmupd.errors import WarmupdError
 from warmupd.store import slots
 from warmupd.store.database import Database
 from warmupd.store.mended import end_forbidden_rests
 
-TAKEN_OVER = (
-    "health.",
-    "limits.",
-    "spacing.",
-    "window.",
-    "logging.",
-    "quota.",
-    "sending.",
-    "engagement.",
-    "security.",
-    "secrets.",
-    "oauth.",
-    "notifications.",
-    "content.",
-    "housekeeping.",
-)
-OF_OTHERS = ("auth.", "dns.", "http.public_url", "scaling.")  # read at each request; by `supervise`
+NEED_RESTART = ("database.", "worker.", "http.listen")  # all else is taken over
+TOLD_WITHIN = 2.0  # real seconds that a reload waits for Postgres to hear of it; then that goes on by itself
 
 _log = structlog.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reloaded:
+    """What a reload has come to: all of it is in force, or none (`why`, with the key, and what to do about it)."""
+
+    applied: bool
+    taken_over: tuple[str, ...] = ()
+    need_restart: tuple[str, ...] = ()
+    why: str = ""
 
 
 class Reload:
@@ -77,110 +53,77 @@ class Reload:
         self._db = db
         self._load = load
         self._in_force = tell
-        self._started_with = self._config = worker.config
+        self._started_with = worker.config
         self._turn = asyncio.Lock()
+        self._telling: asyncio.Task[None] | None = None
+        self._rests_to_end = self._keys_to_look_at = False
+        worker.metrics.reloaded(at=worker.clock.now(), well=True)
 
-    async def reload(self) -> list[str]:
-        """Take over what can be; the changed keys that wait for a restart."""
+    async def reload(self) -> Reloaded:
+        """Take over what can be. Raises nothing: what is wrong with the new configuration is logged, and returned."""
         async with self._turn:
             try:
-                new = await asyncio.to_thread(self._load)
-                vault = Vault([key.get_secret_value() for key in new.secrets.keys])
-                library = await asyncio.to_thread(Library.load, new.content.templates_dir, new.content.language)
-            except (ConfigError, ContentError, SecretsError) as error:
-                _log.error("config.refused", why=str(error))
-                return []
-            at_once = TAKEN_OVER + OF_OTHERS
-            taken = [key for key in _changed_keys(self._config, new) if key.startswith(at_once)]
-            waiting = [key for key in _changed_keys(self._started_with, new) if not key.startswith(at_once)]
-            try:
-                check_source(new.sending.source_address)
-                _context_of(new)
-            except ConfigError as error:
-                _log.error("config.refused", why=str(error))
-                return []
-            self._in_force(_in_force(self._started_with, new))
-            await self._take_over(new, vault)
-            _change_content(self._worker, library)
-            self._config = new
-            _log.info("config.reloaded", taken_over=taken, need_restart=waiting)
-            return waiting
+                read, new = await asyncio.to_thread(self._make_ready)
+            except Exception as error:  # noqa: BLE001  whatever it is, the old configuration stays, whole
+                return self._refused(error)
+            before = self._worker.config
+            take_over(self._worker, new)
+            self._in_force(new.config)
+            self._worker.metrics.reloaded(at=self._worker.clock.now(), well=True)
+            taken = tuple(_changed_keys(before, new.config))
+            waiting = tuple(_changed_keys(new.config, read))
+            _log.info("config.reloaded", taken_over=list(taken), need_restart=list(waiting))
+            self._rests_to_end |= policy_of(before) != policy_of(new.config)
+            self._keys_to_look_at |= before.secrets.keys != new.config.secrets.keys
+            await self._tell(new)
+            return Reloaded(applied=True, taken_over=taken, need_restart=waiting)
 
-    async def _take_over(self, new: Config, vault: Vault) -> None:
-        """All of it, however long Postgres is away in between."""
-        worker = self._worker
-        _change_logins(worker, new, vault)  # before it is told that this worker has the keys
-        await patiently(worker._ground, "reload", partial(self._tell, new, vault))
-        _change_sends(worker, new)
-        _change_visits(worker, new)
-        if policy_of(new) != policy_of(self._config):  # after this worker goes by it: they are tried at once
-            await patiently(worker._ground, "reload", partial(end_forbidden_rests, self._db))
-        worker.shard.schedule.book.rules = health_of(new)
-        worker.notifying.config = new
-        set_up_logs(level=new.logging.level, form=new.logging.format)
-        worker.shard.knock(everything=True)
+    async def close(self) -> None:
+        """Nothing is told to Postgres any more."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
 
-    async def _tell(self, new: Config, vault: Vault) -> None:
-        """To Postgres, and so to the other workers; safe to repeat."""
-        await slots.post_limits(self._db, limits_of(new, self._worker.clock))
-        await self._worker.leases.register(told_by(new, self._worker.clock, vault))
+    def _make_ready(self) -> tuple[Config, Ready]:
+        """As it was read, and as it can be taken over."""
+        read = self._load()
+        return read, ready(_without_restart(self._started_with, read), self._worker)
 
+    def _refused(self, error: Exception) -> Reloaded:
+        known = isinstance(error, WarmupdError)
+        why = str(error) if known else f"{type(error).__name__}: {error}"
+        self._worker.metrics.reloaded(at=self._worker.clock.now(), well=False)
+        _log.error("config.refused", why=why, exc_info=None if known else error)
+        return Reloaded(applied=False, why=why)
 
-# The parts are handed their options once, and keep them to themselves; a reload is the one exception, and it is here.
+    async def _tell(self, new: Ready) -> None:
+        """Have Postgres hear of it, and so the other workers, however long it is away; the latest word counts."""
+        await self.close()
+        told = asyncio.Event()
+        self._telling = asyncio.create_task(self._go_on_telling(new, told), name="reload")
+        await within(self._worker._ground, TOLD_WITHIN, told)
 
-
-def _change_logins(worker: Worker, new: Config, vault: Vault) -> None:
-    """From now on what any of the keys has sealed is opened; sealed it is as before, until all workers hold a newer."""
-    vault.keep_to(worker._vault.key_ids[worker._vault.current :][:1])
-    worker._keyring._vault = worker._keyring.tokens._vault = worker._vault = vault
-    worker._keyring.tokens._registrations = registrations_of(new)
-    worker._keyring.tokens._client.trust(_context_of(new))
-    worker._message_key.take_keys_of(MessageKey(vault))
-
-
-def _change_sends(worker: Worker, new: Config) -> None:
-    """Days that are opened from now on, and sends that begin from now on, go by `new`."""
-    schedule, sends = worker.shard.schedule, worker.shard._sends
-    schedule.pace = pace_of(new)
-    schedule.book.defaults = defaults_of(new)
-    schedule.book._variance = new.quota.variance
-    sends._sender._max_retries = new.sending.max_retries
-    timeouts = timeouts_of(new)
-    if isinstance(worker.smtp, SmtpSender):
-        worker.smtp._manner = replace(
-            worker.smtp._manner,
-            timeouts=timeouts,
-            source_address=new.sending.source_address,
-            policy=policy_of(new),
-            context=_context_of(new),
-        )
-    worker.housekeeping.throttling = throttling_of(new)
-    worker.housekeeping._resync = new.housekeeping.resync_minutes * 60.0
-    worker.housekeeping._grace = (timeouts.total + MARGIN) * worker.clock.speed  # else what is slow is taken for lost
+    async def _go_on_telling(self, new: Ready, told: asyncio.Event) -> None:
+        ground = self._worker._ground
+        try:
+            await patiently(ground, "reload", partial(slots.post_limits, self._db, new.limits))
+            await patiently(ground, "reload", self._worker.leases.register)
+            if self._rests_to_end:  # after this worker goes by it: they are tried at once
+                await patiently(ground, "reload", partial(end_forbidden_rests, self._db))
+                self._rests_to_end = False
+            if self._keys_to_look_at:
+                await patiently(ground, "reload", partial(look_at_keys, self._db, new.vault))
+                self._keys_to_look_at = False
+        except Exception as error:  # noqa: BLE001  it is in force here; the next renewal and resync tell the rest
+            ground.events.part_failed("reload", error)
+        finally:
+            told.set()
 
 
-def _change_content(worker: Worker, library: Library) -> None:
-    """Threads that begin from now on; those that began go on in their language, as far as it is still there."""
-    worker._library = worker.shard.schedule.library = worker.shard._sends._sender._library = library
-
-
-def _change_visits(worker: Worker, new: Config) -> None:
-    """Visits that begin from now on go by `new`."""
-    engager = worker.engager
-    before, after = engager.visiting, visiting_of(new, policy_of(new), _context_of(new))
-    engager.visiting = replace(after, timeouts=before.timeouts)
-    engager._recorder.policy = engagement_of(new)
-    engager._revisits._per_day = after.per_day
-
-
-def _context_of(config: Config) -> ssl.SSLContext:
-    return client_context(str(config.security.ca_file) if config.security.ca_file else None)
-
-
-def _in_force(started: Config, new: Config) -> Config:
+def _without_restart(started: Config, read: Config) -> Config:
     """What waits for a restart as it was."""
-    http = new.http.model_copy(update={"listen": started.http.listen})
-    return new.model_copy(update={"database": started.database, "worker": started.worker, "http": http})
+    http = read.http.model_copy(update={"listen": started.http.listen})
+    return read.model_copy(update={"database": started.database, "worker": started.worker, "http": http})
 
 
 def _changed_keys(old: Config, new: Config) -> list[str]:

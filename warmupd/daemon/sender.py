@@ -206,19 +206,19 @@ def _not_sendable(error: WarmupdError) -> Outcome:
                 message=Exception.__str__(error),
                 remedy=error.remedy,
             )
-    secrets = isinstance(error, SecretsError)
     return Outcome(
         kind=OutcomeKind.DEFERRED,
-        reason="secrets" if secrets else "not_composed",
-        action=Action.BACK_OFF_MAILBOX if secrets else Action.NONE,
+        reason="not_composed",
         retry_after=3600.0,
         message=str(error),
         remedy=error.remedy,
     )
 
 
+KEYLESS_REST = 6 * 3600.0  # a reload with the key, or a new password, ends it
 _NO_TOKEN = (  # what speaks against the mailbox, and what only has it wait: with ever longer rests where none is named
     (GrantRevoked, "grant_revoked", Action.DOUBT_CREDENTIALS, None),
+    (SecretsError, "secrets", Action.BACK_OFF_MAILBOX, KEYLESS_REST),
     (ClientRefused, "oauth_client", Action.BACK_OFF_MAILBOX, 3600.0),
     (TokensUnavailable, "token_unavailable", Action.BACK_OFF_MAILBOX, None),
     (DatabaseUnavailable, "token_unavailable", Action.NONE, None),

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
+import structlog
+
 from warmupd.clock import VirtualClock
 from warmupd.core.job import Job
 from warmupd.core.mailbox import Mailbox
@@ -107,6 +109,7 @@ class Sends:
         self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount], login: Login | None
     ) -> bool:
         """Whether it was in vain: nothing was accepted, and not for want of our own time."""
+        structlog.contextvars.bind_contextvars(job=job.id)  # of this task: each line about it says so
         epoch = self._leases.epoch_of(mailbox)
         try:
             sent = await self._sender.send(

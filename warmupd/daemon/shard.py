@@ -110,6 +110,7 @@ class Shard:
         """Walk the path until drained."""
         try:
             while not self._draining:
+                self._ground.progress.turn("shard", rest=LONGEST_WAIT / self._clock.speed)
                 self._wake.clear()
                 await self._read(self._read_changes)
                 requests = await self._read(self._take)
@@ -120,6 +121,7 @@ class Shard:
                 else:
                     await self._wait()
         finally:
+            self._ground.progress.end("shard")
             self._ended.set()
 
     async def drain(self, patience: float) -> None:
@@ -193,6 +195,7 @@ class Shard:
                     demand=len(requests) + self.schedule.depth(),
                     boottime=self._clock.boottime,
                     at=self._clock.stamp(),
+                    on_lock=self._events.metrics.cap_lock.observe,
                 )
             except WorkerForgotten:
                 self._leases.hasten()
@@ -240,7 +243,11 @@ class Shard:
         spaced = self._clock.now() + dt.timedelta(seconds=self.schedule.pace.spacing.mailbox_min + SLACK)
         for settlement, status in settled:
             self._leases.end(settlement.job.attempt_token)
-            self._events.cycled(seconds=(self._clock.boottime() - settlement.job.asked_at) / self._clock.speed)
+            self._events.settled(
+                seconds=(self._clock.boottime() - settlement.job.asked_at) / self._clock.speed,
+                outcome=settlement.kind,
+                failed=settlement.reason if status is JobStatus.FAILED else "",
+            )
             if status in {JobStatus.PENDING, JobStatus.FAILED}:
                 mailbox_id = settlement.job.mailbox_id
                 self.schedule.book.count_given_back(settlement, status)

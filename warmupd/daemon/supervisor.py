@@ -10,6 +10,7 @@ import structlog
 from warmupd.clock import Clock
 from warmupd.core.scaling import QUICK, Rules, Watched, decide, observe, restart_pause
 from warmupd.daemon.child import Child
+from warmupd.daemon.progress import Progress
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store.backlog import loads
 from warmupd.store.database import Database
@@ -34,7 +35,9 @@ class Supervisor:
         self.rules = rules
         self.children: dict[int, Child] = {}
         self._db = db
-        self._clock = clock
+        self.clock = clock
+        self.progress = Progress()
+        self.started = asyncio.Event()  # the first children are there
         self._command = command
         self._environment = environment
         self._numbers = count(1)
@@ -51,22 +54,27 @@ class Supervisor:
         _log.info("supervisor.started", least=self.rules.least, most=self.rules.most)
         try:
             while not stop.is_set():
+                self.progress.turn("supervisor", rest=ROUND)
                 self._bury()
                 await self._scale()
                 await self._fill()
+                self.started.set()
                 await self._wait(stop)
         finally:
+            self.progress.end("supervisor")
             await self._drain()
         _log.info("supervisor.stopped")
 
     def hurry(self) -> None:
         """A second order to stop: children leave what is in flight."""
-        self.hand_on(signal.SIGTERM)
-
-    def hand_on(self, number: signal.Signals) -> None:
-        """A signal to every child."""
         for child in self.children.values():
-            child.send(number)
+            child.send(signal.SIGTERM)
+
+    def hand_on_hup(self) -> None:
+        """SIGHUP to every child, but for those that have just begun: it would end them, and they have read nothing."""
+        for child in self.children.values():
+            if child.heeds(signal.SIGHUP):
+                child.send(signal.SIGHUP)
 
     def change(self, rules: Rules) -> None:
         """Go by other rules from now on."""
@@ -80,28 +88,28 @@ class Supervisor:
             if child.leaving:
                 _log.info("child.stopped", child=number, code=code)
                 continue
-            lived = self._clock.boottime() - child.started_at
+            lived = self.clock.boottime() - child.started_at
             pause = self._hold_off(quick=lived < QUICK)
-            _log.warning("child.died", child=number, code=code, lived=round(lived, 1), restart_in=pause)
+            _log.warning("child.died", child=number, code=code, lived_seconds=round(lived, 1), again_seconds=pause)
 
     def _hold_off(self, *, quick: bool) -> float:
         """Start nobody for so many seconds, the longer the more in a row have ended soon after their start."""
         self._quick_ends = self._quick_ends + 1 if quick else 0
         pause = restart_pause(self._quick_ends)
-        self._not_before = self._clock.boottime() + pause
+        self._not_before = self.clock.boottime() + pause
         return pause
 
     async def _scale(self) -> None:
         """One more or one less, as the queue asks for."""
         try:
-            found = await loads(self._db, at=self._clock.stamp())
+            found = await loads(self._db, at=self.clock.stamp())
         except DatabaseUnavailable as error:
             if not self._away:
                 _log.warning("database.unavailable", part="supervisor", why=str(error))
             self._away = True
             return
         self._away = False
-        now = self._clock.boottime()
+        now = self.clock.boottime()
         self._watched = observe(self._watched, found, now, self.rules)
         own = self._at_work()
         if len(own) != self._wanted:
@@ -117,15 +125,15 @@ class Supervisor:
     async def _fill(self) -> None:
         """Start what is missing, unless the last ones died at once."""
         for _ in range(self._wanted - len(self._at_work())):
-            if self._clock.boottime() < self._not_before:
+            if self.clock.boottime() < self._not_before:
                 return
             number = next(self._numbers)
             try:
                 child = await Child.start(
-                    number, self._command, environment=self._environment, started_at=self._clock.boottime()
+                    number, self._command, environment=self._environment, started_at=self.clock.boottime()
                 )
             except OSError as error:  # no memory or process left for now; those that run must not stop for that
-                _log.error("child.not_started", child=number, why=str(error), again_in=self._hold_off(quick=True))
+                _log.error("child.not_started", child=number, why=str(error), again_seconds=self._hold_off(quick=True))
                 return
             self.children[number] = child
             self._ends[number] = end = asyncio.create_task(child.end(), name=f"end of worker {number}")
@@ -142,11 +150,11 @@ class Supervisor:
 
     async def _wait(self, stop: asyncio.Event) -> None:
         """For the next round, the end of a child, or the end of all."""
-        rest = max(0.0, self._not_before - self._clock.boottime()) or ROUND
+        rest = max(0.0, self._not_before - self.clock.boottime()) or ROUND
         tasks: list[asyncio.Future[object]] = [
             asyncio.ensure_future(stop.wait()),
             asyncio.ensure_future(self._woken.wait()),
-            asyncio.ensure_future(self._clock.sleep(min(rest, ROUND))),
+            asyncio.ensure_future(self.clock.sleep(min(rest, ROUND))),
         ]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

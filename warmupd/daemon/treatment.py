@@ -12,7 +12,7 @@ from warmupd.mail.imap import ImapDenied, ImapError
 from warmupd.mail.message_id import MessageToken
 from warmupd.mail.visit import Found, Visit
 from warmupd.store.database import Database
-from warmupd.store.sightings import DueEngagement, Engaged, due_engagements, note_engaged
+from warmupd.store.engagements import DueEngagement, Engaged, due_engagements, note_engaged
 
 LEEWAY = dt.timedelta(minutes=1)  # between the database's clock and ours: what was planned "now" is due now
 AGAIN = dt.timedelta(hours=3)  # until what could not be done is tried again

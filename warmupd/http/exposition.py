@@ -18,7 +18,7 @@ def exposition(report: Overview, health: Mapping[Condition, str]) -> bytes:
         ("warmup_quota_sends", "What the day rows of today ask for.", today.quota),
         ("warmup_sent_today_sends", "Accepted sends of the mailboxes' local days.", today.sent),
         ("warmup_failed_today_sends", "Failed sends of the mailboxes' local days.", today.failed),
-        ("warmup_expected_sends_total", "What the day rows asked for by now.", today.expected),
+        ("warmup_owed_sends", "What today's day rows ask for by now.", today.expected),
         ("warmup_quota_completion_ratio", "Sent of what is owed by now.", today.completion),
     ):
         Gauge(name, about, registry=registry).set(value)

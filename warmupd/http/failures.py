@@ -8,6 +8,7 @@ from starlette.exceptions import HTTPException
 from warmupd.errors import WarmupdError
 from warmupd.http.problem import Problem, as_problem, problem_response
 from warmupd.http.render import page
+from warmupd.http.request_log import route_of
 
 _log = structlog.get_logger()
 
@@ -23,7 +24,7 @@ def add_failures(app: FastAPI) -> None:
     async def on_error(request: Request, error: WarmupdError) -> Response:
         problem = as_problem(error)
         if problem.status >= 500:
-            _log.warning("http.failed", path=_route(request), error=type(error).__name__, why=problem.detail)
+            _log.warning("http.failed", route=route_of(request.scope), error=type(error).__name__, why=problem.detail)
         return _told(request, problem)
 
     @app.exception_handler(HTTPException)
@@ -37,7 +38,7 @@ def add_failures(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def on_oddity(request: Request, error: Exception) -> Response:
-        _log.error("http.failed", path=_route(request), error=type(error).__name__, exc_info=error)
+        _log.error("http.failed", route=route_of(request.scope), error=type(error).__name__, exc_info=error)
         return _told(request, Problem(500, "something went wrong here; the log tells more"))
 
 
@@ -48,8 +49,3 @@ def _told(request: Request, problem: Problem) -> Response:
     answer = page(request, "problem.html", status=problem.status, problem=problem)
     answer.headers.update(problem.headers or {})
     return answer
-
-
-def _route(request: Request) -> str:
-    """The route's pattern: a path itself may hold what no log should."""
-    return getattr(request.scope.get("route"), "path", "unknown")

@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse, PlainTextResponse
 
 from warmupd.daemon.app import Worker
-from warmupd.errors import WarmupdError
+from warmupd.errors import DatabaseUnavailable, WarmupdError
 from warmupd.store.database import Database
 from warmupd.store.migrate import check
 
@@ -38,11 +38,15 @@ class Health(Protocol):
         ...
 
     async def check_database(self) -> None:
-        """Raise WarmupdError unless the database answers and its schema is this program's."""
+        """Raise WarmupdError unless the database answers, its schema is this program's, and no part waits for it."""
         ...
 
     def render_metrics(self) -> bytes:
         """The Prometheus exposition text."""
+        ...
+
+    def answered(self, route: str, status: str) -> None:
+        """A request to this route was answered with a status of this class, such as "2xx"."""
         ...
 
 
@@ -67,9 +71,14 @@ class WorkerHealth:
 
     async def check_database(self) -> None:
         (await check(self._db)).demand()
+        for why in self._worker.events.waits.values():  # it may answer and refuse to write
+            raise DatabaseUnavailable(why)
 
     def render_metrics(self) -> bytes:
         return self._worker.metrics.render()
+
+    def answered(self, route: str, status: str) -> None:
+        self._worker.metrics.http_requests.labels(route=route, status=status).inc()
 
 
 def health_of(request: Request) -> Health:

@@ -25,8 +25,10 @@ from warmupd.http.login import Logins
 from warmupd.http.openapi import add_description
 from warmupd.http.rates import Rates
 from warmupd.http.render import Assets
+from warmupd.http.request_log import Application
 from warmupd.http.session import SignInFirst
 from warmupd.http.site import Site
+from warmupd.http.traffic import Traffic
 from warmupd.http.trials import Trials
 
 MOST_PORTS = 100  # tried by an "auto" worker, from http.listen on
@@ -39,10 +41,11 @@ def create_app(health: Health, *, site: Site | None = None, scrape_token: str = 
     Prometheus shows `auth.scrape_token` of the site, or `scrape_token`, from anywhere but loopback; "" allows loopback
     only.
     """
-    app = FastAPI(title="warmupd", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
+    app = Application(title="warmupd", version=__version__, docs_url=None, redoc_url=None, openapi_url=None)
     add_health(app, health)
     add_metrics(app, health, scrape_token=lambda: _scrape_token(app) or scrape_token)
     add_failures(app)
+    app.add_middleware(Traffic, count=health.answered)
     if site is not None:
         add_site(app, site)
     return app

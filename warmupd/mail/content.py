@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -39,7 +40,7 @@ class Library:
         roots = [BUILT_IN] if templates_dir is None else [BUILT_IN, _owner_root(templates_dir)]
         names = sorted({folder.name for root in roots for folder in root.iterdir() if _holds_templates(folder)})
         library = cls(
-            languages={name: _load_language(name, [root / name for root in roots]) for name in names},
+            languages={name: _language(name, [root / name for root in roots]) for name in names},
             default=language,
         )
         library.language(language)
@@ -80,6 +81,18 @@ def _owner_root(templates_dir: Path) -> Path:
 
 def _holds_templates(folder: Path) -> bool:
     return folder.is_dir() and any(folder.glob("*.txt"))
+
+
+def _language(name: str, folders: Sequence[Path]) -> Language:
+    if [folder for folder in folders if folder.is_dir()] == [BUILT_IN / name]:
+        return _built_in(name)
+    return _load_language(name, folders)
+
+
+@cache
+def _built_in(name: str) -> Language:
+    """Read once: it takes a tenth of a second, and what comes with the program stays as it is while that runs."""
+    return _load_language(name, [BUILT_IN / name])
 
 
 @dataclass(kw_only=True, slots=True)

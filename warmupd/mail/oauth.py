@@ -81,13 +81,16 @@ class TokenClient:
 
     def __init__(self, context: ssl.SSLContext, *, patience: float = PATIENCE) -> None:
         self._patience = patience
+        self._context = context
         self._http = self._client(context)
         self._former: list[httpx.AsyncClient] = []  # requests may be under way
 
     def trust(self, context: ssl.SSLContext) -> None:
         """Judge certificates by this context from the next request on."""
+        if context is self._context:
+            return
         self._former.append(self._http)
-        self._http = self._client(context)
+        self._context, self._http = context, self._client(context)
 
     async def close(self) -> None:
         for client in (*self._former, self._http):

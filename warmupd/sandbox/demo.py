@@ -144,6 +144,7 @@ def _config(server: MailWorld) -> Config:
             "quota.variance": 0.0,
             "sending.per_host_concurrent": 20,
             "engagement.file_after_hours": 3.0,
+            "housekeeping.job_retention_days": 3650,  # the whole run is judged by its jobs
         }
     )
 

@@ -59,6 +59,7 @@ class NewMailbox:
     labels: Sequence[str] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)  # of CHANGEABLE
     pause_reason: str = ""  # not "": it is enrolled PAUSED
+    login_trouble: tuple[str, str] | None = None  # why it cannot log in, and what to do: it is enrolled AUTH_FAILED
 
 
 _COLUMNS = (

@@ -3,6 +3,8 @@
 import datetime as dt
 from dataclasses import dataclass
 
+import asyncpg
+
 from warmupd.store.database import Database
 from warmupd.store.sealed import Sealed
 
@@ -29,6 +31,25 @@ async def ask_server(db: Database) -> Server:
         " current_setting('max_connections')::integer AS most_connections"
     )
     return Server(**dict(row))
+
+
+_FILL = """
+CREATE TEMP TABLE room_for_more ON COMMIT DROP AS
+SELECT repeat(md5(n::text), 30) AS filling FROM generate_series(1, 8000) AS n
+"""
+
+
+async def try_writing(db: Database) -> bool:
+    """Write a few megabytes where nobody sees them, and take them back. False where that is not allowed.
+
+    Raises DatabaseUnavailable when there is no room, or it is read-only.
+    """
+    try:
+        async with db.transaction() as connection:
+            await connection.execute(_FILL)
+    except asyncpg.InsufficientPrivilegeError:
+        return False
+    return True
 
 
 async def sample_sealed(db: Database, *, limit: int) -> list[Sealed]:

@@ -1,6 +1,7 @@
 """An own Postgres for `database.url = "embedded"`: one process owns it, others of this machine join it by socket."""
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from warmupd.store.run_as import RunAs
 from warmupd.store.socket_directory import PORT, SocketDirectory
 
 _DATABASE = "warmupd"
+_LEAST_ROOM = 32 << 20  # bytes without which no server starts: two segments of its log
 
 _clock = SystemClock()  # a server starts and stops in real time, also under a scaled or virtual clock
 _log = structlog.get_logger()
@@ -113,14 +115,14 @@ class EmbeddedPostgres:
             await _clock.sleep(0.5)
             try:
                 if (returncode := self._postmaster.death()) is not None:
-                    _log.warning("embedded_postgres.died", returncode=returncode)
+                    _log.warning("embedded_postgres.died", code=returncode)
                     self._postmaster.let_go_of_lifeline()
                     await self._start_owned()
                 elif not self.owned and self._lock.take():
                     _log.info("embedded_postgres.taken_over", data_dir=str(self.data_dir))
                     await self._start_owned()
             except DatabaseUnavailable as error:
-                _log.error("embedded_postgres.start_failed", reason=str(error))
+                _log.error("embedded_postgres.start_failed", why=str(error))
 
     async def stop(self) -> None:
         """Stop what this process owns: fast (sessions are ended), after 20 s at once. A joined server is left alone."""
@@ -143,8 +145,16 @@ class EmbeddedPostgres:
             run_as.give_tree(self._cluster.path)
             await self._postmaster.start(binaries, run_as=run_as, socket_dir=self.socket_dir)
             await self._create_database()
-        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, DatabaseUnavailable) as error:
             await self.stop()
+            if (left := _room_in(self.data_dir)) < _LEAST_ROOM:  # its log could not say so: it lies there, too
+                raise DatabaseUnavailable(
+                    f"the embedded Postgres in {self.data_dir} cannot be started:"
+                    f" its disk is full ({left:,} bytes left)",
+                    remedy="free some space there, or set database.data_dir to another disk",
+                ) from error
+            if isinstance(error, DatabaseUnavailable):
+                raise
             raise DatabaseUnavailable(f"the embedded Postgres in {self.data_dir} cannot be started: {error}") from error
         except BaseException:
             await self.stop()
@@ -170,3 +180,10 @@ class EmbeddedPostgres:
         return await asyncpg.connect(
             host=str(self.socket_dir), port=PORT, user=USER, database=database, ssl=False, timeout=10.0
         )
+
+
+def _room_in(directory: Path) -> int:
+    """Bytes that are free on its disk."""
+    while not directory.exists():
+        directory = directory.parent
+    return shutil.disk_usage(directory).free

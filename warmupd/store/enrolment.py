@@ -1,7 +1,7 @@
 """Enrolling, each mailbox whole with its secrets or not at all."""
 
 import datetime as dt
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -28,6 +28,7 @@ class Sealed:
 class Known:
     """What is enrolled under an address that somebody wants to enrol."""
 
+    mailbox_id: int
     user_id: UUID
     smtp: tuple[str, int]  # host and port
     imap: tuple[str, int]
@@ -41,32 +42,50 @@ class Wish:
     seal: Callable[[int], Sealed]
 
 
+Beside = Callable[[Connection, Mapping[str, int]], Awaitable[None]]  # with the ids of who was enrolled, by address
+
+
 async def enrol(
-    db: Database, user_id: UUID, wishes: Sequence[Wish], *, actor: str, at: dt.datetime
+    db: Database,
+    user_id: UUID,
+    wishes: Sequence[Wish],
+    *,
+    actor: str,
+    at: dt.datetime,
+    beside: Beside | None = None,
 ) -> list[int | UsageError]:
     """Enrol mailboxes of one user in one transaction; of each its id, or why it was not enrolled.
+
+    `beside` is done in the same transaction: no worker sees a mailbox without what that writes.
 
     Refused are addresses that are enrolled already, what lies beyond the plan's limit, and values that the table does
     not take. Raises NotFound when there is no such user, DatabaseUnavailable: then it is not known what was enrolled.
     """
     try:
         async with db.transaction() as connection:
-            return await _enrol(connection, user_id, wishes, actor=actor, at=at)
+            answers = await _enrol(connection, user_id, wishes, actor=actor, at=at)
+            if beside is not None:
+                pairs = zip(wishes, answers, strict=True)
+                await beside(connection, {wish.new.address: new for wish, new in pairs if isinstance(new, int)})
+            return answers
     except asyncpg.CheckViolationError as error:
         if len(wishes) == 1:
             return [refusal(error)]
-    return [(await enrol(db, user_id, [wish], actor=actor, at=at))[0] for wish in wishes]  # each for itself
+    return [  # each for itself
+        (await enrol(db, user_id, [wish], actor=actor, at=at, beside=beside))[0] for wish in wishes
+    ]
 
 
 async def known_addresses(db: Database, addresses: Sequence[str]) -> dict[str, Known]:
     """Which of these addresses are enrolled, by the address in lower case."""
     rows = await db.fetch(
-        "SELECT lower(address) AS address, user_id, smtp_host, smtp_port, imap_host, imap_port FROM mailboxes"
+        "SELECT lower(address) AS address, id, user_id, smtp_host, smtp_port, imap_host, imap_port FROM mailboxes"
         " WHERE state <> 'REMOVED' AND lower(address) = ANY ($1)",
         [address.lower() for address in addresses],
     )
     return {
         row["address"]: Known(
+            mailbox_id=row["id"],
             user_id=row["user_id"],
             smtp=(row["smtp_host"], row["smtp_port"]),
             imap=(row["imap_host"], row["imap_port"]),
@@ -116,7 +135,9 @@ async def _enrol(
     await insert_grants(connection, [its.grant for new, its in sealed.items() if its.grant and new in there])
     await connection.execute(
         "INSERT INTO state_changes (at, actor, subject, subject_id, became, reason)"
-        " SELECT $1, $2, 'mailbox', id::text, state::text, 'enrolled' FROM mailboxes WHERE id = ANY ($3)",
+        " SELECT $1, $2, 'mailbox', id::text, state::text,"
+        " CASE state WHEN 'AUTH_FAILED' THEN state_reason ELSE 'enrolled' END"
+        " FROM mailboxes WHERE id = ANY ($3)",
         at,
         actor,
         list(there),
@@ -194,14 +215,17 @@ _DEFAULTS: Mapping[str, Any] = {
 
 def _row(new: NewMailbox, private_pool: int) -> dict[str, Any]:
     """The row without id, owner and secrets; every row has the same columns in the same order."""
+    why, remedy = new.login_trouble or ("", "")
     return {
         "pool_id": new.pool_id or private_pool,
         "address": new.address,
         "display_name": new.display_name,
         "labels": list(new.labels),
         "provider": new.provider,
-        "state": "PAUSED" if new.pause_reason else "ACTIVE",
-        "state_reason": new.pause_reason,
+        "state": "PAUSED" if new.pause_reason else "AUTH_FAILED" if why else "ACTIVE",
+        "state_reason": new.pause_reason or why,
+        "last_error": why,
+        "last_remedy": remedy,
         "smtp_host": new.smtp_host,
         "smtp_port": new.smtp_port,
         "smtp_security": new.smtp_security,

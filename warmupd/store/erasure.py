@@ -176,6 +176,7 @@ async def _wipe_mailboxes(db: Database, boxes: Sequence[int]) -> int:
         await connection.execute(
             "DELETE FROM state_changes WHERE subject = 'mailbox' AND subject_id = ANY ($1)", list(map(str, boxes))
         )
+        await connection.execute("DELETE FROM sightings_kept WHERE sender_id = ANY ($1)", boxes)
         return _count(await connection.execute("DELETE FROM mailboxes WHERE id = ANY ($1)", boxes))
 
 

@@ -112,6 +112,10 @@ _OF_USER = {
         SELECT email, webhook IS NOT NULL AS webhook, webhook_form, events, digest, daily_hour
         FROM notice_settings WHERE user_id = $1
     """,
+    "months": """
+        SELECT mailbox_id, month, days, quota, sent, failed, bounced, inbox, spam, other
+        FROM mailbox_months WHERE user_id = $1 ORDER BY mailbox_id, month
+    """,
     "notices": "SELECT at, kind, subject, body FROM notices WHERE user_id = $1 ORDER BY at, id LIMIT 10000",
     "imports": "SELECT created_at, name, state FROM imports WHERE begun_by = $1 ORDER BY created_at",
 }

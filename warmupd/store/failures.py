@@ -19,6 +19,12 @@ _UNREACHABLE = {
     "57P05",  # idle_session_timeout
 }
 _UNREACHABLE_CLASSES = {"08", "53"}  # connection exceptions; insufficient resources (connections, memory, disk)
+_TOLD = {
+    "25006": ("is read-only", "have database.url name the primary, or let it write; sends go on by themselves then"),
+    "53100": ("has no room left on its disk", "free some on the database's machine; sends go on by themselves then"),
+}
+# Another host has migrated: what this connection had prepared is void, and is prepared anew the next time.
+_REPLANNED = (asyncpg.InvalidCachedStatementError, asyncpg.OutdatedSchemaCacheError)
 _BUSY = {
     "40001",  # serialization_failure
     "40P01",  # deadlock_detected
@@ -38,9 +44,12 @@ def reached() -> Iterator[None]:
     except DRIVER_ERRORS as error:
         if isinstance(error, asyncpg.PostgresError) and error.sqlstate in _BUSY:
             raise DatabaseBusy(f"Postgres was busy with others: {error}") from error
+        if isinstance(error, _REPLANNED):
+            raise DatabaseBusy(f"the schema has just been changed: {error}") from error
         if not _is_unreachable(error):
             raise
-        raise DatabaseUnavailable(f"Postgres does not answer: {_reason(error)}") from error
+        what, remedy = _TOLD.get(getattr(error, "sqlstate", None) or "", ("does not answer", ""))
+        raise DatabaseUnavailable(f"Postgres {what}: {_reason(error)}", remedy=remedy) from error
 
 
 def _is_unreachable(error: BaseException) -> bool:

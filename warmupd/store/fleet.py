@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import asyncpg
 
-from warmupd.errors import UsageError
+from warmupd.errors import Conflict, UsageError
 from warmupd.store.database import Connection, Database
+from warmupd.store.lineage import AWAY, UNDONE, moved_away, note
 
 MOST_SLOTS = 4096  # as the table has it
 DEAD = dt.timedelta(days=1)  # after which nobody asks for a worker that ended any more
@@ -64,9 +65,19 @@ async def adopt_slot_count(db: Database, wanted: int) -> int:
     return wanted
 
 
-async def set_sending(db: Database, *, stopped: bool, actor: str, at: dt.datetime) -> bool:
-    """Stop or start the sends of the whole fleet, until somebody says otherwise; whether that changed anything."""
+async def set_sending(db: Database, *, stopped: bool, actor: str, at: dt.datetime, anyway: bool = False) -> bool:
+    """Stop or start the sends of the whole fleet, until somebody says otherwise; whether that changed anything.
+
+    Raises Conflict for the start of a database that has moved away, unless `anyway`.
+    """
     async with db.transaction() as connection:
+        if not stopped and await moved_away(connection):
+            if not anyway:
+                raise Conflict(
+                    "this database was closed by `warmupd backup --move`: another one goes on in its place",
+                    remedy="start the workers there; if the move was given up, `warmupd fleet start --anyway`",
+                )
+            await note(connection, UNDONE, AWAY, "by `warmupd fleet start --anyway`", at)
         changed = await connection.fetchval(
             "UPDATE settings SET sending_stopped = $1, changed_at = clock_timestamp()"
             " WHERE sending_stopped <> $1 RETURNING true",

@@ -1,7 +1,7 @@
 """Jobs: reserving them, settling them, and finding the ones that wait or were lost."""
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -59,7 +59,7 @@ class Settlement:
     retry_at: dt.datetime | None = None  # for DEFERRED and RETURNED
 
 
-async def reserve(
+async def reserve(  # noqa: PLR0913  the parameters of an SQL function
     db: Database,
     batch: Batch,
     *,
@@ -69,18 +69,20 @@ async def reserve(
     demand: int,
     boottime: Callable[[], float],
     at: dt.datetime | None,
+    on_lock: Callable[[float], object] = lambda _: None,
 ) -> list[Job | Denied]:
     """Ask Postgres for a batch; one answer a request, in order.
 
     `leases` maps the slots held to their epochs; `demand` is how many entries are due in all. `at` is None in
     production: the database reads its own clock behind its locks. Raises DatabaseUnavailable (WorkerForgotten until the
     worker has registered anew); then the same `batch` must be asked again until it is answered, since its jobs may be
-    reserved already.
+    reserved already. `on_lock` hears for how many seconds the caps were locked, where that can be known.
     """
     requests = batch.requests
-    answers: list[dict[str, Any]] = await _said_again(
-        db,
-        "SELECT reserve_sends($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+    (answers, began, ended) = await _said_again(
+        db.fetchrow,
+        "SELECT reserve_sends($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16) AS answers,"
+        " extract(epoch FROM statement_timestamp())::float8, extract(epoch FROM clock_timestamp())::float8",
         worker_id,
         worker_name,
         batch.id,
@@ -99,6 +101,8 @@ async def reserve(
         at,
     )
     answered_at = boottime()
+    if at is None and (locked_at := _locked_at(answers)) is not None and locked_at >= began:  # else an answer of before
+        on_lock(max(0.0, ended - locked_at))
     return [
         _job(request, answer, batch.asked_at, answered_at) if "token" in answer else _denied(request, answer)
         for request, answer in zip(requests, answers, strict=True)
@@ -108,7 +112,7 @@ async def reserve(
 async def settle(db: Database, settlements: Sequence[Settlement], *, at: dt.datetime | None) -> list[JobStatus | None]:
     """Write how jobs ended; for each what it is now, or None where its token is stale. Safe to repeat."""
     words: list[str | None] = await _said_again(
-        db,
+        db.fetchval,
         "SELECT settle_sends($1, $2, $3, $4, $5, $6, $7, $8)",
         [s.job.day for s in settlements],
         [s.job.id for s in settlements],
@@ -171,10 +175,15 @@ async def give_up_unknown(db: Database, *, at: dt.datetime | None) -> int:
     return count
 
 
-async def _said_again(db: Database, query: str, *args: object) -> Any:
+def _locked_at(answers: Sequence[Mapping[str, Any]]) -> float | None:
+    """When the caps were locked: `reserve_sends` reads the time at once behind the lock. None: nothing was granted."""
+    return next((answer["now"] for answer in answers if "now" in answer), None)
+
+
+async def _said_again(ask: Callable[..., Awaitable[Any]], query: str, *args: object) -> Any:
     for left in reversed(range(TRIES)):
         try:
-            return await db.fetchval(query, *args)
+            return await ask(query, *args)
         except DatabaseBusy:
             if not left:
                 raise

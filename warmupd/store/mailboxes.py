@@ -11,7 +11,7 @@ from warmupd.core.health import Band
 from warmupd.core.mailbox import DayLimit, Defaults, Hours, Mailbox, MailboxState, Ramp
 from warmupd.core.provider_match import lane, provider_of
 from warmupd.core.window import is_zone, local_day
-from warmupd.store.database import Database
+from warmupd.store.database import Connection, Database
 
 T = TypeVar("T")
 
@@ -46,7 +46,7 @@ _LOAD_ALONE = _LOAD.format(own_or_users=_OWN_OR_USERS, of_users="AND false", of_
 
 
 async def load_mailboxes(
-    db: Database, defaults: Defaults, ids: Sequence[int] | None = None, *, alone: bool = False
+    db: "Database | Connection", defaults: Defaults, ids: Sequence[int] | None = None, *, alone: bool = False
 ) -> list[Mailbox]:
     """All mailboxes that are not removed, or those among `ids`; every worker knows all, as they may be recipients.
 
@@ -62,6 +62,16 @@ async def load_mailboxes(
     limits: dict[tuple[DayLimit, ...], tuple[DayLimit, ...]] = {}
     habits: dict[Habits, Habits] = {}
     return [_mailbox(row, defaults, words, ramps, hours, limits, habits) for row in rows]
+
+
+async def zones_of_mailboxes(db: Database) -> dict[str, str]:
+    """The time zones of enrolled mailboxes that have one, or whose users have, by address in lower case."""
+    rows = await db.fetch(
+        "SELECT lower(m.address) AS address, coalesce(m.timezone, u.timezone) AS zone"
+        " FROM mailboxes m JOIN users u ON u.id = m.user_id"
+        " WHERE m.state <> 'REMOVED' AND coalesce(m.timezone, u.timezone) IS NOT NULL"
+    )
+    return {row["address"]: row["zone"] for row in rows}
 
 
 async def change_clock(db: Database) -> dt.datetime:

@@ -22,6 +22,7 @@ MENDABLE = (
     "no_starttls",
     "no_auth",
     "forbidden_host",
+    "secrets",
 )
 
 
@@ -56,6 +57,22 @@ async def end_forbidden_rests(db: Database) -> None:
             FROM mailboxes m
             WHERE m.id = v.mailbox_id AND v.failures > 0
               AND (v.mailbox_id IN (SELECT mailbox_id FROM woken) OR m.last_remedy LIKE '%security.allow_hosts%')
+        )
+        UPDATE mailboxes SET changed_at = clock_timestamp() WHERE id IN (SELECT mailbox_id FROM woken)
+        """
+    )
+
+
+async def end_keyless_rests(db: Database) -> None:
+    """Let mailboxes send at once that rested because no key opened their credentials: there may be another key."""
+    await db.execute(
+        """
+        WITH woken AS (
+            UPDATE mailbox_pace SET resting_until = '-infinity', resting_reason = ''
+            WHERE resting_reason = 'secrets' RETURNING mailbox_id
+        ), visited AS (
+            UPDATE mailbox_visits v SET next_visit_at = least(v.next_visit_at, clock_timestamp()), failures = 0
+            FROM woken w WHERE w.mailbox_id = v.mailbox_id AND v.failures > 0
         )
         UPDATE mailboxes SET changed_at = clock_timestamp() WHERE id IN (SELECT mailbox_id FROM woken)
         """

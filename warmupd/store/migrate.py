@@ -11,12 +11,16 @@ from pathlib import Path
 
 import asyncpg
 
-from warmupd.errors import SchemaError
+from warmupd.clock import SystemClock
+from warmupd.errors import DatabaseBusy, SchemaError
 from warmupd.store.database import Connection, Database
 from warmupd.store.failures import reached
 
-_LOCK = 0x7761726D  # "warm" in ASCII: the advisory lock of migrations
+LOCK = 0x7761726D  # "warm" in ASCII: the advisory lock of migrations
 _PATIENCE = 3600.0  # seconds a migration, or the wait for another host's, may take
+_LOCK_WITHIN = 1000  # milliseconds that a migration may wait for a table: as long, everybody else waits behind it
+_PAUSE = 2.0  # seconds until it asks again
+_clock = SystemClock()  # what is waited for is not part of anybody's world
 _COLUMNS = {"version", "name", "checksum", "applied_at"}
 _THE_LEDGER = "to_regclass(quote_ident(current_schema()) || '.schema_migrations')"  # no other schema's, on any path
 _OBJECTS = """
@@ -83,27 +87,47 @@ class SchemaState:
             raise SchemaError(self.message, remedy=self.remedy)
 
 
-async def migrate(db: Database, directory: Path | None = None) -> list[Migration]:
+async def migrate(db: Database, directory: Path | None = None, *, upto: int | None = None) -> list[Migration]:
     """Apply what is missing and return it; nothing is half done after a failure. Raises SchemaError.
 
-    The lock is a transaction's, so that it also holds behind a pooler; each host that gets it looks again.
+    With `upto` nothing later than that version. Workers may run meanwhile: a lock that does not come within a second
+    is asked for later, so that nobody has to queue behind the one who waits for it.
     """
     migrations = read_migrations(directory)
     applied: list[Migration] = []
+    deadline = _clock.boottime() + _PATIENCE
     while True:
-        async with db.transaction(within=_PATIENCE) as connection:
-            await connection.execute("SELECT pg_advisory_xact_lock($1)", _LOCK, timeout=_PATIENCE)
-            state = await _state(connection, migrations)
-            state.refuse()
-            if not state.pending:
-                break
-            if state.version == 0:
-                await _prepare(connection, db)
-            await _apply(connection, state.pending[0])
-        applied.append(state.pending[0])
+        try:
+            migration = await _step(db, migrations, upto)
+        except DatabaseBusy:
+            if _clock.boottime() > deadline:
+                raise
+            await _clock.pause(_PAUSE)
+            continue
+        if migration is None:
+            break
+        applied.append(migration)
     if applied:
         await db.expire_connections()  # statements prepared for the old schema
     return applied
+
+
+async def _step(db: Database, migrations: Sequence[Migration], upto: int | None) -> Migration | None:
+    """Apply the next one; None when there is none.
+
+    The lock is a transaction's, so that it also holds behind a pooler; each host that gets it looks again.
+    """
+    async with db.transaction(within=_PATIENCE) as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK, timeout=_PATIENCE)
+        state = await _state(connection, migrations)
+        state.refuse()
+        if not state.pending or state.version == upto:
+            return None
+        await connection.execute(f"SET LOCAL lock_timeout = '{_LOCK_WITHIN:d}ms'")
+        if state.version == 0:
+            await _prepare(connection, db)
+        await _apply(connection, state.pending[0])
+        return state.pending[0]
 
 
 async def check(db: Database, directory: Path | None = None) -> SchemaState:

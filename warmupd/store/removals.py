@@ -175,6 +175,21 @@ def _is_id(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) < 19
 
 
+async def removed_by_hand(db: Database, addresses: Sequence[str], *, enrolled_by: str) -> set[str]:
+    """Which of these addresses, in lower case, belonged to a mailbox of this actor's enrolling that has left since."""
+    rows = await db.fetch(
+        """
+        SELECT DISTINCT lower(m.address) AS address FROM mailboxes m
+        WHERE m.state = 'REMOVED' AND lower(m.address) = ANY ($1)
+          AND EXISTS (SELECT FROM state_changes c WHERE c.subject = 'mailbox' AND c.subject_id = m.id::text
+                      AND c.was = '' AND c.what = 'state' AND c.actor = $2)
+        """,
+        [address.lower() for address in addresses],
+        enrolled_by,
+    )
+    return {row["address"] for row in rows}
+
+
 def undoable(removal: Removal) -> UsageError:
     """What is said to who enrols an address again whose removal they could undo."""
     when = f"{removal.removed_at:%Y-%m-%d}"

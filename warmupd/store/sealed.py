@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from warmupd.store.database import Database
+from warmupd.store.database import Connection, Database
 
 # Where each secret lies: table, column of the mailbox's id, and of the secret. The words are the vault's purposes.
 PLACES = {
@@ -29,6 +29,19 @@ class Resealed:
 
     was: Sealed
     secret: bytes = field(repr=False)
+
+
+async def count_by_key(connection: Connection) -> dict[str, int]:
+    """How many secrets of mailboxes are sealed with each key, by the key's id as it stands in each (mail/vault.py)."""
+    rows = await connection.fetch(
+        """
+        SELECT encode(substring(secret FROM 2 FOR 4), 'hex') AS key_id, count(*) AS secrets
+        FROM (SELECT smtp_secret AS secret FROM mailboxes UNION ALL SELECT imap_secret FROM mailboxes
+              UNION ALL SELECT refresh_secret FROM oauth_grants) AS s
+        WHERE length(secret) > 32 GROUP BY 1 ORDER BY 2 DESC, 1
+        """
+    )
+    return {row["key_id"]: row["secrets"] for row in rows}
 
 
 async def sealed_after(db: Database, mailbox_id: int, *, limit: int) -> list[Sealed]:

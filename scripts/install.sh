@@ -1,0 +1,150 @@
+#!/bin/sh
+# Puts warmupd onto this machine as a service, and takes it away again.
+#
+#   install.sh install     program, units, user and directories; also the upgrade: a configuration that is there stays
+#   install.sh uninstall   all of that but the configuration, the data and the user
+#
+# DESTDIR (none) is put before every path, for packages and images: nothing of this machine is then told or started.
+# PREFIX (/usr/local) is where the program goes, PYTHON the Python (3.11 or later) that it runs on.
+set -eu
+cd "$(dirname "$0")/.."
+umask 022 # what root installs, others may run
+
+DESTDIR=${DESTDIR:-}
+PREFIX=${PREFIX:-/usr/local}
+LIB=$PREFIX/lib/warmupd
+CONF=/etc/warmupd
+case $PREFIX in
+/usr | /usr/local) SHARED=$PREFIX/lib ;; # where systemd looks; /etc/systemd is the administrator's, for overrides
+*) SHARED=/etc ;;
+esac
+case $SHARED in
+/etc) UNITS=/etc/systemd/system ;;
+*) UNITS=$SHARED/systemd/system ;;
+esac
+
+say() { printf '%s\n' "$*"; }
+fail() {
+    printf 'error: %s\n' "$*" >&2
+    exit 1
+}
+
+# Whether systemd runs here, and this is for here.
+live() { [ -z "$DESTDIR" ] && [ -d /run/systemd/system ]; }
+
+# A Python that the daemon's user can reach: one in a home directory it cannot.
+python() {
+    for candidate in ${PYTHON:-} /usr/bin/python3.1[1-9] /usr/bin/python3 /usr/local/bin/python3; do
+        if "$candidate" -c '
+import ensurepip, os, sys, venv
+home = os.path.realpath(sys.base_prefix).startswith(("/root/", "/home/"))
+sys.exit(home or sys.version_info < (3, 11))' 2>/dev/null; then
+            command -v "$candidate"
+            return
+        fi
+    done
+    sh scripts/preflight.sh >/dev/null || exit 1
+    fail "no Python 3.11 outside of home directories: name one with PYTHON=/path/to/python3"
+}
+
+# The program, made beside the one that is there and put in its place when it is whole.
+program() {
+    new=$DESTDIR$LIB.new
+    rm -rf "$new"
+    mkdir -p "$(dirname "$new")" "$DESTDIR$PREFIX/bin"
+    unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
+    say "Making $DESTDIR$LIB with $("$1" --version) (a minute) ..."
+    "$1" -m venv "$new"
+    "$new/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --no-warn-script-location \
+        --no-compile --constraint constraints.txt .
+    "$new/bin/python" -m pip uninstall --quiet --yes --disable-pip-version-check setuptools pip
+    # Only the program itself, under the name that it will have.
+    find "$new/bin" -mindepth 1 ! -name 'python*' ! -name warmupd -delete
+    sed -i "s|$new|$LIB|g" "$new/bin/warmupd" "$new/pyvenv.cfg"
+    "$new/bin/python" -m compileall -q -s "$new" -p "$LIB" "$new/lib"
+    rm -rf "$DESTDIR$LIB.old"
+    [ ! -e "$DESTDIR$LIB" ] || mv "$DESTDIR$LIB" "$DESTDIR$LIB.old"
+    mv "$new" "$DESTDIR$LIB"
+    rm -rf "$DESTDIR$LIB.old"
+    ln -sfn ../lib/warmupd/bin/warmupd "$DESTDIR$PREFIX/bin/warmupd"
+}
+
+units() {
+    install -d "$DESTDIR$UNITS" "$DESTDIR$SHARED/sysusers.d" "$DESTDIR$SHARED/tmpfiles.d"
+    for unit in warmupd@.service warmupd-migrate.service warmupd.target; do
+        sed "s|/usr/local/bin/warmupd|$PREFIX/bin/warmupd|g" "systemd/$unit" |
+            install -m 644 /dev/stdin "$DESTDIR$UNITS/$unit"
+    done
+    install -m 644 systemd/warmupd.sysusers "$DESTDIR$SHARED/sysusers.d/warmupd.conf"
+    install -m 644 systemd/warmupd.tmpfiles "$DESTDIR$SHARED/tmpfiles.d/warmupd.conf"
+}
+
+# Nothing that is there is touched, but the manual.
+configuration() {
+    [ -d "$DESTDIR$CONF" ] || install -d -m 755 "$DESTDIR$CONF"
+    [ -d "$DESTDIR$CONF/credentials" ] || install -d -m 700 "$DESTDIR$CONF/credentials"
+    [ -e "$DESTDIR$CONF/warmupd.env" ] || install -m 600 systemd/warmupd.env "$DESTDIR$CONF/warmupd.env"
+    install -m 644 config.toml.example "$DESTDIR$CONF/config.toml.example"
+}
+
+# The user, and who may read what. In a package or an image systemd does that at its next start.
+ownership() {
+    [ -z "$DESTDIR" ] || return 0
+    if command -v systemd-sysusers >/dev/null; then
+        systemd-sysusers "$SHARED/sysusers.d/warmupd.conf"
+        systemd-tmpfiles --create "$SHARED/tmpfiles.d/warmupd.conf"
+    else
+        say "there is no systemd here: make a user warmupd, who may read $CONF/config.toml"
+    fi
+}
+
+what_next() {
+    [ -z "$DESTDIR" ] || return 0
+    if [ -e "$CONF/config.toml" ]; then
+        say "Kept      $CONF/config.toml"
+        say "Next      systemctl restart warmupd.target"
+        return
+    fi
+    say "Next, a PostgreSQL, the configuration with the first admin, and two workers:"
+    say
+    say "  sudo -u postgres createuser warmupd"
+    say "  sudo -u postgres createdb --owner warmupd warmupd"
+    say "  sudo -u warmupd $PREFIX/bin/warmupd init --directory $CONF --admin-email you@example.com \\"
+    say "      --database-url 'postgresql://warmupd@/warmupd?host=/run/postgresql'"
+    say "  systemctl enable --now warmupd@auto-1 warmupd@auto-2 warmupd.target"
+    say "  systemctl status 'warmupd@*'"
+}
+
+install_all() {
+    if [ -z "$DESTDIR" ] && [ "$(id -u)" != 0 ]; then
+        fail "only root can install a service: sudo make install, or make install DESTDIR=/somewhere"
+    fi
+    chosen=$(python)
+    program "$chosen"
+    units
+    configuration
+    ownership
+    if live; then systemctl daemon-reload; fi
+    say "Program   $DESTDIR$PREFIX/bin/warmupd"
+    say "Units     $DESTDIR$UNITS/warmupd@.service, warmupd-migrate.service, warmupd.target"
+    what_next
+}
+
+uninstall_all() {
+    if live; then
+        systemctl disable --now warmupd.target 'warmupd@*.service' warmupd-migrate.service 2>/dev/null || true
+    fi
+    rm -f "$DESTDIR$PREFIX/bin/warmupd" "$DESTDIR$UNITS/warmupd@.service" "$DESTDIR$UNITS/warmupd-migrate.service" \
+        "$DESTDIR$UNITS/warmupd.target" "$DESTDIR$SHARED/sysusers.d/warmupd.conf" \
+        "$DESTDIR$SHARED/tmpfiles.d/warmupd.conf" "$DESTDIR$CONF/config.toml.example"
+    rm -rf "$DESTDIR$LIB" "$DESTDIR$LIB.new" "$DESTDIR$LIB.old"
+    if live; then systemctl daemon-reload; fi
+    say "Removed   program and units"
+    say "Kept      $CONF (secrets without which no stored password opens again), /var/lib/warmupd, the user warmupd"
+}
+
+case ${1:-} in
+install) install_all ;;
+uninstall) uninstall_all ;;
+*) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+esac

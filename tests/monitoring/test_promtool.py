@@ -1,0 +1,65 @@
+"""What Prometheus itself says of the rules, their cases, the scrape configuration, and of what a worker exports."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.rig import Rig
+from tests.monitoring.rules import CASES, MONITORING, NAMES, promtool, queries
+
+pytestmark = [
+    pytest.mark.promtool,
+    pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (package prometheus)"),
+]
+
+
+def test_rules_are_sound() -> None:
+    checked = promtool("check", "rules", "--lint=all", "--lint-fatal", MONITORING / "alerts.yml")
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_alerts_fire_and_stay_silent_as_their_cases_say() -> None:
+    tested = promtool("test", "rules", MONITORING / "alerts_test.yml")
+    assert tested.returncode == 0, tested.stdout
+
+
+def test_scrape_configuration_is_sound(tmp_path: Path) -> None:
+    for name in ("prometheus.yml", "alerts.yml"):
+        shutil.copy(MONITORING / name, tmp_path)
+    (tmp_path / "scrape_token").write_text("made up\n")
+    checked = promtool("check", "config", tmp_path / "prometheus.yml")
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_queries_of_the_dashboard_are_promql(tmp_path: Path) -> None:
+    rules = [{"record": f"panel:{number}", "expr": query} for number, query in enumerate(queries())]
+    file = tmp_path / "panels.yml"
+    file.write_text(json.dumps({"groups": [{"name": "panels", "rules": rules}]}))  # JSON is YAML
+    checked = promtool("check", "rules", file)
+    assert checked.returncode == 0, checked.stdout
+    assert f"{len(rules)} rules found" in checked.stdout
+
+
+@pytest.mark.ablation
+@pytest.mark.parametrize(("expression", "missed"), [("vector(0) > 1", "exp_alerts"), ("vector(1)", "silent")])
+def test_alert_whose_expression_is_taken_away_fails_its_case(tmp_path: Path, expression: str, missed: str) -> None:
+    rules = (MONITORING / "alerts.yml").read_text("utf-8")
+    whole = r"(- alert: \w+\n +expr:)(?: >-\n(?: {10}.*\n)+| .*\n)"
+    (tmp_path / "alerts.yml").write_text(re.sub(whole, rf"\1 {expression}\n", rules))
+    (tmp_path / "alerts_test.yml").write_text(CASES)
+    tested = promtool("test", "rules", tmp_path / "alerts_test.yml")
+    failed = set(re.findall(r"alertname: (\w+), time:", tested.stdout))
+    assert tested.returncode != 0
+    assert set(NAMES) == failed, missed
+
+
+async def test_what_a_worker_exports_is_sound(rig: Rig) -> None:
+    await rig.world.enrol(4, quota=2, end_hour=9)
+    async with rig.running() as worker:
+        await rig.until(rig.clock.now().replace(hour=10))
+        await worker.gauges.turn()
+        checked = promtool("check", "metrics", text=worker.metrics.render().decode())
+    assert (checked.returncode, checked.stdout) == (0, "")

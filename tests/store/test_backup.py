@@ -1,0 +1,165 @@
+"""Backups: whole or refused, never over anything, and the same rows afterwards."""
+
+import gzip
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.daemon.world import World
+from warmupd.errors import SchemaError, UsageError
+from warmupd.mail.vault import Vault
+from warmupd.store import partitions, slots
+from warmupd.store.backup import back_up, new_file
+from warmupd.store.database import Database
+from warmupd.store.dump_file import TornFile
+from warmupd.store.lineage import close_for_move
+from warmupd.store.restore import read_dump, restore
+
+_SAME = """
+SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} AS t
+"""
+
+
+@pytest.fixture
+async def world(db: Database) -> World:
+    world = World(db, Vault([Vault.new_key()]))
+    await partitions.make_partitions(db, await db.fetchval("SELECT current_date"))
+    await world.enrol(5, labels=["tab\there", 'quo"te', "back\\slash", "n\new"])
+    return world
+
+
+@pytest.fixture
+async def spare(more_databases: Callable[[], str]) -> AsyncIterator[Database]:
+    async with await Database.open(more_databases(), pool_size=3, application_name="tests") as database:
+        yield database
+
+
+async def save(db: Database, file: Path) -> Path:
+    with new_file(file, replace=False) as stream:
+        await back_up(db, stream)
+    return file
+
+
+async def test_every_row_comes_back_as_it_was(world: World, spare: Database, tmp_path: Path) -> None:
+    file = await save(world.db, tmp_path / "all")
+    restored = await restore(spare, read_dump(file), zone="UTC", move=False)
+    assert restored.left_out == []
+    for table in ("users", "plans", "pools", "mailboxes", "proofs", "mailbox_visits", "notice_settings", "settings"):
+        was, now = [await one.fetchval(_SAME.format(table=table)) for one in (world.db, spare)]
+        assert was == now, table
+
+
+async def test_triggers_are_on_again_and_ids_go_on(world: World, spare: Database, tmp_path: Path) -> None:
+    await restore(spare, read_dump(await save(world.db, tmp_path / "all")), zone="UTC", move=False)
+    world.db = spare
+    (fresh,) = await world.enrol(1, proven=False)
+    assert fresh == 6
+    assert await spare.fetchval("SELECT count(*) FROM mailbox_pace") == 6
+
+
+async def test_embedded_move_to_an_empty_server_makes_the_schema(
+    world: World, empty_database_url: str, tmp_path: Path
+) -> None:
+    await close_for_move(world.db)
+    dump = read_dump(await save(world.db, tmp_path / "move"))
+    async with await Database.open(empty_database_url, pool_size=2, application_name="tests") as empty:
+        assert (await restore(empty, dump, zone="UTC", move=True)).gap is None
+        assert await empty.fetchval("SELECT count(*) FROM mailboxes") == 5
+        assert await empty.fetchval("SELECT sending_stopped FROM settings") is False
+
+
+async def test_file_is_for_its_owner_and_never_over_another(world: World, tmp_path: Path) -> None:
+    file = await save(world.db, tmp_path / "all")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    with pytest.raises(UsageError, match="exists"):
+        await save(world.db, file)
+    assert [one.name for one in tmp_path.iterdir()] == ["all"]
+
+
+async def test_broken_off_backup_leaves_no_file(world: World, tmp_path: Path) -> None:
+    async def interrupted() -> None:
+        with new_file(tmp_path / "all", replace=False) as stream:
+            stream.write(b"half of it")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await interrupted()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("kept", [0, 1, 20, 0.3, 0.7, -9, -1])
+async def test_torn_file_is_refused(world: World, tmp_path: Path, kept: float) -> None:
+    whole = (await save(world.db, tmp_path / "all")).read_bytes()
+    torn = tmp_path / "torn"
+    torn.write_bytes(whole[: int(len(whole) * kept)] if isinstance(kept, float) else whole[:kept])
+    with pytest.raises(TornFile, match="cannot be restored"):
+        read_dump(torn)
+
+
+async def test_changed_rows_are_noticed_though_the_archive_is_sound(world: World, tmp_path: Path) -> None:
+    plain = gzip.decompress((await save(world.db, tmp_path / "all")).read_bytes())
+    forged = tmp_path / "forged"
+    forged.write_bytes(gzip.compress(plain.replace(b"@domain1.test", b"@domain9.test")))
+    with pytest.raises(TornFile, match="not as they were written"):
+        read_dump(forged)
+
+
+@pytest.mark.parametrize("content", [b"PGDMP", gzip.compress(b"SELECT 1"), gzip.compress(b"warmupd backup 9\n")])
+def test_foreign_file_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "other").write_bytes(content)
+    with pytest.raises(TornFile, match="cannot be restored"):
+        read_dump(tmp_path / "other")
+
+
+async def test_database_in_use_is_not_touched(world: World, tmp_path: Path) -> None:
+    file = await save(world.db, tmp_path / "all")
+    with pytest.raises(UsageError, match="overwrites nothing"):
+        await restore(world.db, read_dump(file), zone="UTC", move=False)
+    assert await world.db.fetchval("SELECT count(*) FROM mailboxes") == 5
+
+
+async def test_nothing_is_restored_under_a_living_worker(world: World, spare: Database, tmp_path: Path) -> None:
+    dump = read_dump(await save(world.db, tmp_path / "all"))
+    worker = await spare.fetchval("SELECT gen_random_uuid()")
+    await slots.register_worker(spare, worker, name="still here", http_address="", version="", limits={}, at=None)
+    with pytest.raises(UsageError, match="still here"):
+        await restore(spare, dump, zone="UTC", move=False)
+    assert await spare.fetchval("SELECT count(*) FROM users") == 0
+
+
+async def test_nothing_moves_while_a_worker_lives(world: World) -> None:
+    worker = await world.db.fetchval("SELECT gen_random_uuid()")
+    await slots.register_worker(world.db, worker, name="still here", http_address="", version="", limits={}, at=None)
+    with pytest.raises(UsageError, match="still here"):
+        await close_for_move(world.db)
+    assert await world.db.fetchval("SELECT sending_stopped FROM settings") is False
+
+
+async def test_move_needs_a_backup_whose_database_was_closed(world: World, spare: Database, tmp_path: Path) -> None:
+    dump = read_dump(await save(world.db, tmp_path / "all"))
+    with pytest.raises(UsageError, match="was not closed"):
+        await restore(spare, dump, zone="UTC", move=True)
+
+
+async def test_restore_that_fails_leaves_the_database_empty(world: World, spare: Database, tmp_path: Path) -> None:
+    dump = read_dump(await save(world.db, tmp_path / "all"))
+    dump.path.write_bytes(dump.path.read_bytes()[:-200])  # it was whole when it was looked at
+    with pytest.raises(TornFile):
+        await restore(spare, dump, zone="UTC", move=False)
+    assert await spare.fetchval("SELECT count(*) FROM users") == 0
+    assert await spare.fetchval("SELECT count(*) FROM slots") == 64
+
+
+async def test_backup_of_a_later_schema_is_refused(world: World, spare: Database, tmp_path: Path) -> None:
+    await world.db.execute("INSERT INTO schema_migrations SELECT max(version) + 1, 'later', 'x' FROM schema_migrations")
+    dump = read_dump(await save(world.db, tmp_path / "all"))
+    with pytest.raises(SchemaError, match="newer than this program"):
+        await restore(spare, dump, zone="UTC", move=False)
+
+
+async def test_table_of_somebody_elses_is_left_out_by_name(world: World, spare: Database, tmp_path: Path) -> None:
+    await world.db.execute("CREATE TABLE my_notes AS SELECT 'mine' AS note")
+    restored = await restore(spare, read_dump(await save(world.db, tmp_path / "all")), zone="UTC", move=False)
+    assert restored.left_out == ["my_notes"]
