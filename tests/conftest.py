@@ -30,7 +30,7 @@ settings.load_profile("usual")
 settings.register_profile("deep", max_examples=150, stateful_step_count=60, deadline=None, print_blob=True)
 
 # Markers of tests that need what pip does not bring.
-NEED_PROGRAMS = ("realmail", "ha", "browser", "promtool", "packaging")
+NEED_PROGRAMS = ("realmail", "ha", "browser", "promtool", "packaging", "systemd")
 
 LONG = {  # seconds each: every worker begins with its part of them, for whoever ended with one would end alone
     "acceptance": "demo takeover failover no_secret first_run supervise warm import_start explain",
