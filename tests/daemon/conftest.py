@@ -22,7 +22,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(patience, "PAUSE", 0.01)
     monkeypatch.setattr(app, "WATCH_EVERY", 3600.0)  # the tests look themselves
     monkeypatch.setattr(app, "FLEET_EVERY", 3600.0)
-    monkeypatch.setattr(gauges, "EVERY", 43200.0)  # likewise
+    monkeypatch.setattr(gauges, "EVERY", 3600.0)
     monkeypatch.setattr(housekeeping, "EVERY", 3600.0)
     monkeypatch.setattr(departures, "EVERY", 3600.0)
     monkeypatch.setattr(notifying, "EVERY", 3600.0)
