@@ -32,6 +32,7 @@ BELOW = {  # factor of a quota that took it below the daily minimum: in words, a
     "health_throttled": "by health (throttled)",
     "health_suspended": "by health (suspended)",
     "short_day": "by a day cut short",
+    "restored": "by a restore from a backup",
     "plan": "by plan",
     "provider": "by their provider's limit",
     "own_mail": "by their owner's own mail",
