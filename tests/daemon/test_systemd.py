@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -46,6 +47,11 @@ class Manager:
         async with asyncio.timeout(PATIENCE):
             message = await asyncio.get_running_loop().sock_recv(self._socket, 4096)
         return dict(line.split("=", 1) for line in message.decode().split("\n"))
+
+    @property
+    def heard_all(self) -> bool:
+        """Whether nothing waits to be heard."""
+        return not select.select([self._socket], [], [], 0)[0]
 
     async def until(self, **facts: str) -> dict[str, str]:
         """The next datagram that says all of this."""
@@ -111,6 +117,9 @@ async def test_ready_comes_once_the_worker_has_started(manager: Manager) -> None
     watched = Watched(Systemd(address=manager.address, watchdog=0.4))
     async with watched.attendance:
         assert await manager.heard() == {"STATUS": "starts"}
+        for _ in range(50):
+            await asyncio.sleep(0)
+        assert manager.heard_all
         watched.started.set()
         assert await manager.heard() == {"READY": "1"}
         assert await manager.heard() == {"WATCHDOG": "1", "STATUS": "2 of 2 slots"}

@@ -189,7 +189,7 @@ class Machine:
 
 
 def _run(command: list[str], stdin: str = "") -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=300, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=600, check=False)
 
 
 def _children_of(pid: int) -> list[int]:
