@@ -40,6 +40,7 @@ REST: dict[str, object] = {  # a value for each key that test_reload has none fo
     "worker.count": 63,
     "worker.lease_seconds": 20,
     "http.listen": "127.0.0.1:0",
+    "http.same_port": True,
     "http.public_url": "https://warmup.example.com",
     "auth.secret": SECRET,
     "auth.previous_secrets": [SECRET],
@@ -174,7 +175,14 @@ def _broken(*_: object, **__: object) -> None:
 BREAKABLE = (
     *("Vault", "MessageKey", "registrations_of", "read_trust", "policy_of", "check_source"),
     *("options.pace_of", "options.defaults_of", "options.health_of", "options.timeouts_of", "options.throttling_of"),
-    *("options.visiting_of", "options.engagement_of", "options.limits_of", "options.told_by", "Library.load"),
+    *(
+        "options.visiting_of",
+        "options.engagement_of",
+        "options.limits_of",
+        "options.told_by",
+        "options.retention_of",
+        "Library.load",
+    ),
 )
 
 

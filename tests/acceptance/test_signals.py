@@ -51,7 +51,7 @@ async def steps(many: int = 20) -> None:
 async def test_several_in_a_row_are_one_more_reload() -> None:
     reloads = Reloads()
     with Signals() as signals:
-        signals.work(hurry=int, reload=reloads, longest=60)
+        signals.work(hurry=int, reload=reloads, longest=lambda: 60)
         send(HUP)
         await reloads.began.wait()
         for _ in range(5):
@@ -71,7 +71,7 @@ async def test_one_during_the_start_waits_until_there_is_something_to_reload() -
         reloads = Reloads()
         with Signals() as signals:
             assert signals._asked
-            signals.work(hurry=int, reload=reloads, longest=60)
+            signals.work(hurry=int, reload=reloads, longest=lambda: 60)
             await reloads.began.wait()
         with Signals() as later:
             assert not later._asked
@@ -82,7 +82,7 @@ async def test_one_during_the_start_waits_until_there_is_something_to_reload() -
 async def test_one_during_a_stop_does_nothing() -> None:
     reloads = Reloads()
     with Signals() as signals:
-        signals.work(hurry=int, reload=reloads, longest=60)
+        signals.work(hurry=int, reload=reloads, longest=lambda: 60)
         send(TERM)
         await signals.stop.wait()
         send(HUP)
@@ -94,7 +94,7 @@ async def test_second_one_hurries_once_and_a_hurried_stop_that_hangs_is_cut_off(
     said: list[str] = []
     cut = asyncio.Event()
     with Signals(cut_off=cut.set, hurried_within=0.01) as signals:
-        signals.work(hurry=lambda: said.append("hurry"), reload=Reloads(), longest=60)
+        signals.work(hurry=lambda: said.append("hurry"), reload=Reloads(), longest=lambda: 60)
         for _ in range(3):
             send(TERM)
             await steps(3)
@@ -105,7 +105,7 @@ async def test_second_one_hurries_once_and_a_hurried_stop_that_hangs_is_cut_off(
 async def test_a_stop_that_takes_too_long_is_hurried_without_being_told() -> None:
     hurried = asyncio.Event()
     with Signals() as signals:
-        signals.work(hurry=hurried.set, reload=Reloads(), longest=0.01)
+        signals.work(hurry=hurried.set, reload=Reloads(), longest=lambda: 0.01)
         send(signal.SIGINT)
         await asyncio.wait_for(hurried.wait(), PATIENCE)
 

@@ -133,7 +133,7 @@ async def _work(
     async with Attendance(
         systemd, worker.clock, progress=worker.progress, started=started, status=lambda: status_of(worker)
     ) as attendance:
-        signals.work(hurry=hurry, reload=lambda: attendance.reload(reload), longest=stop_within(worker.config))
+        signals.work(hurry=hurry, reload=lambda: attendance.reload(reload), longest=lambda: stop_within(worker.config))
         told = asyncio.create_task(signals.stop.wait(), name="until stop")
         await asyncio.wait([working, server.serving, told], return_when=asyncio.FIRST_COMPLETED)
         await attendance.stopping()

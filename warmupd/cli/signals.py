@@ -46,7 +46,7 @@ class Signals:
         self._reload = reload
         self._cut_off = cut_off
         self._hurried_within = hurried_within
-        self._longest: float | None = None
+        self._longest: Callable[[], float] | None = None
         self._asked = bool(_early)
         _early.clear()
         self._reloading: asyncio.Task[None] | None = None
@@ -85,8 +85,10 @@ class Signals:
             stopping.cancel()
             await asyncio.gather(starting, stopping, return_exceptions=True)
 
-    def work(self, *, hurry: Callable[[], object], reload: Callable[[], Awaitable[object]], longest: float) -> None:
-        """It has started: what a second signal and a SIGHUP do from now on, and how many seconds a stop may take."""
+    def work(
+        self, *, hurry: Callable[[], object], reload: Callable[[], Awaitable[object]], longest: Callable[[], float]
+    ) -> None:
+        """It has started: what a second signal and a SIGHUP do from now on, and how long a stop may take by then."""
         self._hurry, self._reload, self._longest = hurry, reload, longest
         self._begin_reload()
 
@@ -95,7 +97,7 @@ class Signals:
         if not self.stop.is_set():
             self.stop.set()
             if self._longest is not None:
-                self._deadlines.append(self._loop.call_later(self._longest, self.end))
+                self._deadlines.append(self._loop.call_later(self._longest(), self.end))
         elif not self._hurried:
             self._hurried = True
             self._deadlines.append(self._loop.call_later(self._hurried_within, self._cut_off))

@@ -64,7 +64,6 @@ async def _supervise(config: "Config", load: "Callable[[], Config]", *, least: i
     import structlog
 
     from warmupd.cli.signals import Signals
-    from warmupd.daemon.options import stop_within
     from warmupd.daemon.systemd import Attendance, Systemd
 
     systemd = Systemd.around()  # before there are children: they have no part in this
@@ -81,7 +80,10 @@ async def _supervise(config: "Config", load: "Callable[[], Config]", *, least: i
                 supervisor.hand_on_hup()
                 return why
 
-            longest = stop_within(config) + HURRIED_WITHIN  # the workers hurry by themselves before
+            def longest() -> float:
+                """The workers hurry by themselves before."""
+                return supervisor.stop_within + HURRIED_WITHIN
+
             async with Attendance(
                 systemd,
                 supervisor.clock,
@@ -96,12 +98,15 @@ async def _supervise(config: "Config", load: "Callable[[], Config]", *, least: i
 async def _start(config: "Config", stack: AsyncExitStack, rules: "Rules") -> "Supervisor":
     from warmupd.cli.run import open_database, prepare
     from warmupd.clock import SystemClock
+    from warmupd.daemon.options import stop_within
     from warmupd.daemon.supervisor import Supervisor
 
     db = await open_database(config, stack, name="supervise")
     await prepare(config, db)
     command, environment = _command(config.file), _environment()
-    return Supervisor(db, SystemClock(), command=command, environment=environment, rules=rules)
+    supervisor = Supervisor(db, SystemClock(), command=command, environment=environment, rules=rules)
+    supervisor.stop_within = stop_within(config)
+    return supervisor
 
 
 async def _reload(supervisor: "Supervisor", load: "Callable[[], Config]", *, least: int, most: int) -> str:
@@ -109,6 +114,7 @@ async def _reload(supervisor: "Supervisor", load: "Callable[[], Config]", *, lea
     import structlog
 
     from warmupd.daemon.logs import set_up_logs
+    from warmupd.daemon.options import stop_within
 
     try:
         new = await asyncio.to_thread(load)
@@ -118,6 +124,7 @@ async def _reload(supervisor: "Supervisor", load: "Callable[[], Config]", *, lea
         structlog.get_logger().error("config.refused", why=why, exc_info=None if known else error)
         return why
     supervisor.change(_rules(new, least, most))
+    supervisor.stop_within = stop_within(new)
     set_up_logs(level=new.logging.level, form=new.logging.format)
     return ""
 

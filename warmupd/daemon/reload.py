@@ -19,7 +19,7 @@ from warmupd.store import slots
 from warmupd.store.database import Database
 from warmupd.store.mended import end_forbidden_rests
 
-NEED_RESTART = ("database.", "worker.", "http.listen")  # all else is taken over
+NEED_RESTART = ("database.", "worker.", "http.listen", "http.same_port")  # all else is taken over
 TOLD_WITHIN = 2.0  # real seconds that a reload waits for Postgres to hear of it; then that goes on by itself
 
 _log = structlog.get_logger()
@@ -122,7 +122,7 @@ class Reload:
 
 def _without_restart(started: Config, read: Config) -> Config:
     """What waits for a restart as it was."""
-    http = read.http.model_copy(update={"listen": started.http.listen})
+    http = read.http.model_copy(update={"listen": started.http.listen, "same_port": started.http.same_port})
     return read.model_copy(update={"database": started.database, "worker": started.worker, "http": http})
 
 

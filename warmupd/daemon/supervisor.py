@@ -34,6 +34,7 @@ class Supervisor:
     ) -> None:
         self.rules = rules
         self.children: dict[int, Child] = {}
+        self.stop_within = 0.0  # real seconds that a worker may take to stop, by its configuration
         self._db = db
         self.clock = clock
         self.progress = Progress()
