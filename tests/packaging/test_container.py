@@ -85,6 +85,7 @@ def test_backends_of_a_killed_postgres_are_buried(container: Make) -> None:
 
 def test_a_volume_that_cannot_be_written_to_is_named(container: Make, database: str, volume: Path) -> None:
     os.chown(volume, 0, 0)
+    volume.chmod(0o755)  # as an engine makes the source of a bind mount
     one = container({"DATABASE_URL": database})
     one.start()
     assert one.wait() == 2
