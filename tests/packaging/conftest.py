@@ -50,7 +50,7 @@ def image(folder: Path) -> Path:
         pytest.skip("only root can change the root directory of a process")
     if missing := [name for name in ("debootstrap", "ip", "nsenter", "unshare", "chroot") if not shutil.which(name)]:
         pytest.skip(f"not installed: {', '.join(missing)}")
-    return Path(os.environ["WP7"]) if "WP7" in os.environ else build(folder / "image")
+    return build(folder / "image")
 
 
 @pytest.fixture(scope="session")

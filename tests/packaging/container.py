@@ -119,7 +119,9 @@ class Container:
             check=False,
         )
 
-    def ask(self, path: str, *, host: str = OUTSIDE, token: str = "", body: object = None) -> tuple[int, str]:
+    def ask(
+        self, path: str, *, host: str = OUTSIDE, port: int = 3000, token: str = "", body: object = None
+    ) -> tuple[int, str]:
         """Status and text; 0 when nobody answers. From `OUTSIDE` unless `host` is loopback."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         text = None if body is None else json.dumps(body)
@@ -127,7 +129,7 @@ class Container:
             headers["Content-Type"] = "application/json"
         done = subprocess.run(
             ["ip", "netns", "exec", self._netns, sys.executable, "-c", ASK],
-            input=json.dumps([f"http://{host}:3000{path}", headers, text]),
+            input=json.dumps([f"http://{host}:{port}{path}", headers, text]),
             capture_output=True,
             text=True,
             timeout=30,
@@ -136,11 +138,11 @@ class Container:
         status, said = json.loads(done.stdout)
         return status, said
 
-    def until(self, path: str, wanted: int = 200, patience: float = 60.0) -> str:
+    def until(self, path: str, wanted: int = 200, patience: float = 60.0, port: int = 3000) -> str:
         """Ask until it answers like that."""
         deadline = time.monotonic() + patience
         while True:
-            status, said = self.ask(path)
+            status, said = self.ask(path, port=port)
             if status == wanted:
                 return said
             assert self._process

@@ -1,5 +1,6 @@
 """A real Postgres that listens on loopback in a network namespace, with a password."""
 
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -38,5 +39,5 @@ def postgres(folder: Path, netns: str, port: int = 5432) -> Iterator[str]:
             time.sleep(0.05)
         yield f"postgresql://warmupd:{PASSWORD}@127.0.0.1:{port}/postgres"
     finally:
-        server.terminate()
+        server.send_signal(signal.SIGINT)  # fast: clients may still be there
         server.wait(30)

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml  # type: ignore[import-untyped]  # it comes with schemathesis, without types
 
 from tests.packaging.conftest import tool
 from tests.packaging.container import Container
 from tests.packaging.dockerfile import ROOT
+from tests.packaging.image import run
 
 PASSWORD = "a password of some length"
 Make = Callable[..., Container]
@@ -85,6 +87,7 @@ def test_backends_of_a_killed_postgres_are_buried(container: Make) -> None:
 
 def test_a_volume_that_cannot_be_written_to_is_named(container: Make, database: str, volume: Path) -> None:
     os.chown(volume, 0, 0)
+    volume.chmod(0o755)  # as an engine makes the source of a bind mount
     one = container({"DATABASE_URL": database})
     one.start()
     assert one.wait() == 2
@@ -105,6 +108,28 @@ def test_it_is_stopped_at_once_when_nothing_is_under_way(container: Make, databa
     before = time.monotonic()
     assert one.stop() == 0
     assert time.monotonic() - before < 10  # what an engine waits before it kills
+
+
+def test_the_steps_of_compose_bring_up_three_workers(container: Make, database: str, volume: Path) -> None:
+    """In one network, so that each worker has a port of its own; secrets are files, as compose mounts them."""
+    service = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    secrets = volume / "secrets"
+    secrets.mkdir()
+    (secrets / "database_url").write_text(database)
+    run("sh", str(ROOT / "scripts/compose-secrets.sh"), str(secrets))
+    secrets.chmod(0o755)
+    given = {name: str(value) for name, value in service["worker"]["environment"].items() if "${" not in str(value)}
+    env = {name: value.replace("/run/secrets", "/var/lib/warmupd/secrets") for name, value in given.items()}
+    migrate = container(env)
+    migrate.start(*service["migrate"]["command"])
+    assert migrate.wait() == 0, migrate.log
+    workers = [container(env | {"WARMUP_HTTP__SAME_PORT": "false"}) for _ in range(3)]
+    for number, worker in enumerate(workers):
+        worker.start(*service["worker"]["command"])
+        worker.until("/readyz", port=3000 + number)
+    token = (secrets / "scrape_token").read_text().strip()
+    assert [workers[0].ask("/metrics", port=3000 + number, token=token)[0] for number in range(3)] == [200, 200, 200]
+    assert not (volume / "config.toml").exists()
 
 
 def lint(*command: str) -> None:
