@@ -115,3 +115,37 @@ def test_bad_value_names_the_old_variable(loaded: Loading, name: str, value: str
     with pytest.raises(ConfigError) as caught:
         loaded(**{name: value})
     assert str(caught.value) == line
+
+
+def test_example_of_the_old_readme_is_one_worker_that_serves_everything(loaded: Loading) -> None:
+    config = loaded(
+        WARMUP_BATCH_SIZE="100",
+        WARMUP_MAX_CONCURRENT="20",
+        WARMUP_CRON_INTERVAL_MINUTES="15",
+        WARMUP_GLOBAL_HOURLY_LIMIT="10000",
+        WARMUP_MIN_DAILY_QUOTA="30",
+        WARMUP_DISTRIBUTED_MODE="false",
+        WARMUP_WORKER_ID="1",
+        WARMUP_WORKER_COUNT="1",
+    )
+    assert (config.worker.id, config.worker.count) == ("auto", 64)
+    assert (config.limits.global_per_hour, config.quota.min_daily, config.quota.target_daily) == (10_000, 30, 40)
+
+
+def test_only_worker_of_a_distributed_fleet_is_number_nought(loaded: Loading) -> None:
+    worker = loaded(WARMUP_DISTRIBUTED_MODE="true", WARMUP_WORKER_ID="1", WARMUP_WORKER_COUNT="1").worker
+    assert (worker.id, worker.count) == (0, 1)
+
+
+def test_distributed_mode_alone_leaves_numbers_to_the_workers(loaded: Loading) -> None:
+    assert loaded(WARMUP_DISTRIBUTED_MODE="true", WARMUP_WORKER_COUNT="3").worker.id == "auto"
+
+
+@pytest.mark.parametrize("name", ["PORT", "NODE_ENV", "JWT_SECRET", "ENCRYPTION_KEY", "WARMUP_LEGACY_URL"])
+def test_what_is_not_ours_is_left_alone(loaded: Loading, name: str) -> None:
+    assert loaded(**{name: "3000"}) == loaded()
+
+
+def test_slip_in_an_old_name_is_named(loaded: Loading) -> None:
+    with pytest.raises(ConfigError, match="WARMUP_BATCHSIZE"):
+        loaded(WARMUP_BATCHSIZE="100")

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from typing import Any
 
 import asyncpg
@@ -31,8 +31,8 @@ SMALL = Size(accounts=12, users=3, days=20)
 DAYS = "SELECT sum(old_sent) FROM mailbox_days"
 
 
-@pytest.fixture
-def config() -> Config:
+@pytest.fixture(name="config")
+def allowing() -> Config:
     return Config.isolated({"secrets.keys": [Vault.new_key()], "quota.variance": 0.0, "security.allow_hosts": [HOST]})
 
 
@@ -42,8 +42,8 @@ async def old_url(empty_database_url: str, request: pytest.FixtureRequest) -> st
     return empty_database_url
 
 
-@pytest.fixture
-async def snake_url(empty_database_url: str) -> str:
+@pytest.fixture(name="snake_url")
+async def made_in_snake_case(empty_database_url: str) -> str:
     await make_old_database(empty_database_url, SMALL, now=NOON)
     return empty_database_url
 
@@ -51,8 +51,8 @@ async def snake_url(empty_database_url: str) -> str:
 Importing = Callable[..., Any]
 
 
-@pytest.fixture
-def importing(db: Database, config: Config) -> Importing:
+@pytest.fixture(name="importing")
+def taking_over(db: Database, config: Config) -> Importing:
     """Takes over from a URL, and gives the report."""
 
     async def run(url: str, *, key: str = KEY, user: str = "", at: dt.datetime = NOON, **given: Any) -> Report:
@@ -100,6 +100,12 @@ async def ask(url: str, statement: str, *arguments: object) -> None:
     await connection.close()
 
 
+async def log(url: str, sender: int, status: str, *, at: dt.datetime = NOON) -> None:
+    """A row of the old logs more."""
+    moment = at.replace(tzinfo=None)
+    await ask(url, "INSERT INTO logs (sender_id, status, timestamp) VALUES ($1, $2, $3)", sender, status, moment)
+
+
 async def everything(db: Database) -> list[Any]:
     """All that an import writes."""
     return [
@@ -136,10 +142,8 @@ async def test_ramp_goes_on_where_it_was(db: Database, importing: Importing, old
     rows = await db.fetch("SELECT smtp_username, ramp_days FROM mailboxes")
     reached = {int(row["smtp_username"].removeprefix("box")): row["ramp_days"] for row in rows}
     for number, ramp_days in reached.items():
-        days_before = number % 21  # the busiest of three or more days is passed over
-        expected = days_before - 1 if days_before >= 3 else days_before
-        assert ramp_days == min(expected, 13), number
-    assert sends_on(reached[12] + 1) <= sends_on(12) + 3
+        assert ramp_days == min(number % 21, 13), number
+    assert reached[12] == 12
 
 
 async def test_all_spellings_of_sent_count(db: Database, importing: Importing, old_url: str) -> None:
@@ -181,8 +185,8 @@ async def test_counts_that_grew_are_added_once(db: Database, importing: Importin
     await db.execute(
         "UPDATE mailbox_days SET taken = taken + 2, sent = sent + 2, attempts = attempts + 2 WHERE day = $1", TODAY
     )
-    added = "INSERT INTO logs (sender_id, status, timestamp) SELECT 5, ' sent ', $1 FROM generate_series(1, 3)"
-    await ask(snake_url, added, NOON.replace(tzinfo=None))
+    for _ in range(3):
+        await log(snake_url, 5, " sent ")
     for _ in range(2):
         await importing(snake_url)
     row = await db.fetchrow(
@@ -219,6 +223,3 @@ async def test_password_that_does_not_open_needs_its_owner(db: Database, importi
     assert row["state"] == "AUTH_FAILED"
     assert "does not open" in row["state_reason"]
     assert "mailbox set Box1@d1.test --password" in row["last_remedy"]
-
-
-Taking = Callable[..., AbstractAsyncContextManager[AccountTaker]]

@@ -172,6 +172,8 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
         yield "Near its cap", f"{user.email}: {told}"
     for one in overview.over_limit:
         yield "Over its plan", f"{one.email}: {one.told}"
+    for trouble in overview.partitions:
+        yield "Partitions", f"{trouble}; see `warmupd doctor`"
     held = f"{overview.slots_held} of {overview.slots} held by {count(len(overview.workers), 'worker')}"
     yield "Reports", _source(overview)
     yield "Slots", held if overview.workers else f"{held}; `warmupd run` starts one"

@@ -8,7 +8,6 @@ from enum import StrEnum
 from warmupd.core.mailbox import Ramp
 
 LOOKED_AT = 14  # days with sends, the last ones, that tell what a mailbox is used to
-ENOUGH = 3  # of these, from which on the busiest is passed over: one day may have been an accident
 
 
 class Basis(StrEnum):
@@ -38,7 +37,7 @@ def carried_ramp(
     nothing is known of what was sent.
     """
     if any(sends.values()):
-        return Carried(days=_days_at(ramp, _used_to(sends, today), len(sends)), basis=Basis.SENDS)
+        return Carried(days=_days_at(ramp, _used_to(sends, today, ramp.step), len(sends)), basis=Basis.SENDS)
     if counter is not None and counter > 0:
         return Carried(days=min(counter - 1, _top(ramp)), basis=Basis.COUNTER)
     if since is not None and since <= today:
@@ -46,12 +45,13 @@ def carried_ramp(
     return Carried(days=0, basis=Basis.NOTHING)
 
 
-def _used_to(sends: Mapping[dt.date, int], today: dt.date) -> int:
-    """Sends a day; of today only if it is more already, since it is not over."""
+def _used_to(sends: Mapping[dt.date, int], today: dt.date, step: int) -> int:
+    """Sends a day: of its busiest day, which counts as one step above any other at most, as it may have been an
+    accident. Today counts only if it is more already, since it is not over.
+    """
     past = sorted(day for day, sent in sends.items() if sent and day < today)[-LOOKED_AT:]
-    busiest = sorted((sends[day] for day in past), reverse=True)
-    used_to = busiest[1] if len(busiest) >= ENOUGH else max(busiest, default=0)
-    return max(used_to, sends.get(today, 0))
+    busiest, *others = sorted((sends[day] for day in past), reverse=True) or [0]
+    return max(min([busiest, *(sent + step for sent in others[:1])]), sends.get(today, 0))
 
 
 def _days_at(ramp: Ramp, rate: int, days: int) -> int:

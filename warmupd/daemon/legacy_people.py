@@ -19,6 +19,7 @@ from warmupd.store.users import Role, User, add_user, list_users, user_by_id
 ACTOR = "import-legacy"
 NEW = UUID(int=0)  # the id of somebody whom a dry run does not create
 DEFAULT = "default"
+LEAST_PER_MINUTE = 5
 _ADMINS = {"admin", "administrator", "superadmin", "super_admin"}
 _YES = {"true", "t", "1", "yes"}
 _ARGON2 = re.compile(r"\$argon2(id|i|d)\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
@@ -79,6 +80,10 @@ class People:
             return
         limits: dict[str, int | None] = {word: _limit(cells[word]) for word in NUMBERS if cells.get(word)}
         limits["priority"] = limits.get("priority") or 0
+        if (per_hour := limits.get("per_hour")) and not limits.get("per_minute"):
+            limits["per_minute"] = max(
+                LEAST_PER_MINUTE, -(-per_hour // 40)
+            )  # as the configuration's caps hang together
         check_plan(name, limits)
         if not self._dry:
             await set_plan(self._db, name, limits, actor=ACTOR, at=self._clock.now())

@@ -222,7 +222,7 @@ def _row(new: NewMailbox, private_pool: int) -> dict[str, Any]:
         "display_name": new.display_name,
         "labels": list(new.labels),
         "provider": new.provider,
-        "state": "PAUSED" if new.pause_reason else "AUTH_FAILED" if why else "ACTIVE",
+        "state": "AUTH_FAILED" if why and not new.pause_reason else "PAUSED" if new.pause_reason else "ACTIVE",
         "state_reason": new.pause_reason or why,
         "last_error": why,
         "last_remedy": remedy,
