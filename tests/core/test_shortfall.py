@@ -76,6 +76,10 @@ SWUNG = standing(  # its minimum was raised since the day began
     budget=Budget(quota=36, floor=30, ramp_day=21, factors=(("ramp", 40), ("variance", 36))),
     day=row(quota=36),
 )
+RESTORED = standing(
+    budget=Budget(quota=12, floor=12, ramp_day=21, factors=(("ramp", 40), ("restored", 12))),
+    day=row(quota=12, taken=12, attempts=12),
+)
 FACTORS = [  # what there is, at which moment, the factor that is told, and what it leaves of the day
     (standing(box(ramp=Ramp(start=5, step=0, target=40, floor=30))), NOON, Factor.RAMP, 5),
     (standing(box(ramp=Ramp(start=5, step=3, target=20, floor=30))), NOON, Factor.TARGET, 20),
@@ -84,6 +88,7 @@ FACTORS = [  # what there is, at which moment, the factor that is told, and what
     (standing(box(health=Band.THROTTLED)), NOON, Factor.HEALTH_THROTTLED, 20),
     (standing(box(health=Band.SUSPENDED)), NOON, Factor.HEALTH_SUSPENDED, 0),
     (standing(share=0.5), NOON, Factor.SHORT_DAY, 20),
+    (RESTORED, NOON, Factor.RESTORED, 12),
     (standing(box(day_limits=(DayLimit("plan", 12),))), NOON, Factor.PLAN, 12),
     (standing(box(day_limits=(DayLimit("provider", 25),))), NOON, Factor.PROVIDER, 25),
     (standing(box(day_limits=(DayLimit("provider", 35), DayLimit("own_mail", 18)))), NOON, Factor.OWN_MAIL, 18),

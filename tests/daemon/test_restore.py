@@ -34,7 +34,7 @@ async def rig(db: Database) -> AsyncIterator[Rig]:
 async def test_gap_of_hours_costs_the_rest_of_the_day_and_nothing_is_sent_twice(
     rig: Rig, spare: Database, tmp_path: Path
 ) -> None:
-    boxes = await rig.world.enrol(3, quota=QUOTA, end_hour=8, ramp_days=5)
+    boxes = await rig.world.enrol(3, quota=QUOTA, end_hour=10, ramp_days=5)
     async with rig.running():
         await rig.until(after(6.8))
         await save(rig, tmp_path / "before seven")
@@ -43,7 +43,7 @@ async def test_gap_of_hours_costs_the_rest_of_the_day_and_nothing_is_sent_twice(
     assert restored.gap is not None
     assert restored.gap.days_closed == 3
     async with other.running():
-        await other.until(after(8.2, days=1))
+        await other.until(after(10.2, days=1))
     today = accepted(rig, after(0).date())
     assert max(today.values()) <= QUOTA
     assert 0 < sum(today.values()) < 3 * QUOTA
@@ -52,13 +52,13 @@ async def test_gap_of_hours_costs_the_rest_of_the_day_and_nothing_is_sent_twice(
 
 
 async def test_day_that_was_opened_in_the_gap_is_not_opened_again(rig: Rig, spare: Database, tmp_path: Path) -> None:
-    await rig.world.enrol(3, quota=QUOTA, end_hour=8, ramp_days=5)
+    await rig.world.enrol(3, quota=QUOTA, end_hour=10, ramp_days=5)
     await save(rig, tmp_path / "before dawn")
     async with rig.running():
         await rig.until(after(7.5))
     other, _ = await revive(rig, spare, tmp_path / "before dawn")
     async with other.running():
-        await other.until(after(8.2))
+        await other.until(after(10.2))
     assert max(accepted(rig, after(0).date()).values()) <= QUOTA
 
 
@@ -90,7 +90,7 @@ async def test_database_that_moved_away_sends_nothing_more(rig: Rig, tmp_path: P
 async def test_what_waited_for_a_retry_is_looked_for_and_not_sent_again(
     rig: Rig, spare: Database, tmp_path: Path
 ) -> None:
-    await rig.world.enrol(3, quota=QUOTA, end_hour=8, ramp_days=5)
+    await rig.world.enrol(3, quota=QUOTA, end_hour=10, ramp_days=5)
     rig.server.rule = lambda account, message: says(451)
     async with rig.running():
         await rig.until(after(6.8))
@@ -104,7 +104,7 @@ async def test_what_waited_for_a_retry_is_looked_for_and_not_sent_again(
     assert restored.gap is not None
     assert restored.gap.jobs_unknown >= waiting
     async with other.running():
-        await other.until(after(8.2))
+        await other.until(after(10.2))
     assert len(message_ids(rig)) == len(set(message_ids(rig)))
     assert taken <= set(message_ids(rig))
 
