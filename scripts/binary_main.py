@@ -15,10 +15,11 @@ def main():
     if wrong:
         sys.stderr.write("error: %s\n" % wrong)
         sys.exit(FAILED)
-    os.environ["SHIV_ROOT"] = root = cache()
+    name = unpacked_name()
+    os.environ["SHIV_ROOT"] = root = cache(name)
     from _bootstrap import bootstrap
 
-    hold(root)
+    hold(root, name)
     bootstrap()
 
 
@@ -46,21 +47,33 @@ def unfit():
     return None
 
 
-def cache():
-    """Where it is unpacked: a directory of this user's, where files may be written and programs run."""
+def unpacked_name():
+    """Of the directory that shiv unpacks to: another one for everything that differs."""
+    import json
+    import zipfile
+
+    with zipfile.ZipFile(sys.argv[0]) as archive:
+        build = json.loads(archive.read("environment.json").decode())["build_id"]
+    return "%s_%s" % (os.path.basename(os.path.realpath(sys.argv[0])), build)
+
+
+def cache(name):
+    """Where it is unpacked: a directory of this user's, with room, where files may be written and programs run."""
     for place in places():
         try:
             os.makedirs(place, 0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
-            its = os.stat(place)
-            if its.st_uid != os.geteuid() or its.st_mode & 0o022 or os.statvfs(place).f_flag & os.ST_NOEXEC:
+            its, disk = os.stat(place), os.statvfs(place)
+            if its.st_uid != os.geteuid() or its.st_mode & 0o022 or disk.f_flag & os.ST_NOEXEC:
                 continue  # another user could put something there, or nothing in it could be run
+            if disk.f_bavail * disk.f_frsize < MADE_FOR["bytes"] and not os.path.exists(os.path.join(place, name)):
+                continue
             if os.access(place, os.W_OK | os.X_OK):
                 return place
         except OSError:
             continue
     sys.stderr.write(
-        "error: no directory to unpack to: %s\n       set XDG_CACHE_HOME to one of this user alone, where programs may"
-        " be run\n" % ", ".join(places())
+        "error: no directory to unpack to: %s\n       set XDG_CACHE_HOME to one of this user alone, with %d MB free,"
+        " where programs may be run\n" % (", ".join(places()), MADE_FOR["bytes"] // 1000000)
     )
     sys.exit(FAILED)
 
@@ -75,12 +88,10 @@ def places():
     return found + [os.path.join(os.environ.get("TMPDIR") or "/tmp", "warmupd-%d" % user, "pyz")]
 
 
-def hold(root):
+def hold(root, ours):
     """Mark what is ours as in use for as long as this process lives, and take away versions that nobody uses."""
     import fcntl
-    import json
     import shutil
-    import zipfile
 
     def locked(name, how):
         file = os.open(os.path.join(root, ".%s.in-use" % name), os.O_RDWR | os.O_CREAT, 0o600)
@@ -91,9 +102,6 @@ def hold(root):
             return None
         return file
 
-    with zipfile.ZipFile(sys.argv[0]) as archive:
-        build = json.loads(archive.read("environment.json").decode())["build_id"]
-    ours = "%s_%s" % (os.path.basename(os.path.realpath(sys.argv[0])), build)
     locked(ours, fcntl.LOCK_SH)  # let go of when the process ends
     for name in os.listdir(root):
         version = name[: -len(".tmp")] if name.endswith(".tmp") else name

@@ -1,7 +1,6 @@
 -- Housekeeping for years: old partitions leave, what is still needed of them stays, and what grows by the day has an end.
--- Applied while workers of the version before run: nothing here takes a lock that sends wait for, and behind a long
--- transaction it gives up and is tried again (store/migrate.py).
-SET LOCAL lock_timeout = '3s';
+-- Applied while workers of the version before run: no lock here is one that sends wait for, but for a moment that of the
+-- references to mailboxes, which come last.
 
 -- What one worker does for all. Who does it holds the row by `claim`, by the database's clock, and no lock, transaction
 -- or session meanwhile: partitions are detached outside of transactions, and a pooler may lie between.
@@ -315,5 +314,5 @@ CREATE TABLE mailbox_months (
     spam           integer NOT NULL,
     other          integer NOT NULL,
     PRIMARY KEY (mailbox_id, month)
-);
+) WITH (fillfactor = 70);  -- a month is added to day by day
 CREATE INDEX mailbox_months_user ON mailbox_months (user_id, month);

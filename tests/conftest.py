@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -30,7 +30,16 @@ settings.load_profile("usual")
 settings.register_profile("deep", max_examples=150, stateful_step_count=60, deadline=None, print_blob=True)
 
 # Markers of tests that need what pip does not bring.
-NEED_PROGRAMS = ("realmail", "ha", "browser", "promtool", "packaging")
+NEED_PROGRAMS = ("realmail", "ha", "browser", "promtool", "packaging", "systemd")
+
+LONG = {  # seconds each: every worker begins with its part of them, for whoever ended with one would end alone
+    "acceptance": "demo takeover failover no_secret first_run supervise warm import_start explain",
+    "browser": "owner",
+    "chaos": "chaos",
+    "daemon": "explain day_model balance foreign_mail caps health hostile unknowns head_start postgres_trouble outage",
+    "http": "description",
+    "store": "fair_caps invariants coordination_machine",
+}
 
 MEMORY = Path("/dev/shm")
 ROOM = 3 * 2**30  # bytes that must be free there: several workers' databases, and what they write ahead
@@ -49,6 +58,20 @@ def pytest_configure(config: pytest.Config) -> None:
     if "TMPDIR" not in os.environ and _in_memory():
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None  # whoever asked already asks again
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """In order, but for what takes long. xdist hands each worker such a part of the list; those done early steal."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    names = {f"{folder}/test_{name}.py" for folder, those in LONG.items() for name in those.split()}
+    is_long = {item: "/".join(item.path.parts[-2:]) in names for item in items}
+    long, others = [item for item in items if is_long[item]], iter([item for item in items if not is_long[item]])
+    ordered: list[pytest.Item] = []
+    for worker in range(workers):
+        first, room = long[worker::workers], (len(items) - len(ordered)) // (workers - worker)
+        ordered += [*first, *islice(others, max(0, room - len(first)))]
+    items[:] = [*ordered, *others]
 
 
 @pytest.hookimpl(wrapper=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import re
 import signal
 import urllib.error
 import urllib.request
@@ -41,6 +42,7 @@ SECRETS = {
     "the user's password": "User{78}Yh<uJ>3k Lo",
 }
 OAUTH = ("dora's refresh token", "the client secret")
+NOISY = ("send.sent", "visit.done", "visit.failed", "mailbox.resting", "http.answered", "config.refused")
 ECHOED = ("carl@echo.test", "dora@echo.test")
 MAILBOXES = ("anna@north.test", "bert@south.test", "fred@south.test", "erik@tls.test", *ECHOED)
 
@@ -228,7 +230,11 @@ async def test_no_secret_is_to_be_seen_anywhere(scene: Scene, start: Callable[..
     daemon = start()
     await live(scene, daemon)
     daemon.close()
-    scene.hear("the log", "\n".join(daemon.log))
+    log = "\n".join(daemon.log)
+    scene.hear("the log", log)
+    assert [one for one in (*MAILBOXES, "user@example.com", "admin@example.com") if one in log] == []
+    assert {event for event in NOISY if f'"event": "{event}"' not in log} == set()
+    assert not re.search(r"Subject:|Message-ID:|token=", log)  # nor a word of a message, nor a query
     scene.hear("the rows", await rows_of(scene.program))
     data = scene.program.directory / DATABASE
     scene.found += scene.hunt.search_files(data)

@@ -111,3 +111,7 @@ def test_reload_names_what_needs_a_restart(loaded: Loading) -> None:
     assert changed_needing_restart(old, new) == ["worker.lease_seconds", "http.listen"]
     assert changed_needing_restart(old, new_too) == []
     assert (new.http.host, new.http.port) == ("::1", 0)
+
+
+def test_units_of_one_kind_may_have_names(loaded: Loading) -> None:
+    assert loaded(worker__id="auto-2").worker.id == "auto"

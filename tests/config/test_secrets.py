@@ -23,9 +23,10 @@ def test_secret_comes_from_a_file(loaded: Loading, tmp_path: Path) -> None:
     assert config.auth.secret.get_secret_value() == SECRET
 
 
-def test_secret_comes_from_systemd_credentials(loaded: Loading, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["auth.secret", "warmupd_auth.secret"])  # the second: of a whole directory
+def test_secret_comes_from_systemd_credentials(loaded: Loading, tmp_path: Path, name: str) -> None:
     (tmp_path / "creds").mkdir()
-    (tmp_path / "creds/auth.secret").write_text(SECRET)
+    (tmp_path / "creds" / name).write_text(SECRET)
     (tmp_path / "creds/tls.pem").write_text("somebody else's")
     config = loaded(environ={"CREDENTIALS_DIRECTORY": str(tmp_path / "creds")})
     assert config.auth.secret.get_secret_value() == SECRET

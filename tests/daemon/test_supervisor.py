@@ -116,7 +116,7 @@ async def test_one_that_dies_at_once_is_started_later_and_later(db: Database, lo
             await one.until(lambda n=deaths: told(log, "child.died") == n)  # type: ignore[misc]
             while told(log, "child.started") == deaths:
                 await one.rounds(1)
-    assert [e["restart_in"] for e in log if e["event"] == "child.died"][:5] == [2, 4, 8, 16, 32]
+    assert [e["again_seconds"] for e in log if e["event"] == "child.died"][:5] == [2, 4, 8, 16, 32]
 
 
 async def test_one_that_cannot_be_started_is_tried_later_and_the_others_run_on(
@@ -132,7 +132,7 @@ async def test_one_that_cannot_be_started_is_tried_later_and_the_others_run_on(
         monkeypatch.setattr(Child, "start", start)
         await one.rounds(2)
         assert len(one.numbers) == 2
-    assert [e["again_in"] for e in log if e["event"] == "child.not_started"] == [4.0, 8.0]
+    assert [e["again_seconds"] for e in log if e["event"] == "child.not_started"] == [4.0, 8.0]
 
 
 async def test_one_that_gets_no_lifeline_does_not_run(monkeypatch: pytest.MonkeyPatch) -> None:

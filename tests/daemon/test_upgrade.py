@@ -9,10 +9,12 @@ import pytest
 
 from tests.daemon.conftest import Log
 from tests.daemon.rig import BEGIN, Rig, after
-from warmupd.clock import VirtualClock
+from tests.daemon.world import World
+from warmupd.clock import SystemClock, VirtualClock
 from warmupd.errors import DatabaseBusy, SchemaError
+from warmupd.mail.vault import Vault
 from warmupd.store.database import Database
-from warmupd.store.migrate import check, migrate
+from warmupd.store.migrate import SchemaKind, check, migrate
 
 FROZEN = 14  # the migrations of the first release
 OWN = Path(__file__).parents[2] / "sql"
@@ -38,26 +40,34 @@ def later(tmp_path: Path) -> Path:
 
 @pytest.fixture
 async def old(empty_database_url: str) -> AsyncIterator[Database]:
-    """A database as the first release made it."""
+    """A database as this version makes it."""
     async with await Database.open(empty_database_url, pool_size=6, application_name="worker") as database:
-        await migrate(database, upto=FROZEN)
+        await migrate(database)
         yield database
 
 
-@pytest.mark.parametrize("visits", [False])
+async def test_rows_of_the_first_release_are_all_there_afterwards(empty_database_url: str) -> None:
+    async with await Database.open(empty_database_url, pool_size=2, application_name="tests") as database:
+        await migrate(database, upto=FROZEN)
+        boxes = await World(database, Vault([Vault.new_key()])).enrol(3)
+        assert next(one.version for one in await migrate(database)) == FROZEN + 1
+        assert await database.fetchval("SELECT array_agg(mailbox_id ORDER BY 1) FROM mailbox_pace") == boxes
+        assert (await check(database)).kind is SchemaKind.UP_TO_DATE
+
+
 async def test_worker_goes_on_while_another_host_migrates(
-    old: Database, empty_database_url: str, later: Path, log: Log, visits: bool
+    old: Database, empty_database_url: str, later: Path, log: Log
 ) -> None:
     rig = Rig(old, VirtualClock(BEGIN))
-    boxes = await rig.world.enrol(3, quota=6, end_hour=10, ramp_days=5)
-    async with rig.running(visits=visits):
-        await rig.until(after(8))
+    boxes = await rig.world.enrol(3, quota=4, end_hour=8, ramp_days=5)
+    async with rig.running():
+        await rig.until(after(6.8))
         async with await Database.open(empty_database_url, pool_size=2, application_name="newer") as other:
-            applied, _ = await asyncio.gather(migrate(other, later), rig.until(after(9)))
+            applied, _ = await asyncio.gather(migrate(other, later), rig.until(after(7.2)))
             assert applied
-        await rig.until(after(10.5))
-    assert await rig.world.sent(boxes) == [6] * 3
-    assert len({one.message_id for one in rig.server.taken}) == len(rig.server.taken) == 18
+        await rig.until(after(8.2))
+    assert await rig.world.sent(boxes) == [4] * 3
+    assert len({one.message_id for one in rig.server.taken}) == len(rig.server.taken) == 12
     assert not [one for one in log if one["level"] == "error"]
 
 
@@ -79,19 +89,18 @@ async def test_migration_that_waits_for_a_table_holds_nobody_up_for_long(old: Da
 
 async def _waits_for_a_lock(db: Database) -> None:
     while not await db.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'relation'"):
-        await asyncio.sleep(0.01)
+        await SystemClock().pause(0.01)
 
 
-async def test_statement_prepared_before_a_migration_is_asked_again(old: Database, later: Path) -> None:
+async def test_statement_prepared_before_a_migration_is_asked_again(old: Database) -> None:
     query = "SELECT * FROM plans"
-    async with old.transaction() as connection:
-        await connection.fetch(query)
-        async with old.acquire() as other:
-            await other.fetch("SELECT 1")
-    await old.fetch(query)
-    with pytest.raises(DatabaseBusy, match="schema has just been changed"):
+
+    async def read_and_change() -> None:
         async with old.transaction() as connection:
             await connection.fetch(query)
             await connection.execute("ALTER TABLE plans ADD COLUMN fresh integer")
             await connection.fetch(query)
+
+    with pytest.raises(DatabaseBusy, match="schema has just been changed"):
+        await read_and_change()
     assert await old.fetch(query)

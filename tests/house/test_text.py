@@ -8,7 +8,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 GENERATED = {"__pycache__", "dist", "build", "node_modules"}
-MOST_LINES = {"warmupd": 280, "tests": 500}  # a longer file holds two nouns; a list of tests may be longer than that
+# A longer file holds two nouns; a list of tests may be longer than that.
+MOST_LINES = {"warmupd": 280, "scripts": 280, "tests": 500}
 MOST_FUNCTION_LINES = 50
 NAMELESS = {"utils", "util", "common", "helpers", "helper", "types", "manager", "misc"}
 REGISTRIES = [  # in parts, so that this file does not hold them

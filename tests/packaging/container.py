@@ -79,15 +79,16 @@ class Container:
             'exec "$@"',
         ]
         namespaces = ["unshare", "--mount", "--pid", "--ipc", "--uts", "--fork"]
-        self._process = subprocess.Popen(
-            [
-                *("ip", "netns", "exec", self._netns, *namespaces, "sh", "-c", "; ".join(mounts), "sh"),
-                *("chroot", f"--userspec={self._user}", str(self._root), *self._environment, *words),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log.open("ab"),
-            stderr=subprocess.STDOUT,
-        )
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(
+                [
+                    *("ip", "netns", "exec", self._netns, *namespaces, "sh", "-c", "; ".join(mounts), "sh"),
+                    *("chroot", f"--userspec={self._user}", str(self._root), *self._environment, *words),
+                ],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
 
     def stop(self, patience: float = 60.0) -> int:
         """As `docker stop`; the exit code."""
@@ -95,6 +96,12 @@ class Container:
         if self._process.poll() is None:
             os.kill(self.pid, getattr(signal, self._stage.last("STOPSIGNAL").text))
         return self.wait(patience)
+
+    def close(self) -> None:
+        """Whatever state it is in."""
+        if self._process and self._process.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+            self._process.wait(10)
 
     def wait(self, patience: float = 60.0) -> int:
         assert self._process

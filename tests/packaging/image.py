@@ -39,6 +39,7 @@ def mirror() -> list[str]:
 
 def build(folder: Path) -> Path:
     """Every stage in a directory of its own under `folder`; the last one's."""
+    folder.mkdir(parents=True)
     places: dict[str, Path] = {}
     for number, stage in enumerate(read_dockerfile()):
         place = folder / (stage.name or f"stage-{number}")

@@ -2,7 +2,6 @@
 
 import ast
 import fcntl
-import os
 import platform
 import runpy
 import sys
@@ -19,6 +18,7 @@ HERE = {
     "python": f"{platform.python_implementation()} {sys.version_info[0]}.{sys.version_info[1]}",
     "system": f"{sys.platform} {platform.machine()}",
     "glibc": [2, 17],
+    "bytes": 1000,
 }
 
 
@@ -67,7 +67,8 @@ def test_it_says_what_it_was_made_for(start: dict[str, Any], key: str, value: ob
 def test_versions_that_nobody_runs_are_taken_away(start: dict[str, Any], cached: Path) -> None:
     with (cached / ".warmupd.pyz_busy.in-use").open("w") as other:
         fcntl.flock(other, fcntl.LOCK_SH)
-        start["hold"](str(cached))
+        assert start["unpacked_name"]() == "warmupd.pyz_new"
+        start["hold"](str(cached), "warmupd.pyz_new")
     assert {place.name for place in cached.iterdir() if place.is_dir()} == {"warmupd.pyz_new", "warmupd.pyz_busy"}
 
 
@@ -75,13 +76,19 @@ def test_it_goes_elsewhere_where_home_cannot_be_written(
     start: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.delenv("SHIV_ROOT", raising=False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    monkeypatch.setattr(os.path, "expanduser", lambda _: str(tmp_path / "file"))
-    monkeypatch.setattr(os, "geteuid", lambda: os.getuid() or 0)
-    places = [place for place in start["places"]() if str(tmp_path) in place]
-    assert places[-1] == str(tmp_path / f"warmupd-{os.getuid()}" / "pyz")
+    monkeypatch.setenv("SHIV_ROOT", str(tmp_path / "file/pyz"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "elsewhere"))
+    assert start["cache"]("warmupd.pyz_new") == str(tmp_path / "elsewhere/warmupd/pyz")
+
+
+def test_a_full_disk_is_said_and_not_tried(
+    start: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start["MADE_FOR"]["bytes"] = 10**18
+    monkeypatch.setitem(start["cache"].__globals__, "places", lambda: [str(tmp_path / "full")])
+    with pytest.raises(SystemExit):
+        start["cache"]("warmupd.pyz_new")
+    assert "XDG_CACHE_HOME" in capsys.readouterr().err
 
 
 def test_a_directory_that_others_may_write_to_is_not_used(
@@ -91,4 +98,4 @@ def test_a_directory_that_others_may_write_to_is_not_used(
     (tmp_path / "open").chmod(0o777)
     monkeypatch.setenv("SHIV_ROOT", str(tmp_path / "open"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "mine"))
-    assert start["cache"]() == str(tmp_path / "mine/warmupd/pyz")
+    assert start["cache"]("warmupd.pyz_new") == str(tmp_path / "mine/warmupd/pyz")

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
+import yaml  # type: ignore[import-untyped]  # it comes with schemathesis, without types
 
 from tests.packaging.dockerfile import ROOT, read_dockerfile
 from warmupd import __version__

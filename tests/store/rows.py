@@ -2,7 +2,7 @@
 
 import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
@@ -133,6 +133,7 @@ class Ground:
         at: dt.datetime | None = NOON,
         batch_id: UUID | None = None,
         demand: int | None = None,
+        on_lock: Callable[[float], object] = lambda _: None,
     ) -> list[Job | Denied]:
         return await jobs.reserve(
             self.db,
@@ -143,6 +144,7 @@ class Ground:
             demand=len(requests) if demand is None else demand,
             boottime=lambda: 0.0,
             at=at,
+            on_lock=on_lock,
         )
 
     async def grant(self, worker: Worker, request: Request, at: dt.datetime = NOON) -> Job:

@@ -1,5 +1,6 @@
 """Backups: whole or refused, never over anything, and the same rows afterwards."""
 
+import datetime as dt
 import gzip
 import stat
 from collections.abc import AsyncIterator, Callable
@@ -8,14 +9,18 @@ from pathlib import Path
 import pytest
 
 from tests.daemon.world import World
+from warmupd.config import Config
+from warmupd.daemon.explain import explain_mailbox
 from warmupd.errors import SchemaError, UsageError
 from warmupd.mail.vault import Vault
 from warmupd.store import partitions, slots
 from warmupd.store.backup import back_up, new_file
+from warmupd.store.caps import cap_use
 from warmupd.store.database import Database
 from warmupd.store.dump_file import TornFile
 from warmupd.store.lineage import close_for_move
 from warmupd.store.restore import read_dump, restore
+from warmupd.store.sightings import find_parents
 
 _SAME = """
 SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {table} AS t
@@ -163,3 +168,44 @@ async def test_table_of_somebody_elses_is_left_out_by_name(world: World, spare: 
     await world.db.execute("CREATE TABLE my_notes AS SELECT 'mine' AS note")
     restored = await restore(spare, read_dump(await save(world.db, tmp_path / "all")), zone="UTC", move=False)
     assert restored.left_out == ["my_notes"]
+
+
+async def test_after_a_gap_the_caps_are_spent_for_an_hour_and_a_move_leaves_them(
+    world: World, more_databases: Callable[[], str], tmp_path: Path
+) -> None:
+    dump = read_dump(await save(world.db, tmp_path / "all"))
+    await close_for_move(world.db)
+    moved = read_dump(await save(world.db, tmp_path / "move"))
+    for one, moves, used in ((dump, False, 10_000), (moved, True, 0)):
+        async with await Database.open(more_databases(), pool_size=2, application_name="tests") as spare:
+            await restore(spare, one, zone="UTC", move=moves)
+            now = await spare.fetchval("SELECT clock_timestamp()")
+            found = {cap.cap: cap.used for cap in await cap_use(spare, at=now)}
+            assert found["global_hour"] == used
+            later = await cap_use(spare, at=now + dt.timedelta(minutes=62))
+            assert {cap.used for cap in later} == {0}
+
+
+async def test_what_was_sent_before_a_restore_is_not_answered(world: World, spare: Database, tmp_path: Path) -> None:
+    sender, recipient, *_ = await world.db.fetchval("SELECT array_agg(id ORDER BY id) FROM mailboxes")
+    key = await world.db.fetchrow(
+        "INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, local_day, scheduled_for,"
+        " attempt_token, picked_at, send_by, completed_at, thread_seed, created_at)"
+        " SELECT current_date, 'WARMUP', 'SENT', id, user_id, $2, current_date, now(), gen_random_uuid(), now(), now(),"
+        " now(), 1, now() FROM mailboxes WHERE id = $1 RETURNING day, id",
+        sender,
+        recipient,
+    )
+    assert key is not None
+    await restore(spare, read_dump(await save(world.db, tmp_path / "all")), zone="UTC", move=False)
+    for db, before in ((world.db, False), (spare, True)):
+        (parent,) = await find_parents(db, recipient, [(key["day"], key["id"])])
+        assert parent.before_restore is before
+
+
+async def test_explain_tells_that_the_day_is_that_of_a_restore(world: World, spare: Database, tmp_path: Path) -> None:
+    await restore(spare, read_dump(await save(world.db, tmp_path / "all")), zone="UTC", move=False)
+    at = await spare.fetchval("SELECT clock_timestamp()")
+    (mailbox_id, *_) = await spare.fetchval("SELECT array_agg(id) FROM mailboxes")
+    told = await explain_mailbox(spare, Config.isolated({}), mailbox_id, at=at)
+    assert "a backup was restored" in str(told)

@@ -23,6 +23,7 @@ from warmupd.core.job import Job
 from warmupd.core.mailbox import slot_hash
 from warmupd.core.outcome import OutcomeKind
 from warmupd.store.jobs import Denied
+from warmupd.store.partitions import make_partitions
 from warmupd.store.spares import load_spares, spare_recipient
 
 
@@ -44,6 +45,20 @@ async def test_batch_asked_again_gets_its_answer_and_reserves_nothing(ground: Gr
     assert again == first
     assert reasons(first) == ["granted", "spacing"]
     assert await ground.jobs() == 1
+
+
+async def test_lock_of_the_caps_is_timed_once_a_batch(ground: Ground) -> None:
+    (a, b), worker, batch = await ground.pair(), await ground.worker(ttl=1e10), uuid4()
+    await ground.db.execute(
+        "UPDATE mailbox_days SET opens_at = now() - interval '1 h', closes_at = now() + interval '1 h'"
+    )
+    await make_partitions(ground.db, await ground.db.fetchval("SELECT (now() AT TIME ZONE 'UTC')::date"))
+    told: list[float] = []
+    for _ in range(2):  # the second answer is the first one's
+        (answer,) = await ground.reserve(worker, ask(a, b), batch_id=batch, at=None, on_lock=told.append)
+        assert isinstance(answer, Job)
+    assert len(told) == 1
+    assert 0 < told[0] < 10
 
 
 async def test_snapshot_older_than_the_locks_is_refused(ground: Ground) -> None:

@@ -3,6 +3,8 @@
 import os
 import sys
 from collections.abc import Mapping
+from enum import StrEnum
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,8 +16,8 @@ from warmupd.errors import UsageError
 if TYPE_CHECKING:
     from warmupd.config import Config
 
-EXAMPLE = "Example: warmupd init --admin-email you@example.com"
-CONFIG = """\
+EXAMPLE = "Example: warmupd init --admin-email you@example.com --preset medium"
+HEAD = """\
 # The configuration of warmupd. Every other key, with its default and its reason, stands in config.toml.example.
 # It holds secrets: keep it readable for the daemon's user alone.
 
@@ -31,33 +33,16 @@ secret = "{secret}"
 [secrets]
 # What mailbox passwords are sealed with in the database, newest first. Without these keys nothing opens again.
 keys = ["{key}"]
-
-[window]
-# Local hours in which mailboxes send, and the time zone of those that have none of their own.
-#start_hour = 6
-#end_hour = 22
-#timezone = "UTC"
-
-[quota]
-# Sends a day: on the first day, how many more each day, at the top, and at least once the top is reached.
-#ramp_start = 5
-#ramp_step = 3
-#target_daily = 40
-#min_daily = 30
-
-[limits]
-# Caps for the whole fleet and for each user, over any 60 minutes.
-#global_per_hour = 10000
-#user_per_hour = 300
-
-[http]
-# Health and metrics.
-#listen = "127.0.0.1:3000"
-
-[security]
-# Mail hosts on private addresses or odd ports that may be connected to.
-#allow_hosts = []
 """
+
+
+class Preset(StrEnum):
+    """How large the fleet will be; `presets/` holds a file for each."""
+
+    SMALL = "small"
+    MEDIUM = "medium"
+    LARGE = "large"
+
 
 Directory = Annotated[
     Path,
@@ -88,12 +73,22 @@ DataDir = Annotated[
 ]
 
 
+Size = Annotated[
+    Preset,
+    typer.Option(
+        "--preset",
+        help="What its numbers are for: up to 1,000 mailboxes, up to 10,000, up to 100,000.",
+    ),
+]
+
+
 def init(
     directory: Directory = Path(),
     admin_email: AdminEmail = None,
     password_stdin: PasswordStdin = False,
     database_url: DatabaseUrl = "embedded",
     data_dir: DataDir = None,
+    preset: Size = Preset.SMALL,
 ) -> None:
     """Set up: config.toml, a database, the first admin.
 
@@ -114,7 +109,7 @@ def init(
     password = new_password("Admin's password (10 characters or more, Enter for none)", stdin=password_stdin)
     password_hash = None if password is None else hash_password(password, email=email)
     data_dir = data_dir and data_dir.absolute()
-    _write(place, _text(database_url, data_dir))
+    _write(place, _text(database_url, data_dir, preset))
     written = {"database.url": database_url, "database.data_dir": str(data_dir or "")}
     try:
         usual = place_of(configuration(place))  # which raises for variables that no command could start with
@@ -188,16 +183,18 @@ def _say_what_next(place: Path, email: str, *, made: str, usual: str) -> None:
     sys.stdout.flush()
 
 
-def _text(database_url: str, data_dir: Path | None) -> str:
-    """The file: what must be set, and commented out what is most often changed."""
+def _text(database_url: str, data_dir: Path | None, preset: Preset) -> str:
+    """The file: what must be set, what the size asks for, and commented out what is most often changed."""
     import json
     import secrets
 
     from warmupd.mail.vault import Vault
 
-    return CONFIG.format(
+    body = (files("warmupd.cli") / "presets" / f"{preset}.toml").read_text("utf-8")
+    head = HEAD.format(
         url=json.dumps(database_url),  # a TOML string is written like a JSON one
         data_dir=f"data_dir = {json.dumps(str(data_dir))}" if data_dir else '#data_dir = ""',
         secret=secrets.token_hex(32),
         key=Vault.new_key(),
     )
+    return f"{head}\n{body}"

@@ -32,6 +32,7 @@ BELOW = {  # factor of a quota that took it below the daily minimum: in words, a
     "health_throttled": "by health (throttled)",
     "health_suspended": "by health (suspended)",
     "short_day": "by a day cut short",
+    "restored": "by a restore from a backup",
     "plan": "by plan",
     "provider": "by their provider's limit",
     "own_mail": "by their owner's own mail",
@@ -171,6 +172,8 @@ def _facts(overview: "Overview") -> Iterator[tuple[str, str]]:
         yield "Near its cap", f"{user.email}: {told}"
     for one in overview.over_limit:
         yield "Over its plan", f"{one.email}: {one.told}"
+    for trouble in overview.partitions:
+        yield "Partitions", f"{trouble}; see `warmupd doctor`"
     held = f"{overview.slots_held} of {overview.slots} held by {count(len(overview.workers), 'worker')}"
     yield "Reports", _source(overview)
     yield "Slots", held if overview.workers else f"{held}; `warmupd run` starts one"

@@ -29,6 +29,8 @@ def _worker_id(value: object) -> object:
         return value
     if isinstance(value, str) and value.isascii() and value.isdigit():
         return int(value)
+    if isinstance(value, str) and value.startswith("auto-"):
+        return "auto"  # warmupd@auto-1, warmupd@auto-2: units of one kind need names of their own
     raise ValueError('expected "auto" or a whole number')
 
 

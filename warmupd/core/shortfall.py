@@ -23,6 +23,7 @@ class Factor(StrEnum):
     HEALTH_THROTTLED = "health_throttled"
     HEALTH_SUSPENDED = "health_suspended"
     SHORT_DAY = "short_day"
+    RESTORED = "restored"
     PLAN = "plan"
     PROVIDER = "provider"
     OWN_MAIL = "own_mail"
@@ -54,6 +55,7 @@ FACTOR_WORDS = {  # factor of a budget or of a day that falls short: in words, f
     "health_throttled": "throttled for spam",
     "health_suspended": "suspended for spam",
     "short_day": "cut short by a changed zone or hours",
+    "restored": "day of a restore",
     "plan": "limit of the plan",
     "provider": "limit of the provider",
     "own_mail": "owner's own mail",
@@ -82,6 +84,7 @@ BUDGET_TEXTS = {  # factor of a budget: in words, after which stands what it lea
     Factor.HEALTH_THROTTLED: "many of its messages landed in spam",
     Factor.HEALTH_SUSPENDED: "most of its messages landed in spam",
     Factor.SHORT_DAY: "its zone or hours were changed, and its day began late",
+    Factor.RESTORED: "a backup was restored, and what was sent on that day before is not known",
     Factor.PLAN: "its user's plan allows no more",
     Factor.PROVIDER: "its provider's limit allows no more",
     Factor.OWN_MAIL: "its owner's own mail is kept free under its provider's limit",

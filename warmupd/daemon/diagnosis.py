@@ -16,12 +16,13 @@ from warmupd.daemon.domain_check import domain_check_of
 from warmupd.daemon.fleet_report import disagreements
 from warmupd.daemon.keyring import keyring_of, registrations_of
 from warmupd.daemon.keys_check import demand_keys
+from warmupd.daemon.lingering import partition_troubles
 from warmupd.daemon.login_check import LoginCheck
-from warmupd.daemon.options import limits_of
+from warmupd.daemon.options import limits_of, retention_of
 from warmupd.daemon.snapshot import Snapshot, take_snapshot
 from warmupd.errors import WarmupdError
 from warmupd.mail.vault import Vault
-from warmupd.store import diagnosis, migrate, partitions, unknowns
+from warmupd.store import diagnosis, migrate, unknowns
 from warmupd.store.accounts import find_mailbox, load_accounts
 from warmupd.store.database import Database
 from warmupd.store.listening import check_hearing
@@ -47,7 +48,8 @@ async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: 
     snapshot = await take_snapshot(db, config, at=clock.now())
     yield _slots(snapshot)
     yield _limits(snapshot, config, clock)
-    yield await _partitions(db, clock)
+    for finding in await _partitions(db, config, clock):
+        yield finding
     yield await _unknowns(db, clock)
     for finding in _capacity(snapshot, config):
         yield finding
@@ -133,13 +135,10 @@ def _limits(snapshot: Snapshot, config: Config, clock: Clock) -> Finding:
     return ok("limits", "the same everywhere")
 
 
-async def _partitions(db: Database, clock: Clock) -> Finding:
-    missing = await partitions.missing_partitions(db, clock.now().date())
-    if missing:
-        remedy = "a running worker makes them; start one with `warmupd run`"
-        text = f"missing: {', '.join(missing)}"
-        return Finding(grade=Grade.WARN, check="partitions", text=text, remedy=remedy)
-    return ok("partitions", "made for today and tomorrow")
+async def _partitions(db: Database, config: Config, clock: Clock) -> list[Finding]:
+    troubles = await partition_troubles(db, retention_of(config), at=clock.now())
+    found = [Finding(grade=Grade.WARN, check="partitions", text=one.text, remedy=one.remedy) for one in troubles]
+    return found or [ok("partitions", "made for today and tomorrow, and old ones have gone")]
 
 
 async def _unknowns(db: Database, clock: Clock) -> Finding:

@@ -44,6 +44,8 @@ class Keeping:
             except DatabaseUnavailable as error:
                 self._events.database_unavailable("keeping", str(error))
                 await self._clock.pause(1.0)
+            except Exception as error:  # noqa: BLE001  nobody else waits for it, and the next round finds what is left
+                self._events.part_failed("keeping", error)
             await self._clock.sleep(max(EVERY, EVERY_LEAST * self._clock.speed))
 
     async def round(self) -> bool:

@@ -151,14 +151,11 @@ class Leases:
 
     async def run(self) -> None:
         """Renew every third of the lease, claim and give back what the shares ask for, until cancelled."""
-        try:
-            while True:
-                self._ground.progress.turn("lease", rest=self._ttl / RENEWALS / self._clock.speed)
-                await self._wait()
-                self._hastened.clear()
-                await patiently(self._ground, "lease", self._renew)
-        finally:
-            self._ground.progress.end("lease")
+        while True:
+            self._ground.progress.turn("lease", rest=self._ttl / RENEWALS / self._clock.speed)
+            await self._wait()
+            self._hastened.clear()
+            await patiently(self._ground, "lease", self._renew)
 
     def hasten(self) -> None:
         """Renew at once: somebody came or went, or slots are free."""

@@ -138,9 +138,18 @@ _COMMON: tuple[Any, ...] = (
 )
 
 
+def _as_json(logger: Any, level: str, event: Event) -> str | bytes:
+    """When, how bad and what comes first, for those who read over a pipe."""
+    first = {name: event.pop(name) for name in ("at", "level", "event") if name in event}
+    return _JSON(logger, level, {**first, **event})
+
+
+_JSON = structlog.processors.JSONRenderer()
+
+
 def _last(*, console: bool, colours: bool) -> Any:
     if not console:
-        return structlog.processors.JSONRenderer()
+        return _as_json
     # Not tracebacks to its own liking: those show variables, and with them addresses, messages and secrets.
     return structlog.dev.ConsoleRenderer(colors=colours, exception_formatter=structlog.dev.plain_traceback)
 

@@ -11,7 +11,8 @@ from warmupd.config import Config
 from warmupd.core.capacity import CapUse, Load, Shortfall
 from warmupd.core.condition import Condition, FleetFacts, completion, condition_of
 from warmupd.daemon.capacity import loads, shortfalls, snapshot_of_capacity
-from warmupd.daemon.options import defaults_of
+from warmupd.daemon.lingering import partition_troubles
+from warmupd.daemon.options import defaults_of, retention_of
 from warmupd.daemon.placement import placement_history
 from warmupd.daemon.quota import QuotaRow, quota_report
 from warmupd.daemon.snapshot import Snapshot
@@ -87,6 +88,7 @@ class Overview:
     capacity: Sequence[Shortfall]  # empty: today's quotas can be carried
     attention: Sequence[reports.Attention]
     over_limit: Sequence[OverLimit]  # users with more mailboxes than their plan allows, by now
+    partitions: Sequence[str] = ()  # what is wrong with them: missing ones, old ones that cannot go; no owner is told
     source: Source | None = None  # where this was read from; None: there is no replica
 
 
@@ -128,6 +130,7 @@ async def overview(
         capacity=short,
         attention=await reports.attention(db, at=at, limit=MOST_ATTENTION, owner=owner),
         over_limit=await over_limit(db, owner),
+        partitions=await _partitions(db, config, at=at) if owner is None else (),
     )
 
 
@@ -159,6 +162,10 @@ async def fleet_condition(
     short = [one for one in short if single_users or not one.of_single_user]
     lost = await unknowns.open_unknowns(db, at=at)
     return *condition_of(_facts(sums, snapshot, lost, len(short), whole=True)), short
+
+
+async def _partitions(db: Database, config: Config, *, at: dt.datetime) -> list[str]:
+    return [one.text for one in await partition_troubles(db, retention_of(config), at=at)]
 
 
 async def _quotas(db: Database, config: Config, *, at: dt.datetime, owner: UUID | None) -> Sequence[QuotaRow]:

@@ -8,28 +8,31 @@ from warmupd.daemon.ground import Ground
 from warmupd.errors import DatabaseUnavailable
 
 PAUSE = 0.5  # real seconds between tries
+MOST_TOLD = 5  # different reasons that are told of one outage
 
 T = TypeVar("T")
 
 
 async def patiently(ground: Ground, part: str, action: Callable[[], Awaitable[T]]) -> T:
     """The action's result, asked for again and again until Postgres answers. `part` names who waits, for the log."""
-    away = False
-    while True:
-        try:
-            result = await action()
-        except DatabaseUnavailable as error:
-            if not away:
-                ground.events.database_unavailable(part, str(error))
-            away = True
-            ground.progress.wait(part)
-            ground.events.waits[part] = Exception.__str__(error)
-            await ground.clock.pause(PAUSE)
-        else:
-            if away:
-                ground.events.database_back(part)
-            ground.events.waits.pop(part, None)
-            return result
+    told: set[str] = set()
+    try:
+        while True:
+            try:
+                result = await action()
+            except DatabaseUnavailable as error:
+                why = ground.events.waits[part] = str(error)
+                if why not in told and len(told) < MOST_TOLD:  # what is wrong first is often not what is wrong then
+                    ground.events.database_unavailable(part, why)
+                    told.add(why)
+                ground.progress.wait(part)
+                await ground.clock.pause(PAUSE)
+            else:
+                if told:
+                    ground.events.database_back(part)
+                return result
+    finally:
+        ground.events.waits.pop(part, None)  # also of who is not waited for any more
 
 
 async def within(ground: Ground, seconds: float, event: asyncio.Event) -> bool:

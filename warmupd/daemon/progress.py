@@ -7,7 +7,7 @@ PATIENCE = 180.0  # seconds beyond its longest rest until a part counts as stuck
 
 
 class Progress:
-    """When each part was last heard of, and when it is due, in real seconds that do not pass while the machine sleeps."""
+    """When each part is due again, in real seconds that stand still while the machine sleeps."""
 
     def __init__(self, *, patience: float = PATIENCE, now: Callable[[], float] = time.monotonic) -> None:
         self._patience = patience

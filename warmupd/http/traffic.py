@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-OTHER = "other"  # no route of ours: whatever a stranger may ask for is one word
+from warmupd.http.request_log import route_of
 
 
 class Traffic:
@@ -29,4 +29,4 @@ class Traffic:
         try:
             await self._app(scope, receive, noting)
         finally:
-            self._count(getattr(scope.get("route"), "path", OTHER), f"{status // 100}xx")
+            self._count(route_of(scope), f"{status // 100}xx")

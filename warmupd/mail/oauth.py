@@ -180,7 +180,7 @@ def host_of(registration: Registration) -> str:
     """The endpoint's host, for messages. Raises ClientRefused when it cannot or must not be asked."""
     parts, name = urlsplit(registration.token_url), registration.provider.lower()
     if not registration.client_id:
-        remedy = f"register one there, and set oauth.{name}.client_id and client_secret: README.md, section OAuth"
+        remedy = f"register one there, set oauth.{name}.client_id and client_secret: docs/mailboxes.md, section OAuth"
         raise ClientRefused(f"this installation has no client for {name}", remedy=remedy)
     if parts.scheme != "https" and parts.hostname not in _LOOPBACK:
         raise ClientRefused(f"oauth.{name}.token_url is not https: a token would go there in clear", remedy=_CHECK)

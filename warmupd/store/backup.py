@@ -20,7 +20,7 @@ from warmupd.store.sealed import count_by_key
 
 PATIENCE = 6 * 3600.0  # seconds that one table may take
 # What belongs to this database or to processes, or is over in minutes.
-TRANSIENT = ("schema_migrations", "workers", "host_rests", "consents", "imports")
+TRANSIENT = ("schema_migrations", "workers", "host_rests", "consents", "imports", "partings")
 SAME_TEXT = """
 SET LOCAL statement_timeout = 0;
 SET LOCAL datestyle = 'ISO, YMD';

@@ -77,4 +77,6 @@ def not_reached(failures: list[tuple[str, BaseException]], seconds: float) -> Da
             remedy = "check the user and the password in database.url, and pg_hba.conf"
         elif isinstance(error, asyncpg.InvalidCatalogNameError):
             remedy = "create the database, or name another in database.url"
+        elif "could not write" in str(error):  # as who connects is told when the disk is full
+            remedy = _TOLD["53100"][1]
     return DatabaseUnavailable(f"Postgres cannot be reached: {'; '.join(told)}", remedy=remedy)

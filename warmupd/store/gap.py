@@ -1,8 +1,8 @@
 """After a restore: what was sent between the backup and now is not known, and nothing may be sent twice or above a cap.
 
 What a worker sent in the gap is in no row of ours. So, by the moment of the restore:
-- a mailbox's local day on which the gap ends is over: all its places may have been used. Days before it cannot be sent
-  on any more, and days after it have not begun;
+- a mailbox's local day on which the gap ends is over, since all its places may have been used. Days before it cannot be
+  sent on any more, and days after it have not begun;
 - a job that was open in the backup and could have been sent since is UNKNOWN: it is looked for, and never sent;
 - the caps' windows are full for an hour, and the spacing of every mailbox begins anew;
 - messages that were sent before the restore get no answer: they may have had it;
@@ -36,7 +36,7 @@ class Gap:
 async def close_gap(connection: Connection, backup_at: dt.datetime, now: dt.datetime, *, zone: str) -> Gap:
     """Apply the rules above; `zone` is that of mailboxes and users without one."""
     began = backup_at - CLOCKS_APART
-    places = await connection.fetchval(_USE_UP_OPEN_DAYS, began)
+    places = await connection.fetchval(_CLOSE_OPEN_DAYS, began, now + CLOCKS_APART)
     closed = await _begin_no_day(connection, now, zone)
     lost = await connection.fetch(_LOSE_OPEN_JOBS, now, now + CLOCKS_APART)
     recipients = [row["recipient_id"] for row in lost]
@@ -48,9 +48,7 @@ async def close_gap(connection: Connection, backup_at: dt.datetime, now: dt.date
     await _give_slots_back(connection)
     await _send_as_before(connection)
     await note(connection, RESTORED, _backup_of(backup_at), "what was sent since is not known", now)
-    return Gap(
-        began_at=backup_at, ended_at=now, days_closed=closed, places_given_up=places or 0, jobs_unknown=len(lost)
-    )
+    return Gap(began_at=backup_at, ended_at=now, days_closed=closed, places_given_up=places, jobs_unknown=len(lost))
 
 
 async def go_on_after_move(connection: Connection, backup_at: dt.datetime, now: dt.datetime) -> None:
@@ -109,14 +107,24 @@ def _backup_of(at: dt.datetime) -> str:
     return f"backup of {at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-# Every place of a day that was not over at the backup may have been used since.
-_USE_UP_OPEN_DAYS = """
-WITH open AS (
-    SELECT mailbox_id, day, quota - taken AS places FROM mailbox_days WHERE closes_at > $1 AND taken < quota
-), used AS (
-    UPDATE mailbox_days d SET taken = d.quota FROM open o WHERE d.mailbox_id = o.mailbox_id AND d.day = o.day
+# Of a day that was not over at the backup nothing is left: its other places may have been used. What waited had given
+# its place back, and takes it again.
+_CLOSE_OPEN_DAYS = """
+WITH open AS MATERIALIZED (
+    SELECT d.mailbox_id, d.day, d.quota AS was, least(d.taken + w.n, d.quota) AS used
+    FROM mailbox_days d,
+    LATERAL (SELECT count(*)::integer AS n FROM warmup_jobs j
+             WHERE j.mailbox_id = d.mailbox_id AND j.local_day = d.day AND j.status = 'PENDING'
+               AND j.scheduled_for < $2) AS w
+    WHERE d.closes_at > $1
+), closed AS (
+    UPDATE mailbox_days d
+    SET taken = o.used, quota = o.used, floor = least(d.floor, o.used),
+        attempts = least(d.attempts, o.used + greatest(3, ceil(o.used * 0.2))::integer),
+        factors = d.factors || jsonb_build_array(jsonb_build_array('restored', o.used))
+    FROM open o WHERE d.mailbox_id = o.mailbox_id AND d.day = o.day
 )
-SELECT sum(places)::bigint FROM open
+SELECT coalesce(sum(was - used), 0)::bigint FROM open
 """
 _ZONES = """
 SELECT DISTINCT coalesce(m.timezone, u.timezone, $1) AS zone FROM mailboxes m JOIN users u ON u.id = m.user_id

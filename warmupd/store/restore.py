@@ -15,6 +15,7 @@ from warmupd.store.gap import Gap, close_gap, go_on_after_move, raise_sequences
 from warmupd.store.lineage import demand_no_workers
 from warmupd.store.migrate import LOCK, SchemaKind, check, migrate, read_migrations
 
+NEEDED = frozenset({"users", "mailboxes", "mailbox_days", "warmup_jobs", "settings", "slots", "cap_rings"})
 _EMPTY = "SELECT NOT EXISTS (SELECT FROM users) AND NOT EXISTS (SELECT FROM mailboxes)"
 _WITH_TRIGGERS = """
 SELECT DISTINCT tgrelid::regclass::text AS name FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid
@@ -156,12 +157,13 @@ async def _clear(connection: Connection, dump: Dump, at: dt.datetime | None) -> 
     A table of somebody's own beside ours is in the backup, too; there is no place for it here.
     """
     rows = await connection.fetch(
-        "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(quote_ident(name)) IS NOT NULL", list(dump.rows)
+        "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(quote_ident(name)) IS NOT NULL",
+        [*dump.rows, *(name for name in TRANSIENT if name != "schema_migrations")],
     )
-    known = {row["name"] for row in rows}
-    if missing := {"users", "mailboxes", "mailbox_days", "warmup_jobs", "settings", "slots"} - known:
+    cleared = {row["name"] for row in rows}
+    if missing := NEEDED - (cleared & dump.rows.keys()):
         raise TornFile(f"{dump.path} cannot be restored: it lacks {', '.join(sorted(missing))}")
-    names = ", ".join(map(quoted, [*sorted(known), *(name for name in TRANSIENT if name != "schema_migrations")]))
+    names = ", ".join(map(quoted, sorted(cleared)))
     await connection.execute(f"LOCK TABLE {names} IN ACCESS EXCLUSIVE MODE", timeout=PATIENCE)
     await demand_no_workers(connection, at)
     if not await connection.fetchval(_EMPTY):
@@ -169,7 +171,7 @@ async def _clear(connection: Connection, dump: Dump, at: dt.datetime | None) -> 
     await connection.execute(f"TRUNCATE {names}")
     if days := dump.manifest["days"]:
         await connection.execute("SELECT make_partitions($1, $2)", *map(dt.date.fromisoformat, days))
-    return known
+    return cleared & dump.rows.keys()
 
 
 async def _load(connection: Connection, dump: Dump, known: set[str], progress: Callable[[str], object]) -> None:
