@@ -22,8 +22,8 @@ pytestmark = pytest.mark.ablation
 
 Test = Callable[[Database, Importing, str], Awaitable[None]]
 SAFEGUARDS: list[tuple[Callable[..., Any], str, str, Test]] = [
-    (legacy_counts._counted, "upper(btrim(t.{names['status']}::text, E' \\\\t\\\\r\\\\n'))", "t.{names['status']}::text",
-     of_legacy.test_all_spellings_of_sent_count),
+    (legacy_counts._counted, "upper(btrim(t.{names['status']}::text, E' \\\\t\\\\r\\\\n'))",
+     "t.{names['status']}::text", of_legacy.test_all_spellings_of_sent_count),
     (legacy_ramp._days_at, "(rate - ramp.start) // ramp.step + 1", "0", of_legacy.test_ramp_goes_on_where_it_was),
     (legacy_history.Carrier.carry, "carry_ramps(connection, ramps)", "carry_ramps(connection, {})",
      of_legacy.test_ramp_goes_on_where_it_was),
