@@ -38,6 +38,8 @@ async def until_refused(rig: Rig) -> None:
     """Live on until a part waits for Postgres, and let it ask in vain a few times."""
     assert rig.worker is not None
     while not rig.worker.events.waits:
+        assert rig.ended is not None
+        assert not rig.ended.done(), "the worker died of it"
         rig.clock.advance_to(rig.clock.next_wakeup or rig.clock.now())
         await rig.either_calm_or(rig.clock.pause(1.0))  # calm it is only as long as nobody waits
     await rig.clock.pause(0.05)
