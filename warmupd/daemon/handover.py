@@ -54,9 +54,7 @@ async def _pieces(db: Database, user_id: UUID, *, at: dt.datetime) -> AsyncGener
     sink = _Sink()
     archive = zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED)
     archive.writestr(_entry("README.txt", at), ABOUT.format(at=at.strftime("%Y-%m-%d %H:%M UTC")))
-    archive.writestr(
-        _entry("profile.json", at), json.dumps(who, default=_plain, ensure_ascii=False, indent=2) + "\n"
-    )
+    archive.writestr(_entry("profile.json", at), json.dumps(who, default=_plain, ensure_ascii=False, indent=2) + "\n")
     yield sink.taken()
     with ExitStack() as stack:
         name, file = "", None
