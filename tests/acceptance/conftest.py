@@ -80,10 +80,13 @@ class Program:
         asyncio.run(run())
 
     def set(self, section: str, lines: str) -> None:
-        """Add lines to a section of config.toml."""
+        """Add lines to a section of config.toml, in place of those that say something else of the same keys."""
         file = self.directory / "config.toml"
         text = file.read_text() if file.exists() else ""
         head, found, tail = text.partition(f"[{section}]\n")
+        body, bracket, rest = tail.partition("\n[")
+        keys = tuple(f"{line.partition('=')[0].strip()} =" for line in lines.splitlines())
+        tail = "".join(line for line in body.splitlines(keepends=True) if not line.startswith(keys)) + bracket + rest
         file.write_text(f"{head}{found or f'[{section}]{chr(10)}'}{lines}\n{tail}")
 
 

@@ -85,6 +85,7 @@ OTHER = {  # a value for each key that is not its default
     "health.watch_factor": 0.71,
     "health.throttle_factor": 0.51,
     "health.suspend_hours": 49,
+    "housekeeping.job_retention_days": 8,
     "housekeeping.resync_minutes": 5,
     "security.allow_hosts": ["10.1.0.0/16"],
     "secrets.keys": [NEWER, KEY],
