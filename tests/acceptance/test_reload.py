@@ -128,6 +128,7 @@ async def conduct(worker: Worker) -> list[object]:
         worker.housekeeping._grace,
         worker.housekeeping.throttling,
         worker.housekeeping._resync,
+        worker.keeping.retention,
         worker.notifying.config.notifications,
         [_topics(library) for library in (worker._library, shard.schedule.library, sender._library)],
         engager._recorder.policy,
