@@ -226,8 +226,9 @@ async def test_zone_that_changed_counts_nothing_twice(db: Database, importing: I
 
 async def test_rows_of_one_address_have_one_zone(db: Database, importing: Importing, snake_url: str) -> None:
     row = f"(201, {OWNER}, 'BOX5@d5.test', '{HOST}', 587, 'x', '{HOST}')"
-    await ask(snake_url, f"{INSERT}{row}; UPDATE accounts SET timezone = 'Pacific/Auckland' WHERE id = 201")
-    await log(snake_url, 201, "sent", at=dt.datetime(2026, 5, 31, 13, tzinfo=dt.UTC))
+    zones = "CASE id WHEN 5 THEN 'Europe/Berlin' ELSE 'Pacific/Auckland' END"
+    await ask(snake_url, f"{INSERT}{row}; UPDATE accounts SET timezone = {zones} WHERE id IN (5, 201)")
+    await log(snake_url, 5, "sent", at=dt.datetime(2026, 5, 31, 13, tzinfo=dt.UTC))
     await importing(snake_url)
     before = await everything(db)
     await importing(snake_url)
