@@ -62,7 +62,7 @@ async def test_paused_mailbox_owes_nothing_and_is_late_with_nothing(rig: Rig) ->
         await rig.until(after(7))
         await rig.world.change(boxes, state="PAUSED")
         worker.shard.knock(changed=boxes)
-        await rig.until(after(13, days=2))
+        await rig.until(after(13, days=1))
         await worker.gauges.look_at_mailboxes()
         assert value(worker, "warmup_owed_sends") == 0
         assert value(worker, "warmup_quota_completion_ratio") == 1.0
@@ -89,7 +89,7 @@ async def test_slots_that_move_do_not_make_expected_sends_jump(rig: Rig) -> None
     async with house.running(2) as (first, second):
         for worker in (first, second):
             await worker.gauges.look_at_mailboxes()
-        await house.until(after(12))
+        await house.until(after(9))
         await _both_look(first, second)
         before = value(second, "warmup_expected_sends_total")
         await house.stop(first)
@@ -100,7 +100,7 @@ async def test_slots_that_move_do_not_make_expected_sends_jump(rig: Rig) -> None
         grown = value(second, "warmup_expected_sends_total") - before
         total = value(first, "warmup_expected_sends_total") + value(second, "warmup_expected_sends_total")
         owed = value(second, "warmup_owed_sends")
-    assert 0 < grown < 1  # a minute of 16 mailboxes at one an hour, and not the half day of those that came
+    assert 0 < grown < 1  # a minute of 16 mailboxes at one an hour, and not the three hours of those that came
     assert total == pytest.approx(owed, rel=0.02)
 
 

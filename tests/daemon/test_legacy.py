@@ -1,13 +1,18 @@
 """Taking over from the old system: who comes along, with which history, quota and ramp, and what is told."""
 
+import asyncio
 import datetime as dt
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, asynccontextmanager
+from functools import cache
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
+from tests.conftest import MadeFrom
 from tests.store.old_database import HOST, KEY, Size, make_old_database, sends_on
 from warmupd.clock import VirtualClock
 from warmupd.config import Config
@@ -36,16 +41,31 @@ def allowing() -> Config:
     return Config.isolated({"secrets.keys": [Vault.new_key()], "quota.variance": 0.0, "security.allow_hosts": [HOST]})
 
 
+@pytest.fixture(name="old_template", scope="module")
+def made_once(made_from: MadeFrom) -> Iterator[Callable[[bool], str]]:
+    """The name of an old database, in Prisma's or in snake case, that each test copies."""
+    with ExitStack() as stack:
+
+        @cache
+        def name(prisma: bool) -> str:
+            url = stack.enter_context(made_from("template1"))
+            with ThreadPoolExecutor(1) as thread:  # a test's event loop may run here
+                thread.submit(asyncio.run, make_old_database(url, SMALL, now=NOON, prisma=prisma)).result()
+            return urlsplit(url).path[1:]
+
+        yield name
+
+
 @pytest.fixture(params=[False, True], ids=["snake", "prisma"])
-async def old_url(empty_database_url: str, request: pytest.FixtureRequest) -> str:
-    await make_old_database(empty_database_url, SMALL, now=NOON, prisma=request.param)
-    return empty_database_url
+def old_url(old_template: Callable[[bool], str], made_from: MadeFrom, request: pytest.FixtureRequest) -> Iterator[str]:
+    with made_from(old_template(request.param)) as url:
+        yield url
 
 
 @pytest.fixture(name="snake_url")
-async def made_in_snake_case(empty_database_url: str) -> str:
-    await make_old_database(empty_database_url, SMALL, now=NOON)
-    return empty_database_url
+def made_in_snake_case(old_template: Callable[[bool], str], made_from: MadeFrom) -> Iterator[str]:
+    with made_from(old_template(False)) as url:
+        yield url
 
 
 Importing = Callable[..., Any]
@@ -74,6 +94,7 @@ async def taking(
     at: dt.datetime = NOON,
     maps: dict[str, str] | None = None,
     dry: bool = False,
+    plain: bool = False,
 ) -> AsyncIterator[AccountTaker]:
     clock = VirtualClock(at)
     heir = await find_user(db, user) if user else None
@@ -90,6 +111,7 @@ async def taking(
             login=None,
             heir=heir,
             dry=dry,
+            plain=plain,
         )
 
 

@@ -11,6 +11,7 @@ from tests.daemon.test_legacy import (  # fixtures are named otherwise than what
     Importing,
     allowing,  # noqa: F401
     made_in_snake_case,  # noqa: F401
+    made_once,  # noqa: F401
     taking_over,  # noqa: F401
 )
 from warmupd.core import legacy_days, legacy_ramp

@@ -1,5 +1,6 @@
 """Old accounts with something the matter: each is told with its row, its reason and what to do."""
 
+import base64
 import datetime as dt
 from typing import Any
 
@@ -14,21 +15,36 @@ from tests.daemon.test_legacy import (  # fixtures are named otherwise than what
     everything,
     log,
     made_in_snake_case,  # noqa: F401
+    made_once,  # noqa: F401
     taking,
     taking_over,  # noqa: F401
 )
-from tests.store.old_database import HOST
+from tests.store.old_database import HOST, sealed
 from warmupd.config import Config
 from warmupd.daemon import legacy_import
+from warmupd.daemon.keeping import HISTORY
 from warmupd.daemon.legacy_accounts import AccountTaker
+from warmupd.daemon.legacy_history import REACH
 from warmupd.daemon.legacy_import import take_over
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store.database import Database
+from warmupd.store.keeping import roll_up_days
 from warmupd.store.removals import remove_mailboxes
 from warmupd.store.users import Role, add_user
 
 INSERT = "INSERT INTO accounts (id, user_id, email, smtp_host, smtp_port, smtp_password, imap_host) VALUES "
 OWNER = "'00000000-0000-4000-8000-000000000001'"
+
+
+async def encrypt_in_one(url: str) -> None:
+    """Every password as base64 of iv, tag and text."""
+    secrets = [base64.b64encode(bytes.fromhex(sealed(f"pw-{n}").replace(":", ""))).decode() for n in range(1, 13)]
+    await ask(
+        url,
+        "UPDATE accounts a SET smtp_password = s.secret, imap_password = s.secret"
+        " FROM unnest($1::text[]) WITH ORDINALITY AS s (secret, id) WHERE a.id = s.id",
+        secrets,
+    )
 
 
 def told(report: Any, row: str) -> str:
@@ -184,3 +200,60 @@ async def test_account_is_given_to_who_is_named(db: Database, importing: Importi
         await db.fetchval("SELECT count(*) FROM mailboxes JOIN users u ON u.id = user_id WHERE email = 'heir@x.test'")
         == 12
     )
+
+
+async def test_days_that_no_report_reaches_are_left_out(db: Database, importing: Importing, snake_url: str) -> None:
+    for back in (REACH, REACH + dt.timedelta(days=1), HISTORY + dt.timedelta(days=1)):
+        await log(snake_url, 5, "sent", at=NOON - back)
+    foreseen = await importing(snake_url, dry=True)
+    report = await importing(snake_url)
+    assert foreseen.days["too_old"] == report.days["too_old"] == 2
+    assert await roll_up_days(db, before=TODAY - HISTORY) == 0
+    before = await everything(db)
+    await importing(snake_url)
+    assert await everything(db) == before
+
+
+async def test_zone_that_changed_counts_nothing_twice(db: Database, importing: Importing, snake_url: str) -> None:
+    await log(snake_url, 5, "sent", at=dt.datetime(2026, 5, 31, 13, tzinfo=dt.UTC))
+    await importing(snake_url)
+    await db.execute("UPDATE mailboxes SET timezone = 'Pacific/Auckland' WHERE smtp_username = 'box5'")
+    before = await everything(db)
+    report = await importing(snake_url)
+    assert await everything(db) == before
+    assert report.days["other_zone"] == 6
+
+
+async def test_rows_of_one_address_have_one_zone(db: Database, importing: Importing, snake_url: str) -> None:
+    row = f"(201, {OWNER}, 'BOX5@d5.test', '{HOST}', 587, 'x', '{HOST}')"
+    zones = "CASE id WHEN 5 THEN 'Europe/Berlin' ELSE 'Pacific/Auckland' END"
+    await ask(snake_url, f"{INSERT}{row}; UPDATE accounts SET timezone = {zones} WHERE id IN (5, 201)")
+    await log(snake_url, 5, "sent", at=dt.datetime(2026, 5, 31, 13, tzinfo=dt.UTC))
+    await importing(snake_url)
+    before = await everything(db)
+    await importing(snake_url)
+    assert await everything(db) == before
+
+
+async def test_passwords_that_all_look_encrypted_are_taken_for_that(
+    db: Database, importing: Importing, snake_url: str
+) -> None:
+    await encrypt_in_one(snake_url)
+    await ask(snake_url, "UPDATE accounts SET smtp_password = 'short', imap_password = 'short' WHERE id = 1")
+    plain = await importing(snake_url, key="", plain=True, dry=True)
+    assert plain.credentials == {"plain": 12}
+    assert "look encrypted" not in str(plain.notes)
+    for given in ({"key": "", "dry": True}, {"key": "another", "dry": True}, {"key": ""}):
+        report = await importing(snake_url, **given)
+        assert report.credentials == {"not_opened": 11, "plain": 1}
+        assert "11 of 12 passwords look encrypted" in report.notes[-1]
+        assert "--old-key-file" in told(report, "5")
+    states = await db.fetch("SELECT state, count(*) FROM mailboxes GROUP BY state")
+    assert {tuple(row) for row in states} == {("ACTIVE", 1), ("AUTH_FAILED", 10), ("PAUSED", 1)}
+
+
+async def test_passwords_that_open_in_one_are_no_matter_of_doubt(importing: Importing, snake_url: str) -> None:
+    await encrypt_in_one(snake_url)
+    report = await importing(snake_url, dry=True)
+    assert report.credentials == {"AES-256-GCM": 12}
+    assert "look encrypted" not in str(report.notes)

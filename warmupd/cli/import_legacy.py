@@ -50,6 +50,12 @@ OldKeyFile = Annotated[
         show_default=False,
     ),
 ]
+Plain = Annotated[
+    bool,
+    typer.Option(
+        "--plain-passwords", help="Old passwords that look encrypted, and do not open, are taken as they stand."
+    ),
+]
 Check = Annotated[bool, typer.Option("--check", help="Log in to both servers of every new mailbox before it is saved.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell what would be done, and write nothing.")]
 Folder = Annotated[
@@ -64,6 +70,7 @@ def import_legacy(  # noqa: PLR0913, PLR0917  one parameter an option
     user: User = None,
     maps: Maps = None,
     old_key_file: OldKeyFile = None,
+    plain_passwords: Plain = False,
     check: Check = False,
     rejected: Folder = Path("legacy.rejected.csv"),
     dry_run: DryRun = False,
@@ -150,4 +157,5 @@ async def _taker(session: "Session", given: Mapping[str, Any]) -> "AsyncIterator
             login=LoginLanes(config, LoginCheck(config), clock).check if given["check"] else None,
             heir=heir,
             dry=given["dry_run"],
+            plain=given["plain_passwords"],
         )

@@ -24,6 +24,8 @@ WORDS: Mapping[str, str] = {
     "need_a_password": "need a new password (`warmupd user reset-link EMAIL`)",
     "not_opened": "that cannot be opened",
     "missing": "that are not there",
+    "other_zone": "counted in the zone of the first import",
+    "too_old": "left out, older than 400 days",
 }
 HEADER = (
     *("reason", "user", "email", "name", "smtp_host", "smtp_port", "smtp_security", "smtp_username", "smtp_password"),

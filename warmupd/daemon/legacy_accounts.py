@@ -28,6 +28,7 @@ from warmupd.store.users import User
 
 TRIES = 5  # of a transaction that lost against workers
 LOOKS = 5  # host names that are resolved at once: each takes a thread
+OLD_KEY = "`--old-key-file` opens it, before it is enrolled; `--plain-passwords` if it is none that is encrypted"
 NEW_LOGIN = "`warmupd mailbox set {} --password` gives it the mailbox's password"
 
 T = TypeVar("T")
@@ -39,6 +40,7 @@ class Entry:
 
     account: OldAccount
     days: Sequence[OldDay]
+    zone: str  # that the days are of
 
     @property
     def address(self) -> str:
@@ -70,6 +72,7 @@ class AccountTaker:
     login: Login | None  # tries both servers of an account; None: nobody is asked
     heir: User | None  # gets the accounts whose owner is not known
     dry: bool
+    plain: bool = False  # what looks encrypted, and does not open, are passwords all the same
     report: Report = field(init=False)
     refused: list[Refused] = field(default_factory=list)
     _carrier: Carrier = field(init=False)
@@ -169,7 +172,8 @@ class AccountTaker:
             imap, _ = self.old_key.open(account.imap_secret)
         except SecretsError as error:
             self.report.credentials["not_opened"] += 1
-            return Secrets(), (Exception.__str__(error), remedy)
+            before = f"{OLD_KEY}; once it is enrolled " if self.old_key.in_one else ""
+            return Secrets(), (Exception.__str__(error), before + remedy)
         self.report.credentials[kept] += 1
         trouble = f"its login did not work in the old system, which says {account.broken!r}"
         return Secrets(smtp=smtp, imap=imap), (trouble, remedy) if account.broken else None
@@ -240,7 +244,7 @@ def _is_known(one: Entry, owner: User | None, known: Mapping[str, Known], remove
 
 
 def _old(one: Entry) -> Old:
-    return Old(days=one.days, counter=one.account.warmup_day, since=one.account.warmup_since)
+    return Old(days=one.days, zone=one.zone, counter=one.account.warmup_day, since=one.account.warmup_since)
 
 
 async def _persist(do: Callable[[], Awaitable[T]]) -> T:

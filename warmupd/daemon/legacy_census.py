@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from warmupd.daemon.legacy_accounts import AccountTaker
 
 
+FEW = 5  # passwords of which none can be said to look like the others
+MOST = 0.9  # of all passwords: where so many look encrypted, all that do are
+
+
 @dataclass(kw_only=True, slots=True)
 class Census:
     """What is kept of every account while they are taken over: a few words each."""
@@ -25,12 +29,14 @@ class Census:
     first: dict[str, int] = field(default_factory=dict)  # old id to place, of the first account of each address
     ids: list[str] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
-    zones: list[str] = field(default_factory=list)
+    zones: list[str] = field(default_factory=list)  # by place: one address has one, whatever its other rows say
+    passwords: int = 0
+    doubtful: int = 0  # that look encrypted in one, and do not open
 
     @property
     def senders(self) -> Senders:
         """All of them, those with an address that another had before included: what they sent counts, too."""
-        return Senders(ids=self.ids, places=self.places, zones=self.zones)
+        return Senders(ids=self.ids, places=self.places, zones=[self.zones[place] for place in self.places])
 
 
 async def take_census(taker: "AccountTaker", owners: Mapping[str, User]) -> Census:
@@ -57,6 +63,12 @@ async def take_census(taker: "AccountTaker", owners: Mapping[str, User]) -> Cens
             census.addresses.append(address)
             census.first[old_id] = place
             first.append(old_id)
+            if secret := cells.get("smtp_password"):
+                census.passwords += 1
+                census.doubtful += taker.old_key.doubt(secret)
+            owner = owners.get(cells.get("user", ""), taker.heir)
+            own = [known.get(key), cells.get("timezone"), owner and owner.timezone, taker.config.window.timezone]
+            census.zones.append(next((zone for zone in own if zone and is_zone(zone) and zone in there), "UTC"))
         else:
             taker.report.mailboxes["duplicate"] += 1
             told = UsageError(
@@ -64,9 +76,21 @@ async def take_census(taker: "AccountTaker", owners: Mapping[str, User]) -> Cens
                 remedy="what both have sent counts for the one mailbox",
             )
             taker.report.problems.append(Problem.of("accounts", old_id, address, told))
-        owner = owners.get(cells.get("user", ""), taker.heir)
-        own = [known.get(key), cells.get("timezone"), owner.timezone if owner else None, taker.config.window.timezone]
         census.ids.append(old_id)
         census.places.append(place)
-        census.zones.append(next((zone for zone in own if zone and is_zone(zone) and zone in there), "UTC"))
+    _judge_passwords(taker, census)
     return census
+
+
+def _judge_passwords(taker: "AccountTaker", census: Census) -> None:
+    """One password of 40 letters and digits may be one. Where nearly all are, they are encrypted, and were their
+    ciphertext taken for them, it would go to the mail hosts.
+    """
+    if taker.plain or census.passwords < FEW or census.doubtful < MOST * census.passwords:
+        return
+    taker.old_key.in_one = True
+    key = "the key that was given opens none" if taker.old_key.text else "no key was given"
+    taker.report.notes.append(
+        f"{census.doubtful:,} of {census.passwords:,} passwords look encrypted, and {key}: they need --old-key-file;"
+        " with --plain-passwords they are taken as they stand"
+    )

@@ -4,7 +4,7 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from warmupd.clock import Clock
 from warmupd.config import Config
@@ -17,8 +17,12 @@ from warmupd.daemon.legacy_report import Report
 from warmupd.daemon.options import defaults_of, health_of
 from warmupd.store.database import Connection
 from warmupd.store.mailboxes import load_mailboxes
-from warmupd.store.past_days import carry_ramps, touch, write_past_days
+from warmupd.store.past_days import carry_ramps, remember_zones, touch, write_past_days
 from warmupd.store.users import User
+
+Day = TypeVar("Day", OldDay, PastDay)
+
+REACH = dt.timedelta(days=400)  # as far as reports; well within what housekeeping keeps, so that none counts again
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,6 +30,7 @@ class Old:
     """What the old system knows of a mailbox's sending."""
 
     days: Sequence[OldDay]
+    zone: str  # that the days are of
     counter: int | None  # its day counter, 1 the first day
     since: dt.date | None  # when its warmup began
 
@@ -55,7 +60,10 @@ class Carrier:
             carried = self._carried(mailbox.ramp, mine, local_day(now, mailbox.zone))
             ramps[mailbox.id] = carried.days
             mailbox.ramp_days = max(mailbox.ramp_days, carried.days)
-            rows[mailbox.id] = self._rows(mailbox, mine, now)
+            rows[mailbox.id] = its = self._rows(mailbox, mine, now)
+            if enrolled and mine.zone != mailbox.zone:
+                self._days["other_zone"] += len(its)
+        await remember_zones(connection, {one: old[one].zone for one in rows if old[one].days})
         further = await carry_ramps(connection, ramps)
         written = await write_past_days(connection, rows)
         self._days.update(added=written.added, updated=written.updated)
@@ -76,7 +84,7 @@ class Carrier:
         today = local_day(self._clock.now(), own.get("timezone") or owner.timezone or self._defaults.zone)
         self._forget()
         self._carried(ramp, old, today)
-        days = [one for one in old.days if one.day <= today and (one.sent or one.failed)]
+        days = self._recent([one for one in old.days if one.day <= today and (one.sent or one.failed)], today)
         self._count_days(days, today)
         self._days["added"] += len(days)
         self.tell()
@@ -104,8 +112,16 @@ class Carrier:
         made = past_days(
             old.days, zone=mailbox.zone, hours=mailbox.hours, ramp_days=mailbox.ramp_days, now=now, today=budget
         )
-        self._count_days(made, today)
-        return made
+        recent = self._recent(made, today)
+        self._count_days(recent, today)
+        return recent
+
+    def _recent(self, days: Sequence[Day], today: dt.date) -> list[Day]:
+        """Without those before REACH: housekeeping would add them up, and another import enter them anew."""
+        recent = [one for one in days if one.day >= today - REACH]
+        if len(recent) < len(days):
+            self._days["too_old"] += len(days) - len(recent)
+        return recent
 
     def _count_days(self, days: Sequence[PastDay | OldDay], today: dt.date) -> None:
         self._sent += sum(one.sent for one in days)

@@ -60,7 +60,7 @@ async def _entries(
             taker.report.mailboxes["rejected"] += 1
             taker.report.problems.append(Problem.of("accounts", old_id, address, error))
             continue
-        yield owners.get(account.user_id, taker.heir), Entry(account=account, days=its)
+        yield owners.get(account.user_id, taker.heir), Entry(account=account, days=its, zone=census.zones[place])
 
 
 class _Days:

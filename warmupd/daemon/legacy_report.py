@@ -35,7 +35,7 @@ class Report:
     mailboxes: Counter[str] = field(default_factory=Counter)  # by what became of them
     credentials: Counter[str] = field(default_factory=Counter)  # by how they were kept
     ramps: Counter[str] = field(default_factory=Counter)  # by what told how far they had come
-    days: Counter[str] = field(default_factory=Counter)  # day rows added, updated
+    days: Counter[str] = field(default_factory=Counter)  # added, updated, too old, of another zone than today's
     today: Counter[str] = field(default_factory=Counter)  # mailboxes that have sent today, and how many messages
     statuses: Mapping[str, int] = field(default_factory=dict)  # of the logs, as they are written
     unknown_statuses: Mapping[str, int] = field(default_factory=dict)  # that count as nothing

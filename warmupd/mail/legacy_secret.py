@@ -42,13 +42,15 @@ class OldKey:
     """
 
     text: str = field(default="", repr=False)
+    in_one: bool = False  # what might be a password encrypted in one part is, and is no password in the clear
     _ways: list[bytes] = field(default_factory=list, repr=False)  # keys, the one that opened something last first
+    _more: Iterator[bytes] | None = field(default=None, repr=False)  # not needed yet: scrypt takes a while
 
     def open(self, stored: str) -> tuple[str, str]:
         """The password, and how it was kept: PLAIN, GCM, CBC or CRYPTOJS. Raises SecretsError, which does not show it.
 
         What has none of the known forms is taken for a password in the clear, as is what might be base64 of something
-        and does not open: passwords may look like that.
+        and does not open, but with `in_one`: passwords may look like that.
         """
         if _HASHED.fullmatch(stored):
             raise SecretsError("its password is stored as a hash, which nobody can turn back")
@@ -60,9 +62,16 @@ class OldKey:
         for sealed in forms if self.text else ():
             if (opened := self._open(sealed)) is not None:
                 return opened, GCM if sealed.tag else CBC
-        if certain:
+        if certain or (forms and self.in_one):
             raise self._closed()
         return stored, PLAIN
+
+    def doubt(self, stored: str) -> bool:
+        """Whether it may be a password in the clear, or one that is encrypted in one part and does not open."""
+        certain, forms = _forms(stored)
+        if certain or not forms or stored.startswith(_SALTED) or _HASHED.fullmatch(stored):
+            return False
+        return not self.text or all(self._open(sealed) is None for sealed in forms)
 
     def _closed(self) -> SecretsError:
         if not self.text:
@@ -70,14 +79,21 @@ class OldKey:
         return SecretsError("its password is encrypted, and does not open with the key that was given")
 
     def _open(self, sealed: _Sealed) -> str | None:
-        self._ways = self._ways or list(dict.fromkeys(_ways(self.text)))
-        for key in self._ways:
+        for key in self._keys():
             opened = _gcm(key, sealed) if sealed.tag else _cbc(key, sealed)
             if opened is not None:
                 self._ways.remove(key)
                 self._ways.insert(0, key)
                 return opened
         return None
+
+    def _keys(self) -> Iterator[bytes]:
+        yield from [*self._ways]
+        self._more = self._more or _ways(self.text)
+        for key in self._more:
+            if key not in self._ways:
+                self._ways.append(key)
+                yield key
 
     def _open_salted(self, stored: str) -> str | None:
         """OpenSSL's EVP_BytesToKey with MD5 and one round, which CryptoJS uses for passphrases."""

@@ -65,11 +65,13 @@ async def load_mailboxes(
 
 
 async def zones_of_mailboxes(db: Database) -> dict[str, str]:
-    """The time zones of enrolled mailboxes that have one, or whose users have, by address in lower case."""
+    """By address in lower case, of which zone the old days of enrolled mailboxes are: that of which they were counted
+    first, or else their own or their users'. Those without any are left out.
+    """
     rows = await db.fetch(
-        "SELECT lower(m.address) AS address, coalesce(m.timezone, u.timezone) AS zone"
-        " FROM mailboxes m JOIN users u ON u.id = m.user_id"
-        " WHERE m.state <> 'REMOVED' AND coalesce(m.timezone, u.timezone) IS NOT NULL"
+        "SELECT lower(m.address) AS address, coalesce(o.zone, m.timezone, u.timezone) AS zone"
+        " FROM mailboxes m JOIN users u ON u.id = m.user_id LEFT JOIN old_zones o ON o.mailbox_id = m.id"
+        " WHERE m.state <> 'REMOVED' AND coalesce(o.zone, m.timezone, u.timezone) IS NOT NULL"
     )
     return {row["address"]: row["zone"] for row in rows}
 

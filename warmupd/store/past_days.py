@@ -69,6 +69,16 @@ async def write_past_days(connection: Connection, days: Mapping[int, Sequence[Pa
     return Written(added=added, updated=len(told) - added, mailboxes=frozenset(row["mailbox_id"] for row in told))
 
 
+async def remember_zones(connection: Connection, zones: Mapping[int, str]) -> None:
+    """Of which zones these mailboxes' old days are, where none is known of them yet."""
+    await connection.execute(
+        "INSERT INTO old_zones (mailbox_id, zone) SELECT * FROM unnest($1::bigint[], $2::text[]) ORDER BY 1"
+        " ON CONFLICT DO NOTHING",
+        list(zones),
+        list(zones.values()),
+    )
+
+
 async def carry_ramps(connection: Connection, ramp_days: Mapping[int, int]) -> set[int]:
     """Have these mailboxes' ramps go on from there, where they are not further and no owner has reset them; which.
 
