@@ -16,7 +16,7 @@ import zipfile
 from pathlib import Path
 
 TREE = Path(__file__).parents[1]
-ENTRY = "warmupd.cli.main:main"
+ENTRY = "warmupd.cli.entry:main"
 NOTES_OF_PIP = re.compile(r"site-packages/(bin/.*|[^/]+\.dist-info/(RECORD|INSTALLER|REQUESTED|direct_url\.json))")
 EPOCH = (1980, 1, 1, 0, 0, 0)
 

@@ -27,7 +27,7 @@ from warmupd.store.database import Database
 from warmupd.store.embedded import embedded_database
 
 PASSWORD = "a password of some length"
-COMMAND = [sys.executable, "-m", "warmupd.cli.main"]
+COMMAND = [sys.executable, "-m", "warmupd.cli.entry"]
 DATABASE = ".local/share/warmupd"  # in the home directory
 PATIENCE = 60.0  # seconds until a test that waits gives up
 

@@ -12,7 +12,8 @@ import pytest
 from tests.acceptance.conftest import PATIENCE, Daemon, Program
 from tests.mail.certificates import Authority, make_authority
 from tests.mail.fault_smtp import PASSWORD, Fault, FaultServer
-from warmupd.cli.signals import Signals, heed_early
+from warmupd.cli.early import heed_early
+from warmupd.cli.signals import Signals
 from warmupd.store.database import Database
 
 pytestmark = pytest.mark.acceptance

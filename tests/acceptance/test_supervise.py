@@ -50,7 +50,7 @@ async def test_workers_share_a_machine_and_a_dead_one_is_replaced(initialised: P
     assert len({worker["http_address"] for worker in workers}) == 2
     for pid in (first, second):  # what others may read about them
         told = Path(f"/proc/{pid}/cmdline").read_text().split("\0")
-        assert told[1:7] == ["-m", "warmupd.cli.main", "run", "--worker-id", "auto", "--config"]
+        assert told[1:7] == ["-m", "warmupd.cli.entry", "run", "--worker-id", "auto", "--config"]
     os.kill(first, signal.SIGKILL)
     died = await asyncio.to_thread(daemon.wait_for, "child.died")
     assert died["code"] == -signal.SIGKILL

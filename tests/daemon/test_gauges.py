@@ -7,7 +7,9 @@ import pytest
 
 from tests.daemon.fleet import Fleet
 from tests.daemon.rig import Rig, after
+from warmupd.daemon import gauges
 from warmupd.daemon.app import Worker
+from warmupd.daemon.labels import HEALTH
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store import fleet, vacuum
 from warmupd.store.fleet import adopt_slot_count
@@ -138,6 +140,29 @@ async def test_database_that_is_away_is_told_and_ends_nothing(rig: Rig, monkeypa
             assert value(worker, "warmup_database_up") == 0
         await worker.gauges.turn()
         assert value(worker, "warmup_database_up") == 1
+
+
+async def test_fleet_that_cannot_be_judged_is_in_no_state(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def odd(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError
+
+    async with rig.running() as worker:
+        await worker.gauges.turn()
+        assert value(worker, "warmup_health", state="healthy") == 1
+        monkeypatch.setattr(gauges, "fleet_condition", odd)
+        await worker.gauges.turn()
+        assert [value(worker, "warmup_health", state=state) for state in HEALTH] == [0, 0, 0]
+
+
+async def test_look_that_fails_keeps_no_other_from_being_taken(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def odd(_: Any) -> None:
+        raise ZeroDivisionError
+
+    async with rig.running() as worker:
+        monkeypatch.setattr(vacuum, "horizon", odd)
+        await worker.gauges.turn()
+        assert value(worker, "warmup_health", state="healthy") == 1
+        assert value(worker, "warmup_slots") > 0
 
 
 async def test_scrape_looks_at_no_mailbox(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from tests.daemon.flaky import FlakyDatabase
 from tests.daemon.rig import PATIENCE, Rig
-from warmupd.daemon import shard
+from warmupd.daemon import settler, shard
 from warmupd.daemon.app import Worker
 from warmupd.daemon.progress import PATIENCE as PARTS_PATIENCE
 
@@ -22,10 +22,10 @@ class Watch:
 
 
 async def test_part_that_hangs_is_seen(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with rig.running() as worker:
+    async with rig.running(visits=True) as worker:
         await rig.calm()
         watch, hung = Watch(worker), asyncio.Event()
-        assert worker.progress._rests.keys() == {"shard", "lease"}
+        assert worker.progress._rests.keys() == {"shard", "lease", "visits", "fleet", "housekeeping"}
 
         async def hang() -> None:
             hung.set()
@@ -40,6 +40,29 @@ async def test_part_that_hangs_is_seen(rig: Rig, monkeypatch: pytest.MonkeyPatch
         assert "shard" in worker.progress.stuck()
 
 
+async def test_outcomes_that_nobody_writes_are_seen(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    hung, free = asyncio.Event(), asyncio.Event()
+
+    async def hang(*_: object, **__: object) -> list[None]:
+        hung.set()
+        await free.wait()
+        return [None]
+
+    async with rig.running() as worker:
+        await rig.calm()
+        watch = Watch(worker)
+        monkeypatch.setattr(settler, "settle", hang)
+        monkeypatch.setattr(worker.settler, "_on_settled", _nothing)
+        monkeypatch.setattr(worker.settler, "_tell_stale", lambda *_: None)
+        worker.settler.add(object())  # type: ignore[arg-type]  # nobody looks into it
+        await hung.wait()
+        watch.now += PARTS_PATIENCE + 1
+        assert "settle" in worker.progress.stuck()
+        free.set()
+        await worker.settler.drained(PATIENCE)
+        assert "settle" not in worker.progress.stuck()
+
+
 async def test_part_that_waits_for_postgres_is_none(rig: Rig, flaky: FlakyDatabase) -> None:
     async with rig.running(db=flaky) as worker:
         await rig.calm()
@@ -50,6 +73,10 @@ async def test_part_that_waits_for_postgres_is_none(rig: Rig, flaky: FlakyDataba
         await flaky.refused.wait()
         watch.now += 100_000.0
         async with asyncio.timeout(PATIENCE):
-            while worker.progress.stuck():
+            while {"shard", "lease"} & set(worker.progress.stuck()):  # the others sleep for an hour here
                 await rig.clock.pause(0.05)
         flaky.away = False
+
+
+async def _nothing(_: object) -> None:
+    pass

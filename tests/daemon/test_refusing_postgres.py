@@ -55,8 +55,12 @@ async def test_disk_that_is_full_stops_sends_and_nothing_is_lost(rig: Rig, log: 
         assert len(rig.server.taken) <= before + 1, "what had been granted may go"
         with pytest.raises(DatabaseUnavailable, match="no room left on its disk"):
             await WorkerHealth(worker, rig.db).check_database()
+        await worker.gauges.turn()  # which only reads
+        assert worker.metrics.registry.get_sample_value("warmup_database_up") == 0
         await rig.db.execute(ROOM)
         await rig.until(after(9.2))
+        await worker.gauges.turn()
+        assert worker.metrics.registry.get_sample_value("warmup_database_up") == 1
         await WorkerHealth(worker, rig.db).check_database()
     told = [one["why"] for one in log if "database.unavailable" in str(one)]
     assert any("free some on the database's machine" in why for why in told)

@@ -93,6 +93,7 @@ async def test_nobody_is_told_without_a_manager() -> None:
 
 async def test_children_do_not_speak_for_their_parent(manager: Manager) -> None:
     environ = {"NOTIFY_SOCKET": manager.address, "WATCHDOG_USEC": "4000000", "WATCHDOG_PID": str(os.getpid()), "A": "b"}
+    environ["RUNTIME_DIRECTORY"] = "/run/warmupd"  # whose answer would be taken for this process's
     systemd = Systemd.around(environ)
     assert (systemd.listens, systemd.watchdog, environ) == (True, 4.0, {"A": "b"})
 
@@ -161,6 +162,7 @@ async def test_part_that_waits_for_postgres_is_not_stuck() -> None:
 async def test_reload_is_told_from_beginning_to_end(manager: Manager, data_dir: Path, why: str, line: str) -> None:
     watched = Watched(Systemd(address=manager.address, runtime=data_dir))
     watched.status = "fine"
+    watched.started.set()
 
     async def reload() -> str:
         assert (await manager.until(RELOADING="1"))["MONOTONIC_USEC"].isdigit()
@@ -169,6 +171,31 @@ async def test_reload_is_told_from_beginning_to_end(manager: Manager, data_dir: 
     await watched.attendance.reload(reload)
     assert await manager.heard() == {"READY": "1", "STATUS": line}
     assert (data_dir / ANSWER).read_text() == (why or TAKEN_OVER)
+
+
+async def test_reload_during_the_start_does_not_say_that_it_is_over(manager: Manager, data_dir: Path) -> None:
+    watched = Watched(Systemd(address=manager.address, runtime=data_dir))
+
+    async def reload() -> str:
+        watched.started.set()  # meanwhile: who attends tells of that
+        return ""
+
+    await watched.attendance.reload(reload)
+    assert manager.heard_all
+    assert (data_dir / ANSWER).read_text() == TAKEN_OVER
+
+
+async def test_answer_that_cannot_be_left_does_not_leave_the_unit_reloading(manager: Manager, data_dir: Path) -> None:
+    watched = Watched(Systemd(address=manager.address, runtime=data_dir / "nowhere"))
+    watched.started.set()
+
+    async def reload() -> str:
+        return ""
+
+    with structlog.testing.capture_logs() as log:
+        await watched.attendance.reload(reload)
+    await manager.until(READY="1")
+    assert [(line["event"], line["what"]) for line in log] == [("systemd.not_told", ANSWER)]
 
 
 async def test_reload_that_breaks_off_is_told_as_refused(data_dir: Path) -> None:

@@ -129,13 +129,14 @@ def test_database_that_is_away_is_waited_for(machine: Machine) -> None:
     machine.sure("systemctl", "stop", "postgresql")
     waiting = "waits for the database"
     machine.until(lambda: waiting in machine.show(unit(0), "StatusText")["StatusText"], waiting)
-    machine.sure("sleep", "6")  # longer than the watchdog's patience
+    machine.sure("sleep", "6")  # WatchdogSec and more: signs of life go on. What counts as stuck: test_progress.py
     machine.sure("systemctl", "start", "postgresql")
     until_healthy(machine)
     assert [pid_of(machine, worker) for worker in WORKERS] == pids
 
 
-def test_stop_drains(machine: Machine) -> None:
+def test_stop_is_orderly(machine: Machine) -> None:
+    """Nothing is in flight here; tests/acceptance/test_signals.py stops workers that have sends under way."""
     machine.sure("systemctl", "stop", "warmupd.target")
     machine.sure("systemctl", "stop", "warmupd@*")  # the target does not wait for them
     for worker in WORKERS:

@@ -1,6 +1,5 @@
 """The program `warmupd`: its commands, and how errors leave it."""
 
-import os
 import sys
 
 import typer
@@ -17,7 +16,6 @@ from warmupd.cli import (
     mailbox,
     migrate,
     notify,
-    pid_one,
     plan,
     probe,
     reload,
@@ -60,8 +58,6 @@ app.add_typer(notify.app, name="notify")
 
 def main() -> None:
     """Run the command line. Expected errors leave as a line and its remedy on stderr, with their exit code."""
-    if os.getpid() == 1:
-        pid_one.stand_before()
     try:
         app()
     except WarmupdError as error:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from warmupd.cli.early import heed_early
 from warmupd.cli.options import ConfigPath
-from warmupd.cli.signals import Signals, heed_early
+from warmupd.cli.signals import Signals
 from warmupd.errors import DatabaseUnavailable, UsageError
 
 if TYPE_CHECKING:

@@ -4,24 +4,14 @@ import asyncio
 import os
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
-from types import FrameType
 from typing import Any, Self, TypeVar
+
+from warmupd.cli import early
 
 T = TypeVar("T")
 
 HURRIED_WITHIN = 10.0  # real seconds that a hurried stop may take, before it is cut off
 CUT_OFF = 1  # the exit code then
-
-_early: list[int] = []  # SIGHUPs before there was a loop
-
-
-def heed_early() -> None:
-    """Before anything is read: a SIGHUP that comes while this process starts must not kill it."""
-    signal.signal(signal.SIGHUP, _note)
-
-
-def _note(number: int, _frame: FrameType | None) -> None:
-    _early.append(number)
 
 
 class Signals:
@@ -47,8 +37,8 @@ class Signals:
         self._cut_off = cut_off
         self._hurried_within = hurried_within
         self._longest: Callable[[], float] | None = None
-        self._asked = bool(_early)
-        _early.clear()
+        self._asked = bool(early.noted)
+        early.noted.clear()
         self._reloading: asyncio.Task[None] | None = None
         self._deadlines: list[asyncio.TimerHandle] = []
         self._hurried = False

@@ -41,8 +41,8 @@ def supervise(config: ConfigPath = None, least: Least = 1, most: Most = None) ->
     SIGTERM and SIGINT drain them all, a second one hurries them; SIGHUP is handed on. Workers end with this process,
     even if it is killed.
     """
+    from warmupd.cli.early import heed_early
     from warmupd.cli.run import loop_factory
-    from warmupd.cli.signals import heed_early
     from warmupd.config import load
     from warmupd.daemon.logs import set_up_logs
 
@@ -132,7 +132,7 @@ async def _reload(supervisor: "Supervisor", load: "Callable[[], Config]", *, lea
 def _command(file: Path | None) -> list[str]:
     """What runs one worker. No secret is in it: each worker reads the configuration itself."""
     at = [] if file is None else ["--config", str(file)]
-    return [sys.executable, "-m", "warmupd.cli.main", "run", "--worker-id", "auto", *at]
+    return [sys.executable, "-m", "warmupd.cli.entry", "run", "--worker-id", "auto", *at]
 
 
 def _environment() -> dict[str, str]:

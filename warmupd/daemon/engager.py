@@ -79,17 +79,21 @@ class Engager:
 
     async def run(self) -> None:
         """Start the visits that are due, a bounded number at a time, until drained."""
-        while not self._draining:
-            self._room.clear()
-            more = False
-            if self._leases.trusted:
-                try:
-                    more = await self._start_due()
-                except DatabaseUnavailable as error:
-                    self._events.database_unavailable("visits", str(error))
-                    await self._clock.pause(1.0)
-            await self._wait(for_room=more)
-            self._make_way()
+        try:
+            while not self._draining:
+                self._ground.progress.turn("visits", rest=max(POLL / self._clock.speed, POLL_LEAST))
+                self._room.clear()
+                more = False
+                if self._leases.trusted:
+                    try:
+                        more = await self._start_due()
+                    except DatabaseUnavailable as error:
+                        self._events.database_unavailable("visits", str(error))
+                        await self._clock.pause(1.0)
+                await self._wait(for_room=more)
+                self._make_way()
+        finally:
+            self._ground.progress.end("visits")
 
     async def drain(self, patience: float) -> None:
         """Begin no more visits; return when those under way have ended, or were broken off after `patience` seconds.

@@ -20,6 +20,7 @@ class FleetWatch:
     async def run(self, every: float) -> None:
         """Look every `every` real seconds, until cancelled."""
         while True:
+            self._ground.progress.turn("fleet", rest=every)
             await self._ground.clock.pause(every)
             try:
                 await self.look()

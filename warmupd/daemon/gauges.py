@@ -35,6 +35,13 @@ class Gauges:
         self._shard = shard
         self._looked_at: dt.datetime | None = None
         self._judged_at = self._judging_took = float("-inf")
+        self._looks = (
+            self.look_at_mailboxes,
+            self._look_at_unknowns,
+            self._look_at_postgres,
+            self._look_at_fleet,
+            self._judge_fleet,
+        )
         metrics = self._metrics
         metrics.slots_held.set_function(lambda: float(len(leases.held)))
         metrics.utilization.set_function(lambda: min(1.0, shard.in_flight / shard.schedule.pace.max_concurrent))
@@ -47,17 +54,18 @@ class Gauges:
 
     async def turn(self) -> None:
         """All of it once, as far as Postgres answers."""
-        events = self._ground.events
-        try:
-            await self.look_at_mailboxes()
-            await self._look_at_unknowns()
-            await self._look_at_postgres()
-            await self._look_at_fleet()
-            self._metrics.database_up.set(1)
-        except DatabaseUnavailable as error:
-            events.database_unavailable("gauges", str(error))
-        except Exception as error:  # noqa: BLE001  a number that is not had must not end the worker
-            events.part_failed("gauges", error)
+        events, away = self._ground.events, ""
+        for look in self._looks:
+            try:
+                await look()
+            except DatabaseUnavailable as error:
+                away = away or str(error)
+            except Exception as error:  # noqa: BLE001  a number that is not had must not end the worker, nor the others
+                events.part_failed("gauges", error)
+        if away:
+            events.database_unavailable("gauges", away)
+        else:
+            self._metrics.database_up.set(not events.waits)  # it may answer us, and refuse what others write
 
     async def look_at_mailboxes(self) -> None:
         """From memory alone."""
@@ -97,14 +105,18 @@ class Gauges:
         metrics.partitions_missing.set(len(missing))
 
     async def _look_at_fleet(self) -> None:
-        """A large fleet takes long to judge, and is judged less often for it."""
         settings = await fleet.fleet_settings(self._db, at=self._clock.now())
         self._metrics.slots.set(settings.slots)
         self._metrics.stopped.set(settings.sending_stopped)
-        began = self._clock.boottime()
+
+    async def _judge_fleet(self) -> None:
+        """A large fleet takes long to judge, and is judged less often for it. One that cannot be is in no state."""
+        began, condition = self._clock.boottime(), None
         if began < self._judged_at + JUDGED_SHARE * self._judging_took:
             return
-        condition, _, _ = await fleet_condition(self._db, self._config(), at=self._clock.now())
-        self._judged_at, self._judging_took = self._clock.boottime(), self._clock.boottime() - began
-        for one, word in HEALTH_WORDS.items():
-            self._metrics.health.labels(word).set(one is condition)
+        try:
+            condition, _, _ = await fleet_condition(self._db, self._config(), at=self._clock.now())
+            self._judged_at, self._judging_took = self._clock.boottime(), self._clock.boottime() - began
+        finally:
+            for one, word in HEALTH_WORDS.items():
+                self._metrics.health.labels(word).set(one is condition)

@@ -23,6 +23,7 @@ from warmupd.store import (
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
+ROUND = 900.0  # real seconds that a round may take: thirty statements, each as long as Postgres is given for one
 LOOK_WITHIN = 300.0  # seconds: the recipients of lost messages are visited that soon
 MARGIN = 60.0  # real seconds beyond the longest conversation until a send without an outcome is taken for lost
 
@@ -47,6 +48,7 @@ class Housekeeping:
         self._db = ground.db
         self._clock = ground.clock
         self._events = ground.events
+        self._progress = ground.progress
         self._leases = leases
         self._shard = shard
         self._resync = resync
@@ -63,12 +65,14 @@ class Housekeeping:
     async def run(self) -> None:
         """Keep house until cancelled."""
         while True:
+            every = max(EVERY, EVERY_LEAST * self._clock.speed)
+            self._progress.turn("housekeeping", rest=ROUND + every / self._clock.speed)
             try:
                 await self.round()
             except DatabaseUnavailable as error:
                 self._events.database_unavailable("housekeeping", str(error))
                 await self._clock.pause(1.0)
-            await self._clock.sleep(max(EVERY, EVERY_LEAST * self._clock.speed))
+            await self._clock.sleep(every)
 
     async def round(self) -> None:
         """All of it once."""

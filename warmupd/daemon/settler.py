@@ -37,12 +37,10 @@ class Settler:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
-            while self._open:
-                batch = self._open[:MOST]
-                became = await patiently(self._ground, "settle", partial(self._write, batch))
-                del self._open[: len(batch)]
-                await self._on_settled(list(zip(batch, became, strict=True)))
-                self._tell_stale(batch, became)
+            try:
+                await self._write_open()
+            finally:
+                self._ground.progress.end("settle")
             self._idle.set()
 
     @property
@@ -57,6 +55,15 @@ class Settler:
         """
         if not await within(self._ground, patience, self._idle):
             self._ground.events.settlements_lost(len(self._open))
+
+    async def _write_open(self) -> None:
+        while self._open:
+            self._ground.progress.turn("settle", rest=0.0)
+            batch = self._open[:MOST]
+            became = await patiently(self._ground, "settle", partial(self._write, batch))
+            del self._open[: len(batch)]
+            await self._on_settled(list(zip(batch, became, strict=True)))
+            self._tell_stale(batch, became)
 
     async def _write(self, batch: Sequence[Settlement]) -> list[JobStatus | None]:
         return await settle(self._ground.db, batch, at=self._ground.clock.stamp())

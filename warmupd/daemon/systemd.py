@@ -37,7 +37,7 @@ class Systemd:
         """As the environment says. Children do not inherit it: their word would count as this process's."""
         address = environ.pop("NOTIFY_SOCKET", "")
         microseconds, pid = environ.pop("WATCHDOG_USEC", ""), environ.pop("WATCHDOG_PID", "")
-        runtime = environ.get("RUNTIME_DIRECTORY", "").partition(":")[0]
+        runtime = environ.pop("RUNTIME_DIRECTORY", "").partition(":")[0]
         watched = address and microseconds.isdigit() and pid in {"", str(os.getpid())}
         return cls(
             address=address if address[:1] in {"/", "@"} else "",
@@ -66,8 +66,12 @@ class Systemd:
 
     async def answer(self, why: str) -> None:
         """Leave what came of a reload ("": it is in force) where `warmupd reload` looks: a new file each time."""
-        if self._runtime is not None:
+        if self._runtime is None:
+            return
+        try:
             await asyncio.to_thread(_leave, self._runtime / ANSWER, why or TAKEN_OVER)
+        except OSError as error:
+            _log.warning("systemd.not_told", what=ANSWER, why=str(error))
 
 
 class Attendance:
@@ -104,17 +108,23 @@ class Attendance:
         await parts.end(self._tasks)
 
     async def reload(self, reload: Callable[[], Awaitable[str]]) -> None:
-        """Between RELOADING and READY; it returns "" or why the configuration was refused, which is then handed on."""
-        since = time.monotonic_ns() // 1000  # by this the manager tells a reload from an earlier one
-        await self._systemd.tell(RELOADING="1", MONOTONIC_USEC=str(since), STATUS="reloads")
+        """Between RELOADING and READY; it returns "" or why the configuration was refused, which is then handed on.
+
+        Before the worker has started, only that: READY would be said too early.
+        """
+        tells = self._started.is_set()
+        if tells:
+            since = time.monotonic_ns() // 1000  # by this the manager tells a reload from an earlier one
+            await self._systemd.tell(RELOADING="1", MONOTONIC_USEC=str(since), STATUS="reloads")
         why = "it broke off; the log says why"
         try:
             why = await reload()
         finally:
             self._refused = bool(why)
             await self._systemd.answer(why)
-            self._told = self._line()
-            await self._systemd.tell(READY="1", STATUS=self._told)
+            if tells:
+                self._told = self._line()
+                await self._systemd.tell(READY="1", STATUS=self._told)
 
     async def stopping(self) -> None:
         """The end has begun; until it is reached the status goes on being told."""
@@ -160,6 +170,6 @@ def _many(number: int, one: str, more: str = "") -> str:
 
 
 def _leave(file: Path, text: str) -> None:
-    fresh = file.with_name(f".{file.name}")
+    fresh = file.with_name(f".{file.name}.{os.getpid()}")
     fresh.write_text(text, "utf-8")
     fresh.replace(file)
