@@ -20,7 +20,10 @@ _SECRET = re.compile(
 _URL_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]*+://)\S*@", re.IGNORECASE)
 # The part before the @ may have quotes or brackets around it or in it (RFC 5322, 3.4.1), or be written as URLs do.
 _PLAIN = r"(?:[^\s<>\"'(),;:=\[\]@%]|%(?!40)|(?<=\w)'(?=\w))"
-_ENCLOSED = r"\"(?:[^\"\\\n]|\\.){0,100}+\"|'[^'\n]{0,100}+'|<[^<>\n]{0,100}+>|\([^()\n]{0,100}+\)|\[(?!login\]@)[^\[\]\n]{0,100}+\]"
+_ENCLOSED = (
+    r"\"(?:[^\"\\\n]|\\.){0,100}+\"|'[^'\n]{0,100}+'|<[^<>\n]{0,100}+>|\([^()\n]{0,100}+\)"
+    r"|\[(?!login\]@)[^\[\]\n]{0,100}+\]"
+)
 _ADDRESS = re.compile(
     rf"(?:(?<![^\s<>\"'(),;:=\[\]@%])(?<!\w'(?=\w)){_PLAIN}++|{_ENCLOSED})(?:{_PLAIN}++|{_ENCLOSED}){{0,12}}+"
     r"(?:@|%40)(?:\[[^\[\]\s]{0,100}+\]|[^\s<>\"'(),;:=\[\]&]++)"
