@@ -89,3 +89,10 @@ def test_documents_name_make_targets_that_exist() -> None:
     }
     assert {"demo", "test"} <= targets
     assert named - targets == set()
+
+
+def test_documents_hold_no_leftovers() -> None:
+    """Neither places that a figure was to be put into, nor headings of notes: a word in capitals by itself."""
+    left = re.compile(r"\b[A-Z]+_(?:TABLE|FIGURES)\b|^[ #*-]*[A-Z][A-Z_ ]{2,}[:.*]?$", re.MULTILINE)
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    assert [(page.name, found[0]) for page in pages for found in left.finditer(page.read_text("utf-8"))] == []

@@ -6,6 +6,7 @@ import pytest
 
 from tests.http.conftest import ADMIN, NOW, OWNER, House
 from warmupd.daemon.fleet_report import disagreements
+from warmupd.store.lineage import close_for_move
 from warmupd.store.slots import register_worker
 
 CONTROL, FLEET, CHANGES = "/api/warmup/control", "/api/warmup/fleet", "/api/warmup/state-changes"
@@ -82,6 +83,14 @@ async def test_the_page_stops_starts_and_resizes(house: House) -> None:
     settings = await house.site.db.fetchrow("SELECT worker_count, sending_stopped FROM settings")
     assert tuple(settings or ()) == (8, False)
     assert "64 →" in (await client.get("/fleet")).text
+
+
+async def test_the_page_tells_that_the_database_moved_away(house: House) -> None:
+    await close_for_move(house.site.db)
+    client = await house.browser(ADMIN)
+    page = (await client.get("/fleet")).text
+    assert "another one goes on in its place" in page
+    assert "Start sending" not in page
 
 
 async def test_the_live_part_of_the_page_is_a_fragment(house: House) -> None:

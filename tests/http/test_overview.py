@@ -14,6 +14,7 @@ from warmupd.daemon.placement import history_of
 from warmupd.store import partitions
 from warmupd.store.access import access_by_email
 from warmupd.store.counts import DayPlacements
+from warmupd.store.lineage import close_for_move
 
 TODAY = NOW.date()
 
@@ -211,6 +212,16 @@ async def test_owner_reads_that_sending_is_slowed_and_an_admin_how_much(house: H
     shown = {who: (await (await house.browser(who)).get("/overview/live")).text for who in (OWNER, ADMIN)}
     assert "Sending is slowed down for everybody" in shown[OWNER]
     assert "Sending is slowed down to 25 % for everybody" in shown[ADMIN]
+
+
+async def test_overview_tells_that_the_database_moved_away(house: House) -> None:
+    await enrol(house, OWNER, 1)
+    await close_for_move(house.site.db)
+    shown = {who: (await (await house.browser(who)).get("/overview/live")).text for who in (OWNER, ADMIN)}
+    assert "Its operator tells where it goes on" in shown[OWNER]
+    assert "backup --move" not in shown[OWNER]
+    assert "closed by `warmupd backup --move`" in shown[ADMIN]
+    assert "Start it again" not in shown[ADMIN]
 
 
 async def test_overview_without_a_mailbox_says_what_to_do(house: House) -> None:

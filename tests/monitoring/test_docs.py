@@ -4,12 +4,14 @@ import re
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.monitoring.rules import NAMES, ROOT, expressions, names_in
+from tests.monitoring.rules import ALERTS, NAMES, ROOT, expressions, names_in
 from warmupd.clock import SystemClock
 from warmupd.daemon import labels
 from warmupd.daemon.metrics import Metrics
 
 PAGE = (ROOT / "docs" / "metrics.md").read_text("utf-8")
+SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "%": 0.01}  # minutes, hours and days by their first letter
+WORDS = {"two": 2, "three": 3, "four": 4, "five": 5, "six": 6}
 ROWS = {
     cells[1].strip(" `"): [cell.strip() for cell in cells[2:-1]]
     for line in PAGE.splitlines()
@@ -56,6 +58,21 @@ def test_page_names_the_alerts_that_look_at_a_metric() -> None:
 def test_page_says_of_each_alert_what_to_do() -> None:
     meaning = PAGE.partition("## What each alert means")[2]
     assert set(re.findall(r"\bWarmup[A-Z]\w+", meaning)) == set(NAMES)
+
+
+def test_numbers_of_a_summary_are_those_of_its_rule() -> None:
+    looked = 0
+    for alert in set(NAMES) - {"WarmupMailboxesShort"}:  # whose 90 % are what its metric counts by
+        rule = ALERTS.partition(f"- alert: {alert}\n")[2].partition("- alert: ")[0]
+        asked, _, said = rule.partition("labels:")
+        numbers = {float(number) for number in re.findall(r"\b\d+(?:\.\d+)?\b", asked)}
+        numbers |= {int(n) * SECONDS[unit] for n, unit in re.findall(r"for: (\d+)([mh])", asked)}
+        summary = re.findall(r"summary: (.+)", said)[0]
+        for word, unit in re.findall(r"\b(\d[\d,]*|two|three|four|five|six)\b(?: (%|s|m|h|d))?", summary):
+            number = float(WORDS.get(word) or word.replace(",", "")) * SECONDS.get(unit, 1)
+            assert number in numbers, f"{alert}: {summary}"
+            looked += 1
+    assert looked > 6
 
 
 def test_every_metric_of_an_alert_is_told() -> None:

@@ -1,5 +1,6 @@
 """`warmupd fleet`: the workers all together, how many slots they share, and the switch that stops all sends."""
 
+import datetime as dt
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -93,8 +94,9 @@ def _print(report: "FleetReport") -> None:
     used = {cap.cap: cap.used for cap in report.caps}
     print_facts(
         [
-            ("Sending", "stopped; `warmupd fleet start` lets it go on" if settings.sending_stopped else "on"),
+            ("Sending", _sending(settings)),
             ("Slots", f"{settings.slots_held} of {settings.slots} held by {count(len(workers), 'worker')}"),
+            ("Free slots", report.free_in_short),
             ("All", f"{limits['global_per_hour']:,} an hour, {limits['global_per_minute']:,} a minute"),
             ("In force", _lowered(settings)),
             ("Used", f"{used['global_hour']:,} in the last hour, {used['global_minute']:,} in the last minute"),
@@ -111,6 +113,21 @@ def _print(report: "FleetReport") -> None:
             [[w.name, w.holds, w.demand, f"{w.seen_seconds:.0f} s ago", w.http_address, w.version] for w in workers],
             right=["slots", "due"],
         )
+
+
+def _sending(settings: "FleetSettings") -> str:
+    """Whether it is stopped, since when, by whom, and how it goes on."""
+    if not settings.sending_stopped:
+        return "on"
+    stop = settings.stop
+    since = f" since {stop.since.astimezone(dt.UTC):%Y-%m-%d %H:%M:%S} UTC" if stop else ""
+    if settings.moved:
+        return (
+            f"closed by `warmupd backup --move`{since}: another database goes on in its place, start the workers"
+            " there. If the move was given up: `warmupd fleet start --anyway`"
+        )
+    by = "" if stop is None else " by `warmupd fleet stop`" if stop.by == "cli" else f" by {stop.by}"
+    return f"stopped{since}{by}; `warmupd fleet start` lets it go on"
 
 
 def _lowered(settings: "FleetSettings") -> str:

@@ -72,6 +72,7 @@ class FleetFacts:
     workers: int  # alive
     stopped: bool  # by `warmupd fleet stop`
     shortfalls: int
+    moved: bool = False  # stopped for good, by `warmupd backup --move`
 
 
 def completion(facts: FleetFacts) -> float:
@@ -97,7 +98,9 @@ def condition_of(facts: FleetFacts) -> tuple[Condition, list[str]]:
     failures = facts.failed / finished if finished else 0.0
     if finished >= SMALLEST_SAMPLE and failures > 0.05:
         (critical if failures > 0.1 else degraded).append(f"{failures:.0%} of the sends failed")
-    if facts.stopped:
+    if facts.moved:
+        degraded.append("this database was closed by `warmupd backup --move`: another one goes on in its place")
+    elif facts.stopped:
         degraded.append("sending is stopped for the whole fleet")
     if facts.unknown_age is not None and facts.unknown_age > LONG_UNKNOWN:
         degraded.append(f"a lost outcome has been looked for since {facts.unknown_age / 3600:.0f} h")

@@ -27,6 +27,8 @@ from warmupd.store.accounts import find_mailbox, load_accounts
 from warmupd.store.database import Database
 from warmupd.store.listening import check_hearing
 
+SLOW_TRIP = 0.02  # seconds to the database and back, a hundred times what it takes on one machine
+TRIPS = 5  # that are timed
 MOST_SKEW = 1.0  # seconds between this machine's clock and the database's that are worth a word
 VISITED = frozenset({"ACTIVE", "RECEIVE_ONLY", "PAUSED"})  # states in which a mailbox is visited
 MOST_DOMAINS = 10  # whose records are looked at, those with the most mailboxes first
@@ -36,7 +38,7 @@ SAMPLE = 20  # mailboxes at each end whose credentials are opened
 
 async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: str | None) -> AsyncIterator[Finding]:
     """Database, schema, workers, capacity, credentials and one login, in order; ends early without a schema."""
-    yield await _server(db)
+    yield await _server(db, clock)
     yield await _room(db)
     yield await _skew(db, clock)
     yield await _listening(db, config)
@@ -61,13 +63,28 @@ async def look_at_fleet(db: Database, config: Config, clock: Clock, *, mailbox: 
         yield finding
 
 
-async def _server(db: Database) -> Finding:
+async def _server(db: Database, clock: Clock) -> Finding:
     server = await diagnosis.ask_server(db)
+    took = await _round_trip(db, clock)
     text = f"PostgreSQL {server.version}, {server.connections} of {server.most_connections} connections in use"
+    text += f", a round trip takes {took * 1000:.1f} ms (slow is more than {SLOW_TRIP * 1000:.0f} ms)"
     if server.standbys and server.synchronous_commit in {"off", "local"}:
         remedy = "set synchronous_commit = on: a failover that forgets the last commits forgets reservations"
         return Finding(grade=Grade.WARN, check="database", text=f"{text}, asynchronous standbys", remedy=remedy)
+    if took > SLOW_TRIP:
+        remedy = "look at its load and the way to it: each send waits for some round trips; workers belong close by"
+        return Finding(grade=Grade.WARN, check="database", text=text, remedy=remedy)
     return ok("database", text)
+
+
+async def _round_trip(db: Database, clock: Clock) -> float:
+    """Seconds; the shortest of some, which is no accident."""
+    trips = []
+    for _ in range(TRIPS):
+        began = clock.boottime()
+        await diagnosis.ask_nothing(db)
+        trips.append(clock.boottime() - began)
+    return min(trips)
 
 
 async def _room(db: Database) -> Finding:
@@ -109,6 +126,10 @@ async def _listening(db: Database, config: Config) -> Finding:
 
 def _slots(snapshot: Snapshot) -> Finding:
     settings, workers = snapshot.settings, len(snapshot.workers)
+    if settings.moved:
+        text = "this database was closed by `warmupd backup --move`: another one goes on in its place"
+        remedy = "start the workers there; if the move was given up, `warmupd fleet start --anyway`"
+        return Finding(grade=Grade.WARN, check="workers", text=text, remedy=remedy)
     text = f"{workers} alive, {settings.slots_held} of {settings.slots} slots held"
     if not workers:
         return Finding(grade=Grade.WARN, check="workers", text="none is alive", remedy="start one with `warmupd run`")

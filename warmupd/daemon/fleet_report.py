@@ -10,6 +10,8 @@ from warmupd.store import caps, fleet
 from warmupd.store.database import Database
 from warmupd.store.fleet import FleetSettings, WorkerRow
 
+MOST_SPANS = 10  # of free slots that are told
+
 
 class Action(StrEnum):
     """What the fleet can be told."""
@@ -37,6 +39,12 @@ class FleetReport:
     workers: Sequence[WorkerRow]
     caps: Sequence[CapUse]
     disagreements: Sequence[Disagreement]
+    free: Sequence[int]  # the slots that nobody holds
+
+    @property
+    def free_in_short(self) -> str:
+        """As "3, 5 to 9"."""
+        return in_short(self.free)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,7 +65,21 @@ async def fleet_report(db: Database, *, at: dt.datetime) -> FleetReport:
         workers=workers,
         caps=await caps.cap_use(db, at=at),
         disagreements=[one for worker in workers for one in disagreements(worker.name, worker.limits, settings.limits)],
+        free=await fleet.free_slots(db, at=at),
     )
+
+
+def in_short(numbers: Sequence[int]) -> str:
+    """Ascending numbers, those that follow one another as "5 to 9"; of many only the first."""
+    spans: list[tuple[int, int]] = []
+    for number in numbers:
+        if spans and spans[-1][1] == number - 1:
+            spans[-1] = (spans[-1][0], number)
+        else:
+            spans.append((number, number))
+    told = ", ".join(f"{first}" if first == last else f"{first} to {last}" for first, last in spans[:MOST_SPANS])
+    more = sum(last - first + 1 for first, last in spans[MOST_SPANS:])
+    return f"{told} and {more} more" if more else told
 
 
 def disagreements(worker: str, wanted: Mapping[str, float], in_force: Mapping[str, float]) -> list[Disagreement]:

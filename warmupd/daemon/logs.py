@@ -2,25 +2,20 @@
 
 import logging
 import os
-import re
 import sys
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, TextIO
 
 import structlog
 
 from warmupd.clock import Clock, SystemClock
+from warmupd.daemon.discretion import Event, hide, told_at_length
 from warmupd.daemon.log_limit import MINUTE, Limit
 
 ON_TERMINAL = "WARMUPD_ON_TERMINAL"  # set for workers whose supervisor writes to one
 ACCESS = "http.answered"
 REFUSED = 400  # from this status on a request is a trouble, and limited as those are
-
-Event = MutableMapping[str, Any]
-
-_URL_LOGIN = re.compile(r"(\b[a-z][a-z0-9+.-]*://)\S*@", re.IGNORECASE)
-_ADDRESS = re.compile(r"[^\s<>\"'(),;:=\[\]]+@[^\s<>\"'(),;:=\[\]]+")
 
 
 class _Lines:
@@ -82,33 +77,6 @@ class _Sturdy:
             self._stream.flush()
 
 
-def hide_addresses(_logger: Any, _level: str, event: Event) -> Event:
-    """A structlog processor: mail servers like to name whom they refuse, and no line may show an address."""
-    for key, value in event.items():
-        if isinstance(value, str):
-            if "@" in value:
-                event[key] = _hidden(value)
-        elif isinstance(value, list | tuple | dict | set | frozenset | BaseException):
-            event[key] = _hidden_within(value)
-    return event
-
-
-def _hidden(text: str) -> str:
-    return _ADDRESS.sub("[address]", _URL_LOGIN.sub(r"\1[login]@", text))
-
-
-def _hidden_within(value: Any) -> Any:
-    if isinstance(value, str):
-        return _hidden(value) if "@" in value else value
-    if isinstance(value, dict):
-        return {key: _hidden_within(one) for key, one in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_hidden_within(one) for one in value]
-    if isinstance(value, BaseException):
-        return _hidden(f"{type(value).__name__}: {value}")
-    return value
-
-
 def _whose(_logger: Any, _level: str, event: Event) -> Event:
     for key, value in _lines.whose.items():
         event.setdefault(key, value)
@@ -133,8 +101,8 @@ _COMMON: tuple[Any, ...] = (
     _limited,
     _whose,
     structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
-    structlog.processors.format_exc_info,
-    hide_addresses,
+    structlog.processors.ExceptionRenderer(told_at_length),
+    hide,
 )
 
 

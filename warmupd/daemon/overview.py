@@ -63,6 +63,7 @@ class Overview:
     condition: Condition
     reasons: Sequence[str]
     sending_stopped: bool
+    moved: bool  # stopped for good by `warmupd backup --move`: another database goes on in this one's place
     slowed: bool  # too many sends fail: the global caps are lowered
     throttle: float | None  # share of the global caps that is in force, 1 unless slowed; None: an owner is not told
     throttle_reason: str  # why it is less than 1; an owner is not told
@@ -139,6 +140,7 @@ def _fleet(snapshot: Snapshot, *, whole: bool) -> dict[str, Any]:
     settings, workers = snapshot.settings, snapshot.workers if whole else ()
     return {
         "sending_stopped": settings.sending_stopped,
+        "moved": settings.moved,
         "slowed": settings.throttle < 1,
         "throttle": settings.throttle if whole else None,
         "throttle_reason": settings.throttle_reason if settings.throttle < 1 and whole else "",
@@ -199,6 +201,7 @@ def _facts(sums: DaySums, snapshot: Snapshot, lost: unknowns.Unknowns, short: in
         slots_held=settings.slots_held if whole else 0,
         workers=len(snapshot.workers),
         stopped=settings.sending_stopped,
+        moved=settings.moved and whole,
         shortfalls=short,
     )
 

@@ -33,6 +33,11 @@ async def ask_server(db: Database) -> Server:
     return Server(**dict(row))
 
 
+async def ask_nothing(db: Database) -> None:
+    """There and back, to be timed."""
+    await db.fetchval("SELECT 1")
+
+
 _FILL = """
 CREATE TEMP TABLE room_for_more ON COMMIT DROP AS
 SELECT repeat(md5(n::text), 30) AS filling FROM generate_series(1, 8000) AS n

@@ -37,6 +37,15 @@ class WorkerRow:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Stop:
+    """Who stopped all sends, and when."""
+
+    since: dt.datetime
+    by: str  # "cli", or the address of an admin
+    moved: bool  # for good: by `warmupd backup --move`, and another database goes on in its place
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FleetSettings:
     """The settings row, and how many slots are held."""
 
@@ -48,6 +57,12 @@ class FleetSettings:
     per_minute: int
     throttle: float = 1.0  # share of the global caps that is in force: less than 1 while too many sends fail
     throttle_reason: str = ""  # why it was last changed
+    stop: Stop | None = None  # as the history has it; None: sending is on
+
+    @property
+    def moved(self) -> bool:
+        """Whether the database was closed, since another goes on in its place."""
+        return self.stop is not None and self.stop.moved
 
 
 async def adopt_slot_count(db: Database, wanted: int) -> int:
@@ -183,7 +198,29 @@ async def fleet_settings(db: Database, *, at: dt.datetime) -> FleetSettings:
         limits={name: row[name] for name in (*names, *more)},
         throttle=row["throttle"],
         throttle_reason=row["throttle_reason"],
+        stop=await _last_stop(db) if row["sending_stopped"] else None,
     )
+
+
+async def free_slots(db: Database, *, at: dt.datetime) -> list[int]:
+    """The numbers of the slots that nobody holds, ascending."""
+    rows = await db.fetch(
+        "SELECT slot FROM slots s JOIN settings c USING (worker_count)"
+        " WHERE s.owner IS NULL OR s.lease_until <= $1 ORDER BY slot",
+        at,
+    )
+    return [row["slot"] for row in rows]
+
+
+async def _last_stop(db: Database) -> Stop | None:
+    rows = await db.fetch(
+        "SELECT DISTINCT ON (subject_id) subject_id, at, actor, became FROM state_changes"
+        " WHERE subject = 'fleet' AND subject_id IN ('database', 'sending') ORDER BY subject_id, id DESC"
+    )
+    for row in rows:  # of the database first: it holds whatever was ordered before
+        if row["became"] in {AWAY, "STOPPED"}:
+            return Stop(since=row["at"], by=row["actor"], moved=row["became"] == AWAY)
+    return None
 
 
 async def _write_slot_count(connection: Connection, wanted: int) -> None:
