@@ -299,5 +299,6 @@ async def test_stranger_gets_one_message_more_and_none_where_one_can_prove_the_a
         written,
     )
     await restore(spare, read_dump(await save(world.db, tmp_path / "all")), zone="UTC", move=False)
-    found = dict(await spare.fetch("SELECT mailbox_id, unproven_sends FROM proofs"))
+    rows = await spare.fetch("SELECT mailbox_id, unproven_sends FROM proofs")
+    found = {row["mailbox_id"]: row["unproven_sends"] for row in rows}
     assert [found[one] for one in (written, begun, fresh, proven)] == [3, 2, 2, 0]

@@ -114,7 +114,8 @@ def _backup_of(at: dt.datetime) -> str:
 # Of a day that was not over at the backup nothing is left: its other places may have been used.
 _CLOSE_OPEN_DAYS = """
 WITH open AS MATERIALIZED (
-    SELECT d.mailbox_id, d.day, d.quota AS was, d.taken AS used FROM mailbox_days d WHERE d.closes_at > $1
+    SELECT d.mailbox_id, d.day, d.quota AS was, d.taken AS used FROM mailbox_days d
+    WHERE d.closes_at > $1 AND NOT (d.taken = d.quota AND d.factors @> '[["restored"]]')  -- closed already
 ), closed AS (
     UPDATE mailbox_days d
     SET quota = o.used, floor = least(d.floor, o.used),
