@@ -72,7 +72,7 @@ async def test_worker_goes_on_while_another_host_migrates(
 
 
 async def test_sends_go_on_while_a_database_of_the_first_release_is_brought_up(empty_database_url: str) -> None:
-    """What a worker says for a send are functions that 14 has, too; its housekeeping alone needs 15, and waits for it."""
+    """A send calls functions that 14 has, too; housekeeping alone needs 15, and fails until then."""
     async with await Database.open(empty_database_url, pool_size=6, application_name="worker") as first:
         await migrate(first, upto=FROZEN)
         rig = Rig(first, VirtualClock(BEGIN))
