@@ -34,6 +34,16 @@ def test_embedded_database_moves_to_a_server(one: Program, empty_database_url: s
     assert "a restore overwrites nothing" in again.stderr
 
 
+def test_move_that_fails_on_the_way_says_that_the_database_is_closed(one: Program) -> None:
+    (one.directory / "move.gz").mkdir()
+    failed = one("backup", "--move", "--force", "move.gz")
+    assert failed.returncode == 2
+    assert "closed by now" in failed.stderr
+    assert "fleet start --anyway" in failed.stderr
+    assert "move.gz cannot be written: Is a directory" in failed.stderr
+    assert one("backup", "--move", "elsewhere.gz").returncode == 0
+
+
 def test_backup_without_its_key_is_refused_unless_the_passwords_are_given_up(
     one: Program, empty_database_url: str
 ) -> None:

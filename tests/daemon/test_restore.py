@@ -12,7 +12,9 @@ from tests.daemon.rig import BEGIN, Rig, after
 from tests.daemon.sandbox import served
 from tests.daemon.second_life import accepted, message_ids, revive, save
 from warmupd.clock import VirtualClock
+from warmupd.core.mailbox import slot_hash
 from warmupd.store.database import Database
+from warmupd.store.unknowns import confirm_sent
 
 QUOTA = 4
 
@@ -148,3 +150,34 @@ async def test_what_was_sent_in_the_gap_is_found_and_nobody_is_answered_twice(
     assert len(set(answered)) == len(answered) > 0
     found = "SELECT count(*) FROM warmup_jobs WHERE outcome = 'sighted' AND id = ANY ($1)"
     assert await spare.fetchval(found, [row["id"] for row in waiting]) > 0
+
+
+@pytest.mark.parametrize("days", [0, 1])
+async def test_answer_that_waited_at_the_backup_can_be_found_to_be_sent(
+    rig: Rig, spare: Database, tmp_path: Path, days: int
+) -> None:
+    box, other_box, *_ = await rig.world.enrol(3, quota=QUOTA, end_hour=10, ramp_days=5)
+    async with rig.running():
+        await rig.until(after(6.8))
+    await rig.db.execute(
+        "INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, scheduled_for, thread_seed,"
+        " thread_depth, parent_day, parent_id, created_at)"
+        " SELECT $3::timestamptz::date, 'REPLY', 'PENDING', id, user_id, $2, $3, 1, 1, $3::timestamptz::date, 1, $3"
+        " FROM mailboxes WHERE id = $1",
+        box,
+        other_box,
+        rig.clock.now(),
+    )
+    await save(rig, tmp_path / "waiting")
+    rig.clock.advance_to(after(7, days=days))
+    other, _ = await revive(rig, spare, tmp_path / "waiting")
+    lost = await spare.fetch("SELECT day, id FROM warmup_jobs WHERE status = 'UNKNOWN' AND mailbox_id = $1", box)
+    async with other.running() as worker:
+        await other.until(other.clock.now() + dt.timedelta(minutes=1))
+        slot = slot_hash(box) % await spare.fetchval("SELECT worker_count FROM settings")
+        held = {"slot": slot, "epoch": worker.leases.held[slot], "at": other.clock.now()}
+        assert await confirm_sent(spare, box, [(one["day"], one["id"]) for one in lost], **held) == len(lost) == 1
+    (day,) = await spare.fetch(
+        "SELECT quota, taken FROM mailbox_days WHERE mailbox_id = $1 ORDER BY day DESC LIMIT 1", box
+    )
+    assert day["quota"] == day["taken"] > 0, "a place that sends nothing more"

@@ -71,6 +71,23 @@ async def test_worker_goes_on_while_another_host_migrates(
     assert not [one for one in log if one["level"] == "error"]
 
 
+async def test_sends_go_on_while_a_database_of_the_first_release_is_brought_up(empty_database_url: str) -> None:
+    """A send calls functions that 14 has, too; housekeeping alone needs 15, and fails until then."""
+    async with await Database.open(empty_database_url, pool_size=6, application_name="worker") as first:
+        await migrate(first, upto=FROZEN)
+        rig = Rig(first, VirtualClock(BEGIN))
+        boxes = await rig.world.enrol(3, quota=4, end_hour=8, ramp_days=5)
+        async with rig.running():
+            await rig.until(after(6.8))
+            assert sum(await rig.world.sent(boxes)) > 0
+            async with await Database.open(empty_database_url, pool_size=2, application_name="newer") as other:
+                applied, _ = await asyncio.gather(migrate(other), rig.until(after(7.2)))
+            assert [one.version for one in applied] == list(range(FROZEN + 1, len(list(OWN.glob("*.sql"))) + 1))
+            await rig.until(after(8.2))
+        assert await rig.world.sent(boxes) == [4] * 3
+        assert len({one.message_id for one in rig.server.taken}) == len(rig.server.taken) == 12
+
+
 async def test_program_of_before_does_not_start_on_it(old: Database, later: Path) -> None:
     await migrate(old, later)
     with pytest.raises(SchemaError, match=r"newer than this program.*\(upgrade warmupd on this host\)"):

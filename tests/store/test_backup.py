@@ -1,10 +1,15 @@
 """Backups: whole or refused, never over anything, and the same rows afterwards."""
 
 import datetime as dt
+import errno
 import gzip
+import io
+import os
+import re
 import stat
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 
@@ -15,11 +20,12 @@ from warmupd.errors import SchemaError, UsageError
 from warmupd.mail.vault import Vault
 from warmupd.store import partitions, slots
 from warmupd.store.backup import back_up, new_file
-from warmupd.store.caps import cap_use
+from warmupd.store.caps import cap_use, user_caps
 from warmupd.store.database import Database
-from warmupd.store.dump_file import TornFile
+from warmupd.store.dump_file import DumpReader, TornFile
 from warmupd.store.lineage import close_for_move
-from warmupd.store.restore import read_dump, restore
+from warmupd.store.migrate import migrate
+from warmupd.store.restore import _own_tables, read_dump, restore
 from warmupd.store.sightings import find_parents
 
 _SAME = """
@@ -209,3 +215,90 @@ async def test_explain_tells_that_the_day_is_that_of_a_restore(world: World, spa
     (mailbox_id, *_) = await spare.fetchval("SELECT array_agg(id) FROM mailboxes")
     told = await explain_mailbox(spare, Config.isolated({}), mailbox_id, at=at)
     assert "a backup was restored" in str(told)
+
+
+async def test_namesake_of_somebody_elses_table_is_let_be(world: World, spare: Database, tmp_path: Path) -> None:
+    await world.db.execute("CREATE TABLE my_notes AS SELECT 'theirs' AS note")
+    await migrate(spare)
+    await spare.execute("CREATE TABLE my_notes AS SELECT 'mine' AS note")
+    restored = await restore(spare, read_dump(await save(world.db, tmp_path / "all")), zone="UTC", move=False)
+    assert restored.left_out == ["my_notes"]
+    assert await spare.fetchval("SELECT note FROM my_notes") == "mine"
+
+
+async def test_every_table_of_ours_is_known_as_such(db: Database) -> None:
+    made = await db.fetchval(
+        "SELECT array_agg(relname::text) FROM pg_class WHERE relkind IN ('r', 'p') AND NOT relispartition"
+        " AND relnamespace = to_regnamespace(current_schema()) AND relname <> 'schema_migrations'"
+    )
+    assert set(made) == _own_tables(None)
+
+
+class Full(io.BytesIO):
+    """A file on a disk that has no room."""
+
+    def write(self, data: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+async def test_full_disk_of_the_backup_is_told_by_its_name_and_not_as_the_databases(
+    world: World, tmp_path: Path
+) -> None:
+    told = f"{tmp_path / 'all'} cannot be written: No space left on device"
+    with pytest.raises(UsageError, match=re.escape(told)), new_file(tmp_path / "all", replace=False):
+        await back_up(world.db, Full())
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_backup_needs_no_hard_links(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def none(*_: object) -> None:
+        raise OSError(1, "Operation not permitted")
+
+    monkeypatch.setattr("os.link", none)
+    assert read_dump(await save(world.db, tmp_path / "all")).rows["mailboxes"] == 5
+
+
+def test_who_came_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="exists"), new_file(tmp_path / "all", replace=False):
+        (tmp_path / "all").write_bytes(b"theirs")
+    assert [one.read_bytes() for one in tmp_path.iterdir()] == [b"theirs"]
+
+
+def test_file_that_is_refused_is_closed(tmp_path: Path) -> None:
+    (tmp_path / "torn").write_bytes(gzip.compress(b"something else"))
+    with gzip.open(tmp_path / "torn", "rb") as file:
+        with patch("gzip.open", return_value=file), pytest.raises(TornFile):
+            DumpReader(tmp_path / "torn")
+        assert file.closed
+
+
+async def test_caps_that_were_raised_since_are_spent_too(world: World, spare: Database, tmp_path: Path) -> None:
+    await restore(spare, read_dump(await save(world.db, tmp_path / "all")), zone="UTC", move=False)
+    await spare.execute("UPDATE settings SET global_per_hour = 1000000, user_per_hour = 1000000")
+    now = await spare.fetchval("SELECT clock_timestamp()")
+    assert {cap.used - cap.limit for cap in await cap_use(spare, at=now)} == {0}
+    (one,) = [caps for caps in await user_caps(spare, at=now) if caps.used_hour]
+    assert one.used_hour == 1000000
+
+
+async def test_stranger_gets_one_message_more_and_none_where_one_can_prove_the_address(
+    world: World, spare: Database, tmp_path: Path
+) -> None:
+    sender, *rest = await world.db.fetchval("SELECT array_agg(id ORDER BY id) FROM mailboxes")
+    written, begun, fresh, proven = rest
+    await world.db.execute("UPDATE proofs SET proven_at = NULL WHERE mailbox_id = ANY ($1)", [written, begun, fresh])
+    await world.db.execute(
+        "UPDATE proofs SET unproven_sends = 1, first_at = now() WHERE mailbox_id = ANY ($1)", [written, begun]
+    )
+    await world.db.execute(
+        "INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, local_day, scheduled_for,"
+        " attempt_token, picked_at, send_by, completed_at, thread_seed, created_at)"
+        " SELECT current_date, 'WARMUP', 'SENT', id, user_id, $2, current_date, now(), gen_random_uuid(), now(), now(),"
+        " now(), 1, now() FROM mailboxes WHERE id = $1",
+        sender,
+        written,
+    )
+    await restore(spare, read_dump(await save(world.db, tmp_path / "all")), zone="UTC", move=False)
+    rows = await spare.fetch("SELECT mailbox_id, unproven_sends FROM proofs")
+    found = {row["mailbox_id"]: row["unproven_sends"] for row in rows}
+    assert [found[one] for one in (written, begun, fresh, proven)] == [3, 2, 2, 0]

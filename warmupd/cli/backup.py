@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 BACKUP_EXAMPLE = "Example: warmupd backup /var/backups/warmupd-monday.gz"
 RESTORE_EXAMPLE = "Example: warmupd restore /var/backups/warmupd-monday.gz"
 COPY_KEYS = "keep config.toml as well, in another place: without its secrets.keys nobody can log in with a backup"
+HALF_MOVED = (
+    "this database is closed by now, and sends nothing more, but its backup is not written: repeat"
+    " `warmupd backup --move`, or give the move up with `warmupd fleet start --anyway`"
+)
 
 File = Annotated[Path, typer.Argument(metavar="FILE", help="Where to; - is standard output.", show_default=False)]
 Backed = Annotated[Path, typer.Argument(metavar="FILE", help="What `warmupd backup` wrote.", show_default=False)]
@@ -46,13 +50,23 @@ def backup(file: File, config: ConfigPath = None, move: Moving = False, force: F
     if str(file) == "-" and sys.stdout.isatty():
         raise UsageError("a backup is not for a terminal", remedy="name a file, or pipe it somewhere")
 
+    closed = False
+
     async def task(session: "Session") -> "Backup":
+        nonlocal closed
         with new_file(file, replace=force) as stream:
             if move:
                 await close_for_move(session.db)
+                closed = True
             return await back_up(session.db, stream, progress=_progress)
 
-    written = work(config, task, name="backup")
+    try:
+        written = work(config, task, name="backup")
+    except BaseException:
+        if closed:
+            _end_progress()
+            print_wrapped(HALF_MOVED, first="note: ", to=sys.stderr)
+        raise
     _end_progress()
     size = f", {written.bytes:,} bytes" if written.bytes else ""
     print(f"{written.rows:,} rows of {written.manifest['mailboxes']:,} mailboxes{size}", file=sys.stderr)
@@ -162,8 +176,10 @@ def _print(restored: "Restored") -> None:
         " jobs are looked for and not sent again. From their next day on all is as usual."
     )
     print_wrapped(
-        "Done again must be what people did since: removals, erasures, pauses, passwords. Browser sessions and links"
-        " have ended. Start the workers when you are sure that none is left on the lost database."
+        "Done again must be what people did since: removals, erasures, pauses, passwords, service tokens revoked."
+        " Mailboxes enrolled since are to be enrolled again from tomorrow on: they may have sent today. Browser"
+        " sessions and links have ended. An address that was not proven gets no more than one message until it is."
+        " Start the workers when you are sure that none is left on the lost database."
     )
 
 

@@ -1,6 +1,7 @@
 """A backup: all that the database knows, in one snapshot, streamed into a file."""
 
 import datetime as dt
+import errno
 import os
 import secrets
 import sys
@@ -14,7 +15,7 @@ from typing import IO, Any
 from warmupd import __version__
 from warmupd.errors import UsageError
 from warmupd.store.database import Connection, Database
-from warmupd.store.dump_file import DumpWriter, TableDump
+from warmupd.store.dump_file import DumpWriter, TableDump, Unwritable
 from warmupd.store.lineage import moved_away
 from warmupd.store.sealed import count_by_key
 
@@ -87,30 +88,47 @@ async def back_up(
 
 @contextmanager
 def new_file(path: Path, *, replace: bool) -> Iterator[IO[bytes]]:
-    """A file for its owner's eyes that appears under its name when it is whole; never over another unless `replace`."""
+    """A file for its owner's eyes that appears under its name when it is whole; never over another unless `replace`.
+
+    Raises UsageError with its name, also for what the writer into it could not do.
+    """
     if str(path) == "-":
-        yield sys.stdout.buffer
-        sys.stdout.buffer.flush()
+        with _told_of("standard output"):
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
         return
     if path.exists() and not replace:
         raise _in_the_way(path)
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        if replace:
+        with _told_of(str(path)):
+            with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as stream:
+                yield stream
+                stream.flush()
+                os.fsync(stream.fileno())
+            if not replace:
+                _reserve(path)
             part.replace(path)
-        else:
-            os.link(part, path)  # unlike a rename, not over what came meanwhile
-        _sync_directory(path.parent)
-    except FileExistsError as error:
-        raise _in_the_way(path) from error
-    except OSError as error:
-        raise UsageError(f"{path} cannot be written: {error.strerror or error}") from error
+            _sync_directory(path.parent)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _reserve(path: Path) -> None:
+    """So that what is replaced is ours, whoever came meanwhile. A hard link would do, too; vfat and SMB have none."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError as error:
+        raise _in_the_way(path) from error
+
+
+@contextmanager
+def _told_of(name: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, Unwritable) as error:
+        cause = error.__cause__ if isinstance(error, Unwritable) else error
+        raise UsageError(f"{name} cannot be written: {getattr(cause, 'strerror', None) or cause}") from error
 
 
 async def _tables(connection: Connection) -> list[TableDump]:
@@ -164,5 +182,8 @@ def _sync_directory(directory: Path) -> None:
     number = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(number)
+    except OSError as error:
+        if error.errno not in {errno.EINVAL, errno.ENOTSUP}:  # not every file system can do that
+            raise
     finally:
         os.close(number)

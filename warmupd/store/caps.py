@@ -23,10 +23,12 @@ class UserCaps:
     used_minute: int
 
 
-# The rings as of $1, with the caps that hold for each. What reserve would count now, it counts here.
+# The rings as of $1, with the caps that hold for each. What reserve would count now, it counts here,
+# but no more than the cap: after a restore, or when a cap is lowered, rings hold more.
 _RINGS = """
-    SELECT c.scope, c.ref, c.seconds, c.halves, w.*, l.*, ring_used(c.seconds, w.steps_s, w.span_s) AS used_minute,
-           ring_used(c.halves, w.steps_h, w.span_h) AS used_hour
+    SELECT c.scope, c.ref, c.seconds, c.halves, w.*, l.*,
+           least(ring_used(c.seconds, w.steps_s, w.span_s), l.per_minute) AS used_minute,
+           least(ring_used(c.halves, w.steps_h, w.span_h), l.per_hour) AS used_hour
     FROM (SELECT scope, ref, head_s, seconds, halves FROM cap_rings
           UNION ALL
           SELECT 'USER', id, 0, array_fill(0, ARRAY[122]), array_fill(0, ARRAY[124]) FROM users  -- has not sent yet

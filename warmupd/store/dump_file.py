@@ -6,6 +6,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -21,6 +22,10 @@ _MANIFEST, _TABLE, _DATA, _TABLE_END, _END = b"M", b"T", b"D", b"E", b"Z"
 
 class TornFile(UsageError):
     """The file is no backup of warmupd's, or not all of it is there as it was written."""
+
+
+class Unwritable(UsageError):
+    """The stream that a backup is written to took no more: its disk is full, or its reader went away."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,10 +44,14 @@ class TableEnd:
 
 
 class DumpWriter:
-    """Writes frames through gzip into a stream that somebody else closes; memory stays as it is."""
+    """Writes frames through gzip into a stream that somebody else closes; memory stays as it is.
+
+    Raises Unwritable: an OSError would pass for one of the connection that the rows come from.
+    """
 
     def __init__(self, stream: IO[bytes], manifest: dict[str, Any]) -> None:
-        self._zipped = gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=_LEVEL, mtime=0, filename="")
+        with _writing():
+            self._zipped = gzip.GzipFile(fileobj=stream, mode="wb", compresslevel=_LEVEL, mtime=0, filename="")
         self._whole = hashlib.sha256()
         self._tables = 0
         self._table = hashlib.sha256()
@@ -68,14 +77,24 @@ class DumpWriter:
     def close(self) -> None:
         """That was all; without this the file is torn."""
         self._frame(_END, _json({"tables": self._tables, "sha256": self._whole.hexdigest()}))
-        self._zipped.close()
+        with _writing():
+            self._zipped.close()
 
     def _frame(self, kind: bytes, payload: bytes) -> None:
         self._write(_FRAME.pack(kind, len(payload)) + payload)
 
     def _write(self, data: bytes) -> None:
         self._whole.update(data)
-        self._zipped.write(data)
+        with _writing():
+            self._zipped.write(data)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise Unwritable(f"the backup cannot be written: {error.strerror or error}") from error
 
 
 class DumpReader:
@@ -85,12 +104,11 @@ class DumpReader:
         self._path = path
         self._file = gzip.open(path, "rb")  # noqa: SIM115  closed by `close`
         self._whole = hashlib.sha256()
-        if self._read(len(MAGIC), at_start=True) != MAGIC:
-            raise self._torn("it is no backup that this version of warmupd wrote")
-        kind, payload = self._next()
-        if kind != _MANIFEST:
-            raise self._torn("it begins with no manifest")
-        self.manifest = self._object(payload)
+        try:
+            self.manifest = self._begin()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         self._file.close()
@@ -120,6 +138,15 @@ class DumpReader:
                 return
             else:
                 raise self._torn("it holds something unknown")
+
+    def _begin(self) -> dict[str, Any]:
+        """The manifest."""
+        if self._read(len(MAGIC), at_start=True) != MAGIC:
+            raise self._torn("it is no backup that this version of warmupd wrote")
+        kind, payload = self._next()
+        if kind != _MANIFEST:
+            raise self._torn("it begins with no manifest")
+        return self._object(payload)
 
     def _table(self, told: dict[str, Any]) -> TableDump:
         try:

@@ -5,6 +5,8 @@ What a worker sent in the gap is in no row of ours. So, by the moment of the res
   sent on any more, and days after it have not begun;
 - a job that was open in the backup and could have been sent since is UNKNOWN: it is looked for, and never sent;
 - the caps' windows are full for an hour, and the spacing of every mailbox begins anew;
+- to an address that is not proven by the backup nothing more is sent where a message that the backup knows can prove
+  it, and else a single one: with three in the gap that makes four, but without it nobody could ever prove the address;
 - messages that were sent before the restore get no answer: they may have had it;
 - ids of jobs and epochs go on far above any that were given since, by whichever database of this lineage.
 What owners and operators did in the gap is lost with it; that a mailbox changed its time zone in it is not foreseen.
@@ -20,6 +22,7 @@ from warmupd.store.lineage import AWAY, HERE, RESTORED, note
 
 CLOCKS_APART = dt.timedelta(minutes=10)  # that this server's and the lost one's may be
 LOOK_WITHIN = dt.timedelta(minutes=5)  # for what is UNKNOWN by it
+FULL = 500_000_000  # sends in a window: more than any cap, whatever it was raised to, and rings count as far
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,15 +38,16 @@ class Gap:
 
 async def close_gap(connection: Connection, backup_at: dt.datetime, now: dt.datetime, *, zone: str) -> Gap:
     """Apply the rules above; `zone` is that of mailboxes and users without one."""
-    began = backup_at - CLOCKS_APART
-    places = await connection.fetchval(_CLOSE_OPEN_DAYS, began, now + CLOCKS_APART)
     closed = await _begin_no_day(connection, now, zone)
     lost = await connection.fetch(_LOSE_OPEN_JOBS, now, now + CLOCKS_APART)
+    places = await connection.fetchval(_CLOSE_OPEN_DAYS, backup_at - CLOCKS_APART)
     recipients = [row["recipient_id"] for row in lost]
     visited = recipients + [row["mailbox_id"] for row in lost]
     await connection.execute("SELECT hasten_visits($1, $2, $3)", visited, recipients, now + LOOK_WITHIN)
-    await connection.execute(_FILL_CAPS, now)
+    await connection.execute(_FILL_CAPS, now, FULL)
     await connection.execute(_BEGIN_SPACING, now)
+    await connection.execute(_SPARE_STRANGERS)
+    await connection.execute(_SPARE_THE_GONE)
     await connection.execute("DELETE FROM browser_sessions; DELETE FROM links;")  # used or revoked since, perhaps
     await _give_slots_back(connection)
     await _send_as_before(connection)
@@ -107,19 +111,14 @@ def _backup_of(at: dt.datetime) -> str:
     return f"backup of {at:%Y-%m-%d %H:%M:%S} UTC"
 
 
-# Of a day that was not over at the backup nothing is left: its other places may have been used. What waited had given
-# its place back, and takes it again.
+# Of a day that was not over at the backup nothing is left: its other places may have been used.
 _CLOSE_OPEN_DAYS = """
 WITH open AS MATERIALIZED (
-    SELECT d.mailbox_id, d.day, d.quota AS was, least(d.taken + w.n, d.quota) AS used
-    FROM mailbox_days d,
-    LATERAL (SELECT count(*)::integer AS n FROM warmup_jobs j
-             WHERE j.mailbox_id = d.mailbox_id AND j.local_day = d.day AND j.status = 'PENDING'
-               AND j.scheduled_for < $2) AS w
-    WHERE d.closes_at > $1
+    SELECT d.mailbox_id, d.day, d.quota AS was, d.taken AS used FROM mailbox_days d
+    WHERE d.closes_at > $1 AND NOT (d.taken = d.quota AND d.factors @> '[["restored"]]')  -- closed already
 ), closed AS (
     UPDATE mailbox_days d
-    SET taken = o.used, quota = o.used, floor = least(d.floor, o.used),
+    SET quota = o.used, floor = least(d.floor, o.used),
         attempts = least(d.attempts, o.used + greatest(3, ceil(o.used * 0.2))::integer),
         factors = d.factors || jsonb_build_array(jsonb_build_array('restored', o.used))
     FROM open o WHERE d.mailbox_id = o.mailbox_id AND d.day = o.day
@@ -138,28 +137,40 @@ JOIN unnest($2::text[], $3::date[], $4::timestamptz[]) AS z(zone, day, midnight)
   ON z.zone = coalesce(m.timezone, u.timezone, $1)
 WHERE NOT EXISTS (SELECT FROM mailbox_days d WHERE d.mailbox_id = m.id AND d.day >= z.day)
 """
-# Their tokens are new: a result that comes from before is of an attempt that may not have been the last.
+# Their tokens are new: a result that comes from before is of an attempt that may not have been the last. What waited
+# had given its place back, or never had one, and may have been sent: it takes one of the day that it is charged to, so
+# that it can be counted when it turns up. Nothing can be sent in that place.
 _LOSE_OPEN_JOBS = """
+WITH open AS MATERIALIZED (
+    SELECT j.day, j.id, j.mailbox_id, j.status = 'PENDING' AS waited,
+           coalesce(j.local_day, (SELECT max(d.day) FROM mailbox_days d WHERE d.mailbox_id = j.mailbox_id)) AS charged
+    FROM warmup_jobs j
+    WHERE j.status IN ('PROCESSING', 'UNKNOWN') OR (j.status = 'PENDING' AND j.scheduled_for < $2)
+), places AS (
+    UPDATE mailbox_days d
+    SET taken = d.taken + o.n, quota = greatest(d.quota, d.taken + o.n),
+        factors = CASE WHEN d.taken + o.n <= d.quota THEN d.factors
+                       ELSE d.factors || jsonb_build_array(jsonb_build_array('restored', d.taken + o.n)) END
+    FROM (SELECT mailbox_id, charged, count(*)::integer AS n FROM open WHERE waited GROUP BY 1, 2) AS o
+    WHERE d.mailbox_id = o.mailbox_id AND d.day = o.charged
+)
 UPDATE warmup_jobs j
 SET status = 'UNKNOWN', attempt_token = gen_random_uuid(), outcome = 'restored',
-    error_message = 'what became of it after the backup is not known',
-    picked_at = CASE WHEN j.status = 'PENDING' THEN $1 ELSE j.picked_at END,
-    start_at = CASE WHEN j.status = 'PENDING' THEN $1 ELSE j.start_at END,
-    send_by = CASE WHEN j.status = 'PENDING' THEN $1 ELSE j.send_by END,
-    local_day = coalesce(j.local_day, (SELECT max(d.day) FROM mailbox_days d WHERE d.mailbox_id = j.mailbox_id))
-WHERE j.status IN ('PROCESSING', 'UNKNOWN') OR (j.status = 'PENDING' AND j.scheduled_for < $2)
+    error_message = 'what became of it after the backup is not known', local_day = o.charged,
+    picked_at = CASE WHEN o.waited THEN $1 ELSE j.picked_at END,
+    start_at = CASE WHEN o.waited THEN $1 ELSE j.start_at END,
+    send_by = CASE WHEN o.waited THEN $1 ELSE j.send_by END
+FROM open o WHERE j.day = o.day AND j.id = o.id
 RETURNING j.recipient_id, j.mailbox_id
 """
-# As after as many sends, in this moment, as the caps allow in their windows: see sql/0002_reserve.sql.
+# As after more sends in this moment than any cap allows in its window (caps may have been raised since the backup): see
+# sql/0002_reserve.sql.
 _FILL_CAPS = """
 INSERT INTO cap_rings AS c (scope, ref, head, head_s, seconds, halves)
-SELECT r.scope, r.ref, $1, floor(extract(epoch FROM $1::timestamptz)), array_fill(0, ARRAY[121]) || r.per_minute,
-       array_fill(0, ARRAY[123]) || r.per_hour
-FROM (SELECT 'GLOBAL'::cap_scope, '00000000-0000-0000-0000-000000000000'::uuid, s.global_per_minute, s.global_per_hour
-      FROM settings s
-      UNION ALL
-      SELECT 'USER', u.id, coalesce(p.per_minute, s.user_per_minute), coalesce(p.per_hour, s.user_per_hour)
-      FROM users u JOIN plans p ON p.id = u.plan_id, settings s) AS r(scope, ref, per_minute, per_hour)
+SELECT r.scope, r.ref, $1, floor(extract(epoch FROM $1::timestamptz)), array_fill(0, ARRAY[121]) || $2::integer,
+       array_fill(0, ARRAY[123]) || $2::integer
+FROM (SELECT 'GLOBAL'::cap_scope, '00000000-0000-0000-0000-000000000000'::uuid
+      UNION ALL SELECT 'USER', u.id FROM users u) AS r(scope, ref)
 ON CONFLICT (scope, ref) DO UPDATE
 SET head = excluded.head, head_s = excluded.head_s, seconds = excluded.seconds, halves = excluded.halves
 """
@@ -169,3 +180,14 @@ SET next_ok_at = greatest(p.next_ok_at,
                           $1::timestamptz + make_interval(secs => s.mailbox_gap_seconds + s.slack_seconds))
 FROM settings s
 """
+# Addresses that were not proven may have had all their three messages. Where one of those that the backup knows was
+# taken by a server, that one can still prove the address, and no more is sent to it. Else a last one is: a message of
+# the gap is in no row and proves nothing, so that otherwise no owner could ever prove such an address.
+_SPARE_STRANGERS = """
+UPDATE proofs f
+SET unproven_sends = CASE WHEN EXISTS (
+        SELECT FROM warmup_jobs j WHERE j.recipient_id = f.mailbox_id AND j.status IN ('SENT', 'REPLIED')
+        AND (f.proven_at IS NULL OR j.user_id <> m.user_id)) THEN 3 ELSE greatest(f.unproven_sends, 2) END
+FROM mailboxes m WHERE m.id = f.mailbox_id AND (f.proven_at IS NULL OR f.own_only)
+"""
+_SPARE_THE_GONE = "UPDATE unproven_marks SET unproven_sends = 2 WHERE unproven_sends < 2"

@@ -1,6 +1,7 @@
 """A restore: the rows of a backup in an empty database, all or nothing, and what is not known any more made safe."""
 
 import datetime as dt
+import re
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -95,7 +96,7 @@ async def restore(
     async with db.transaction(within=PATIENCE) as connection:
         await connection.execute(SAME_TEXT)
         await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK, timeout=PATIENCE)
-        known = await _clear(connection, dump, at)
+        known = await _clear(connection, dump, _own_tables(directory), at)
         now = await connection.fetchval("SELECT instant($1)", at)
         if now < dump.taken_at - dt.timedelta(minutes=1):
             raise UsageError(
@@ -151,14 +152,20 @@ def _not_empty() -> UsageError:
     )
 
 
-async def _clear(connection: Connection, dump: Dump, at: dt.datetime | None) -> set[str]:
+def _own_tables(directory: Path | None) -> set[str]:
+    """Those that the migrations make, but for their own."""
+    return {name for one in read_migrations(directory) for name in re.findall(r"CREATE TABLE (\w+)", one.sql)}
+
+
+async def _clear(connection: Connection, dump: Dump, own: set[str], at: dt.datetime | None) -> set[str]:
     """Nobody reads or writes from here on until all is there; what migrations put in gives way. The tables to load.
 
-    A table of somebody's own beside ours is in the backup, too; there is no place for it here.
+    A table of somebody's own beside ours is in the backup, too; there is no place for it here, and one that has its
+    name is let be.
     """
     rows = await connection.fetch(
         "SELECT name FROM unnest($1::text[]) AS name WHERE to_regclass(quote_ident(name)) IS NOT NULL",
-        [*dump.rows, *(name for name in TRANSIENT if name != "schema_migrations")],
+        list(own & (dump.rows.keys() | set(TRANSIENT))),
     )
     cleared = {row["name"] for row in rows}
     if missing := NEEDED - (cleared & dump.rows.keys()):
