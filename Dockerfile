@@ -37,7 +37,7 @@ WORKDIR /var/lib/warmupd
 VOLUME ["/var/lib/warmupd"]
 EXPOSE 3000
 USER 10001:10001
-# It drains: give it two minutes, docker stop -t 120.
+# It drains: give it seven minutes, docker stop -t 420.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["warmupd", "probe"]
 ENTRYPOINT ["warmupd"]

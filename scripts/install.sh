@@ -71,7 +71,7 @@ program() {
 
 units() {
     install -d "$DESTDIR$UNITS" "$DESTDIR$SHARED/sysusers.d" "$DESTDIR$SHARED/tmpfiles.d"
-    for unit in warmupd@.service warmupd-migrate.service warmupd.target; do
+    for unit in warmupd@.service warmupd-migrate.service warmupd-backup.service warmupd-backup.timer warmupd.target; do
         sed "s|/usr/local/bin/warmupd|$PREFIX/bin/warmupd|g" "systemd/$unit" |
             install -m 644 /dev/stdin "$DESTDIR$UNITS/$unit"
     done
@@ -126,15 +126,17 @@ install_all() {
     ownership
     if live; then systemctl daemon-reload; fi
     say "Program   $DESTDIR$PREFIX/bin/warmupd"
-    say "Units     $DESTDIR$UNITS/warmupd@.service, warmupd-migrate.service, warmupd.target"
+    say "Units     $DESTDIR$UNITS/warmupd@.service, warmupd.target, warmupd-migrate.service, warmupd-backup.timer"
     what_next
 }
 
 uninstall_all() {
     if live; then
+        systemctl disable --now warmupd-backup.timer 2>/dev/null || true
         systemctl disable --now warmupd.target 'warmupd@*.service' warmupd-migrate.service 2>/dev/null || true
     fi
     rm -f "$DESTDIR$PREFIX/bin/warmupd" "$DESTDIR$UNITS/warmupd@.service" "$DESTDIR$UNITS/warmupd-migrate.service" \
+        "$DESTDIR$UNITS/warmupd-backup.service" "$DESTDIR$UNITS/warmupd-backup.timer" \
         "$DESTDIR$UNITS/warmupd.target" "$DESTDIR$SHARED/sysusers.d/warmupd.conf" \
         "$DESTDIR$SHARED/tmpfiles.d/warmupd.conf" "$DESTDIR$CONF/config.toml.example"
     rm -rf "$DESTDIR$LIB" "$DESTDIR$LIB.new" "$DESTDIR$LIB.old"

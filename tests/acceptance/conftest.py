@@ -220,6 +220,8 @@ def servers(mail_server: SandboxProcess) -> list[str]:
 def initialised(program: Program, made_once: Path) -> Program:
     """As after `warmupd init`."""
     shutil.copytree(made_once, program.directory, dirs_exist_ok=True)
+    file = program.directory / "config.toml"
+    file.write_text(file.read_text().replace(str(made_once), str(program.directory)))  # it names the database's place
     return program
 
 

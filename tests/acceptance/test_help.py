@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from warmupd import __version__
 from warmupd.cli.main import app
 
 
@@ -37,6 +38,14 @@ def test_help_shows_an_example(command: tuple[str, ...]) -> None:
     assert done.exit_code == 0
     assert "Example:" in done.output
     assert f"warmupd {' '.join(command)}" in " ".join(done.output.split())
+
+
+def test_the_program_says_its_version() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert (done.exit_code, done.output) == (0, f"warmupd {__version__}\n")
+    told = CliRunner().invoke(app, ["--help"]).output
+    assert "--version" in told
+    assert "Warm up e-mail mailboxes" in told
 
 
 @pytest.mark.acceptance

@@ -84,6 +84,13 @@ def test_init_writes_for_its_owner_alone_and_never_twice(program: Program) -> No
     assert file.read_text() == before
 
 
+def test_init_names_the_database_so_that_a_unit_takes_the_same(program: Program) -> None:
+    program.init()
+    program.environment["STATE_DIRECTORY"] = str(program.directory / "state")  # as systemd sets it
+    assert [user["email"] for user in program.json("user", "list")] == ["admin@example.com"]
+    assert not (program.directory / "state").exists()
+
+
 def test_init_refuses_a_database_in_use_and_takes_its_file_back(initialised: Program) -> None:
     other = initialised.directory / "other"
     other.mkdir()

@@ -1,11 +1,13 @@
 """The presets of `init` are configurations that carry the fleets they are named for."""
 
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from tests.config.test_example import EXAMPLE
 from warmupd.cli.init import Preset, _text
 from warmupd.config import Config, load
 from warmupd.core.capacity import Ceiling, Demand, concurrency_shortfall, global_shortfall, user_shortfall
@@ -13,7 +15,7 @@ from warmupd.core.capacity import Ceiling, Demand, concurrency_shortfall, global
 OWNER = UUID(int=1)
 CARRIES = {Preset.SMALL: 1_000, Preset.MEDIUM: 10_000, Preset.LARGE: 100_000}  # mailboxes
 LEFT = {Preset.SMALL: 1, Preset.MEDIUM: 1, Preset.LARGE: 3}  # workers, when one has died
-ONE_USERS = 1_400  # mailboxes, at most: of one user without a plan; of small, all
+ONE_USERS = 1_454  # mailboxes, at most: of one user without a plan; of small, all
 
 
 def written(preset: Preset, folder: Path) -> Config:
@@ -39,6 +41,20 @@ def test_caps_carry_the_largest_fleet(preset: Preset, tmp_path: Path) -> None:
     assert global_shortfall(busiest(config, CARRIES[preset]), everybody) is None
     largest = min(CARRIES[preset], ONE_USERS)
     assert user_shortfall(busiest(config, largest), one, user="one", by_plan=False) is None
+
+
+def number(text: str) -> int:
+    return int(text.replace(",", ""))
+
+
+@pytest.mark.parametrize("text", [EXAMPLE.read_text(), *(_text("embedded", None, preset) for preset in Preset)])
+def test_all_files_count_alike_what_a_fleet_needs_and_what_a_cap_carries(text: str) -> None:
+    needs, carries = r"([\d,]+) mailboxes at\s40 a day need ([\d,]+)", r"([\d,]+) an hour\scarry \D*([\d,]+)"
+    words = text.replace("\n# ", " ")
+    busiest_day = 40 * (1 + Config.isolated().quota.variance) / 16  # sends an hour of a mailbox
+    told = re.findall(needs, words) + [(carried, cap) for cap, carried in re.findall(carries, words)]
+    assert told
+    assert [number(mailboxes) for mailboxes, _ in told] == [int(number(cap) / busiest_day + 1e-9) for _, cap in told]
 
 
 @pytest.mark.parametrize("preset", Preset)

@@ -1,6 +1,8 @@
 """Dockerfile, compose.yaml and the Kubernetes example say the same as the program, and give nothing away."""
 
 import re
+import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +11,10 @@ import yaml  # type: ignore[import-untyped]  # it comes with schemathesis, witho
 
 from tests.packaging.dockerfile import ROOT, read_dockerfile
 from warmupd import __version__
+from warmupd.cli.signals import HURRIED_WITHIN
 from warmupd.config import Config
 from warmupd.config.sources import KNOWN_VARIABLES
+from warmupd.daemon.options import stop_within
 
 PORT = 3000
 USER = 10001
@@ -98,6 +102,49 @@ def test_compose_starts_three_workers_after_the_schema() -> None:
     assert worker["deploy"]["replicas"] == 3
     assert worker["depends_on"]["migrate"] == {"condition": "service_completed_successfully"}
     assert worker["ports"] == [f"127.0.0.1:{PORT}-{PORT + 2}:{PORT}"]
+
+
+def told(pattern: str, file: str) -> list[str]:
+    return re.findall(pattern, (ROOT / file).read_text(), re.MULTILINE)
+
+
+def test_every_packaging_gives_a_worker_the_time_to_drain() -> None:
+    seconds = {int(found) for file in ("Dockerfile", "docs/deployment.md") for found in told(r"stop -t (\d+)", file)}
+    seconds |= {60 * int(compose()["services"]["worker"]["stop_grace_period"].removesuffix("m"))}
+    seconds |= {60 * int(told(r"^TimeoutStopSec=(\d+)min$", "systemd/warmupd@.service")[0])}
+    (allowed,) = seconds | {pod()["terminationGracePeriodSeconds"]}
+    assert allowed >= stop_within(Config.isolated()) + HURRIED_WITHIN
+
+
+def make_secrets(folder: Path) -> "subprocess.CompletedProcess[str]":
+    script = ["sh", str(ROOT / "scripts/compose-secrets.sh"), str(folder), "db"]
+    return subprocess.run(script, capture_output=True, text=True, check=False)
+
+
+def test_secrets_take_a_password_of_ones_own_and_close_its_file(tmp_path: Path) -> None:
+    (tmp_path / "postgres_password").write_text("my-own.Password_1~\n")
+    (tmp_path / "postgres_password").chmod(0o666)
+    done = make_secrets(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "database_url").read_text() == "postgresql://warmupd:my-own.Password_1~@db:5432/warmupd\n"
+    assert {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()} == {0o444}
+
+
+@pytest.mark.parametrize("password", ["p@ss/w:rd#1", "pässword", "two\nlines", "new\r\n", "", "\n"])
+def test_secrets_refuse_a_password_that_a_url_cannot_hold(password: str, tmp_path: Path) -> None:
+    (tmp_path / "postgres_password").write_text(password, newline="")
+    done = make_secrets(tmp_path)
+    assert done.returncode == 2
+    assert "letters, digits" in done.stderr
+    assert not (tmp_path / "database_url").exists()
+    (tmp_path / "database_url").write_text("postgresql://db/warmupd")
+    assert make_secrets(tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("file", ["deploy/kubernetes.yaml", "docs/deployment.md"])
+def test_pods_see_the_secrets_that_they_need_and_no_other(file: str) -> None:
+    files = {one["value"] for one in pod()["containers"][0]["env"] if one["name"].endswith("_FILE")}
+    assert {f"/run/secrets/warmupd/{name}" for name in told(r"--from-file=secrets/(\w*)", file)} == files
 
 
 def test_prometheus_finds_the_workers_of_compose() -> None:

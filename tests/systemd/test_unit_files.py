@@ -1,6 +1,7 @@
 """The unit files as they stand: systemd takes them, they expose little, and say why of each line."""
 
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -13,8 +14,8 @@ from warmupd.config import Config
 from warmupd.daemon.options import stop_within
 
 UNITS = TREE / "systemd"
-SERVICES = ("warmupd@.service", "warmupd-migrate.service")
-ALL = (*SERVICES, "warmupd.target")
+SERVICES = ("warmupd@.service", "warmupd-migrate.service", "warmupd-backup.service")
+ALL = (*SERVICES, "warmupd.target", "warmupd-backup.timer")
 MOST = 2.0  # of 10: what systemd-analyze may think that an intruder could do
 
 needs_analyze = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd-analyze is not installed")
@@ -45,10 +46,55 @@ def test_each_line_of_the_hardening_says_why(service: str) -> None:
     assert bare == ["AmbientCapabilities="], "it shares its reason with the line above it"
 
 
-def test_migration_is_hardened_as_the_workers_are() -> None:
-    worker, migration = ({line for line in hardening(service) if line[:1].isalpha()} for service in SERVICES)
-    assert worker - migration == {"LimitNOFILE=65536"}
-    assert migration <= worker
+@pytest.mark.parametrize("service", SERVICES[1:])
+def test_others_are_hardened_as_the_workers_are(service: str) -> None:
+    worker, other = ({line for line in hardening(one) if line[:1].isalpha()} for one in (SERVICES[0], service))
+    assert worker - other == {"LimitNOFILE=65536"}
+    assert other <= worker
+
+
+def test_installation_knows_every_unit() -> None:
+    script = (TREE / "scripts/install.sh").read_text()
+    made, _, removed = script.partition("uninstall_all()")
+    for unit in ALL:
+        assert unit in made
+        assert f"$UNITS/{unit}" in removed
+
+
+def test_home_of_the_daemons_user_is_there_before_a_unit_has_started() -> None:
+    home = (UNITS / "warmupd.sysusers").read_text().split()[-1]
+    assert f"d {home} 0700 warmupd warmupd" in (UNITS / "warmupd.tmpfiles").read_text().splitlines()
+
+
+def steps_of_backup(folder: Path) -> list[list[str]]:
+    """The commands of the unit, as systemd takes them apart, for another place."""
+    text = (UNITS / "warmupd-backup.service").read_text().replace("\\\n", " ")
+    meant = {"%%": "%", "$$": "$", "%S": str(folder)}
+    lines = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    return [shlex.split(re.sub(r"%%|\$\$|%S", lambda one: meant[one[0]], line)) for line in lines]
+
+
+def test_backup_is_checked_before_it_counts_and_before_an_old_one_goes() -> None:
+    backup, check, keep = steps_of_backup(Path("/state"))
+    assert backup[1:] == ["backup", "--force", "/state/warmupd/backups/unchecked.gz"]
+    assert check[1:] == ["restore", "--check", backup[-1]]
+    assert keep[0] == "/bin/sh"
+    assert "ExecStart=-" not in (UNITS / "warmupd-backup.service").read_text(), "none may fail unseen"
+
+
+def test_last_fourteen_backups_stay_and_nothing_goes_without_a_new_one(tmp_path: Path) -> None:
+    folder, keep = tmp_path / "warmupd/backups", steps_of_backup(tmp_path)[-1]
+    folder.mkdir(parents=True)
+    old = [f"warmupd-202601{day:02}T031500Z.gz" for day in range(1, 17)]
+    for name in (*old, "my-own.gz"):
+        (folder / name).touch()
+    assert subprocess.run(keep, capture_output=True, check=False).returncode != 0
+    assert len(list(folder.iterdir())) == 17
+    (folder / "unchecked.gz").write_text("new")
+    subprocess.run(keep, check=True)
+    assert {file.name for file in folder.iterdir()} > {"my-own.gz", *old[-13:]}
+    (new,) = {file.name for file in folder.iterdir()} - {"my-own.gz", *old[-13:]}
+    assert (folder / new).read_text() == "new"
 
 
 @needs_analyze

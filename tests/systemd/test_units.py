@@ -135,6 +135,16 @@ def test_database_that_is_away_is_waited_for(machine: Machine) -> None:
     assert [pid_of(machine, worker) for worker in WORKERS] == pids
 
 
+def test_backup_is_made_read_back_and_kept(machine: Machine) -> None:
+    for _ in range(2):
+        machine.sure("systemctl", "start", "warmupd-backup")
+        machine.sure("sleep", "1")  # their names are times
+    kept = machine.sure("ls", "/var/lib/warmupd/backups").split()
+    assert [bool(re.fullmatch(r"warmupd-\d{8}T\d{6}Z\.gz", name)) for name in kept] == [True, True]
+    assert "the file is whole" in machine.sure("journalctl", "-u", "warmupd-backup", "-o", "cat", "--no-pager")
+    assert machine.run("systemctl", "is-enabled", "warmupd-backup.timer").stdout == "disabled\n"
+
+
 def test_stop_is_orderly(machine: Machine) -> None:
     """Nothing is in flight here; tests/acceptance/test_signals.py stops workers that have sends under way."""
     machine.sure("systemctl", "stop", "warmupd.target")

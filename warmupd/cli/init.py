@@ -100,6 +100,7 @@ def init(
     from warmupd.cli.mailbox_options import email as mail_address
     from warmupd.cli.prompt import ask, new_password
     from warmupd.cli.session import configuration, place_of
+    from warmupd.config import default_data_dir
     from warmupd.http.passwords import hash_password
 
     place = (directory / "config.toml").absolute()
@@ -108,7 +109,8 @@ def init(
     mail_address(email)
     password = new_password("Admin's password (10 characters or more, Enter for none)", stdin=password_stdin)
     password_hash = None if password is None else hash_password(password, email=email)
-    data_dir = data_dir and data_dir.absolute()
+    if data_dir or database_url == "embedded":  # named in the file: a unit's own default is another directory
+        data_dir = (data_dir or default_data_dir(os.environ)).absolute()
     _write(place, _text(database_url, data_dir, preset))
     written = {"database.url": database_url, "database.data_dir": str(data_dir or "")}
     try:

@@ -1,9 +1,11 @@
 """The program `warmupd`: its commands, and how errors leave it."""
 
 import sys
+from typing import Annotated
 
 import typer
 
+from warmupd import __version__
 from warmupd.cli import (
     backup,
     doctor,
@@ -54,6 +56,21 @@ app.add_typer(plan.app, name="plan")
 app.add_typer(fleet.app, name="fleet")
 app.add_typer(key.app, name="key")
 app.add_typer(notify.app, name="notify")
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"warmupd {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_tell_version, help="Say which version this is.")
+    ] = False,
+) -> None:
+    """Take what is said before any command; what the program is for is said above, for --help."""
 
 
 def main() -> None:

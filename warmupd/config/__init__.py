@@ -4,7 +4,7 @@ pydantic checks the values; finding them is done here and not by a settings libr
 file or variable that each value stands in, and name all that is wrong at once.
 """
 
-from warmupd.config.loader import changed_needing_restart, load
+from warmupd.config.loader import changed_needing_restart, default_data_dir, load
 from warmupd.config.model import Config
 
-__all__ = ["Config", "changed_needing_restart", "load"]
+__all__ = ["Config", "changed_needing_restart", "default_data_dir", "load"]

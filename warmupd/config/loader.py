@@ -42,6 +42,13 @@ def load(
     return config
 
 
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """Where an embedded Postgres lives that no key says a place for: another one under systemd than for a command."""
+    state = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    data_home = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or Path.home()) / ".local/share")
+    return (Path(state) if state else Path(data_home) / "warmupd").absolute()
+
+
 def changed_needing_restart(old: Config, new: Config) -> list[str]:
     """The dotted keys that differ and that a running daemon cannot take over by SIGHUP."""
     changed = []
@@ -69,7 +76,4 @@ def _with_data_dir(values: Values, environ: Mapping[str, str]) -> Values:
     """With a place for the embedded Postgres: systemd's state directory, else the user's own data directory."""
     if values.get("database.data_dir", Given(value="", origin="")).value:
         return values
-    state = environ.get("STATE_DIRECTORY", "").partition(":")[0]
-    data_home = environ.get("XDG_DATA_HOME") or str(Path(environ.get("HOME") or Path.home()) / ".local/share")
-    place = Path(state) if state else Path(data_home) / "warmupd"
-    return {**values, "database.data_dir": Given(value=str(place.absolute()), origin="default")}
+    return {**values, "database.data_dir": Given(value=str(default_data_dir(environ)), origin="default")}
