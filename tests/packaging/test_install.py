@@ -19,7 +19,8 @@ esac
 """
 HOLDS = """
 import mmap, sys
-held = mmap.mmap(open(sys.argv[1], 'rb').fileno(), 1, prot=mmap.PROT_READ)
+file = open(sys.argv[1], 'rb')
+held = mmap.mmap(file.fileno(), 1, prot=mmap.PROT_READ)
 print(flush=True)
 sys.stdin.read()
 """
