@@ -39,6 +39,6 @@ EXPOSE 3000
 USER 10001:10001
 # It drains: give it seven minutes, docker stop -t 420.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["warmupd", "probe"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s --retries=3 CMD ["python", "-I", "-m", "warmupd.cli.healthcheck"]
 ENTRYPOINT ["warmupd"]
 CMD ["run", "--init"]

@@ -7,12 +7,17 @@
 # DESTDIR (none) is put before every path, for packages and images: nothing of this machine is then told or started.
 # PREFIX (/usr/local) is where the program goes, PYTHON the Python (3.11 or later) that it runs on.
 set -eu
+DESTDIR=${DESTDIR:-}
+case $DESTDIR in
+'' | /*) ;;
+*) DESTDIR=$(pwd)/$DESTDIR ;;
+esac
 cd "$(dirname "$0")/.."
 umask 022 # what root installs, others may run
 
-DESTDIR=${DESTDIR:-}
 PREFIX=${PREFIX:-/usr/local}
-LIB=$PREFIX/lib/warmupd
+LIB=$PREFIX/lib/warmupd                # a link to the release in force
+RELEASE=$LIB-$(date -u +%Y%m%d%H%M%S) # a directory for each, under which its workers run until they are restarted
 CONF=/etc/warmupd
 case $PREFIX in
 /usr | /usr/local) SHARED=$PREFIX/lib ;; # where systemd looks; /etc/systemd is the administrator's, for overrides
@@ -47,26 +52,37 @@ sys.exit(home or sys.version_info < (3, 11))' 2>/dev/null; then
     fail "no Python 3.11 outside of home directories: name one with PYTHON=/path/to/python3"
 }
 
-# The program, made beside the one that is there and put in its place when it is whole.
+# The program, in a directory of its own, and put in force when it is whole.
 program() {
-    new=$DESTDIR$LIB.new
+    new=$DESTDIR$RELEASE
     rm -rf "$new"
     mkdir -p "$(dirname "$new")" "$DESTDIR$PREFIX/bin"
     unset PYTHONPATH PYTHONHOME PIP_TARGET PIP_PREFIX PIP_USER PIP_REQUIRE_VIRTUALENV
-    say "Making $DESTDIR$LIB with $("$1" --version) (a minute) ..."
+    say "Making $new with $("$1" --version) (a minute) ..."
     "$1" -m venv "$new"
     "$new/bin/python" -m pip install --quiet --no-input --disable-pip-version-check --no-warn-script-location \
         --no-compile --constraint constraints.txt .
     "$new/bin/python" -m pip uninstall --quiet --yes --disable-pip-version-check setuptools pip
     # Only the program itself, under the name that it will have.
     find "$new/bin" -mindepth 1 ! -name 'python*' ! -name warmupd -delete
-    sed -i "s|$new|$LIB|g" "$new/bin/warmupd" "$new/pyvenv.cfg"
-    "$new/bin/python" -m compileall -q -s "$new" -p "$LIB" "$new/lib"
-    rm -rf "$DESTDIR$LIB.old"
-    [ ! -e "$DESTDIR$LIB" ] || mv "$DESTDIR$LIB" "$DESTDIR$LIB.old"
-    mv "$new" "$DESTDIR$LIB"
-    rm -rf "$DESTDIR$LIB.old"
+    sed -i "s|$new|$RELEASE|g" "$new/bin/warmupd" "$new/pyvenv.cfg"
+    case $(head -n 2 "$new/bin/warmupd") in
+    *"#!$RELEASE/bin/python"* | *"exec' $RELEASE/bin/python"* | *"exec' \"$RELEASE/bin/python"*) ;;
+    *) fail "$new/bin/warmupd does not start with $RELEASE/bin/python: choose a simpler DESTDIR" ;;
+    esac
+    "$new/bin/python" -m compileall -q -s "$new" -p "$RELEASE" "$new/lib"
+    [ -L "$DESTDIR$LIB" ] || rm -rf "$DESTDIR$LIB"
+    ln -sfn "${RELEASE##*/}" "$DESTDIR$LIB.new"
+    mv -T "$DESTDIR$LIB.new" "$DESTDIR$LIB"
     ln -sfn ../lib/warmupd/bin/warmupd "$DESTDIR$PREFIX/bin/warmupd"
+    forget_old
+}
+
+# Releases before, but those that somebody runs from: a worker loads parts of itself when it first needs them.
+forget_old() {
+    for old in "$DESTDIR$LIB"-[0-9]*; do
+        if [ "$old" != "$DESTDIR$RELEASE" ] && ! grep -qsF "$old/" /proc/[0-9]*/maps; then rm -rf "$old"; fi
+    done
 }
 
 units() {
@@ -130,16 +146,25 @@ install_all() {
     what_next
 }
 
-uninstall_all() {
+# Each by its name: `systemctl disable` knows no patterns, and what stays enabled would come back with the next install.
+stop_and_disable() {
     if live; then
-        systemctl disable --now warmupd-backup.timer 2>/dev/null || true
-        systemctl disable --now warmupd.target 'warmupd@*.service' warmupd-migrate.service 2>/dev/null || true
+        say "Stopping  all workers; they end what is in flight first (7 minutes at most)"
+        systemctl stop warmupd-backup.timer warmupd.target 'warmupd@*.service' warmupd-migrate.service
     fi
+    for link in /etc/systemd/system/*.wants/warmupd@*.service /etc/systemd/system/*.wants/warmupd.target \
+        /etc/systemd/system/*.wants/warmupd-backup.timer; do
+        if [ -L "$link" ]; then systemctl disable --quiet "${link##*/}"; fi
+    done
+}
+
+uninstall_all() {
+    if [ -z "$DESTDIR" ] && [ -e "$UNITS/warmupd.target" ] && command -v systemctl >/dev/null; then stop_and_disable; fi
     rm -f "$DESTDIR$PREFIX/bin/warmupd" "$DESTDIR$UNITS/warmupd@.service" "$DESTDIR$UNITS/warmupd-migrate.service" \
         "$DESTDIR$UNITS/warmupd-backup.service" "$DESTDIR$UNITS/warmupd-backup.timer" \
         "$DESTDIR$UNITS/warmupd.target" "$DESTDIR$SHARED/sysusers.d/warmupd.conf" \
         "$DESTDIR$SHARED/tmpfiles.d/warmupd.conf" "$DESTDIR$CONF/config.toml.example"
-    rm -rf "$DESTDIR$LIB" "$DESTDIR$LIB.new" "$DESTDIR$LIB.old"
+    rm -rf "$DESTDIR$LIB" "$DESTDIR$LIB.new" "$DESTDIR$LIB"-[0-9]*
     if live; then systemctl daemon-reload; fi
     say "Removed   program and units"
     say "Kept      $CONF (secrets without which no stored password opens again), /var/lib/warmupd, the user warmupd"

@@ -69,6 +69,16 @@ def test_secrets_of_variables_need_no_file(outside: Program) -> None:
     assert not (outside.directory / "config.toml").exists()
 
 
+def test_only_what_is_missing_is_made(outside: Program, database_url: str, start: Callable[..., Daemon]) -> None:
+    """Keys by variable are never judged: what the database holds may be sealed with them."""
+    asyncio.run(_seal(database_url))
+    outside.environment["WARMUP_SECRETS__KEYS"] = outside("key", "new").stdout.strip()
+    outside.environment["WARMUP_AUTH__SCRAPE_TOKEN"] = "y" * 32
+    start("--init").wait_for("worker.started")
+    made = tomllib.loads((outside.directory / "config.toml").read_text())
+    assert made == {"auth": {"secret": made["auth"]["secret"]}}
+
+
 def test_a_configuration_without_secrets_is_not_written_over(outside: Program) -> None:
     outside.set("quota", "target_daily = 41")
     done = outside("run", "--init")

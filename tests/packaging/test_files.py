@@ -46,7 +46,7 @@ def test_the_container_runs_as_nobody_special_and_ends_in_order() -> None:
     last = read_dockerfile()[-1]
     assert last.last("USER").text == f"{USER}:{USER}"
     assert last.last("STOPSIGNAL").text == "SIGTERM"
-    assert '["warmupd", "probe"]' in last.last("HEALTHCHECK").text
+    assert '["python", "-I", "-m", "warmupd.cli.healthcheck"]' in last.last("HEALTHCHECK").text
     assert last.last("VOLUME").words == [last.directory]
     assert last.last("ENTRYPOINT").words + last.last("CMD").words == ["warmupd", "run", "--init"]
 

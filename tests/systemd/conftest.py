@@ -43,8 +43,11 @@ def machine() -> Iterator[Machine]:
 
 def install(machine: Machine) -> None:
     """As on a fresh machine: what this one may have of it is not there."""
-    steps = "rm -rf /etc/warmupd /usr/local/lib/warmupd && cd /src && sh scripts/install.sh install"
-    done = machine.unbooted("/bin/sh", "-c", steps, binds=(f"--bind-ro={TREE}:/src",))
+    steps = """
+        rm -rf /etc/warmupd /usr/local/lib/warmupd* && cd /src && sh scripts/install.sh install
+        mkdir -p /root/tree && cp -r scripts systemd config.toml.example /root/tree
+    """
+    done = machine.unbooted("/bin/sh", "-ec", steps, binds=(f"--bind-ro={TREE}:/src",))
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -18,10 +18,10 @@ BY_FILES = "WARMUP_SECRETS__KEYS_FILE and WARMUP_AUTH__SECRET_FILE"
 
 
 def prepare_first_start(path: Path | None) -> None:
-    """Write config.toml with fresh secrets, where no configuration is there and no variable gives them.
+    """Write config.toml with fresh secrets, where no configuration is there: those that no variable or file gives.
 
     `path` is that of --config; None means the working directory. Raises UsageError when the file cannot be written, and
-    when the database holds passwords that other keys have sealed.
+    when keys are missing while the database holds passwords that other keys have sealed.
     """
     import asyncio
 
@@ -40,12 +40,13 @@ def prepare_first_start(path: Path | None) -> None:
         )
     place = (path or Path("config.toml")).absolute()
     _demand_room(place.parent)
-    key = Vault.new_key()
-    asyncio.run(_demand_unsealed(config, Vault([key]).key_ids[0]))
-    if _publish(place, _text(key)):
-        structlog.get_logger().info(
-            "config.written", file=str(place), remedy="keep a copy: its keys open the passwords"
-        )
+    key = ""
+    if not config.secrets.keys:
+        key = Vault.new_key()
+        asyncio.run(_demand_unsealed(config, Vault([key]).key_ids[0]))
+    if _publish(place, _text(config, key)):
+        remedy = "keep a copy: its keys open the passwords" if key else "keep it: its secret signs log-in tokens"
+        structlog.get_logger().info("config.written", file=str(place), remedy=remedy)
 
 
 def _demand_room(folder: Path) -> None:
@@ -79,14 +80,20 @@ async def _demand_unsealed(config: "Config", key_id: str) -> None:
         )
 
 
-def _text(key: str) -> str:
+def _text(config: "Config", key: str) -> str:
+    """What is missing: the file must not name what a variable gives, which may change there."""
     import secrets
 
-    return (
-        f'{HEAD}\n[auth]\n# Signs log-in tokens.\nsecret = "{secrets.token_hex(32)}"\n'
-        f'# What Prometheus shows as bearer token.\nscrape_token = "{secrets.token_hex(24)}"\n'
-        f'\n[secrets]\n# Without these keys no stored password opens again.\nkeys = ["{key}"]\n'
-    )
+    text = HEAD
+    if not (config.auth.secret.get_secret_value() and config.auth.scrape_token.get_secret_value()):
+        text += "\n[auth]\n"
+    if not config.auth.secret.get_secret_value():
+        text += f'# Signs log-in tokens.\nsecret = "{secrets.token_hex(32)}"\n'
+    if not config.auth.scrape_token.get_secret_value():
+        text += f'# What Prometheus shows as bearer token.\nscrape_token = "{secrets.token_hex(24)}"\n'
+    if key:
+        text += f'\n[secrets]\n# Without these keys no stored password opens again.\nkeys = ["{key}"]\n'
+    return text
 
 
 def _publish(place: Path, text: str) -> bool:

@@ -248,7 +248,7 @@ async def _tell_of_nobody(db: "Database") -> None:
     from warmupd.store.users import list_users
 
     if not await list_users(db, limit=1):
-        remedy = "in the daemon's directory (`docker exec -it ...`): warmupd user add ADDRESS --admin"
+        remedy = "as the daemon's user, in its directory or container: warmupd user add ADDRESS --admin"
         structlog.get_logger().warning("users.none", why="nobody can sign in yet", remedy=remedy)
 
 
