@@ -19,7 +19,7 @@ KillSignal=SIGINT
 """
 QUICK = """\
 [Service]
-WatchdogSec=4s
+WatchdogSec=8s
 RestartSec=200ms
 """
 URL = "postgresql://warmupd@/warmupd?host=/run/postgresql"

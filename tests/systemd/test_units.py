@@ -129,7 +129,7 @@ def test_database_that_is_away_is_waited_for(machine: Machine) -> None:
     machine.sure("systemctl", "stop", "postgresql")
     waiting = "waits for the database"
     machine.until(lambda: waiting in machine.show(unit(0), "StatusText")["StatusText"], waiting)
-    machine.sure("sleep", "6")  # WatchdogSec and more: signs of life go on. What counts as stuck: test_progress.py
+    machine.sure("sleep", "10")  # WatchdogSec and more: signs of life go on. What counts as stuck: test_progress.py
     machine.sure("systemctl", "start", "postgresql")
     until_healthy(machine)
     assert [pid_of(machine, worker) for worker in WORKERS] == pids

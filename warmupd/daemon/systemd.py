@@ -159,7 +159,8 @@ def status_of(worker: Worker) -> str:
     if leases.leaving:
         return f"drains: {_many(sends, 'send')} under way"
     if not leases.held:
-        return f"stands by: {leases.standing_by}" if leases.standing_by else "holds no slot"
+        line = f"stands by: {leases.standing_by}" if leases.standing_by else "holds no slot"
+        return f"{line}; waits for the database" if worker.events.waits else line
     mailboxes = _many(len(worker.shard.schedule.book.mailboxes), "mailbox", "mailboxes")
     line = f"{len(leases.held)} of {_many(leases.slot_count, 'slot')}, {mailboxes}, {_many(sends, 'send')} under way"
     return line if leases.trusted else f"{line}; waits for the database"
