@@ -60,6 +60,8 @@ _CLAUSES: tuple[tuple[str, str, str], ...] = (  # of a terminal: what a page say
      "enter the passwords anew", "enter the passwords anew"),
     (r"`warmupd mailbox set [^`]* --password` gives it the mailbox's password",
      "its settings take the mailbox's password", f"PATCH {_ROUTE} takes the mailbox's password"),
+    (r"`--old-key-file` opens it, before it is enrolled; `--plain-passwords` if it is none that is encrypted",
+     "the operator has its key", "the operator has its key"),
     (r"`warmupd mailbox add` enrols it anew", "the page Add enrols it anew",
      "POST /api/warmup/mailboxes enrols it anew"),
     (r"`warmupd user remove --undo` brings them back", "an admin brings them back", "an admin brings them back"),
