@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 import structlog
 
-from warmupd.daemon.discretion import hidden
+from warmupd.daemon.discretion import hidden, hide, told, told_at_length
 from warmupd.daemon.logs import set_up_logs
 
 ROW = "Failing row contains (12, Joe Doe, scrypt$1$abc, geheim)."
@@ -153,3 +153,46 @@ def test_long_words_of_servers_are_read_in_no_time(piece: str) -> None:
     began = time.process_time()
     hidden(piece * 1_000 + " @ = %40 ':")
     assert time.process_time() - began < 0.2
+
+
+def line_of(**fields: object) -> dict[str, object]:
+    return dict(hide(None, "info", fields))
+
+
+def test_a_field_that_is_named_for_a_secret_shows_none() -> None:
+    assert line_of(password="geheim", api_key="abc") == {"password": "[hidden]", "api_key": "[hidden]"}
+
+
+def test_a_corrupted_database_says_what_is_corrupted() -> None:
+    error = asyncpg.PostgresError.new({"C": "XX001", "M": "invalid page in block 5 of relation base/16384/16390"})
+    assert "invalid page in block 5" in told(error)
+
+
+def test_what_is_very_long_is_cut_before_it_is_looked_through() -> None:
+    begun = time.process_time()
+    shown = hidden("a'b" * 100_000 + "@example.com")
+    assert time.process_time() - begun < 0.5
+    assert "more characters]" in shown
+    assert "example.com" not in shown
+
+
+def test_each_line_of_what_is_long_is_looked_through() -> None:
+    assert hidden("line\n" * 1000 + "joe@example.com").endswith("[address]")
+
+
+class Broken:
+    def __repr__(self) -> str:
+        raise ValueError
+
+
+def test_nothing_that_is_odd_ends_who_logs_it() -> None:
+    endless: list[object] = []
+    endless.append(endless)
+    assert "[...]" in repr(line_of(a=endless))
+    assert line_of(a=Broken()) == {"a": "[cannot be shown]"}
+    chain = ValueError("the first")
+    for number in range(2000):
+        after = ValueError(str(number))
+        after.__cause__ = chain
+        chain = after
+    assert told_at_length((ValueError, chain, None)).count("ValueError") == 50

@@ -168,6 +168,7 @@ class Engager:
         crowded: set[str] = set()  # hosts whose lanes are full: they must not keep others from being found
         most = self.visiting.concurrent
         while free := self._permits.room(most):
+            self._ground.progress.wait("visits")  # a slow Postgres is asked once for each host without room
             skip, before = list(self._under_way), len(crowded)
             found = await visits.due_visits(
                 self._db, slots=slots, skip=skip, skip_hosts=list(crowded), limit=free, at=self._clock.now()
