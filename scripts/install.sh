@@ -18,6 +18,7 @@ umask 022 # what root installs, others may run
 PREFIX=${PREFIX:-/usr/local}
 LIB=$PREFIX/lib/warmupd                # a link to the release in force
 RELEASE=$LIB-$(date -u +%Y%m%d%H%M%S) # a directory for each, under which its workers run until they are restarted
+STAMP='[0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9][0-9]' # so that nothing else is taken for one
 CONF=/etc/warmupd
 case $PREFIX in
 /usr | /usr/local) SHARED=$PREFIX/lib ;; # where systemd looks; /etc/systemd is the administrator's, for overrides
@@ -71,17 +72,31 @@ program() {
     *) fail "$new/bin/warmupd does not start with $RELEASE/bin/python: choose a simpler DESTDIR" ;;
     esac
     "$new/bin/python" -m compileall -q -s "$new" -p "$RELEASE" "$new/lib"
-    [ -L "$DESTDIR$LIB" ] || rm -rf "$DESTDIR$LIB"
-    ln -sfn "${RELEASE##*/}" "$DESTDIR$LIB.new"
+    put_in_force
+    forget_old
+}
+
+# At every moment there is a program, the one before or this one.
+put_in_force() {
+    rm -rf "$DESTDIR$LIB.new" # a directory of an installation that broke off would take the link into itself
+    ln -s "${RELEASE##*/}" "$DESTDIR$LIB.new"
+    if [ -d "$DESTDIR$LIB" ] && [ ! -L "$DESTDIR$LIB" ]; then # as it was before there were releases
+        ln -sfn "../lib/${RELEASE##*/}/bin/warmupd" "$DESTDIR$PREFIX/bin/warmupd"
+        rm -rf "$DESTDIR$LIB-00000000000000"
+        mv -T "$DESTDIR$LIB" "$DESTDIR$LIB-00000000000000" # a release by its name, the oldest
+    fi
     mv -T "$DESTDIR$LIB.new" "$DESTDIR$LIB"
     ln -sfn ../lib/warmupd/bin/warmupd "$DESTDIR$PREFIX/bin/warmupd"
-    forget_old
+    rm -rf "$DESTDIR$LIB.old"
 }
 
 # Releases before, but those that somebody runs from: a worker loads parts of itself when it first needs them.
 forget_old() {
-    for old in "$DESTDIR$LIB"-[0-9]*; do
-        if [ "$old" != "$DESTDIR$RELEASE" ] && ! grep -qsF "$old/" /proc/[0-9]*/maps; then rm -rf "$old"; fi
+    # shellcheck disable=SC2231 # STAMP is a pattern
+    for old in "$DESTDIR$LIB"-$STAMP; do
+        if [ "$old" != "$DESTDIR$RELEASE" ] && ! grep -qsF "$(readlink -f "$old")/" /proc/[0-9]*/maps; then
+            rm -rf "$old"
+        fi
     done
 }
 
@@ -150,7 +165,11 @@ install_all() {
 stop_and_disable() {
     if live; then
         say "Stopping  all workers; they end what is in flight first (7 minutes at most)"
-        systemctl stop warmupd-backup.timer warmupd.target 'warmupd@*.service' warmupd-migrate.service
+        set -- # an earlier version had not all of them, and a unit that is not there is an error
+        for unit in warmupd-backup.timer warmupd-backup.service warmupd.target warmupd-migrate.service; do
+            if [ -e "$UNITS/$unit" ]; then set -- "$@" "$unit"; fi
+        done
+        systemctl stop "$@" 'warmupd@*.service'
     fi
     for link in /etc/systemd/system/*.wants/warmupd@*.service /etc/systemd/system/*.wants/warmupd.target \
         /etc/systemd/system/*.wants/warmupd-backup.timer; do
@@ -164,7 +183,8 @@ uninstall_all() {
         "$DESTDIR$UNITS/warmupd-backup.service" "$DESTDIR$UNITS/warmupd-backup.timer" \
         "$DESTDIR$UNITS/warmupd.target" "$DESTDIR$SHARED/sysusers.d/warmupd.conf" \
         "$DESTDIR$SHARED/tmpfiles.d/warmupd.conf" "$DESTDIR$CONF/config.toml.example"
-    rm -rf "$DESTDIR$LIB" "$DESTDIR$LIB.new" "$DESTDIR$LIB"-[0-9]*
+    # shellcheck disable=SC2086 # STAMP is a pattern
+    rm -rf "$DESTDIR$LIB" "$DESTDIR$LIB.new" "$DESTDIR$LIB.old" "$DESTDIR$LIB"-$STAMP
     if live; then systemctl daemon-reload; fi
     say "Removed   program and units"
     say "Kept      $CONF (secrets without which no stored password opens again), /var/lib/warmupd, the user warmupd"

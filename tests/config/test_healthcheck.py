@@ -56,6 +56,30 @@ def test_it_asks_where_the_worker_listens(environ: dict[str, str]) -> None:
     assert address(None, environ) == meant(load(None, {}, environ))
 
 
+@pytest.mark.parametrize(
+    ("file", "dotenv", "environ"),
+    [
+        ("[worker]\ncount = 4", "", {"WARMUP_WORKER_ID": "3"}),
+        ("", "WARMUP_WORKER_COUNT=4", {"WARMUP_WORKER_ID": "3"}),
+        ("[worker]\ncount = 4", "WARMUP_WORKER__COUNT=3", {"WARMUP_WORKER_ID": "5", "WARMUP_WORKER_COUNT": "6"}),
+        ("", "", {"WARMUP_WORKER_ID": "3"}),
+        ("[worker]\nid = 2\ncount = 4", "", {"WARMUP_WORKER__ID": "auto-1"}),
+        ("", "WARMUP_WORKER__ID=2\nWARMUP_WORKER__COUNT=4", {"WARMUP_WORKER_ID": "1"}),
+        ("", "WARMUP_DISTRIBUTED_MODE=false", {"WARMUP_WORKER_ID": "2", "WARMUP_WORKER_COUNT": "4"}),
+        ("[worker]\nid = 2\ncount = 4", "", {"WARMUP_DISTRIBUTED_MODE": "off"}),
+        ("[http]\nsame_port = true\n[worker]\nid = 1\ncount = 4", "", {"WARMUP_HTTP__SAME_PORT": "n"}),
+        ("[http]\nsame_port = false\n[worker]\nid = 1\ncount = 4", "WARMUP_HTTP__SAME_PORT=T", {}),
+        ("[worker]\nid = 1\ncount = 4", "WARMUP_WORKER__ID=2", {"WARMUP_WORKER__ID": ""}),
+    ],
+)
+def test_it_lays_the_sources_over_each_other_as_the_configuration_does(
+    file: str, dotenv: str, environ: dict[str, str]
+) -> None:
+    Path("config.toml").write_text(file)
+    Path(".env").write_text(dotenv)
+    assert address(None, environ) == meant(load(None, {}, environ))
+
+
 @pytest.mark.parametrize("text", ["[quota]\ntarget_dayly = 41\n", "[http]\nlisten = 17\n", "[[[", "http = 3\n", "\xff"])
 def test_a_wrong_configuration_does_not_make_the_worker_ill(text: str) -> None:
     Path("config.toml").write_bytes(text.encode("latin-1"))

@@ -8,7 +8,7 @@ import http.client
 import os
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
@@ -20,10 +20,14 @@ from warmupd.errors import WarmupdError
 PATIENCE = 3.0  # seconds
 # As the configuration has them, whose models take longer to load than the question takes; a test compares.
 SEARCHED = (Path("config.toml"), Path("/etc/warmupd/config.toml"))
-USUAL = MappingProxyType({"http.listen": "127.0.0.1:3000", "http.same_port": "false", "worker.id": "auto"})
-OLD_NAMES = MappingProxyType({"WARMUP_WORKER_ID": "worker.id", "WARMUP_WORKER_COUNT": "worker.count"})
 LOOPBACK = MappingProxyType({"0.0.0.0": "127.0.0.1", "::": "::1"})  # noqa: S104  where one that listens everywhere is asked
-TRUE, FALSE = {"true", "1", "yes", "on", "t", "y"}, {"false", "0", "no", "off"}
+WORDS = {
+    **dict.fromkeys(("true", "1", "yes", "on", "t", "y"), True),
+    **dict.fromkeys(("false", "0", "no", "off", "f", "n"), False),
+}
+OLD_NAMES = MappingProxyType(
+    {"worker.id": "WARMUP_WORKER_ID", "worker.count": "WARMUP_WORKER_COUNT", "distributed": "WARMUP_DISTRIBUTED_MODE"}
+)
 
 
 def ask(config: Path | None = None, *, ready: bool = False) -> tuple[bool, str]:
@@ -47,17 +51,56 @@ def ask(config: Path | None = None, *, ready: bool = False) -> tuple[bool, str]:
 
 
 def address(config: Path | None = None, environ: Mapping[str, str] = os.environ) -> tuple[str, int]:
-    """Where the worker listens, from what can be read of file, `.env`, variables: the last that makes sense counts."""
-    host, port, same, worker = "", 0, False, 0
-    for layer in (USUAL, _file(config), _variables(_dotenv()), _variables(environ)):
+    """Where the worker listens, by file, `.env` and variables, laid over each other as for the worker.
+
+    That is: the file, over it all old names, over them all new names. What makes no sense counts as not said.
+    """
+    file, hidden = _read(_file(config), IN_FILE), _dotenv()
+    older = {**_read(hidden, OLD_NAMES), **_read(environ, OLD_NAMES)}
+    newer = {**_read(hidden, NEW_NAMES), **_read(environ, NEW_NAMES)}
+    count = {**file, **older, **newer}.get("worker.count", 1)
+    if older.get("distributed") is False:  # one worker that serves everything
+        older["worker.id"] = None
+    elif older.get("worker.id") and count:  # the old system's numbers went from 1 to N as well as from 0 to N - 1
+        older["worker.id"] %= count
+    said = {**file, **older, **newer}
+    host, port = said.get("http.listen", ("127.0.0.1", 3000))
+    return LOOPBACK.get(host, host), port + (0 if said.get("http.same_port") else said.get("worker.id") or 0)
+
+
+def _listen(text: str) -> tuple[str, int]:
+    place = urlsplit(f"//{text}")
+    if not place.hostname or place.port is None:
+        raise ValueError("expected address:port")
+    return place.hostname, place.port
+
+
+def _worker_id(text: str) -> int | None:
+    """None is one that finds its own."""
+    return None if text == "auto" or text.startswith("auto-") else int(text)
+
+
+READERS: Mapping[str, Callable[[str], Any]] = MappingProxyType(
+    {
+        "http.listen": _listen,
+        "http.same_port": WORDS.__getitem__,
+        "worker.id": _worker_id,
+        "worker.count": int,
+        "distributed": WORDS.__getitem__,
+    }
+)
+IN_FILE = {key: key for key in READERS}
+NEW_NAMES = {key: f"WARMUP_{key.upper().replace('.', '__')}" for key in READERS if "." in key}
+
+
+def _read(given: Mapping[str, str], names: Mapping[str, str]) -> dict[str, Any]:
+    """What `given` says by `names`, by key; empty counts as not said."""
+    found = {}
+    for key, name in names.items():
         with suppress(KeyError, ValueError):
-            place = urlsplit(f"//{layer['http.listen']}")
-            if place.hostname and place.port is not None:
-                host, port = place.hostname, place.port
-        same = {**dict.fromkeys(TRUE, True), **dict.fromkeys(FALSE, False)}.get(layer.get("http.same_port", ""), same)
-        with suppress(KeyError, ValueError):
-            worker = 0 if layer["worker.id"] == "auto" else int(layer["worker.id"])
-    return LOOPBACK.get(host, host), port + (0 if same else worker)
+            if text := given.get(name):
+                found[key] = READERS[key](text.lower())
+    return found
 
 
 def _file(config: Path | None) -> Mapping[str, str]:
@@ -66,8 +109,7 @@ def _file(config: Path | None) -> Mapping[str, str]:
         place = config or next(place for place in SEARCHED if place.is_file())
         document: dict[str, Any] = tomllib.loads(place.read_text("utf-8"))
         tables = {name: table for name in ("http", "worker") if isinstance(table := document.get(name), dict)}
-        values = {f"{name}.{key}": str(value) for name, table in tables.items() for key, value in table.items()}
-        return {key: value.lower() for key, value in values.items()}
+        return {f"{name}.{key}": str(value) for name, table in tables.items() for key, value in table.items()}
     return {}
 
 
@@ -79,18 +121,6 @@ def _dotenv() -> Mapping[str, str]:
     with suppress(OSError, ValueError):
         return {name: text for name, text in dotenv_values(".env", interpolate=False).items() if text}
     return {}
-
-
-def _variables(given: Mapping[str, str]) -> Mapping[str, str]:
-    """The new names win over the old system's, whose numbers went from 1 to N as well as from 0 to N - 1."""
-    found = {key: given[name] for name, key in OLD_NAMES.items() if given.get(name)}
-    if given.get("WARMUP_DISTRIBUTED_MODE", "").lower() in FALSE:
-        found["worker.id"] = "auto"
-    with suppress(KeyError, ValueError, ZeroDivisionError):
-        count = given.get("WARMUP_WORKER__COUNT") or found.get("worker.count", "1")
-        found["worker.id"] = str(int(found["worker.id"]) % int(count))
-    new = {key: given.get(f"WARMUP_{key.upper().replace('.', '__')}", "") for key in USUAL}
-    return {key: value.lower() for key, value in {**found, **{key: text for key, text in new.items() if text}}.items()}
 
 
 def main(arguments: Sequence[str]) -> int:
