@@ -279,26 +279,3 @@ async def test_caps_that_were_raised_since_are_spent_too(world: World, spare: Da
     assert {cap.used - cap.limit for cap in await cap_use(spare, at=now)} == {0}
     (one,) = [caps for caps in await user_caps(spare, at=now) if caps.used_hour]
     assert one.used_hour == 1000000
-
-
-async def test_stranger_gets_one_message_more_and_none_where_one_can_prove_the_address(
-    world: World, spare: Database, tmp_path: Path
-) -> None:
-    sender, *rest = await world.db.fetchval("SELECT array_agg(id ORDER BY id) FROM mailboxes")
-    written, begun, fresh, proven = rest
-    await world.db.execute("UPDATE proofs SET proven_at = NULL WHERE mailbox_id = ANY ($1)", [written, begun, fresh])
-    await world.db.execute(
-        "UPDATE proofs SET unproven_sends = 1, first_at = now() WHERE mailbox_id = ANY ($1)", [written, begun]
-    )
-    await world.db.execute(
-        "INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, local_day, scheduled_for,"
-        " attempt_token, picked_at, send_by, completed_at, thread_seed, created_at)"
-        " SELECT current_date, 'WARMUP', 'SENT', id, user_id, $2, current_date, now(), gen_random_uuid(), now(), now(),"
-        " now(), 1, now() FROM mailboxes WHERE id = $1",
-        sender,
-        written,
-    )
-    await restore(spare, read_dump(await save(world.db, tmp_path / "all")), zone="UTC", move=False)
-    rows = await spare.fetch("SELECT mailbox_id, unproven_sends FROM proofs")
-    found = {row["mailbox_id"]: row["unproven_sends"] for row in rows}
-    assert [found[one] for one in (written, begun, fresh, proven)] == [3, 2, 2, 0]

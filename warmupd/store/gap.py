@@ -6,7 +6,9 @@ What a worker sent in the gap is in no row of ours. So, by the moment of the res
 - a job that was open in the backup and could have been sent since is UNKNOWN: it is looked for, and never sent;
 - the caps' windows are full for an hour, and the spacing of every mailbox begins anew;
 - to an address that is not proven by the backup nothing more is sent where a message that the backup knows can prove
-  it, and else a single one: with three in the gap that makes four, but without it nobody could ever prove the address;
+  it, and else a single one: with three in the gap that makes four, but without it nobody could ever prove the address.
+  Which addresses were begun with in the gap is not known, so all of them are held to have been: each may get its single
+  message from its owner's own mailboxes at once. Of other users' mailboxes it is still begun with, ten at a time;
 - messages that were sent before the restore get no answer: they may have had it;
 - ids of jobs and epochs go on far above any that were given since, by whichever database of this lineage.
 What owners and operators did in the gap is lost with it; that a mailbox changed its time zone in it is not foreseen.
@@ -16,7 +18,7 @@ import datetime as dt
 from dataclasses import dataclass
 
 from warmupd.core.window import local_day, zone_info
-from warmupd.store.backup import quoted
+from warmupd.store.backup import PATIENCE, quoted
 from warmupd.store.database import Connection
 from warmupd.store.lineage import AWAY, HERE, RESTORED, note
 
@@ -39,16 +41,18 @@ class Gap:
 async def close_gap(connection: Connection, backup_at: dt.datetime, now: dt.datetime, *, zone: str) -> Gap:
     """Apply the rules above; `zone` is that of mailboxes and users without one."""
     closed = await _begin_no_day(connection, now, zone)
-    lost = await connection.fetch(_LOSE_OPEN_JOBS, now, now + CLOCKS_APART)
-    places = await connection.fetchval(_CLOSE_OPEN_DAYS, backup_at - CLOCKS_APART)
+    lost = await connection.fetch(_LOSE_OPEN_JOBS, now, now + CLOCKS_APART, timeout=PATIENCE)
+    places = await connection.fetchval(_CLOSE_OPEN_DAYS, backup_at - CLOCKS_APART, timeout=PATIENCE)
     recipients = [row["recipient_id"] for row in lost]
     visited = recipients + [row["mailbox_id"] for row in lost]
-    await connection.execute("SELECT hasten_visits($1, $2, $3)", visited, recipients, now + LOOK_WITHIN)
-    await connection.execute(_FILL_CAPS, now, FULL)
-    await connection.execute(_BEGIN_SPACING, now)
-    await connection.execute(_SPARE_STRANGERS)
-    await connection.execute(_SPARE_THE_GONE)
-    await connection.execute("DELETE FROM browser_sessions; DELETE FROM links;")  # used or revoked since, perhaps
+    await connection.execute(
+        "SELECT hasten_visits($1, $2, $3)", visited, recipients, now + LOOK_WITHIN, timeout=PATIENCE
+    )
+    await connection.execute(_FILL_CAPS, now, FULL, timeout=PATIENCE)
+    await connection.execute(_BEGIN_SPACING, now, timeout=PATIENCE)
+    await _spare_strangers(connection)
+    await connection.execute("DELETE FROM browser_sessions", timeout=PATIENCE)  # used or revoked since, perhaps
+    await connection.execute("DELETE FROM links", timeout=PATIENCE)
     await _give_slots_back(connection)
     await _send_as_before(connection)
     await note(connection, RESTORED, _backup_of(backup_at), "what was sent since is not known", now)
@@ -81,21 +85,29 @@ async def _begin_no_day(connection: Connection, now: dt.datetime, zone: str) -> 
 
     How many mailboxes send no more on their local day.
     """
-    zones = [row["zone"] for row in await connection.fetch(_ZONES, zone)]
+    zones = [row["zone"] for row in await connection.fetch(_ZONES, zone, timeout=PATIENCE)]
     days = [local_day(now, name) for name in zones]
     midnights = [
         dt.datetime.combine(day, dt.time(), zone_info(name)).astimezone(dt.UTC)
         for name, day in zip(zones, days, strict=True)
     ]
-    await connection.execute(_TAKE_THE_DAY, zone, zones, days, midnights)
-    closed: int = await connection.fetchval("SELECT count(*) FROM mailboxes WHERE state <> 'REMOVED'")
+    await connection.execute(_TAKE_THE_DAY, zone, zones, days, midnights, timeout=PATIENCE)
+    closed: int = await connection.fetchval("SELECT count(*) FROM mailboxes WHERE state <> 'REMOVED'", timeout=PATIENCE)
     return closed
+
+
+async def _spare_strangers(connection: Connection) -> None:
+    """What addresses without a proof still get. A backup of the schema before 0015 knows no messages without jobs."""
+    kept = await connection.fetchval("SELECT to_regclass('unproven_messages') IS NOT NULL", timeout=PATIENCE)
+    also = "UNION ALL SELECT day, id, recipient_id, user_id FROM unproven_messages" if kept else ""
+    await connection.execute(_SPARE_STRANGERS.format(also=also), timeout=PATIENCE)
+    await connection.execute(_SPARE_THE_GONE, timeout=PATIENCE)
 
 
 async def _give_slots_back(connection: Connection) -> None:
     """Their workers are gone, or must claim them anew."""
-    await connection.execute("UPDATE slots SET owner = NULL, lease_until = '-infinity'")
-    await connection.execute("DELETE FROM cap_rings WHERE scope = 'WORKER'")
+    await connection.execute("UPDATE slots SET owner = NULL, lease_until = '-infinity'", timeout=PATIENCE)
+    await connection.execute("DELETE FROM cap_rings WHERE scope = 'WORKER'", timeout=PATIENCE)
 
 
 async def _send_as_before(connection: Connection) -> None:
@@ -104,6 +116,7 @@ async def _send_as_before(connection: Connection) -> None:
         "UPDATE settings SET sending_stopped = c.was = 'STOPPED' FROM state_changes c WHERE c.became = $1 AND c.id ="
         " (SELECT max(l.id) FROM state_changes l WHERE l.subject = 'fleet' AND l.subject_id = 'database')",
         AWAY,
+        timeout=PATIENCE,
     )
 
 
@@ -181,13 +194,25 @@ SET next_ok_at = greatest(p.next_ok_at,
 FROM settings s
 """
 # Addresses that were not proven may have had all their three messages. Where one of those that the backup knows was
-# taken by a server, that one can still prove the address, and no more is sent to it. Else a last one is: a message of
-# the gap is in no row and proves nothing, so that otherwise no owner could ever prove such an address.
+# taken by a server, and was not looked for in vain, that one can still prove the address, and no more is sent to it.
+# Else a last one is: a message of the gap is in no row and proves nothing, so that otherwise no owner could ever prove
+# such an address. Whose own proof is enough, in a private pool, is no stranger (is_exhausted). Nothing is analysed yet:
+# one pass over the jobs, whatever the planner believes.
 _SPARE_STRANGERS = """
+WITH missed AS MATERIALIZED (
+    SELECT job_day, job_id FROM sightings WHERE placement = 'MISSING'
+), known AS MATERIALIZED (
+    SELECT j.recipient_id, j.user_id
+    FROM (SELECT day, id, recipient_id, user_id FROM warmup_jobs WHERE status IN ('SENT', 'REPLIED') {also}) AS j
+    LEFT JOIN missed s ON s.job_day = j.day AND s.job_id = j.id
+    WHERE s.job_id IS NULL GROUP BY 1, 2
+), able AS MATERIALIZED (
+    SELECT k.recipient_id FROM known k JOIN mailboxes m ON m.id = k.recipient_id JOIN proofs f ON f.mailbox_id = m.id
+    WHERE f.proven_at IS NULL OR (f.own_only AND k.user_id <> m.user_id) GROUP BY 1
+)
 UPDATE proofs f
-SET unproven_sends = CASE WHEN EXISTS (
-        SELECT FROM warmup_jobs j WHERE j.recipient_id = f.mailbox_id AND j.status IN ('SENT', 'REPLIED')
-        AND (f.proven_at IS NULL OR j.user_id <> m.user_id)) THEN 3 ELSE greatest(f.unproven_sends, 2) END
-FROM mailboxes m WHERE m.id = f.mailbox_id AND (f.proven_at IS NULL OR f.own_only)
+SET unproven_sends = CASE WHEN a.recipient_id IS NOT NULL THEN 3 ELSE greatest(f.unproven_sends, 2) END
+FROM mailboxes m JOIN pools p ON p.id = m.pool_id LEFT JOIN able a ON a.recipient_id = m.id
+WHERE m.id = f.mailbox_id AND (f.proven_at IS NULL OR (f.own_only AND p.owner_id IS NULL))
 """
 _SPARE_THE_GONE = "UPDATE unproven_marks SET unproven_sends = 2 WHERE unproven_sends < 2"
