@@ -196,3 +196,13 @@ def test_nothing_that_is_odd_ends_who_logs_it() -> None:
         after.__cause__ = chain
         chain = after
     assert told_at_length((ValueError, chain, None)).count("ValueError") == 50
+
+
+@pytest.mark.parametrize(
+    "piece", ["a", "a.", "a'b", '"a"', '""', "<a>a", "((", "%4", '"', "://", "password='", '\\"', "a@"]
+)
+@pytest.mark.parametrize("end", ["", " @", "@ ", " x@y.de", '"'])
+def test_no_odd_text_takes_long(piece: str, end: str) -> None:
+    begun = time.process_time()
+    hidden((piece * 2000)[:2000] + end + "=%@")
+    assert time.process_time() - begun < 0.2
