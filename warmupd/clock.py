@@ -7,12 +7,23 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any, Protocol
 
+LULL = 0.005  # real seconds after which who drives a virtual clock looks again, whatever he has heard
+
 
 class Clock(Protocol):
     """Tells and passes time. `speed` is clock seconds a real second."""
 
     @property
     def speed(self) -> float: ...
+
+    @property
+    def stands_still(self) -> bool:
+        """Whether no time passes while work is done, so that nothing can happen meanwhile."""
+        ...
+
+    def nudge(self) -> None:
+        """Something has ended: told to who drives the clock, if anybody does."""
+        ...
 
     def now(self) -> datetime:
         """The current instant, aware, in UTC."""
@@ -39,6 +50,7 @@ class SystemClock:
     """The machine's own time."""
 
     speed = 1.0
+    stands_still = False
 
     def now(self) -> datetime:
         return datetime.now(UTC)
@@ -55,9 +67,14 @@ class SystemClock:
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    def nudge(self) -> None:
+        pass
+
 
 class ScaledClock:
     """Time that starts at `start` and runs `speed` times as fast as the machine's."""
+
+    stands_still = False
 
     def __init__(self, start: datetime, speed: float) -> None:
         if start.tzinfo is None:
@@ -87,6 +104,9 @@ class ScaledClock:
     async def pause(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
+    def nudge(self) -> None:
+        pass
+
 
 class VirtualClock:
     """Time that stands still until `advance` is called: tests and the simulation drive it.
@@ -95,6 +115,7 @@ class VirtualClock:
     """
 
     speed = 1.0  # it stands still while real work is done: nothing has to be stretched to leave room for that
+    stands_still = True
 
     def __init__(self, start: datetime) -> None:
         if start.tzinfo is None:
@@ -105,6 +126,7 @@ class VirtualClock:
         self._order = count()
         self._beds: dict[asyncio.Task[Any] | None, asyncio.Future[None]] = {}
         self._bedtime = asyncio.Event()
+        self._alarm_is_set = False
         self._cancelled = 0  # sleepers that were cancelled since the heap was last cleared of them
 
     def now(self) -> datetime:
@@ -120,9 +142,10 @@ class VirtualClock:
         if seconds <= 0:
             await asyncio.sleep(0)
             return
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[None] = loop.create_future()
         heapq.heappush(self._sleepers, (self._now + timedelta(seconds=seconds), next(self._order), waiting))
-        task = asyncio.current_task()
+        task = asyncio.current_task(loop)
         self._beds[task] = waiting
         self._bedtime.set()
         try:
@@ -143,9 +166,16 @@ class VirtualClock:
         return bed is not None and not bed.done()
 
     async def lull(self) -> None:
-        """Return when somebody else has gone to sleep."""
+        """Return when somebody else has gone to sleep, or nudges, or a moment later: who wakes may also just end."""
         self._bedtime.clear()
+        if not self._alarm_is_set:  # one alarm for all lulls of its moment: they come by the dozen
+            self._alarm_is_set = True
+            asyncio.get_running_loop().call_later(LULL, self._ring)
         await self._bedtime.wait()
+
+    def nudge(self) -> None:
+        """Something has ended of which nobody wakes: who waits in `lull` looks again."""
+        self._bedtime.set()
 
     @property
     def next_wakeup(self) -> datetime | None:
@@ -167,6 +197,10 @@ class VirtualClock:
             waiting = heapq.heappop(self._sleepers)[2]
             if not waiting.done():
                 waiting.set_result(None)
+
+    def _ring(self) -> None:
+        self._alarm_is_set = False
+        self._bedtime.set()
 
     def _forget_cancelled(self) -> None:
         """Sleeps that end early (a loop that waits for whatever comes first) must not pile up till their hour comes."""

@@ -226,6 +226,14 @@ def initialised(program: Program, made_once: Path) -> Program:
 
 
 @pytest.fixture
+def one(initialised: Program) -> Program:
+    """With one mailbox, anna@north.test."""
+    add = ("mailbox", "add", "anna@north.test", "--user", "admin@example.com", "--no-check", "--guess")
+    assert initialised(*add, "--password-stdin", stdin="secret-password").returncode == 0
+    return initialised
+
+
+@pytest.fixture
 async def installed(initialised: Program, mail_server: SandboxProcess) -> Program:
     """Set up so that it may talk to the mail server, and sends by the second where it is about noon (`noon_zone`)."""
     initialised.set("security", f'allow_hosts = ["127.0.0.1"]\nca_file = "{mail_server.ca_file}"')

@@ -9,13 +9,6 @@ pytestmark = pytest.mark.acceptance
 ANNA = "anna@north.test"
 
 
-@pytest.fixture
-def one(initialised: Program) -> Program:
-    add = ("mailbox", "add", ANNA, "--user", "admin@example.com", "--no-check", "--guess", "--password-stdin")
-    assert initialised(*add, stdin="secret-password").returncode == 0
-    return initialised
-
-
 def test_embedded_database_moves_to_a_server(one: Program, empty_database_url: str) -> None:
     moved = one("backup", "--move", "move.gz")
     assert (moved.returncode, moved.stdout) == (0, "")

@@ -8,6 +8,7 @@ import pytest
 
 PROGRAM = """
 import os, signal, sys
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # who runs the tests may ignore it (nohup), and that is inherited
 from warmupd.cli import entry
 sys.modules.pop("warmupd.cli.main", None)
 

@@ -9,13 +9,6 @@ pytestmark = pytest.mark.acceptance
 ANNA = "anna@north.test"
 
 
-@pytest.fixture
-def one(initialised: Program) -> Program:
-    add = ("mailbox", "add", ANNA, "--user", "admin@example.com", "--no-check", "--guess", "--password-stdin")
-    assert initialised(*add, stdin="secret-password").returncode == 0
-    return initialised
-
-
 def put(program: Program, change: str) -> str:
     """A new key, put in front of the old ones (`before`) or in place of them (`alone`)."""
     key = program("key", "new").stdout.strip()

@@ -35,9 +35,9 @@ def test_named_commands_exist() -> None:
 
 
 def test_missing_commands_would_be_found() -> None:
-    quoted = "see `warmupd key burn`, 'warmupd plan burn'\n    warmupd simulate\n"
+    quoted = "see `warmupd key burn`, 'warmupd plan burn'\n    warmupd burn\n"
     text = quoted + 'print("  warmupd user burn")'
-    assert list(named(text)) == [("key", "burn"), ("plan", "burn"), ("simulate", ""), ("user", "burn")]
+    assert list(named(text)) == [("key", "burn"), ("plan", "burn"), ("burn", ""), ("user", "burn")]
     assert not any(exists(*words) for words in named(text))
     assert exists("fleet", "resize")
     assert len(list(named((ROOT / "README.md").read_text("utf-8")))) > 10

@@ -189,14 +189,14 @@ class Killer:
         """Start again what ended, as a service manager does."""
         replaced: set[int] = set()
         while True:
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL)  # other processes end, and are looked at
             for hand in list(self.hands):
                 if not hand.alive and hand.pid not in replaced and hand.ended_by != "spare":
                     replaced.add(hand.pid)
                     self._do(self._start_later(hand.id))
 
     async def _start_later(self, worker_id: str) -> None:
-        await asyncio.sleep(AGAIN)
+        await asyncio.sleep(AGAIN)  # what a service manager waits before it starts one again
         if not self._ending:
             self._start(worker_id)
 
@@ -360,7 +360,7 @@ class Killer:
             owned = {len(await self._slots(hand)): hand for hand in alive}
             if any(owned):
                 break
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL)  # a row that other processes write is looked at
         if not any(owned):
             self.takeovers.append(Takeover(kind="kill", seconds=float("inf"), disturbed=False))
             return
@@ -380,7 +380,7 @@ class Killer:
         """Seconds until each of these slots has had a living owner that is not this one, or is no more."""
         since, without = time.monotonic(), list(slots)
         while time.monotonic() - since < self._patience:
-            await asyncio.sleep(POLL)
+            await asyncio.sleep(POLL)  # rows that other processes write are looked at
             owned = await self._ask(
                 "SELECT array_agg(n) FROM settings c, unnest($1::int[]) AS n WHERE n >= c.worker_count"
                 " OR EXISTS (SELECT FROM slots s JOIN workers w ON w.id = s.owner WHERE s.worker_count = c.worker_count"
@@ -409,10 +409,11 @@ class Killer:
 
     async def _until(self, second: float) -> None:
         """Until so many of the scenario's seconds have passed."""
+        # The scenario's own time: processes live in the machine's.
         await asyncio.sleep(self._began + second * self._world.scenario.pace - time.monotonic())
 
     async def _wait(self, seconds: float) -> None:
-        await asyncio.sleep(seconds * self._world.scenario.pace)
+        await asyncio.sleep(seconds * self._world.scenario.pace)  # as above
 
     def _others_were_disturbed(self, ended: Hand, since: float) -> bool:
         """Or a worker of a number began: one that was stopped is only followed when it has ended."""
@@ -444,7 +445,7 @@ async def _until(condition: Callable[[], bool], *, within: float) -> bool:
     for _ in range(int(within / POLL)):
         if condition():
             return True
-        await asyncio.sleep(POLL)
+        await asyncio.sleep(POLL)  # what another process has come to is looked at
     return condition()
 
 

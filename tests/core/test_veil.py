@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from warmupd.core import veil as house
 from warmupd.core.veil import HIDDEN, Ends, veil
 
 OWN = ["anna@own.test"]
@@ -85,3 +86,31 @@ def test_each_end_is_told_without_the_other_and_strangers_without_both() -> None
     assert ends.for_others(said, host="smtp.mail.test") == f"{HIDDEN} to {HIDDEN} at smtp.mail.test"
     same = Ends(sender="anna@own.test", recipient="ben@mail.test", same_user=True)
     assert (same.for_sender(said), same.for_recipient(said)) == (said, said)
+
+
+LONG_S, BARE_I = "\N{LATIN SMALL LETTER LONG S}", "\N{LATIN SMALL LETTER DOTLESS I}"  # s and i, when case is ignored
+SAID = st.text(f"ab.-@%40[] \"'<>{LONG_S}Ksiİ{BARE_I}üé\N{FULLWIDTH COMMERCIAL AT}", max_size=14) | st.sampled_from(
+    [
+        "550 no",
+        HIDDEN,
+        HIDDEN.upper(),
+        "K-s.test",
+        f"k{LONG_S}-test.x",
+        "xn--bcher-kva.example",
+        "bücher.example",
+        "strasse",
+    ]
+)
+WORDS = st.sampled_from(
+    ["s.test", "ks.test", "ks-test", "a-b", f"{LONG_S}.test", "i", "straße", "bücher.example", "xn--c"]
+)
+
+
+@given(said=st.lists(SAID | WORDS, max_size=4).map(" ".join), hide=st.lists(WORDS, max_size=3))
+@settings(max_examples=300, deadline=None)
+def test_a_word_that_is_not_looked_for_would_not_have_been_found(said: str, hide: list[str]) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(house, "_may_occur", lambda *_: True)
+        patch.setattr(house, "_SIGNS", ("",))
+        thorough = veil(said, own=OWN, hide=hide)
+    assert veil(said, own=OWN, hide=hide) == thorough

@@ -18,15 +18,15 @@ Log = list[dict[str, Any]]
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What passes in real time passes quickly, and what is done every minute of a virtual day, every hour."""
+    """What passes in real time passes quickly, and what is done every minute of a virtual day, every few hours."""
     monkeypatch.setattr(patience, "PAUSE", 0.01)
-    monkeypatch.setattr(app, "WATCH_EVERY", 3600.0)  # the tests look themselves
-    monkeypatch.setattr(app, "FLEET_EVERY", 3600.0)
-    monkeypatch.setattr(gauges, "EVERY", 3600.0)
+    monkeypatch.setattr(app, "WATCH_EVERY", 6 * 3600.0)  # the tests look themselves
+    monkeypatch.setattr(app, "FLEET_EVERY", 6 * 3600.0)
+    monkeypatch.setattr(gauges, "EVERY", 6 * 3600.0)
     monkeypatch.setattr(housekeeping, "EVERY", 3600.0)
     monkeypatch.setattr(departures, "EVERY", 3600.0)
-    monkeypatch.setattr(notifying, "EVERY", 3600.0)
-    monkeypatch.setattr(keeping, "EVERY", 3600.0)
+    monkeypatch.setattr(notifying, "EVERY", 6 * 3600.0)
+    monkeypatch.setattr(keeping, "EVERY", 6 * 3600.0)
     monkeypatch.setattr(shard, "LONGEST_WAIT", 1800.0)
 
 

@@ -57,7 +57,7 @@ class FlakyDatabase(Database):
         return await super().execute(query, *args, within=within)
 
     def _hear(self, query: str, args: tuple[object, ...]) -> None:
-        for name in ("reserve_sends", "settle_sends", "INSERT INTO mailbox_days", MEETINGS, "ring_used"):
+        for name in ("reserve_sends", "settle_sends", "open_mailbox_days", MEETINGS, "ring_used"):
             self.calls[name] += name in query
         if "reserve_sends" in query:
             self.batches.append(args[2])

@@ -92,7 +92,7 @@ class Fleet:
         assert waiting in done, "the workers did not come to rest"
 
     async def _calm(self) -> None:
-        while not all(worker._is_calm(self.rig.clock) for worker in self._running):
+        while not all(worker.is_calm(self.rig.clock) for worker in self._running):
             await self.rig.clock.lull()
 
     async def _calm_or(self, waiting: Any) -> None:

@@ -229,7 +229,7 @@ class _Both:
         self.leases = first.leases
 
     async def calm(self, clock: VirtualClock) -> None:
-        while not (self.first._is_calm(clock) and self.second._is_calm(clock)):
+        while not (self.first.is_calm(clock) and self.second.is_calm(clock)):
             await self.first.calm(clock)
             await self.second.calm(clock)
 

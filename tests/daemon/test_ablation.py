@@ -98,7 +98,7 @@ DEEDS: list[Deed] = [
         of_balance.test_no_pair_meets_again_within_three_days,
     ),
     (Aftermath._rest_seconds, "max(job.retry_count, self._put_off[mailbox.id] - 1)", "job.retry_count", SLOWED),
-    (Aftermath._note, "self._put_off.pop(mailbox.id, None)", "pass", SLOWED),
+    (Aftermath.follow, "self._put_off.pop(mailbox.id, None)", "pass", SLOWED),
     (Aftermath._rest_seconds, "outcome.retry_after or ", "", of_outcomes.test_named_wait_is_kept),
     (Sender._settlement, "backoff(job.retry_count, self._rng)", "60.0", APART),
     (Sender._settlement, "job.retry_count >= self._max_retries", "False", of_outcomes.test_retries_are_bounded),
@@ -159,7 +159,7 @@ LEASES: list[Deed] = [
     (Sends._send, "self._leases.trusts(mailbox, epoch)", "True", IN_ITS_MIDDLE),
     (Sends._send, "self._leases.trusts(mailbox, epoch)", "True", BEFORE_BODY),
     (Sender._deliver, "None if trusted() else Trouble.DOUBT", "None", IN_ITS_MIDDLE),
-    (Leases.trusts, "sure and ", "", BEFORE_BODY),
+    (Leases.trusts, "self._is_sure() and ", "", BEFORE_BODY),
     (Sender._deliver, IN_TIME, "job.window_end", SLOW_LOGIN),
     (Sender._deliver, IN_TIME, "job.deadline", SLOW_RECIPIENT),
     (Sender._deliver, IN_TIME, "(job.deadline if before is Phase.MAIL else 1e18)", TO_THE_END),
@@ -198,8 +198,8 @@ LEASES: list[Deed] = [
     ),
     (
         Schedule.rebuild,
-        "if afresh else",
-        "if False else",
+        "if afresh:",
+        "if False:",
         _of_fleet(of_shares.test_trigger_reads_everything_anew_and_plans_afresh),
     ),
 ]

@@ -138,7 +138,7 @@ async def test_after_a_stop_of_hours_not_all_begin_at_once(rig: Rig) -> None:
 async def test_with_capacity_for_four_fifths_no_mailbox_starves(rig: Rig) -> None:
     """Below the floor need comes first and no plan's priority; so all end close to what there is for each."""
     users = [await rig.world.user(priority=priority) for priority in (0, 0, 9, 9)]
-    boxes = [box for user in users for box in await rig.world.enrol(6, user, quota=40, ramp_days=5)]
+    boxes = [box for user in users for box in await rig.world.enrol(3, user, quota=40, ramp_days=5)]
     hourly = round(0.8 * 40 * len(boxes) / 16)
     limits = {"limits.global_per_hour": hourly, "limits.global_per_minute": 5}
     async with rig.running(limits):
@@ -150,7 +150,7 @@ async def test_with_capacity_for_four_fifths_no_mailbox_starves(rig: Rig) -> Non
 
 
 async def test_with_a_users_cap_for_four_fifths_none_of_their_mailboxes_starves(rig: Rig) -> None:
-    boxes = await rig.world.enrol(20, quota=40, ramp_days=5)
+    boxes = await rig.world.enrol(10, quota=40, ramp_days=5)
     hourly = round(0.8 * 40 * len(boxes) / 16)
     async with rig.running({"limits.user_per_hour": hourly, "limits.user_per_minute": 5}):
         await rig.until(after(22.5))
@@ -160,17 +160,17 @@ async def test_with_a_users_cap_for_four_fifths_none_of_their_mailboxes_starves(
     assert (await rig.violations(user_per_hour=hourly, user_per_minute=5)).total == 0
 
 
-async def test_two_hundred_mailboxes_behind_caps_of_their_users_and_of_all_are_served_alike(rig: Rig) -> None:
+async def test_a_hundred_mailboxes_behind_caps_of_their_users_and_of_all_are_served_alike(rig: Rig) -> None:
     """One user's cap is the tightest, another's less so, and for the other three there is what the fleet's leaves."""
     users = [await rig.world.user(priority=number % 3) for number in range(5)]
-    boxes = {user: await rig.world.enrol(40, user, quota=10, ramp_days=5) for user in users}
+    boxes = {user: await rig.world.enrol(20, user, quota=10, ramp_days=5) for user in users}
     for user, share in zip(users, (0.5, 0.7), strict=False):
-        hourly = round(share * 10 * 40 / 16)
+        hourly = round(share * 10 * 20 / 16)
         await rig.db.execute(
             "UPDATE plans SET per_hour = $2 FROM users u WHERE u.id = $1 AND plans.id = u.plan_id", user, hourly
         )
     limits = {
-        "limits.global_per_hour": round(0.7 * 10 * 200 / 16),
+        "limits.global_per_hour": round(0.7 * 10 * 100 / 16),
         "limits.global_per_minute": 10,
         "limits.user_per_hour": 1000,
     }
@@ -178,7 +178,7 @@ async def test_two_hundred_mailboxes_behind_caps_of_their_users_and_of_all_are_s
         await rig.until(after(22.5))
     for user, expected in zip(users, (5, 7, 7.7, 7.7, 7.7), strict=True):
         sent = await rig.world.sent(boxes[user])
-        assert abs(sum(sent) / 40 - expected) <= 0.7, sent
+        assert abs(sum(sent) / 20 - expected) <= 0.75, sent  # where 7.7 is to be had, a mailbox has 7 or 8
         assert max(sent) - min(sent) <= 2, sent
 
 

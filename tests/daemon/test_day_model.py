@@ -170,7 +170,7 @@ def test_days_go_as_the_model_foretells(postgres: str, template_database: str) -
         return DayMachine(postgres.replace("postgresql:///warmupd?", f"postgresql:///{name}?"))
 
     play_settings = settings(
-        max_examples=settings().max_examples if deep else 4,
+        max_examples=settings().max_examples if deep else 3,
         stateful_step_count=settings().stateful_step_count if deep else 15,
         derandomize=not deep,
         phases=list(Phase) if deep else [Phase.generate],  # to find the shortest way to a failure takes minutes

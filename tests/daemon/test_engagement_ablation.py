@@ -17,7 +17,7 @@ from tests.store import test_sightings as of_sightings
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.core.engagement import plan_engagement
 from warmupd.daemon import engager as engager_module
-from warmupd.daemon import treatment
+from warmupd.daemon import treatment, treatments
 from warmupd.daemon import visitor as visitor_module
 from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.revisits import Revisits
@@ -27,7 +27,7 @@ from warmupd.store import engagements, sightings, visits
 
 pytestmark = pytest.mark.ablation
 
-_Treatment = treatment._Treatment
+_Treatment, _Batch = treatment.Treatment, treatments._Batch
 FULL = of_treatment.test_what_a_full_mailbox_refuses_is_done_once_there_is_room
 NUMBERS = of_treatment.test_message_whose_numbers_changed_after_it_was_opened_is_filed_and_deleted
 STRANGER = of_treatment.test_strangers_message_by_its_name_is_never_taken_for_it
@@ -35,7 +35,7 @@ PROVES = of_sightings.test_the_visit_that_proves_the_address_does_not_wait_for_i
 
 OF_ROWS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[None]]]] = {
     "put off": (
-        treatment.treat,
+        _Batch.carry_out,
         "except ImapError:",
         "except ZeroDivisionError:",
         of_treatment.test_message_that_troubles_the_server_is_put_off_and_the_visit_ends,

@@ -1,5 +1,7 @@
 """A worker that lost its lease without knowing sends nothing more, and nothing newer is changed by what it tells."""
 
+import asyncio
+import datetime as dt
 from dataclasses import replace
 
 import pytest
@@ -7,6 +9,7 @@ import pytest
 from tests.daemon.fleet import Fleet
 from tests.daemon.model import OK, Answer, Gate
 from tests.daemon.rig import Rig
+from tests.daemon.test_gauges import value
 from tests.daemon.test_shares import LEASE, fleet_of
 from tests.store.rows import Ground, after, laid_ground  # noqa: F401  laid_ground is a fixture
 from tests.store.test_sightings import _record, _sent, found_of
@@ -14,7 +17,7 @@ from warmupd.clock import VirtualClock
 from warmupd.daemon.app import Worker
 from warmupd.daemon.events import Events
 from warmupd.daemon.metrics import Metrics
-from warmupd.daemon.treatment import treat
+from warmupd.daemon.treatments import treat
 from warmupd.errors import LeaseLost
 
 
@@ -75,6 +78,24 @@ async def test_frozen_worker_reserves_nothing_and_loses_its_slots_to_others(flee
         await fleet.live(6 * 3600)
     assert await rig.world.sent(boxes) == [6] * 6
     assert (await rig.violations()).total == 0
+
+
+async def test_renewal_that_froze_between_its_reads_believes_none_of_them(fleet: Fleet) -> None:
+    async with fleet.running(2) as (first, second):
+        prolong = first.leases._prolong
+
+        async def frozen(at: dt.datetime | None) -> dict[int, int] | None:
+            kept = await prolong(at)
+            del first.leases._prolong  # the instance's own
+            first.leases._sleeping = asyncio.create_task(fleet.rig.clock.sleep(2 * LEASE))
+            await first.leases._sleeping
+            assert len(second.leases.held) == 64
+            return kept
+
+        first.leases._prolong = frozen  # type: ignore[method-assign]
+        await fleet.live(3 * LEASE)
+        assert value(first, "warmup_lease_lost_total") == 32
+        assert fleet.shares() == [32, 32]
 
 
 async def test_late_answer_is_accepted_for_its_token_after_a_takeover(fleet: Fleet) -> None:

@@ -1,12 +1,14 @@
 """The looks that fill gauges: what they count, whose mailboxes, and what is not counted twice or not at all."""
 
 import datetime as dt
+from itertools import count
 from typing import Any
 
 import pytest
 
 from tests.daemon.fleet import Fleet
 from tests.daemon.rig import Rig, after
+from warmupd.core.condition import Condition
 from warmupd.daemon import gauges
 from warmupd.daemon.app import Worker
 from warmupd.daemon.labels import HEALTH
@@ -119,6 +121,23 @@ async def test_fleet_is_judged_in_the_words_of_the_api(rig: Rig) -> None:
         assert value(worker, "warmup_health", state="degraded") + value(worker, "warmup_health", state="critical") == 1
 
 
+async def test_large_fleet_is_judged_less_often(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = count()
+
+    async def judge(*_: Any, **__: Any) -> tuple[Condition, tuple[str, ...], tuple[()]]:
+        next(looks)
+        return Condition.OK, (), ()
+
+    await rig.world.enrol(2, quota=2, end_hour=12)
+    async with rig.running() as worker:
+        monkeypatch.setattr(gauges, "fleet_condition", judge)
+        monkeypatch.setattr(gauges, "JUDGED_A_SECOND", 2 / 600)  # as 120,000 mailboxes at the real one
+        for _ in range(12):
+            await rig.until(rig.clock.now() + dt.timedelta(minutes=5))
+            await worker.gauges.turn()
+    assert next(looks) in (6, 7)  # in an hour; not 12
+
+
 async def test_missing_partitions_are_counted(rig: Rig) -> None:
     async with rig.running() as worker:
         await worker.gauges.turn()
@@ -177,3 +196,16 @@ async def test_scrape_looks_at_no_mailbox(rig: Rig, monkeypatch: pytest.MonkeyPa
 async def _both_look(*workers: Worker) -> None:
     for worker in workers:
         await worker.gauges.look_at_mailboxes()
+
+
+async def test_many_mailboxes_are_looked_at_less_often(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    await rig.world.enrol(4, quota=4, end_hour=12)
+    monkeypatch.setattr(gauges, "EVERY", 60.0)
+    monkeypatch.setattr(gauges, "LOOKED_AT", 1)  # a minute: four of them take four
+    async with rig.running() as worker:
+        seen = []
+        for minute in range(8):
+            await rig.until(after(7 + minute / 60))
+            await worker.gauges.turn()
+            seen.append(value(worker, "warmup_expected_sends_total"))
+    assert len(set(seen)) in {2, 3}

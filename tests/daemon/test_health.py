@@ -22,38 +22,38 @@ async def quotas(rig: Rig, box: int) -> list[int]:
 
 
 async def test_spam_lowers_the_volume_and_recovery_raises_it_again(rig: Rig) -> None:
-    boxes = await rig.world.enrol(2, quota=30, end_hour=20, ramp_days=9)
+    boxes = await rig.world.enrol(2, quota=20, end_hour=20, ramp_days=9)
     async with rig.running({"health.window_days": 2}):
         for day in range(5):
             await rig.until(after(21, days=day))
             await land(rig, boxes[:1], spam=0.5 if day == 0 else 0.0)
             await land(rig, boxes[1:], spam=0.1)
         await rig.until(after(21, days=5))
-    assert await quotas(rig, boxes[0]) == [30, 15, 21, 30, 30, 30]  # a third of two days is in spam, then none
-    assert await quotas(rig, boxes[1]) == [30] * 6
+    assert await quotas(rig, boxes[0]) == [20, 10, 14, 20, 20, 20]  # a third of two days is in spam, then none
+    assert await quotas(rig, boxes[1]) == [20] * 6
     rows = await rig.db.fetch("SELECT was, became, reason FROM state_changes ORDER BY id")
     assert [tuple(row)[:2] for row in rows] == [("HEALTHY", "THROTTLED"), ("THROTTLED", "WATCH"), ("WATCH", "HEALTHY")]
-    assert rows[0]["reason"] == "50 % of 30 messages in spam"
+    assert rows[0]["reason"] == "50 % of 20 messages in spam"
     factors = [row["factors"] for row in await rig.world.days(boxes[:1])]
-    assert factors[1] == [["ramp", 30], ["health_throttled", 15]]
+    assert factors[1] == [["ramp", 20], ["health_throttled", 10]]
     assert (await rig.violations()).total == 0
 
 
 async def test_worst_is_suspended_and_comes_back_throttled_by_itself(rig: Rig) -> None:
-    boxes = await rig.world.enrol(3, quota=30, end_hour=20, ramp_days=9)
+    boxes = await rig.world.enrol(3, quota=20, end_hour=20, ramp_days=9)
     async with rig.running({"health.suspend_hours": 36}):
         await rig.until(after(21))
         await land(rig, boxes[:1], spam=0.9)
         await rig.until(after(21, days=1))
         row = await rig.world.mailbox(boxes[0])
-        assert (row["state"], row["state_reason"]) == ("SUSPENDED", "90 % of 30 messages in spam")
+        assert (row["state"], row["state_reason"]) == ("SUSPENDED", "90 % of 20 messages in spam")
         assert row["state_until"] == after(6 + 36, days=1)
         address = await rig.world.address(boxes[0])
         assert all(one.recipient != address for one in rig.server.tries if one.at > 86_400)
         await rig.until(after(21, days=3))
     row = await rig.world.mailbox(boxes[0])
     assert (row["state"], row["health"]) == ("ACTIVE", "THROTTLED")
-    assert (await quotas(rig, boxes[0]))[-1] == 15  # though nothing has been found since
+    assert (await quotas(rig, boxes[0]))[-1] == 10  # though nothing has been found since
     days = [row["day"] for row in await rig.world.days(boxes[:1])]
     assert after(12, days=1).date() not in days
 

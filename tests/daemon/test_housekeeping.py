@@ -13,7 +13,7 @@ from warmupd.store import day_totals, partitions
 
 
 async def test_partitions_that_cannot_be_made_now_are_made_later(
-    rig: Rig, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    bare_days: None, rig: Rig, log: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     boxes = await rig.world.enrol(2, quota=2, end_hour=9)
     make = partitions.make_partitions
@@ -27,6 +27,8 @@ async def test_partitions_that_cannot_be_made_now_are_made_later(
     monkeypatch.setattr(partitions, "make_partitions", make_or_fail)
     monkeypatch.setattr(housekeeping, "EVERY", 600.0)  # the third try comes before the first window
     async with rig.running():
+        await rig.until(after(6))
+        monkeypatch.setattr(housekeeping, "EVERY", 3600.0)
         await rig.until(after(9.5, days=5))
     assert [event["part"] for event in log if event["event"] == "worker.part_failed"] == ["partitions"] * 2
     assert await rig.world.sent(boxes) == [2] * 12

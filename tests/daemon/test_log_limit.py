@@ -11,6 +11,7 @@ import structlog
 
 from tests.daemon.rig import BEGIN
 from warmupd.clock import SystemClock, VirtualClock
+from warmupd.core.job import JobKind
 from warmupd.daemon import log_limit
 from warmupd.daemon.events import Events
 from warmupd.daemon.log_limit import MOST, Limit
@@ -87,7 +88,7 @@ def test_facts_that_count_are_never_left_out_and_news_neither(lines: Lines, cloc
     events = Events(Metrics(clock))
     for number in range(3 * MOST):
         events.settlements_lost(1)
-        events.sent(kind="PRIMARY", job=number, seconds=0.1)
+        events.sent(kind=JobKind.WARMUP, job=number, seconds=0.1)
     assert len(lines()) == 6 * MOST
 
 

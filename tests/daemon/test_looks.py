@@ -39,6 +39,9 @@ def further(monkeypatch: pytest.MonkeyPatch) -> list[Look]:
         async def look_further(self, marks: Any, **rest: Any) -> Look:
             return self.own.pop(0) if len(self.own) > 1 else self.own[0]
 
+        def past_own(self, marks: Any) -> Any:
+            return marks
+
     @asynccontextmanager
     async def enter(sealed: Any, *args: Any, **options: Any) -> AsyncIterator[Seen]:
         yield Seen(rest.setdefault(sealed.mailbox_id, list(looks)))

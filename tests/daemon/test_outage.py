@@ -102,8 +102,9 @@ async def test_outcome_waits_in_memory_until_postgres_is_back(rig: Rig, flaky: F
 async def test_days_that_could_not_be_opened_are_opened_a_moment_later(rig: Rig, flaky: FlakyDatabase) -> None:
     boxes = await rig.world.enrol(5, quota=3, end_hour=9)
     async with rig.running(db=flaky):
-        flaky.deaf_to, flaky.times = "INSERT INTO mailbox_days", 2
+        flaky.deaf_to, flaky.times = "open_mailbox_days", 2
         await rig.until(after(9.5))
+        assert not flaky.times
     await all_sent_once(rig, boxes, 3)
 
 
@@ -114,17 +115,19 @@ async def test_request_taken_beside_a_day_that_could_not_be_opened_is_not_forgot
     late = await rig.world.enrol(1, quota=3, start_hour=7, end_hour=9)
     async with rig.running(db=flaky) as worker:
         await rig.until(after(6.99))
-        flaky.deaf_to, flaky.times = "INSERT INTO mailbox_days", 1
+        flaky.deaf_to, flaky.times = "open_mailbox_days", 1
         worker.shard.schedule.push(early[0], after(7))
         await rig.until(after(9.5))
+        assert not flaky.times
     await all_sent_once(rig, early + late, 3)
 
 
 async def test_job_whose_accounts_cannot_be_read_goes_back(rig: Rig, flaky: FlakyDatabase) -> None:
     boxes = await rig.world.enrol(3, quota=3, end_hour=9)
     async with rig.running(db=flaky):
-        flaky.deaf_to, flaky.times = "smtp_secret", 1
+        flaky.deaf_to, flaky.times = "accounts_of", 1
         await rig.until(after(9.5))
+        assert not flaky.times
     assert [row["attempts"] for row in await rig.world.days(boxes)] == [3] * 3
     await all_sent_once(rig, boxes, 3)
 

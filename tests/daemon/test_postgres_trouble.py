@@ -218,7 +218,7 @@ class FailingOver(Database):
     meanwhile: Callable[[], Awaitable[None]] | None = None
 
     async def fetch(self, query: str, *args: object, within: float | None = None) -> list[asyncpg.Record]:
-        if self.meanwhile is not None and "access_secret" in query:
+        if self.meanwhile is not None and "accounts_of" in query:
             renew, self.meanwhile = self.meanwhile, None
             self.era += 1
             await renew()

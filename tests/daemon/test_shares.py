@@ -11,6 +11,7 @@ from tests.daemon.model import OK, Answer, Gate
 from tests.daemon.rig import Rig, after
 from tests.daemon.test_hints import soon
 from warmupd.daemon import engager
+from warmupd.daemon.gathering import GATHER
 from warmupd.daemon.visitor import Visitor
 from warmupd.store.fleet import resize, trigger
 from warmupd.store.slots import view_fleet
@@ -45,6 +46,14 @@ async def test_joining_worker_gets_its_share_without_waiting_for_a_lease(fleet: 
         assert fleet.shares() == [32, 32]
         assert fleet.rig.clock.now() == before
         assert first.leases.giving == {}
+
+
+async def test_slots_that_come_or_go_are_heard_of_at_once(fleet: Fleet) -> None:
+    async with fleet.running(1) as (first,):
+        await fleet.join()
+        await fleet.look()
+        assert fleet.shares() == [32, 32]
+        assert not first.leases.changed.is_set()  # the shard has been woken, and has read
 
 
 async def test_worker_that_stops_leaves_its_slots_at_once(fleet: Fleet) -> None:
@@ -277,7 +286,8 @@ async def test_worker_whose_row_is_lost_asks_again_once_it_has_registered_anew(f
         for box in boxes:
             worker.shard.schedule.push(box, fleet.rig.clock.now())
         worker.shard.knock()
-        await fleet.calm()  # no time passes until a renewal
+        fleet.rig.clock.advance(GATHER)
+        await fleet.calm()  # no more time passes until a renewal
         assert await fleet.rig.db.fetchval("SELECT array_agg(id) FROM workers") == [worker.leases.worker_id]
         await fleet.until(after(9))
     assert await fleet.rig.world.sent(boxes) == [2, 2]

@@ -1,6 +1,8 @@
 """What becomes of a message when the mailbox is full, the server busy, or the owner has been there before."""
 
+import asyncio
 import datetime as dt
+from asyncio import CancelledError
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +14,16 @@ from warmupd.clock import VirtualClock
 from warmupd.core.job import Job
 from warmupd.core.mailbox import slot_hash
 from warmupd.core.placement import FolderRole, Placement
+from warmupd.daemon import treatments
 from warmupd.daemon.events import Events
 from warmupd.daemon.metrics import Metrics
-from warmupd.daemon.treatment import Treated, treat
-from warmupd.mail.found import Found
-from warmupd.mail.imap import ImapBusy, ImapDenied
+from warmupd.daemon.treatments import Treated, treat
+from warmupd.errors import DatabaseUnavailable, LeaseLost
+from warmupd.mail.found import Found, place_of
+from warmupd.mail.imap import ImapBroken, ImapBusy, ImapDenied
 from warmupd.mail.imap_syntax import Reply
 from warmupd.mail.message_id import MessageToken
+from warmupd.mail.visit_ahead import Done
 
 HOUR = 3600.0
 ROLES = {"INBOX": FolderRole.INBOX, "Junk": FolderRole.JUNK, "Warmup": FolderRole.WARMUP, "Trash": FolderRole.TRASH}
@@ -31,7 +36,30 @@ class Shelf:
         self.there = list(there)
         self.refused = refused
         self.busy = busy
+        self.lost = False  # the connection, before anything is done
+        self.trouble: BaseException | None = None  # that comes when all has been done ahead
         self.done: list[tuple[str, str, int]] = []  # verb, folder, UID
+        self.done_ahead = Done()
+
+    async def ahead(self, wishes: Any, may_proceed: Any) -> None:
+        if self.busy:
+            raise ImapBusy("in use")
+        if self.lost:
+            raise ImapBroken("lost")
+        if self.trouble is not None:
+            for wish in wishes:
+                self._do_ahead(wish)
+            raise self.trouble
+
+    def _do_ahead(self, wish: Any) -> None:
+        here, place = wish.found, place_of(wish.found)
+        self.done_ahead.flags[place] |= {flag.lower() for flag in wish.flags}
+        if wish.delete and self._take(here):
+            self.done_ahead.removed.add(place)
+        elif (wish.rescue or wish.file) and self._take(here):
+            folder = "INBOX" if wish.rescue else "Warmup"
+            self.there.append(replace(here, folder=folder, role=ROLES[folder], uid=here.uid + 100))
+            self.done_ahead.moved[place] = self.there[-1]
 
     async def has(self, found: Found) -> bool:
         return self._at(found) is not None
@@ -91,7 +119,7 @@ class Case:
         self.ground, self.worker, self.job, self.here = ground, worker, job, here
         self.shelf = Shelf(here)
 
-    async def visit(self, at: dt.datetime, *seen: Found) -> Treated:
+    async def visit(self, at: dt.datetime, *seen: Found, failed_before: bool = False) -> Treated:
         clock = VirtualClock(at)
         return await treat(
             self.ground.db,
@@ -102,7 +130,21 @@ class Case:
             trusted=lambda: True,
             clock=clock,
             events=Events(Metrics(clock)),
+            failed_before=failed_before,
         )
+
+    async def multiply(self) -> None:
+        """As if five messages had been sighted."""
+        await self.ground.db.execute(
+            "INSERT INTO sightings SELECT job_day, job_id + n, recipient_id, sender_id, placement, seen_at, epoch,"
+            " folder, uidvalidity, uid + n, message_id || n, thread_depth, star, rescue, answer_at, next_at, file_at,"
+            " delete_at FROM sightings, generate_series(1, 4) AS n"
+        )
+        self.shelf.there += [replace(self.here, uid=self.here.uid + n) for n in range(1, 5)]
+
+    async def count(self, condition: str) -> int:
+        count: int = await self.ground.db.fetchval(f"SELECT count(*) FROM sightings WHERE {condition}")
+        return count
 
     @property
     def verbs(self) -> list[str]:
@@ -249,6 +291,84 @@ async def test_message_that_troubles_the_server_is_put_off_and_the_visit_ends(gr
     case.shelf.busy = False
     await case.visit(after(4 * HOUR))
     assert case.verbs == ["open", "star"]
+
+
+async def test_of_several_that_trouble_the_server_together_half_are_put_off(ground: Ground) -> None:
+    case = await case_of(ground)
+    case.shelf.busy = True
+    await case.multiply()
+    due = []
+    for _ in range(3):
+        with pytest.raises(ImapBusy):
+            await case.visit(after(HOUR))
+        due.append(await ground.db.fetchval("SELECT count(*) FROM sightings WHERE next_at <= $1", after(HOUR)))
+    assert due == [2, 1, 0]  # and the last of them is alone
+
+
+async def test_lost_connection_gives_up_on_no_message(ground: Ground) -> None:
+    case = await case_of(ground)
+    await case.multiply()
+    case.shelf.lost = True
+    due = []
+    for failed_before in (False, False, True):
+        with pytest.raises(ImapBroken):
+            await case.visit(after(80 * HOUR), failed_before=failed_before)
+        due.append(await case.count("next_at <= seen_at + interval '80 hours'"))
+    assert due == [5, 5, 2]
+    assert await case.count("next_at IS NOT NULL") == 5
+
+
+@pytest.mark.parametrize("trouble", [ImapBroken("lost"), ImapBusy("in use"), LeaseLost("gone"), CancelledError()])
+async def test_what_was_done_before_the_end_is_written_down(ground: Ground, trouble: BaseException) -> None:
+    case = await case_of(ground, "Junk", star=True)
+    await case.multiply()
+    case.shelf.trouble = trouble
+    with pytest.raises(type(trouble)):
+        await case.visit(after(HOUR))
+    assert await case.count("rescued_at IS NOT NULL AND opened_at IS NOT NULL AND folder = 'INBOX'") == 5
+    case.shelf.trouble = None
+    for hour in (5, 6, 9):
+        await case.visit(after(hour * HOUR))
+    assert await case.count("filed_at IS NOT NULL") == 5
+    case.shelf.trouble = trouble
+    with pytest.raises(type(trouble)):
+        await case.visit(after(20 * HOUR))
+    assert (await case.count("deleted_at IS NOT NULL AND next_at IS NULL"), case.shelf.there) == (5, [])
+
+
+async def test_rescue_that_was_never_written_down_counts(ground: Ground) -> None:
+    case = await case_of(ground, "Junk")
+    moved = replace(case.here, folder="INBOX", role=FolderRole.INBOX, uid=9, flags=frozenset({"\\seen"}))
+    case.shelf.there = [moved]
+    await case.visit(after(HOUR), moved)
+    row = await case.row()
+    assert (row["rescued_at"], row["folder"], row["uid"]) == (after(HOUR), "INBOX", 9)
+
+
+@pytest.mark.parametrize("trouble", [ImapBroken("lost"), CancelledError()])
+async def test_silent_database_neither_delays_an_end_nor_hides_why(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, trouble: BaseException
+) -> None:
+    case = await case_of(ground, "Junk")
+    await case.multiply()
+    case.shelf.trouble = trouble
+    ended = asyncio.Event()
+
+    async def silent(*_: Any, **__: Any) -> None:
+        if isinstance(trouble, ImapBroken):
+            raise DatabaseUnavailable("gone")
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(treatments, "LAST_WORDS", 0.01)
+    monkeypatch.setattr(treatments, "note_engaged", silent)
+    with pytest.raises(type(trouble)):
+        async with asyncio.timeout(5):
+            await case.visit(after(HOUR))
+    if isinstance(trouble, CancelledError):
+        await ended.wait()
 
 
 async def test_message_that_its_owner_deleted_is_let_be(ground: Ground) -> None:

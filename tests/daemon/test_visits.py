@@ -10,7 +10,7 @@ from tests.daemon.rig import Rig, after
 from tests.daemon.sandbox import served
 from warmupd.core.mailbox import Mailbox
 from warmupd.daemon import engager as engager_module
-from warmupd.daemon import treatment
+from warmupd.daemon import treatments
 from warmupd.daemon import visitor as visitor_module
 from warmupd.mail.imap import ImapRefusedLogin, ImapThrottled
 from warmupd.store.mended import end_rest
@@ -179,11 +179,11 @@ async def test_crash_between_record_and_treatment_does_nothing_twice(rig: Rig, m
     config = {"engagement.reply_rate": 1.0, "engagement.max_thread_length": 2, "engagement.reply_after_min_minutes": 30}
     crashes = Counter[int]()
 
-    async def treat(db: Any, visit: Any, mailbox_id: int, found: Any, **rest: Any) -> treatment.Treated:
+    async def treat(db: Any, visit: Any, mailbox_id: int, found: Any, **rest: Any) -> treatments.Treated:
         crashes[mailbox_id] += 1
         if crashes[mailbox_id] % 2:
             raise ZeroDivisionError("pulled the plug")
-        return await treatment.treat(db, visit, mailbox_id, found, **rest)
+        return await treatments.treat(db, visit, mailbox_id, found, **rest)
 
     monkeypatch.setattr(visitor_module, "treat", treat)
     async with served(rig, boxes, spam_share=1.0) as post:

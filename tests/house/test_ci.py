@@ -27,3 +27,15 @@ def test_time_of_all_is_what_its_head_says() -> None:
     assert re.findall(r"^.*(?<!within )(?<!&& )(?:\btimeout\b|^ +apt-get).*$", TEXT, re.MULTILINE) == [
         '    timeout --kill-after=10 "$seconds" "$@"'
     ]
+
+
+def test_part_beside_others_is_told_of_when_it_has_ended_and_its_failure_is_remembered() -> None:
+    functions = "".join(re.findall(r"^(?:within|beside|meet)\(\) \{\n.*?^\}\n", TEXT, re.MULTILINE | re.DOTALL))
+    script = f"{functions}failed=()\ndeadline=$((SECONDS + 9))\n" + "".join(
+        f"beside '{name}' 1 {command}\necho meanwhile\nmeet\n"
+        for name, command in (("good", "echo fine"), ("bad", "sh -c 'echo what; exit 3'"))
+    )
+    done = subprocess.run(
+        ["bash", "-euc", f'{script}echo "${{failed[*]}}"'], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "meanwhile\n=== good\nfine\nmeanwhile\n=== bad\nwhat\nbad\n"

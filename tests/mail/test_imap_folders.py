@@ -5,8 +5,8 @@ import pytest
 from warmupd.core.placement import FolderRole, Placement, placement_of
 from warmupd.core.provider_match import provider_of
 from warmupd.core.providers import PROVIDERS
-from warmupd.mail.imap_folders import Folder, Folders, listed_folder
-from warmupd.mail.imap_syntax import to_modified_utf7, values
+from warmupd.mail.imap_folders import MOST_OCTETS, Folder, Folders, _made_out, listed_folder, listed_folders
+from warmupd.mail.imap_syntax import Reply, to_modified_utf7, values
 
 
 def folders(*lines: str, junk_folder: str = "", warmup_folder: str = "Warmup", provider: str = "other") -> Folders:
@@ -156,3 +156,13 @@ def test_own_folder_below_a_prefix_is_found_again_once_the_prefix_is_known() -> 
 @pytest.mark.parametrize("lines", [["|/|Warmup", "|/|Clients/Warmup"], ["|.|INBOX.Warmup"], ["|/|Clients"], []])
 def test_nobody_is_asked_for_a_prefix_that_would_change_nothing(lines: list[str]) -> None:
     assert not folders(*lines).may_have_prefix
+
+
+@pytest.mark.parametrize(("length", "kept"), [(10, True), (MOST_OCTETS, False)])
+def test_long_lists_are_made_out_but_not_kept(length: int, kept: bool) -> None:
+    line = b'LIST () "/" ' + b"k" * length
+    reply = Reply(status="OK", text="", codes={}, untagged=[[line]])
+    _made_out.cache_clear()
+    found = listed_folders(reply, junk_folder="", warmup_folder="Warmup", provider=provider_of("other"))
+    assert "k" * length in roles(found)
+    assert _made_out.cache_info().currsize == int(kept)

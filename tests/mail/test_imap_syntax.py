@@ -16,6 +16,7 @@ from warmupd.mail.imap_syntax import (
     plain_text,
     to_modified_utf7,
     uid_set,
+    uids_of,
     values,
 )
 
@@ -142,3 +143,19 @@ def test_the_sender_is_the_address(text: str, address: str) -> None:
 )
 def test_subjects_are_decoded_to_one_plain_line(text: str, shown: str) -> None:
     assert plain_text(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "uids"),
+    [
+        ("1:3,7", 9, [1, 2, 3, 7]),
+        ("3:1", 3, [3, 2, 1]),
+        ("5", 1, [5]),
+        ("1:4294967295", 200, []),
+        ("1,2", 1, []),
+        ("1:*", 9, []),
+        ("", 9, []),
+    ],
+)
+def test_uid_sets_are_read_within_bounds(text: str, most: int, uids: list[int]) -> None:
+    assert uids_of(text, most=most) == uids

@@ -2,7 +2,8 @@
 
 import datetime as dt
 import re
-import time
+import sys
+from collections import Counter
 from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import default
@@ -375,11 +376,14 @@ def test_an_answer_to_a_lost_topic_is_short_and_quotes_nothing_it_does_not_know(
     assert len(text.split()) < 50
 
 
-def test_composing_takes_well_under_a_millisecond() -> None:
-    jobs = [job(Thread(topic=LIBRARY.choose_topic(seed), seed=seed), seed) for seed in range(300)]
-    durations = []
-    for one in jobs:
-        began = time.perf_counter()
-        compose(one, sender=ANNA, recipient=TOM, library=LIBRARY, message_key=KEY, now=NOW)
-        durations.append(time.perf_counter() - began)
-    assert sorted(durations)[30] < 0.0003  # 0.00005 on a quiet machine; EmailMessage takes 0.001
+def test_composing_takes_few_steps() -> None:
+    """EmailMessage alone would take ten times as many; `warmupd bench` tells the time."""
+    thread = Thread(topic=LIBRARY.choose_topic(5), seed=5)
+    composed(thread)  # what is read once is read
+    steps = Counter[str]()
+    sys.setprofile(lambda _frame, event, _arg: steps.update([event]))
+    try:
+        composed(thread)
+    finally:
+        sys.setprofile(None)
+    assert 0 < steps["call"] + steps["c_call"] < 500

@@ -61,7 +61,7 @@ class Container:
         deadline = time.monotonic() + 10
         while not (found := children.read_text().split()):
             assert time.monotonic() < deadline
-            time.sleep(0.01)
+            time.sleep(0.01)  # no event tells that another process has got a child
         return int(found[0])
 
     def start(self, *command: str) -> None:
@@ -148,7 +148,7 @@ class Container:
             assert self._process
             failed = self._process.poll() is not None or time.monotonic() > deadline
             assert not failed, f"{path}: {status} {said}\n{self.log[-3000:]}"
-            time.sleep(0.2)
+            time.sleep(0.2)  # asked over HTTP: nobody tells when the answer changes
 
     def healthy(self) -> bool:
         """What its HEALTHCHECK says."""

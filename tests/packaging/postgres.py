@@ -36,7 +36,7 @@ def postgres(folder: Path, netns: str, port: int = 5432) -> Iterator[str]:
         while not (data / "postmaster.pid").exists() or "ready" not in (data / "postmaster.pid").read_text():
             failed = server.poll() is not None or time.monotonic() > deadline
             assert not failed, (folder / "postgres.log").read_text()
-            time.sleep(0.05)
+            time.sleep(0.05)  # Postgres says that it is ready in a file alone
         yield f"postgresql://warmupd:{PASSWORD}@127.0.0.1:{port}/postgres"
     finally:
         server.send_signal(signal.SIGINT)  # fast: clients may still be there

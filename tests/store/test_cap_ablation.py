@@ -39,6 +39,7 @@ CAPS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
         partial(of_fair_caps.test_cap_holds_is_used_and_is_shared_by_demand, number=2),
     ),
     ("worker_room", "(free + sum(l.taken) OVER ())", "cap", of_caps.test_what_a_dead_worker_took_is_nobodys_share),
+    ("reserve_sends", "s.user_id OFFSET 0)", "s.user_id)", of_caps.test_rings_of_others_are_not_read),
     ("reserve_sends", "p_demand - got", "p_demand", of_caps.test_workers_share_a_binding_cap_by_demand),
     (
         "reserve_sends",

@@ -120,6 +120,23 @@ async def test_time_is_read_behind_the_locks(ground: Ground) -> None:
     assert (await ground.job(job))["picked_at"] >= freed_at
 
 
+async def test_rings_of_others_are_not_read(ground: Ground) -> None:
+    """By a plan that was made when there was one."""
+    (a, b), (c, d), worker = await ground.pair(), await ground.pair(), await ground.worker()
+    read = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'cap_rings'"
+    async with ground.db.acquire() as connection:
+        async with connection.transaction():
+            await reserve_on(connection, worker, a, b)
+        await connection.execute(
+            "INSERT INTO cap_rings SELECT 'USER', gen_random_uuid(), head, head_s, next_ok_at, seconds, halves"
+            " FROM cap_rings, generate_series(1, 300) WHERE scope = 'GLOBAL'"
+        )
+        async with connection.transaction():
+            before = await connection.fetchval(read) or 0
+            await reserve_on(connection, worker, c, d)
+            assert await connection.fetchval(read) - before < 20
+
+
 async def test_counts_of_years_do_not_overflow(ground: Ground) -> None:
     await ground.limit(global_per_minute=2)
     wishes, worker = await _wishes(ground, 4), await ground.worker()

@@ -57,10 +57,10 @@ async def test_missing_message_that_comes_after_all_is_where_it_lies_and_counts_
     worker, job = await sent(ground, proven=False)
     await miss(ground, worker, job.recipient_id)
     key = (job.day, job.id)
-    assert [p.job_id for p in await sightings.find_parents(ground.db, job.recipient_id, [key])] == [job.id]
+    assert [p.sighted for p in await sightings.find_parents(ground.db, job.recipient_id, [key])] == [False]
     assert await record(ground, worker, job, placement=Placement.SPAM, at=9000) == [Known.NEW]
     assert await record(ground, worker, job, placement=Placement.INBOX, at=9999) == [Known.KNOWN]
-    assert await sightings.find_parents(ground.db, job.recipient_id, [key]) == []
+    assert [p.sighted for p in await sightings.find_parents(ground.db, job.recipient_id, [key])] == [True]
     told = await reports.placements(ground.db, at=after(20000))
     assert {place: number for place, number in told.items() if number} == {"SPAM": 1}
     row = await ground.db.fetchrow(

@@ -84,7 +84,7 @@ PROOFS: list[tuple[str, str, str, Test]] = [
     ),
     (
         "settle_sends",
-        "OR (f.own_only AND a.user_id <> m.user_id)",
+        "OR (f.own_only AND a.user_id <> (SELECT m.user_id FROM mailboxes m WHERE m.id = a.id))",
         "",
         of_settle.test_message_of_another_to_who_is_proven_to_his_own_alone_hastens_the_visit,
     ),

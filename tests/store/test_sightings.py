@@ -219,13 +219,14 @@ async def test_engagement_is_due_until_nothing_is_left(ground: Ground) -> None:
     assert await engagements.due_engagements(ground.db, job.recipient_id, at=after(10**6)) == []
 
 
-async def test_parents_are_the_recipients_own_that_were_not_sighted(ground: Ground) -> None:
+async def test_parents_are_the_recipients_own_and_tell_whether_they_were_sighted(ground: Ground) -> None:
     worker, job = await _sent(ground)
     key = (job.day, job.id)
-    assert [p.sender_id for p in await sightings.find_parents(ground.db, job.recipient_id, [key])] == [job.mailbox_id]
+    (parent,) = await sightings.find_parents(ground.db, job.recipient_id, [key])
+    assert (parent.sender_id, parent.sighted) == (job.mailbox_id, False)
     assert await sightings.find_parents(ground.db, job.mailbox_id, [key]) == []
     await _record(ground, worker, job.recipient_id, found_of(job))
-    assert await sightings.find_parents(ground.db, job.recipient_id, [key]) == []
+    assert [p.sighted for p in await sightings.find_parents(ground.db, job.recipient_id, [key])] == [True]
 
 
 async def test_visit_asked_for_during_a_visit_is_not_put_off(ground: Ground) -> None:
@@ -307,7 +308,7 @@ async def test_round_through_all_folders_lasts_until_all_were_seen(ground: Groun
         await visits.end_visit(
             ground.db, mailbox, epoch=UNCLAIMED, next_visit_at=NOON, began=after(at), marks=marks, saw_all=saw_all
         )
-        return sorted(await visits.folder_marks(ground.db, mailbox), key=lambda mark: mark.folder)
+        return sorted((await visits._marks_of(ground.db, [mailbox])).get(mailbox, []), key=lambda mark: mark.folder)
 
     async def whole() -> tuple[object, object]:
         row = await ground.db.fetchrow("SELECT everywhere_at, round_began FROM mailbox_visits")
@@ -337,7 +338,7 @@ async def test_visit_of_a_worker_whose_epoch_is_over_ends_and_plans_nothing(grou
             ground.db, mailbox, epoch=UNCLAIMED, next_visit_at=after(9), began=NOON, marks=[mark], saw_all=True
         )
     await visits.plan_visits(ground.db, {mailbox: NOON}, epochs=[UNCLAIMED])
-    assert await visits.folder_marks(ground.db, mailbox) == []
+    assert (await visits._marks_of(ground.db, [mailbox])).get(mailbox, []) == []
     assert await visits.unplanned_visits(ground.db, list(worker.leases)) == [mailbox]
 
 
@@ -359,7 +360,7 @@ async def test_failed_visits_are_counted_and_forgotten(ground: Ground) -> None:
     assert ended == [1, 2, 0]
     newer = replace(mark, last_uid=41)
     await visits.end_visit(ground.db, mailbox, epoch=UNCLAIMED, next_visit_at=NOON, began=NOON, marks=[newer])
-    assert await visits.folder_marks(ground.db, mailbox) == [newer]
+    assert (await visits._marks_of(ground.db, [mailbox])).get(mailbox, []) == [newer]
 
 
 async def _sent(

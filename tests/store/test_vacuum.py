@@ -28,7 +28,7 @@ async def test_open_transaction_holds_rows_for_as_long_as_it_lasts(db: Database,
     await other.fetchval("SELECT 1")
     for _ in range(3):
         await db.execute("CREATE TEMP TABLE gone ON COMMIT DROP AS SELECT 1")
-    await asyncio.sleep(0.01)
+    await asyncio.sleep(0.01)  # the age by Postgres' own clock that is asserted next
     held = await horizon(db)
     assert held.seconds >= 0.01
     assert held.transactions >= 3

@@ -147,7 +147,7 @@ class Machine:
         deadline = time.monotonic() + patience
         while not effect():
             assert time.monotonic() < deadline, f"{what}: not within {patience:g} s\n{self._last_words()}"
-            time.sleep(LOOK_EVERY)
+            time.sleep(LOOK_EVERY)  # the machine is another one: its effects are looked at
 
     def close(self) -> None:
         """Power it off and let go of everything; whatever does not go by itself goes with its holder."""

@@ -12,6 +12,7 @@ def main() -> None:
     """Run the command line."""
     if not DAEMONS.isdisjoint(sys.argv[1:2]):
         early.heed_early()
+        early.leave_out_rich()
     if os.getpid() == 1:
         pid_one.stand_before()
     from warmupd.cli.main import main as run

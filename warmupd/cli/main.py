@@ -8,6 +8,7 @@ import typer
 from warmupd import __version__
 from warmupd.cli import (
     backup,
+    bench,
     doctor,
     explain,
     fleet,
@@ -22,6 +23,7 @@ from warmupd.cli import (
     probe,
     reload,
     run,
+    simulation,
     status,
     supervise,
     user,
@@ -49,6 +51,8 @@ app.command(epilog=probe.EXAMPLE)(probe.probe)
 app.command(epilog=backup.BACKUP_EXAMPLE)(backup.backup)
 app.command(epilog=backup.RESTORE_EXAMPLE)(backup.restore)
 app.command(epilog=lab.EXAMPLE)(lab.demo)
+app.command(epilog=simulation.EXAMPLE)(simulation.simulate)
+app.command(epilog=bench.EXAMPLE)(bench.bench)
 app.command("import-legacy", epilog=import_legacy.EXAMPLE)(import_legacy.import_legacy)
 app.add_typer(mailbox.app, name="mailbox")
 app.add_typer(user.app, name="user")

@@ -49,7 +49,10 @@ def run(config: ConfigPath = None, worker_id: WorkerId = None, init: Init = Fals
     """
     heed_early()
     from warmupd.config import load
+    from warmupd.daemon.allocator import return_large_blocks
     from warmupd.daemon.logs import set_up_logs
+
+    return_large_blocks()
 
     def configuration() -> "Config":
         return load(config, {"worker.id": worker_id})

@@ -32,15 +32,16 @@ class Fill:
     def add(self, day: DayRow, now: dt.datetime, since: dt.datetime) -> None:
         """One mailbox's day. The look before was at `since`: what was owed until then has been counted, by whoever
         held the mailbox."""
-        owed = day.quota * elapsed(day, now)
-        missing = owed - day.taken
+        quota, taken = day.quota, day.taken
+        owed = quota * elapsed(day, now)
+        missing = owed - taken
         late = missing if missing >= BEHIND else 0.0
-        rate = min(1.0, day.taken / day.quota) if day.quota else 1.0
+        rate = taken / quota if taken < quota else 1.0
         self.mailboxes += 1
-        self.short += late > 0.0 and day.taken < LOW * owed
+        self.short += late > 0.0 and taken < LOW * owed
         self.owed += owed
         self.late += late
-        self.grown += owed - day.quota * elapsed(day, since)
+        self.grown += owed - quota * elapsed(day, since)
         self.rates += rate
         self.by_edge[bisect_left(EDGES, rate)] += 1
 

@@ -24,7 +24,8 @@ class JobKind(StrEnum):
     REPLY = "REPLY"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+# What is made anew for each send is not frozen, though nobody changes it: freezing triples what making it takes.
+@dataclass(kw_only=True, slots=True)
 class Thread:
     """The conversation that a message belongs to."""
 
@@ -50,7 +51,7 @@ class WaitingJob:
     thread: Thread
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: made for each send
 class Job:
     """A reserved send. (day, id) is its identity for ever; `attempt_token` is that of this reservation alone.
 

@@ -20,26 +20,16 @@ class MailboxState(StrEnum):
     AUTH_FAILED = "AUTH_FAILED"  # needs its owner
     REMOVED = "REMOVED"
 
-    @property
-    def sends(self) -> bool:
-        """Whether it may start or answer anything."""
-        return self in {MailboxState.ACTIVE, MailboxState.RECEIVE_ONLY}
+    sends: bool  # whether it may start or answer anything
+    starts: bool  # whether it may start a conversation
+    receives: bool  # whether others may write to it
+    owes: bool  # whether the quota of its day is due, even if it cannot be sent now: else its owner wants nothing
+    # started, and the quota is only the room for answers
 
-    @property
-    def starts(self) -> bool:
-        """Whether it may start a conversation."""
-        return self is MailboxState.ACTIVE
-
-    @property
-    def owes(self) -> bool:
-        """Whether the quota of its day is due, even if it cannot be sent now: else its owner wants nothing started, and
-        the quota is only the room for answers."""
-        return self not in {MailboxState.RECEIVE_ONLY, MailboxState.PAUSED, MailboxState.REMOVED}
-
-    @property
-    def receives(self) -> bool:
-        """Whether others may write to it."""
-        return self.sends
+    def __init__(self, word: str) -> None:  # once for each state, since it is asked many times a send
+        self.sends = self.receives = word in {"ACTIVE", "RECEIVE_ONLY"}
+        self.starts = word == "ACTIVE"
+        self.owes = word not in {"RECEIVE_ONLY", "PAUSED", "REMOVED"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,10 +103,11 @@ class Mailbox:
     auth_doubts: int = 0  # refused logins since the last accepted one
     shared_pool: bool = False  # whether its pool is open to several users; else it is private to its own
     habits: Habits = USUAL
+    slot_hash: int = -1  # which slot it is in is asked dozens of times a send: computed once
 
-    @property
-    def slot_hash(self) -> int:
-        return slot_hash(self.id)
+    def __post_init__(self) -> None:
+        if self.slot_hash < 0:
+            self.slot_hash = slot_hash(self.id)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -134,12 +125,12 @@ class DayRow:
 
     @property
     def left(self) -> int:
-        return max(0, self.quota - self.taken)
+        return self.quota - self.taken if self.quota > self.taken else 0
 
     @property
     def has_room(self) -> bool:
         """Whether it has both a place and an attempt left: retries and answers need them, too."""
-        return self.left > 0 and self.attempts < self.most_attempts
+        return self.taken < self.quota and self.attempts < most_attempts(self.quota)
 
     @property
     def most_attempts(self) -> int:
@@ -149,7 +140,7 @@ class DayRow:
 
 def most_attempts(quota: int) -> int:
     """How many reservations a day with `quota` may see, retries included."""
-    return quota + max(3, -(-quota // 5))
+    return quota + (3 if quota <= 15 else -(-quota // 5))
 
 
 def slot_hash(mailbox_id: int) -> int:
@@ -157,7 +148,10 @@ def slot_hash(mailbox_id: int) -> int:
     return int.from_bytes(md5(str(mailbox_id).encode(), usedforsecurity=False).digest()[:4], "big")
 
 
+_WRITTEN = (b"()", b"(%d,)", b"(%d, %d)", b"(%d, %d, %d)")  # so many numbers, as Python writes a tuple
+
+
 def draw_lot(*numbers: int) -> float:
-    """A number in [0, 1) that belongs to `numbers`: drawn once and for ever, the same for every worker that asks."""
-    digest = blake2b(repr(numbers).encode(), digest_size=6).digest()
+    """A number in [0, 1) that belongs to these three numbers at most: once and for ever, for every worker that asks."""
+    digest = blake2b(_WRITTEN[len(numbers)] % numbers, digest_size=6).digest()
     return int.from_bytes(digest, "big") / 2**48

@@ -29,7 +29,7 @@ _HEEDS_NAMED_TIME = {Action.NONE, Action.BACK_OFF_HOST, Action.BACK_OFF_MAILBOX,
 _CODED_SECRET = re.compile(r"\b(PLAIN|LOGIN|XOAUTH2|OAUTHBEARER|BEARER)\s+[A-Z0-9+/=_.-]{16,}", re.IGNORECASE)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: made for each send (core/job.py)
 class Outcome:
     """A judged reply: how the job ends, what follows, and what to tell the owner."""
 
@@ -72,7 +72,9 @@ def backoff(retry_count: int, rng: random.Random) -> float:
 
 def presentable(text: str) -> str:
     """A server's words as an owner may see them: one line, no control characters, no credentials, 300 characters."""
-    visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in text[: 4 * MESSAGE_LIMIT])
+    visible = text[: 4 * MESSAGE_LIMIT]
+    if not (visible.isascii() and visible.isprintable()):
+        visible = "".join(" " if unicodedata.category(char)[0] in "CZ" else char for char in visible)
     line = _CODED_SECRET.sub(r"\1 [hidden]", " ".join(visible.split()))
     return line if len(line) <= MESSAGE_LIMIT else line[: MESSAGE_LIMIT - 3] + "..."
 
@@ -92,10 +94,10 @@ def _no_reply(reply: SmtpReply) -> Verdict:
 
 def _retry_after(verdict: Verdict, text: str) -> float | None:
     """The time the server named, and some; else the rule's own."""
-    named = _named_time(text)
-    if named is None or verdict.kind is not OutcomeKind.DEFERRED or verdict.action not in _HEEDS_NAMED_TIME:
+    if verdict.kind is not OutcomeKind.DEFERRED or verdict.action not in _HEEDS_NAMED_TIME:
         return verdict.retry_after
-    return min(named, NAMED_TIME_LIMIT) + NAMED_TIME_MARGIN
+    named = _named_time(text)
+    return verdict.retry_after if named is None else min(named, NAMED_TIME_LIMIT) + NAMED_TIME_MARGIN
 
 
 def _named_time(text: str) -> float | None:

@@ -41,11 +41,11 @@ def next_send_at(
     if day.left - reserved <= 0 or not day.has_room or now >= day.closes_at:
         return None
     due_at = moment_of(day, day.taken)
-    gap = even_gap(day, max(now, day.opens_at), day.left, spacing)
+    ahead = (due_at - now).total_seconds()
     if day.attempts == 0 or resumes:
-        return due_at if due_at >= now else _after(now, gap * rng.random())
-    if due_at < _after(now, spacing.mailbox_min):
-        most = max(spacing.mailbox_min, min(spacing.mailbox_max, gap))
+        return due_at if ahead >= 0 else _after(now, _gap_of_rest(day, now, spacing) * rng.random())
+    if ahead < spacing.mailbox_min:
+        most = max(spacing.mailbox_min, min(spacing.mailbox_max, _gap_of_rest(day, now, spacing)))
         due_at = _after(now, rng.uniform(spacing.mailbox_min, most))
     return due_at if due_at < day.closes_at else None
 
@@ -60,7 +60,7 @@ def due_span(
     if day.left - reserved <= 0 or day.attempts >= day.most_attempts or now >= day.closes_at:
         return None
     due_at = moment_of(day, day.taken)
-    gap = even_gap(day, max(now, day.opens_at), day.left, spacing)
+    gap = _gap_of_rest(day, now, spacing)
     if day.attempts == 0:
         return (due_at, due_at) if due_at >= now else (now, _after(now, gap))
     if due_at >= _after(now, spacing.mailbox_min):
@@ -81,7 +81,8 @@ def even_gap(day: DayRow, start: dt.datetime, remaining: int, spacing: Spacing) 
     tail = (day.closes_at - day.opens_at).total_seconds() * TAIL
     span = (day.closes_at - start).total_seconds()
     usable = span - tail if span > 2 * tail else span / 2
-    return max(usable / remaining, min(spacing.mailbox_min, usable))
+    gap, least = usable / remaining, spacing.mailbox_min
+    return gap if gap >= least else max(gap, min(least, usable))
 
 
 def deficit(day: DayRow, now: dt.datetime) -> float:
@@ -91,18 +92,25 @@ def deficit(day: DayRow, now: dt.datetime) -> float:
 
 def relative_deficit(day: DayRow, now: dt.datetime) -> float:
     """The deficit as a share of the quota; 0.0 when nothing is owed."""
-    return deficit(day, now) / day.quota if day.quota else 0.0
+    quota = day.quota
+    return (quota * elapsed(day, now) - day.taken) / quota if quota else 0.0
 
 
 def elapsed(day: DayRow, now: dt.datetime) -> float:
     """How much of the window, without its tail, has passed: 0.0 to 1.0."""
-    usable = _usable(day)
-    return min(1.0, max(0.0, (now - day.opens_at).total_seconds() / usable)) if usable > 0 else 1.0
+    passed, usable = (now - day.opens_at).total_seconds(), _usable(day)
+    if passed >= usable or usable <= 0:
+        return 1.0
+    return passed / usable if passed > 0 else 0.0
 
 
 def user_gap(spacing: Spacing, most: float, rng: Random) -> float:
     """Seconds until the same user's next send: 1 to 5 s, or `most` (half of what the user's quotas leave) if less."""
     return min(rng.uniform(spacing.user_min, spacing.user_max), most)
+
+
+def _gap_of_rest(day: DayRow, now: dt.datetime, spacing: Spacing) -> float:
+    return even_gap(day, max(day.opens_at, now), day.left, spacing)
 
 
 def _usable(day: DayRow) -> float:

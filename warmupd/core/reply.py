@@ -35,7 +35,7 @@ class Trouble(StrEnum):
     DOUBT = "DOUBT"  # our lease became doubtful before MAIL or before the body
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: made for each send (core/job.py)
 class SmtpReply:
     """The reply that decided a delivery. `code` is None when the server said nothing; then `trouble` says why."""
 

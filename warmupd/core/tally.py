@@ -57,7 +57,10 @@ class Tally:
         thousand tell of a meeting that was not.
         """
         mark = _mark(recipient_id)
-        return next((days for days, met in enumerate(self._met) if _among(mark, met.get(sender_id, b""))), None)
+        for days, met in enumerate(self._met):
+            if _among(mark, met.get(sender_id, b"")):
+                return days
+        return None
 
     def note_meeting(self, sender_id: int, recipient_id: int) -> None:
         """`sender_id` has begun to write to `recipient_id`. It is remembered where that is of use."""

@@ -5,15 +5,19 @@ import unicodedata
 from collections.abc import Collection
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 
 HIDDEN = "[another user's address]"
 CUT = 300  # characters: of words that were cut at this length the last may be a piece of what is to be hidden
 _AT = "(?:[@\N{FULLWIDTH COMMERCIAL AT}\N{SMALL COMMERCIAL AT}]|%40)"  # the last as in the links that servers give
 _ADDRESS = rf'(?:"[^"]{{0,64}}"(?={_AT}))?[^\s<>]{{0,400}}{_AT}[^\s<>]*'
+_SOUGHT = re.compile(_ADDRESS, re.IGNORECASE)
+_SIGNS = ("@", "%40", HIDDEN)  # one of them is in whatever `_compiled(())` finds in ASCII in lower case
 _BESIDE = "'\"()[]{},;:.!?"  # may stand around an address in a sentence
+_PATTERNS = 512  # sets of words that are kept compiled; mostly one domain each, as local parts are seldom repeated
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: made for each send (core/job.py)
 class Ends:
     """Both ends of a message. What a server says of it is told to one without the other, unless one user has both."""
 
@@ -49,7 +53,10 @@ def veil(text: str, *, own: Collection[str], hide: Collection[str] = ()) -> str:
     text = unicodedata.normalize("NFC", text)
     if hide and len(text) >= CUT and text.endswith("..."):
         text = f"{text[:-3].rpartition(' ')[0]} ..."
-    patterns = [re.escape(HIDDEN), _ADDRESS, *(_pattern(word) for word in sorted(words, key=len, reverse=True))]
+    low = text.lower()
+    met = tuple(sorted((word for word in words if _may_occur(word, low)), key=lambda word: (-len(word), word)))
+    if not met and low.isascii() and not any(sign in low for sign in _SIGNS):
+        return text  # as nearly every acceptance: there is nothing to look for
 
     def told(found: re.Match[str]) -> str:
         stem = found[0].rstrip(_BESIDE)
@@ -57,12 +64,12 @@ def veil(text: str, *, own: Collection[str], hide: Collection[str] = ()) -> str:
             return found[0]
         return HIDDEN + found[0][len(stem) :]
 
-    return re.sub("|".join(patterns), told, text, flags=re.IGNORECASE)
+    return _compiled(met).sub(told, text)
 
 
 def addresses_in(text: str) -> set[str]:
     """What `veil` takes for addresses there, in lower case."""
-    found = re.findall(_ADDRESS, unicodedata.normalize("NFC", text), re.IGNORECASE) if text else []
+    found = _SOUGHT.findall(unicodedata.normalize("NFC", text)) if text else []
     return {_fold(one).strip(_BESIDE) for one in found if one != "@"}
 
 
@@ -70,6 +77,19 @@ def _words(address: str) -> list[str]:
     """What servers call it when they do not say the whole of it."""
     local, _, domain = _fold(address).rpartition("@")
     return [word for word in (domain, local) if word]
+
+
+def _may_occur(word: str, low: str) -> bool:
+    """Whether its pattern could match in text that is `low` in lower case: cheap, and never wrongly no.
+
+    Only for ASCII: some other letters are the same as ASCII's when case is ignored (a long s, a dotless i).
+    """
+    return not (word.isascii() and low.isascii()) or word.replace("-", ".") in low.replace("-", ".")
+
+
+@lru_cache(_PATTERNS)
+def _compiled(words: tuple[str, ...]) -> re.Pattern[str]:
+    return re.compile("|".join([re.escape(HIDDEN), _ADDRESS, *map(_pattern, words)]), re.IGNORECASE)
 
 
 def _pattern(word: str) -> str:
@@ -80,7 +100,10 @@ def _pattern(word: str) -> str:
 
 def _forms(word: str) -> set[str]:
     """An address or a word as it is written, and its domain as DNS and as people have it."""
-    local, at, domain = _fold(word).rpartition("@")
+    folded = _fold(word)
+    if folded.isascii() and "xn--" not in folded:
+        return {folded}
+    local, at, domain = folded.rpartition("@")
     domains = {domain}
     for change in (_to_unicode, _to_ascii, _to_older_ascii):
         with suppress(UnicodeError):

@@ -25,6 +25,7 @@ class Window:
         return (self.closes_at - self.opens_at).total_seconds()
 
 
+@lru_cache(maxsize=1024)  # who looks at many mailboxes at one moment asks again and again
 def local_day(now: dt.datetime, zone: str) -> dt.date:
     """The date on the calendar in `zone` at the instant `now`."""
     return now.astimezone(zone_info(zone)).date()

@@ -57,11 +57,14 @@ class Aftermath:
         What the server said is written down as each reader may have it. The log alone, for operators, has all of it.
         """
         self._tell(mailbox, job, outcome)
+        reached = outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED
+        was_left_alone = reached and self._holds.host_answered(mailbox.smtp_server)
+        if _is_plain(outcome) and not was_left_alone and not mailbox.auth_doubts:
+            self._put_off.pop(mailbox.id, None)
+            return  # nothing is written but the job itself
         for_sender = replace(outcome, message=ends.for_sender(outcome.message))
         for_recipient = replace(outcome, message=ends.for_recipient(outcome.message))
         for_others = replace(outcome, message=ends.for_others(outcome.message, host=mailbox.smtp_host))
-        reached = outcome.action is not Action.BACK_OFF_HOST and outcome.reason not in NOT_REACHED
-        was_left_alone = reached and self._holds.host_answered(mailbox.smtp_server)
         # What is counted in memory is counted once, however often it takes to write what follows from it.
         host_rest = self._leave_host_alone(mailbox, for_others) if outcome.action is Action.BACK_OFF_HOST else None
         if outcome.action is Action.BACK_OFF_MAILBOX:
@@ -219,3 +222,8 @@ class Aftermath:
             if known is not None:
                 known.state = state
         self._events.state_changed(mailbox=mailbox.id, state=state, reason=reason)
+
+
+def _is_plain(outcome: Outcome) -> bool:
+    """Whether the message was sent, and that is all there is to it."""
+    return outcome.kind is OutcomeKind.SENT and outcome.action is Action.NONE and outcome.reason != "daily_limit"

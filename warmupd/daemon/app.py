@@ -154,15 +154,11 @@ class Worker:
 
     async def calm(self, clock: VirtualClock) -> None:
         """Return when nothing is under way and only time can bring on more: who drives the clock moves it on then."""
-        while True:
-            if visits := self.engager.under_way:
-                await asyncio.wait(visits)
-            elif self._is_calm(clock):
-                return
-            else:
-                await clock.lull()
+        while not self.is_calm(clock):
+            await clock.lull()
 
-    def _is_calm(self, clock: VirtualClock) -> bool:
+    def is_calm(self, clock: VirtualClock) -> bool:
+        """Whether that is so now."""
         at_rest = all(part.is_calm(clock) for part in (self.shard, self.engager, self.leases))
         return at_rest and all(map(clock.asleep, self._timekeepers))
 

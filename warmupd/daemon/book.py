@@ -3,22 +3,21 @@
 import datetime as dt
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from random import Random
 from typing import TypeVar
 
-from warmupd.core.directory import DAYS_APART
 from warmupd.core.health import HealthRules
 from warmupd.core.heap import Need, owed_since
 from warmupd.core.job import Job, JobKind, JobStatus, WaitingJob
 from warmupd.core.mailbox import DayRow, Defaults, Mailbox
 from warmupd.core.opening import is_current, next_day
 from warmupd.core.outcome import OutcomeKind
-from warmupd.core.pacing import relative_deficit
+from warmupd.core.pacing import Spacing, next_send_at, relative_deficit
 from warmupd.core.pairing import Fit, choose_recipient
 from warmupd.core.ramp import Budget, resolve_budget
 from warmupd.core.tally import Tally
-from warmupd.errors import DatabaseUnavailable
-from warmupd.store import days, directories, jobs, mailboxes, meetings, spares
+from warmupd.daemon.pools import Pools
+from warmupd.store import days, jobs, mailboxes, spares
 from warmupd.store.database import Database
 from warmupd.store.jobs import Settlement
 
@@ -34,20 +33,19 @@ class Book:
         self.mailboxes: dict[int, Mailbox] = {}
         self.days: dict[int, DayRow] = {}  # the last that was opened of each mailbox
         self.waiting: dict[int, list[WaitingJob]] = defaultdict(list)
-        self.tallies: dict[int, Tally] = {}  # by pool; with its directory
         self.defaults = defaults
         self.rules = rules
         self._db = db
         self._variance = variance
+        self._pools = Pools(db, weigh=lambda mailbox, day: self.budget_of(mailbox, day).quota)
         self._not_now: dict[int, float] = {}  # recipients that cannot take more for a while: until (epoch seconds)
         self._aside: dict[int, set[int]] = defaultdict(set)  # recipient -> mailboxes whose jobs for it were set aside
-        self._recalled: set[tuple[int, int]] = set()  # slots and epochs whose meetings of the last days are known
         self._unproven: dict[int, float] = {}  # recipients that had all that they get without a proof: until
 
     async def load(self, now: dt.datetime) -> None:
         """Read everything anew: mailboxes, their last days, what waits, and the pools' directories."""
-        self.mailboxes = {mailbox.id: mailbox for mailbox in await mailboxes.load_mailboxes(self._db, self.defaults)}
-        self.days = await days.load_days(self._db, list(self.mailboxes))
+        self.mailboxes = await mailboxes.reload_mailboxes(self._db, self.defaults, self.mailboxes)
+        self.days = await days.reload_days(self._db, list(self.mailboxes), self.days)
         for recipient_id, until in (await spares.load_spares(self._db, at=now)).items():
             self.spare(recipient_id, until)
         self.waiting.clear()
@@ -68,7 +66,7 @@ class Book:
         """Read the PENDING jobs of these mailboxes anew."""
         for mailbox_id in ids:
             self.waiting.pop(mailbox_id, None)
-        self._add_waiting(await jobs.load_waiting(self._db, list(ids)))
+        self._add_waiting(await jobs.load_waiting(self._db, list(ids)) if ids else ())
 
     def pools_of(self, ids: Iterable[int]) -> set[int]:
         """The pools of these mailboxes, as far as they are known."""
@@ -76,48 +74,13 @@ class Book:
 
     async def agree_directories(self, now: dt.datetime, only: set[int] | None = None) -> None:
         """Have the directories of all pools, or of `only` these, for this UTC day, the same as every other worker's."""
-        day = now.astimezone(dt.UTC).date()
-        members: dict[int, list[Mailbox]] = defaultdict(list)
-        for mailbox in self.mailboxes.values():
-            if mailbox.state.receives and (only is None or mailbox.pool_id in only):
-                members[mailbox.pool_id].append(mailbox)
-        wanted = {
-            pool: [(mailbox.id, max(1, self.budget_of(mailbox, day).quota)) for mailbox in listed]
-            for pool, listed in members.items()
-            if not self._knows_all(pool, listed, day)
-        }
-        for pool, directory in (await directories.agree_directories(self._db, day, wanted) if wanted else {}).items():
-            self.tallies[pool] = Tally(directory, self.tallies.get(pool))
-
-    def _knows_all(self, pool_id: int, members: Iterable[Mailbox], day: dt.date) -> bool:
-        """Whether the pool's directory is of this day and nobody has joined since; who has left does not fit."""
-        tally = self.tallies.get(pool_id)
-        known = tally.directory if tally is not None and tally.directory.day == day else ()
-        return all(mailbox.id in known for mailbox in members)
+        await self._pools.agree(self.mailboxes, now, only)
 
     async def recall_meetings(
         self, held: Mapping[int, int], slot_of: Callable[[Mailbox], int], now: dt.datetime
     ) -> None:
-        """Know whom the mailboxes of these slots have written to in the last days: read once for each epoch of a slot.
-
-        Without a database it is done without, and read at the next occasion: who meets again too soon does no harm.
-        """
-        fresh = dict(held.items() - self._recalled)
-        tallies = {
-            one.id: tally
-            for one in (self.mailboxes.values() if fresh else ())
-            if slot_of(one) in fresh
-            and (tally := self.tallies.get(one.pool_id)) is not None
-            and tally.directory.days_to_remember
-        }
-        today = now.astimezone(dt.UTC).date()
-        with suppress(DatabaseUnavailable):
-            for days_ago in range(DAYS_APART + 1 if tallies else 0):
-                day = today - dt.timedelta(days=days_ago)
-                for sender, recipients in (await meetings.load_meetings(self._db, list(tallies), day)).items():
-                    tally = tallies[sender]
-                    tally.recall_meetings(sender, recipients, days_ago=max(0, (tally.directory.day - day).days))
-            self._recalled = set(held.items())
+        """Know whom the mailboxes of these slots have written to in the last days: read once for each epoch."""
+        await self._pools.recall_meetings(self.mailboxes.values(), held, slot_of, now)
 
     async def open_days(self, ids: Sequence[int], now: dt.datetime) -> int:
         """Open the day rows that these mailboxes need now; how many were asked for."""
@@ -162,18 +125,35 @@ class Book:
         """When the mailbox's next day row is to be opened: at once inside its window, else when that opens."""
         return max(now, next_day(mailbox, now, self.days.get(mailbox.id)).window.opens_at)
 
+    def due_at(
+        self, mailbox: Mailbox, now: dt.datetime, spacing: Spacing, rng: Random, *, resumes: bool = False
+    ) -> dt.datetime:
+        """When to look at the mailbox next: at its next first send, its next waiting job, or its next day's opening."""
+        day = self.day_of(mailbox, now)
+        if day is None or now >= day.closes_at:
+            return self.next_opening(mailbox, now)
+        due_at = None
+        if mailbox.state.starts:
+            due_at = next_send_at(day, now, spacing, rng, reserved=self.answers_today(day), resumes=resumes)
+        waiting = self.next_waiting(mailbox.id)
+        if waiting is not None and day.has_room and waiting.scheduled_for < day.closes_at:
+            waits_for = max(waiting.scheduled_for, now)
+            due_at = waits_for if due_at is None else min(due_at, waits_for)
+        return due_at or self.next_opening(mailbox, now)
+
     def answers_today(self, day: DayRow) -> int:
         """Places of the day to be kept for answers and retries that are due before its window closes."""
-        return sum(job.scheduled_for < day.closes_at for job in self.waiting.get(day.mailbox_id, ()))
+        if (waiting := self.waiting.get(day.mailbox_id)) is None:
+            return 0
+        return sum(job.scheduled_for < day.closes_at for job in waiting)
 
     def next_waiting(self, mailbox_id: int) -> WaitingJob | None:
         """The waiting job of the mailbox that is due first; of one that only receives, an answer."""
+        if (waiting := self.waiting.get(mailbox_id)) is None:
+            return None
         mailbox = self.mailboxes.get(mailbox_id)
-        jobs_of = (
-            job
-            for job in self.waiting.get(mailbox_id, ())
-            if job.kind is JobKind.REPLY or (mailbox is not None and mailbox.state.starts)
-        )
+        starts = mailbox is not None and mailbox.state.starts
+        jobs_of = (job for job in waiting if starts or job.kind is JobKind.REPLY)
         return min(jobs_of, key=lambda job: job.scheduled_for, default=None)
 
     def forget_waiting(self, job_id: int, mailbox_id: int) -> None:
@@ -244,16 +224,16 @@ class Book:
 
     def choose_recipient(self, mailbox: Mailbox, turn: int, now: dt.datetime) -> int | None:
         """Whom `mailbox` writes to with the `turn`-th send of its day; None when nobody in its pool can receive."""
-        tally = self.tallies.get(mailbox.pool_id)
+        tally = self._pools.tally_of(mailbox.pool_id)
         if tally is None:
             return None
-        moment = now.timestamp()
+        moment, known, not_now, unproven = now.timestamp(), self.mailboxes, self._not_now, self._unproven
 
         def fit(candidate_id: int) -> Fit:
-            candidate = self.mailboxes.get(candidate_id)
+            candidate = known.get(candidate_id)
             if candidate is None or not candidate.state.receives or candidate.pool_id != mailbox.pool_id:
                 return Fit.NO
-            if max(self._not_now.get(candidate_id, 0.0), self._unproven.get(candidate_id, 0.0)) > moment:
+            if not_now.get(candidate_id, 0.0) > moment or unproven.get(candidate_id, 0.0) > moment:
                 return Fit.NO
             if mailbox.shared_pool:
                 return Fit.PREFERRED if candidate.user_id != mailbox.user_id else Fit.POSSIBLE
@@ -263,7 +243,7 @@ class Book:
 
     def _tally_of(self, recipient_id: int) -> Tally | None:
         recipient = self.mailboxes.get(recipient_id)
-        return None if recipient is None else self.tallies.get(recipient.pool_id)
+        return None if recipient is None else self._pools.tally_of(recipient.pool_id)
 
     def _add_waiting(self, found: Iterable[WaitingJob]) -> None:
         for job in found:

@@ -113,8 +113,8 @@ class Engager:
 
     def is_calm(self, clock: VirtualClock) -> bool:
         """Whether nothing is under way and only time can bring on more."""
-        at_rest = clock.asleep(self._sleeping) and not self._under_way and not self._leases.waiting.is_set()
-        return at_rest and not (self._for_room and self._room.is_set())
+        at_rest = clock.asleep(self._sleeping) and not self._leases.waiting.is_set()
+        return at_rest and not (self._for_room and self._room.is_set()) and all(map(clock.asleep, self.under_way))
 
     @property
     def under_way(self) -> list[asyncio.Task[bool]]:

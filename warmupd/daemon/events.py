@@ -6,7 +6,7 @@ from uuid import UUID
 
 import structlog
 
-from warmupd.daemon.logs import tell_left_out
+from warmupd.daemon.logs import tell_left_out, tells_info
 from warmupd.daemon.metrics import Metrics
 
 
@@ -64,7 +64,7 @@ class Events:
     def settled(self, *, seconds: float, outcome: str, failed: str = "") -> None:
         """A reserved send ended so, and is written; `failed` is why its job ended FAILED, if it did."""
         self.metrics.cycle_duration.observe(seconds)
-        self.metrics.attempts.labels(outcome=outcome).inc()
+        self.metrics.attempts_ended[outcome].inc()
         if failed:
             self.metrics.failed(failed)
 
@@ -85,8 +85,9 @@ class Events:
             self._log.info("fleet.restored", was=round(was, 4), share=round(share, 4), reason=reason)
 
     def sent(self, *, kind: str, job: int, seconds: float) -> None:
-        self.metrics.emails_sent.labels(kind=kind).inc()
-        self._log.info("send.sent", kind=kind, job=job, seconds=round(seconds, 3))
+        self.metrics.sent_of_kind[kind].inc()
+        if tells_info():
+            self._log.info("send.sent", kind=kind, job=job, seconds=round(seconds, 3))
 
     def not_sent(self, *, job: int, mailbox: int, outcome: str, reason: str, message: str) -> None:
         self.metrics.errors.add()

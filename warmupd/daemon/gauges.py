@@ -17,8 +17,12 @@ from warmupd.store import fleet, partitions, unknowns, vacuum
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
+EVERY_STANDING = 600.0  # seconds of a clock that stands still meanwhile: its day is over before somebody could scrape
+LOOKED_AT = 20_000  # mailboxes a minute, each some 2 us of CPU: where there are more, all are looked at less often
+SELDOM = 10 * EVERY  # but not less often than this
 AT_ONCE = 1000  # mailboxes that are looked at until somebody else has a turn
-JUDGED_SHARE = 100.0  # of what judging the fleet takes: so much later, at the earliest, it is judged again
+JUDGED_SHARE = 500.0  # of what judging the fleet takes: so much later, at the earliest, it is judged again
+JUDGED_A_SECOND = 200  # mailboxes: the same by their number, for a clock that stands still meanwhile; 100,000: 500 s
 
 
 class Gauges:
@@ -35,7 +39,7 @@ class Gauges:
         self._looked_at: dt.datetime | None = None
         self._judged_at = self._judging_took = float("-inf")
         self._looks = (
-            self.look_at_mailboxes,
+            self._look_at_mailboxes_in_turn,
             self._look_at_unknowns,
             self._look_at_postgres,
             self._look_at_fleet,
@@ -49,7 +53,8 @@ class Gauges:
         """Look until cancelled. Nothing waits for it, and whatever fails is tried again."""
         while True:
             await self.turn()
-            await self._clock.sleep(max(EVERY, EVERY_LEAST * self._clock.speed))
+            least = EVERY_STANDING if self._clock.stands_still else EVERY_LEAST * self._clock.speed
+            await self._clock.sleep(max(EVERY, least))
 
     async def turn(self) -> None:
         """All of it once, as far as Postgres answers."""
@@ -66,6 +71,11 @@ class Gauges:
         else:
             self._metrics.database_up.set(not events.waits)  # it may answer us, and refuse what others write
 
+    async def _look_at_mailboxes_in_turn(self) -> None:
+        rest = min(SELDOM, EVERY * len(self._shard.schedule.book.mailboxes) / LOOKED_AT)
+        if self._looked_at is None or (self._clock.now() - self._looked_at).total_seconds() > rest - EVERY:
+            await self.look_at_mailboxes()
+
     async def look_at_mailboxes(self) -> None:
         """From memory alone."""
         now, metrics, book = self._clock.now(), self._metrics, self._shard.schedule.book
@@ -77,7 +87,7 @@ class Gauges:
                 await self._clock.pause(0.0)  # the loop has its turn
             if not self._leases.owns(mailbox):
                 continue
-            states[mailbox.state.value] += 1
+            states[mailbox.state] += 1
             day = book.days.get(mailbox.id)
             if day is not None and mailbox.state.starts and day.opens_at <= now and is_current(day, mailbox.zone, now):
                 fill.add(day, now, since)
@@ -111,7 +121,8 @@ class Gauges:
     async def _judge_fleet(self) -> None:
         """A large fleet takes long to judge, and is judged less often for it. One that cannot be is in no state."""
         began, condition = self._clock.boottime(), None
-        if began < self._judged_at + JUDGED_SHARE * self._judging_took:
+        size = len(self._shard.schedule.book.mailboxes)
+        if began < self._judged_at + max(JUDGED_SHARE * self._judging_took, size / JUDGED_A_SECOND):
             return
         try:
             condition, _, _ = await fleet_condition(self._db, self._config(), at=self._clock.now())

@@ -98,7 +98,10 @@ class Holds:
     def next_opening(self) -> dt.datetime | None:
         """When the next mailbox can leave a gate; None when none waits."""
         moment = self._users.next_opening()
-        return None if moment is None else dt.datetime.fromtimestamp(moment, dt.UTC)
+        if moment is None:
+            return None
+        now = self._clock.now()  # a gate that was opened before its time has none of its own
+        return now if moment <= now.timestamp() else dt.datetime.fromtimestamp(moment, dt.UTC)
 
     # -- busy mail servers --------------------------------------------------------------------------------------
 
@@ -106,6 +109,18 @@ class Holds:
         """The mailbox waits until its mail server is less busy."""
         self._queues.setdefault(mailbox.lane, deque()).append(mailbox.id)
         self._behind[mailbox.id] = mailbox.lane
+
+    @property
+    def has_queues(self) -> bool:
+        """Whether mailboxes wait for their mail server to be less busy."""
+        return bool(self._queues)
+
+    def queued_room(self, *, per_host: int, most: int) -> int:
+        """How many more may begin at that mail server of those queued for that has most room."""
+        rooms = (
+            min(self.permits.room_at(host, per_host, most), len(queue)) for host, queue in self._queues.items() if queue
+        )
+        return max(rooms, default=0)
 
     def empty_queues(self) -> None:
         """Nobody queues for a mail server any more: all are planned anew."""

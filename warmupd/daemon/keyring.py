@@ -32,6 +32,11 @@ class Keyring:
         token = await self.tokens.access_token(sealed) if sealed.oauth_provider else ""
         return open_account(sealed, self._vault, token=token)
 
+    def open_to_send(self, sealed: SealedAccount) -> Account | None:
+        """The account as a send needs it, if passwords let it in: nothing is to be waited for, and the one for IMAP
+        stays sealed. Raises SecretsError."""
+        return None if sealed.oauth_provider else open_account(sealed, self._vault, to_send=True)
+
     async def close(self) -> None:
         """Nobody will be let in any more."""
         await self.tokens.close()

@@ -49,6 +49,7 @@ class Leases:
         self.leaving = False  # it has begun to end
         self.standing_by = ""  # why it holds no slot; "" when it does
         self.changed = asyncio.Event()  # slots were gained or lost
+        self.on_change: Callable[[], None] = lambda: None  # called then
         self.waiting = asyncio.Event()  # slots are to be given back as soon as what is under way there has ended
         self._ground = ground
         self._db = ground.db
@@ -81,12 +82,12 @@ class Leases:
         return self._clock.boottime() < self._trusted_until and self._db.era == self._era
 
     def slot_of(self, mailbox: Mailbox) -> int:
-        """The slot of a mailbox: computed when asked, never stored."""
+        """The slot of a mailbox: computed when asked, never stored, as the number of slots may change."""
         return mailbox.slot_hash % self.slot_count
 
     def owns(self, mailbox: Mailbox) -> bool:
         """Whether the mailbox is in a slot held, trusted or not."""
-        return self.slot_count > 0 and self.slot_of(mailbox) in self.held
+        return self.slot_count > 0 and mailbox.slot_hash % self.slot_count in self.held
 
     def epoch_of(self, mailbox: Mailbox) -> int | None:
         """The epoch of the mailbox's slot, while it is leased; None otherwise."""
@@ -195,8 +196,7 @@ class Leases:
             await asyncio.gather(sleeping, hastened, return_exceptions=True)
 
     async def _renew(self) -> None:
-        asked_at = self._clock.boottime()
-        at = self._clock.stamp()
+        asked_at, at = self._clock.boottime(), self._clock.stamp()
         era = self._db.era
         if era != self._era:  # new epochs, so that nothing goes out that the last server had granted
             await slots.lapse_slots(self._db, self.worker_id)
@@ -208,15 +208,17 @@ class Leases:
             kept = await self._prolong(at)
         if self._db.era != era:
             return await self._renew()
-        view = await slots.view_fleet(self._db, at=at)
+        view = await slots.view_fleet(self._db, at=self._clock.stamp())
         self._on_keys(view.key_ids)
         intent = self._intend(kept if kept and view.count == self.slot_count else {}, view)
         gained: dict[int, int] = {}
         if intent.claim:
             gained = await self._claim(intent, view)
+        if (until := asked_at + self._ttl * (1 - MARGIN)) <= self._clock.boottime():
+            return self.hasten()  # frozen meanwhile, perhaps: what was read is of the past, and read anew
         self._take_over(intent, gained, view)
         self._era = era
-        self._trusted_until = asked_at + self._ttl * (1 - MARGIN)
+        self._trusted_until = until
         return await self._give_back()
 
     async def _prolong(self, at: dt.datetime | None) -> dict[int, int] | None:
@@ -259,15 +261,14 @@ class Leases:
             self._events.slots_claimed(len(gained))
         if self.held != before:  # also when the answer to an earlier claim was lost
             self.changed.set()
+            self.on_change()
         self._stand_by(view)
 
     def _stand_by(self, view: FleetView) -> None:
         """Say why no slot is held, once for each reason."""
-        reason = ""
-        if not self.held and not self.leaving:
-            reason = why_standing_by(self._only, view)
-            if reason != self.standing_by:
-                self._events.standing_by(reason)
+        reason = "" if self.held or self.leaving else why_standing_by(self._only, view)
+        if reason not in {"", self.standing_by}:
+            self._events.standing_by(reason)
         self.standing_by = reason
 
     async def _give_back(self) -> None:

@@ -124,7 +124,7 @@ class Metrics:
 
     def phase_ended(self, phase: Phase, seconds: float) -> None:
         """A phase of an SMTP conversation took so long."""
-        self.send_duration.labels(phase=phase.lower()).observe(seconds)
+        self._phases[phase].observe(seconds)
 
     def failed(self, reason: str, number: int = 1) -> None:
         """So many jobs ended FAILED. Whether it was at the first try or the last, the reason is the same."""
@@ -140,11 +140,13 @@ class Metrics:
 
     def _add_sends(self) -> None:
         self.emails_sent = self._counter("warmup_emails_sent", "Messages accepted by a mail server.", kind=labels.KINDS)
+        self.sent_of_kind = {kind: self.emails_sent.labels(kind) for kind in labels.KINDS}
         self.sends_failed = self._counter("warmup_sends_failed", "Jobs that ended FAILED.", reason=labels.REASONS)
         self.sends_unknown = self._counter("warmup_sends_unknown", "Jobs whose outcome was lost.")
         self.attempts = self._counter(
             "warmup_send_attempts", "Reserved sends that were settled, by how they ended.", outcome=labels.OUTCOMES
         )
+        self.attempts_ended = {outcome: self.attempts.labels(outcome) for outcome in labels.OUTCOMES}
         self.expected_sends = self._counter(
             "warmup_expected_sends", "What the day rows asked for by now, counted while this worker held the mailboxes."
         )
@@ -154,6 +156,7 @@ class Metrics:
         self.send_duration = self._histogram(
             "warmup_send_duration_seconds", "Phases of the SMTP conversation.", phase=labels.PHASES
         )
+        self._phases = {phase: self.send_duration.labels(phase.lower()) for phase in Phase}  # looked up once
         self.reserve_duration = self._histogram("warmup_reserve_duration_seconds", "One reserve in Postgres.")
         self.cap_lock = self._histogram(
             "warmup_cap_lock_seconds",

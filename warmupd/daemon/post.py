@@ -6,13 +6,14 @@ from warmupd.mail.vault import Vault
 from warmupd.store.accounts import SealedAccount
 
 
-def open_account(sealed: SealedAccount, vault: Vault, *, token: str = "") -> Account:
-    """The account with its credentials open, or to log in with this access `token`.
+def open_account(sealed: SealedAccount, vault: Vault, *, token: str = "", to_send: bool = False) -> Account:
+    """The account with its credentials open, or to log in with this access `token`. Who means but `to_send` leaves the
+    password for IMAP sealed: it is "" then.
 
     Raises SecretsError when its passwords are missing or cannot be opened.
     """
     smtp = token or _unsealed(sealed.smtp_secret, vault, sealed.mailbox_id, "smtp")
-    imap = token or _unsealed(sealed.imap_secret, vault, sealed.mailbox_id, "imap")
+    imap = "" if to_send else token or _unsealed(sealed.imap_secret, vault, sealed.mailbox_id, "imap")
     return Account(
         mailbox_id=sealed.mailbox_id,
         address=sealed.address,

@@ -55,7 +55,8 @@ class Recorder:
         copies: defaultdict[Key, list[Found]] = defaultdict(list)
         for one in found:
             copies[one.token.day, one.token.job_id].append(one)
-        parents = await find_parents(self._ground.db, mailbox.id, list(copies)) if copies else []
+        known = await find_parents(self._ground.db, mailbox.id, list(copies)) if copies else []
+        parents = [parent for parent in known if not parent.sighted]
         for parent in parents:
             key = (parent.job_day, parent.job_id)
             copies[key] = [one for one in copies[key] if one.is_from(parent.senders)]
@@ -71,7 +72,7 @@ class Recorder:
                 sightings.append(sighting)
         if sightings:
             await self._write(mailbox, sightings, own)
-        if others := copies.keys() - {(parent.job_day, parent.job_id) for parent in parents}:
+        if others := copies.keys() - {(parent.job_day, parent.job_id) for parent in known}:
             await self._prove_by_earlier(mailbox, sorted(others), own)
         return first
 
@@ -147,7 +148,7 @@ class Recorder:
             self._on_answers(mailbox.id)
 
     async def _prove_by_earlier(self, mailbox: Mailbox, keys: Sequence[Key], own: OwnProof) -> None:
-        """What is known already, or not for this row, may be from when the address was enrolled before."""
+        """What is not for this row may be from when the address was enrolled before."""
         slot, epoch = self._lease_of(mailbox)
         ground = self._ground
         if await prove_by_earlier(

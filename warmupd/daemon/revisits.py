@@ -74,7 +74,7 @@ class Revisits:
             epoch=epoch,
             next_visit_at=next_at,
             began=began,
-            marks=look.marks,
+            marks=[mark for mark in look.marks if mark.looked or mark not in due.marks],
             saw_all=look.complete and due.everywhere,
         )
         if look.trouble is not None:

@@ -4,16 +4,17 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from warmupd.core.heap import HeapEntry, SendHeap
+from warmupd.core.heap import SendHeap
 from warmupd.core.job import Thread
 from warmupd.core.mailbox import DayRow, Mailbox
-from warmupd.core.pacing import next_send_at, user_gap
+from warmupd.core.pacing import user_gap
 from warmupd.daemon.book import Book
 from warmupd.daemon.checkup import Checkup
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.head_start import HeadStarts
 from warmupd.daemon.holds import Holds
 from warmupd.daemon.leases import Leases
+from warmupd.daemon.long_lived import LongLived
 from warmupd.daemon.pace import Pace
 from warmupd.errors import DatabaseUnavailable
 from warmupd.mail.content import Library
@@ -23,6 +24,7 @@ NO_RECIPIENT_WAIT = 600.0  # seconds until a mailbox that found nobody to write 
 UNSERVED = 600.0  # real seconds in which nobody was served, after which those who are due begin one by one
 STILL_SENDING_WAIT = 30.0  # seconds until a mailbox whose last send goes on yet looks again
 NO_ROOM_WAIT = 10.0  # seconds until a mailbox that could not log in yet, since too many do, tries again
+AT_ONCE = 1000  # mailboxes that are looked at until somebody else has a turn
 NOT_OPENED_WAIT = 60.0  # seconds until a mailbox whose day could not be opened (its row is gone) tries again
 
 
@@ -53,6 +55,7 @@ class Schedule:
         self._checkup = checkup
         self._heap = SendHeap(self.book.need_of)
         self._served_at = ground.clock.now()  # when it was last looked who is due
+        self._long_lived = LongLived()
         self._lonely: set[int] = set()  # mailboxes that found nobody to write to
 
     def depth(self) -> int:
@@ -81,22 +84,32 @@ class Schedule:
         What was planned before keeps its time, and what waits behind a gate its place: planned anew each time, it
         would be put off each time. With `afresh` what is due when is thought over, too; gates stay shut.
         """
-        await self.book.load(self._clock.now())
+        before = self.book.mailboxes
+        with self._long_lived.loading():
+            await self.book.load(self._clock.now())
         await self.book.recall_meetings(self._leases.held, self._leases.slot_of, self._clock.now())
-        before = SendHeap(self.book.need_of) if afresh else self._heap
+        now = self._clock.now()
         if afresh:
             self.holds.empty_queues()
-        ready = {entry.mailbox_id: entry.due_at for entry in before.pop_ready(self._clock.now(), len(before))}
-        self._heap = SendHeap(self.book.need_of)
-        for mailbox_id, mailbox in self.book.mailboxes.items():
-            due_at = ready.get(mailbox_id) or before.due_of(mailbox_id)
-            if not mailbox.state.sends or not self._leases.owns(mailbox):
-                self.holds.discard(mailbox_id)
-            elif due_at is not None:
-                self.push(mailbox_id, due_at)
-                self._hasten(mailbox_id)
-            elif not self.holds.waits(mailbox_id):
-                self.plan(mailbox_id, resumes=True)
+            self._heap = SendHeap(self.book.need_of)
+        for entry in self._heap.pop_ready(now, len(self._heap)):
+            self.push(entry.mailbox_id, entry.due_at)  # they are ranked anew
+        for number, mailbox_id in enumerate([*before.keys() - self.book.mailboxes.keys(), *self.book.mailboxes], 1):
+            if number % AT_ONCE == 0:
+                await self._clock.pause(0.0)  # others have their turn, and may plan some of these meanwhile
+            self._enter(mailbox_id)
+        self._long_lived.set_aside(len(self.book.mailboxes))
+
+    def _enter(self, mailbox_id: int) -> None:
+        """See to it that the mailbox is in the heap, or behind a gate, if it is this worker's."""
+        mailbox = self.book.mailboxes.get(mailbox_id)
+        if mailbox is None or not mailbox.state.sends or not self._leases.owns(mailbox):
+            self._heap.discard(mailbox_id)
+            self.holds.discard(mailbox_id)
+        elif mailbox_id in self._heap:
+            self._hasten(mailbox_id)
+        elif not self.holds.waits(mailbox_id):
+            self.plan(mailbox_id, resumes=True)
 
     async def look_again(self, mailbox_ids: Sequence[int]) -> None:
         """These mailboxes were added or changed: read them anew and plan them."""
@@ -108,8 +121,7 @@ class Schedule:
         await self.book.agree_directories(self._clock.now(), pools | self.book.pools_of(mailbox_ids))
         for mailbox_id in mailbox_ids:
             self.hear_proof(mailbox_id)
-        for mailbox_id in self.book.take_up(mailbox_ids):
-            await self.hear_answers(mailbox_id)
+        await self.hear_answers(list(self.book.take_up(mailbox_ids)))
 
     async def count_again(self, mailbox_ids: Sequence[int]) -> None:
         """The copy in memory may be wrong for these mailboxes: read them anew and plan them."""
@@ -118,15 +130,16 @@ class Schedule:
             self.holds.discard(mailbox_id)
             self.plan(mailbox_id)
 
-    async def hear_answers(self, mailbox_id: int) -> None:
-        """A visit has planned answers for this mailbox."""
-        await self.book.reload_waiting([mailbox_id])
-        self._hasten(mailbox_id)
+    async def hear_answers(self, mailbox_ids: Sequence[int]) -> None:
+        """Visits have planned answers for these mailboxes."""
+        await self.book.reload_waiting(mailbox_ids)
+        for mailbox_id in mailbox_ids:
+            self._hasten(mailbox_id)
 
     def _hasten(self, mailbox_id: int) -> None:
         """A waiting job that is due before the mailbox's entry brings it forward."""
-        waiting, due_at = self.book.next_waiting(mailbox_id), self._heap.due_of(mailbox_id)
-        if waiting is not None and due_at is not None and waiting.scheduled_for < due_at:
+        waiting = self.book.next_waiting(mailbox_id)  # few have one, and all are asked
+        if waiting and (due_at := self._heap.due_of(mailbox_id)) is not None and waiting.scheduled_for < due_at:
             self.push(mailbox_id, waiting.scheduled_for)
 
     def hear_proof(self, recipient_id: int) -> None:
@@ -143,25 +156,12 @@ class Schedule:
         if mailbox is None or not mailbox.state.sends or not self._leases.owns(mailbox):
             self._heap.discard(mailbox_id)
             return
-        self.push(mailbox_id, max(self._due_at(mailbox, now, resumes), not_before or now))
+        due_at = self.book.due_at(mailbox, now, self.pace.spacing, self._rng, resumes=resumes)
+        self.push(mailbox_id, due_at if not_before is None else max(due_at, not_before))
 
     def push(self, mailbox_id: int, due_at: dt.datetime) -> None:
         """Look at the mailbox at `due_at`, whatever its day says."""
-        self._heap.push(HeapEntry(due_at=due_at, mailbox_id=mailbox_id))
-
-    def _due_at(self, mailbox: Mailbox, now: dt.datetime, resumes: bool) -> dt.datetime:
-        day = self.book.day_of(mailbox, now)
-        if day is None or now >= day.closes_at:
-            return self.book.next_opening(mailbox, now)
-        moments = []
-        if mailbox.state.starts:
-            reserved = self.book.answers_today(day)
-            if at := next_send_at(day, now, self.pace.spacing, self._rng, reserved=reserved, resumes=resumes):
-                moments.append(at)
-        waiting = self.book.next_waiting(mailbox.id)
-        if waiting is not None and day.has_room and waiting.scheduled_for < day.closes_at:
-            moments.append(max(waiting.scheduled_for, now))
-        return min(moments) if moments else self.book.next_opening(mailbox, now)
+        self._heap.wait(mailbox_id, due_at.timestamp())
 
     # -- heap entry -> due --------------------------------------------------------------------------------------
 

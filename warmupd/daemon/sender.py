@@ -31,7 +31,7 @@ TOKEN_WITHIN = 3.0  # real seconds that a send waits for a token: of its 5, enou
 SLOW = "the server took longer to let us log in than a send may wait"
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: made for each send (core/job.py)
 class Sent:
     """A finished send: what to settle, and the judged outcome for whatever else follows from it."""
 
@@ -90,7 +90,8 @@ class Sender:
     ) -> Sent:
         """Send the job, once. Never raises for what servers, networks or rows do: every ending is a settlement."""
         try:
-            await self._clock.sleep(job.not_before - self._clock.boottime())
+            if (wait := job.not_before - self._clock.boottime()) > 0:
+                await self._clock.sleep(wait)
             began = self._clock.boottime()
             outcome = await self._deliver(job, mailbox, accounts, trusted, login)
         except WarmupdError as error:
@@ -113,7 +114,7 @@ class Sender:
         sender, recipient = accounts.get(job.mailbox_id), accounts.get(job.recipient_id)
         if sender is None or recipient is None:
             return Outcome(kind=OutcomeKind.FAILED, reason="removed", message="the mailbox was removed meanwhile")
-        account = await _soon(self._keyring.open(sender))
+        account = self._keyring.open_to_send(sender) or await _soon(self._keyring.open(sender))
         try:
             message = self._compose(job, mailbox, sender, recipient)
         except WarmupdError:

@@ -45,6 +45,7 @@ class Sends:
         self._settler = settler
         self._aftermath = aftermath
         self._under_way: set[asyncio.Task[bool]] = set()
+        self._restless: set[asyncio.Task[bool]] = set()  # of them, those that were not asleep when last looked at
 
     def __len__(self) -> int:
         return len(self._under_way)
@@ -77,9 +78,11 @@ class Sends:
         self._permits.enter(mailbox.id, mailbox.lane)
         task = asyncio.create_task(self._send(job, mailbox, accounts, login), name=f"send {job.id}")
         self._under_way.add(task)
+        self._restless.add(task)
 
         def ended(task: asyncio.Task[bool]) -> None:
             self._under_way.discard(task)
+            self._restless.discard(task)
             if login is not None:
                 login.end()  # a task that is cancelled before it began runs no `finally` of its own
             self._permits.leave(mailbox.id, in_vain=task.cancelled() or task.result())
@@ -103,7 +106,13 @@ class Sends:
 
     def asleep(self, clock: VirtualClock) -> bool:
         """Whether all that is under way waits for the clock alone."""
-        return all(clock.asleep(task) for task in self._under_way) and self.head_starts.asleep(clock)
+        while self._restless:  # first those of whom it was not so: it is asked dozens of times while many wake
+            task = next(iter(self._restless))
+            if not clock.asleep(task):
+                return False
+            self._restless.discard(task)
+        self._restless = {task for task in self._under_way if not clock.asleep(task)}
+        return not self._restless and self.head_starts.asleep(clock)
 
     async def _send(
         self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount], login: Login | None
@@ -119,7 +128,8 @@ class Sends:
                 self.head_starts.note_slow(mailbox.smtp_server)
             ends = _ends(job, accounts)
             said = ends.for_sender(sent.settlement.message)
-            self._settler.add(replace(sent.settlement, message=said))
+            unveiled = said == sent.settlement.message  # as nearly always
+            self._settler.add(sent.settlement if unveiled else replace(sent.settlement, message=said))
             await self._aftermath.follow(mailbox, job, sent.outcome, ends)
             return sent.outcome.kind is not OutcomeKind.SENT and sent.outcome.reason != SLOW_SERVER
         except Exception as error:  # noqa: BLE001  one send's fault must not end the worker; its job is reaped as UNKNOWN

@@ -11,6 +11,7 @@ from warmupd.daemon.patience import patiently, within
 from warmupd.store.jobs import Settlement, settle
 
 MOST = 500  # outcomes a statement
+GATHER = 0.1  # seconds of the clock that the first outcome of a batch waits for others
 
 Settled = Callable[[Sequence[tuple[Settlement, JobStatus | None]]], Awaitable[None]]
 
@@ -23,6 +24,8 @@ class Settler:
         self._on_settled = on_settled
         self._open: list[Settlement] = []
         self._arrived = asyncio.Event()
+        self._enough = asyncio.Event()  # or nobody else is to be waited for
+        self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -31,11 +34,14 @@ class Settler:
         self._open.append(settlement)
         self._idle.clear()
         self._arrived.set()
+        if len(self._open) >= MOST:
+            self._enough.set()
 
     async def run(self) -> None:
         """Write what arrives until cancelled; a batch that Postgres did not take is kept and said again."""
         while True:
             await self._arrived.wait()
+            await self._gather()
             self._arrived.clear()
             try:
                 await self._write_open()
@@ -53,8 +59,18 @@ class Settler:
 
         What is not written by then is lost with this process: its jobs are reaped as UNKNOWN, and looked up.
         """
+        self._closing = True
+        self._enough.set()
         if not await within(self._ground, patience, self._idle):
             self._ground.events.settlements_lost(len(self._open))
+
+    async def _gather(self) -> None:
+        """Outcomes come in real time: a clock that stands still meanwhile would have them wait for nothing."""
+        if self._closing or self._ground.clock.stands_still:
+            return
+        self._enough.clear()
+        if len(self._open) < MOST:
+            await within(self._ground, GATHER / self._ground.clock.speed, self._enough)
 
     async def _write_open(self) -> None:
         while self._open:

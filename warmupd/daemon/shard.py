@@ -23,13 +23,16 @@ from warmupd.core.job import Job, JobStatus
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.outcome import OutcomeKind
 from warmupd.daemon.denials import Denials
+from warmupd.daemon.gathering import Gathering
 from warmupd.daemon.ground import Ground
 from warmupd.daemon.leases import Leases
+from warmupd.daemon.nap import Nap
 from warmupd.daemon.options import SLACK
 from warmupd.daemon.patience import patiently, within
 from warmupd.daemon.schedule import Schedule
 from warmupd.daemon.sends import Sends
 from warmupd.daemon.settler import Settler
+from warmupd.daemon.unread import Unread
 from warmupd.errors import WorkerForgotten
 from warmupd.store.jobs import Batch, Denied, Request, Settlement, reserve
 
@@ -60,17 +63,18 @@ class Shard:
         self._denials = denials
         self._sends = sends
         self._settler = settler
-        self._changed: set[int] = set()
-        self._answered: set[int] = set()
-        self._miscounted: set[int] = set()
-        self._wake = asyncio.Event()
+        self._changed = Unread()
+        self._answered = Unread()
+        self._miscounted = Unread()
+        self._nap = Nap(ground.clock, "shard sleeps")
         self._ended = asyncio.Event()
-        self._sleeping: asyncio.Task[None] | None = None
         self._stale = True
         self._afresh = False
         self._reading = False
         self._draining = False
         sends.head_starts.on_ready = self._hear_login
+        leases.on_change = self._nap.knock
+        self._gathering = Gathering(ground.clock, schedule)
         self._asked_in = 0  # the database's era when it granted the last batch, or an earlier one
 
     @property
@@ -90,31 +94,31 @@ class Shard:
 
         With `afresh`, all that is read is planned anew as well, as after a start.
         """
-        self._changed.update(changed)
-        self._answered.update(answered)
+        self._changed.add(changed)
+        self._answered.add(answered)
         self._stale |= everything
         self._afresh |= afresh
-        self._wake.set()
+        self._nap.knock()
 
     def hear_proof(self, mailbox_id: int) -> None:
         """A visit found a message in this mailbox: its owner reads there."""
         self.schedule.hear_proof(mailbox_id)
-        self._answered.update(self.schedule.book.take_up([mailbox_id]))
-        self._wake.set()
+        self._answered.add(self.schedule.book.take_up([mailbox_id]))
+        self._nap.knock()
 
     def _hear_login(self, mailbox_id: int) -> None:
         self.schedule.push(mailbox_id, self._clock.now())
-        self._wake.set()
+        self._nap.knock()
 
     async def run(self) -> None:
         """Walk the path until drained."""
         try:
             while not self._draining:
                 self._ground.progress.turn("shard", rest=LONGEST_WAIT / self._clock.speed)
-                self._wake.clear()
+                self._nap.begin()
                 await self._read(self._read_changes)
-                requests = await self._read(self._take)
-                if requests:
+                if requests := [] if self._gathering.wait() else await self._read(self._take):
+                    self._gathering.note_asked()
                     self._leases.begin("reserve", (self.schedule.book.mailboxes[one.mailbox_id] for one in requests))
                     await self._send_granted(requests, await self._reserve(requests))
                     self._leases.end("reserve")
@@ -130,7 +134,7 @@ class Shard:
         Postgres is waited for, each time, `patience` real seconds at most; mail servers as long as each phase may last.
         """
         self._draining = True
-        self._wake.set()
+        self._nap.knock()
         await within(self._ground, patience, self._ended)  # a reserve under way may grant jobs
         await self._sends.ended()
         await self._settler.drained(patience)
@@ -141,8 +145,7 @@ class Shard:
 
     def is_calm(self, clock: VirtualClock) -> bool:
         """Whether nothing is under way and only time can bring on more."""
-        at_rest = clock.asleep(self._sleeping) and not self._wake.is_set()
-        return at_rest and self._settler.idle and self._sends.asleep(clock)
+        return self._nap.is_sound(clock) and self._settler.idle and self._sends.asleep(clock)
 
     async def _read(self, action: Callable[[], Awaitable[T]]) -> T:
         """Do what reads rows, as soon as Postgres answers."""
@@ -161,16 +164,9 @@ class Shard:
             except BaseException:
                 self._stale, self._afresh = True, self._afresh or afresh  # it has not been read
                 raise
-        if changed := list(self._changed):
-            await self.schedule.look_again(changed)
-            self._changed.difference_update(changed)
-        if miscounted := list(self._miscounted):
-            await self.schedule.count_again(miscounted)
-            self._miscounted.difference_update(miscounted)
-        while self._answered:
-            mailbox_id = next(iter(self._answered))
-            await self.schedule.hear_answers(mailbox_id)
-            self._answered.discard(mailbox_id)
+        await self._changed.read(self.schedule.look_again)
+        await self._miscounted.read(self.schedule.count_again)
+        await self._answered.read(self.schedule.hear_answers)
 
     # -- heap entry -> due -> reserved job ------------------------------------------------------------------------
 
@@ -221,10 +217,16 @@ class Shard:
                 now = self._clock.now()
                 self._settler.add(Settlement(job=job, kind=OutcomeKind.RETURNED, reason="database", retry_at=now))
             else:
-                self._sends.start(job, mailbox, accounts, on_end=self._wake.set)
+                self._sends.start(job, mailbox, accounts, on_end=self._hear_end)
         for answer in answers:
             if isinstance(answer, Denied):
                 await self._read(partial(self._denials.heed, answer))
+
+    def _hear_end(self) -> None:
+        """A send has ended: somebody else may begin, if anybody waits for that, now or when enough have ended."""
+        if self._gathering.wants_room and self._nap.lasts(self._gathering.wait()):
+            self._nap.knock()
+        self._clock.nudge()
 
     def _count(self, request: Request, job: Job) -> Mailbox:
         """The job took a place of its day; the mailbox's next entry is planned behind its spacing."""
@@ -253,8 +255,9 @@ class Shard:
                 self.schedule.book.count_given_back(settlement, status)
                 self.schedule.plan(mailbox_id, not_before=spaced)
                 if self._reading:  # what is being read may be older than this, or newer
-                    self._miscounted.add(mailbox_id)
-        self._wake.set()
+                    self._miscounted.add([mailbox_id])
+                self._nap.knock()
+        self._clock.nudge()
 
     # -- waiting ------------------------------------------------------------------------------------------------------
 
@@ -266,13 +269,5 @@ class Shard:
         elif not self._sends.room(self.schedule.pace.max_concurrent):
             delay = self._sends.next_room()
         elif look := self.schedule.next_look():
-            delay = max(0.0, (look - self._clock.now()).total_seconds())
-        delay = LONGEST_WAIT if delay is None else min(delay, LONGEST_WAIT)
-        sleeping = self._sleeping = asyncio.create_task(self._clock.sleep(delay), name="shard sleeps")
-        knocking = asyncio.create_task(self._wake.wait(), name="shard listens")
-        try:
-            await asyncio.wait({sleeping, knocking}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            sleeping.cancel()
-            knocking.cancel()
-            await asyncio.gather(sleeping, knocking, return_exceptions=True)
+            delay = max(self._gathering.wait(), (look - self._clock.now()).total_seconds())
+        await self._nap.sleep(LONGEST_WAIT if delay is None else min(delay, LONGEST_WAIT))

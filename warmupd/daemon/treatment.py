@@ -1,76 +1,25 @@
-"""Treating found messages as their reader would: open, star, rescue, file away, delete; each only when it is due."""
+"""Treating a found message as its reader would: open, star, rescue, file away, delete; each only when it is due."""
 
 import datetime as dt
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from typing import Self
 
-from warmupd.clock import Clock
 from warmupd.core.placement import FolderRole, Placement
 from warmupd.daemon.events import Events
-from warmupd.errors import LeaseLost
-from warmupd.mail.imap import ImapDenied, ImapError
+from warmupd.mail.found import Found, place_of
+from warmupd.mail.imap import ImapDenied
 from warmupd.mail.message_id import MessageToken
-from warmupd.mail.visit import Found, Visit
-from warmupd.store.database import Database
-from warmupd.store.engagements import DueEngagement, Engaged, due_engagements, note_engaged
+from warmupd.mail.visit import Visit, Wish
+from warmupd.mail.visit_ahead import Done
+from warmupd.store.engagements import DueEngagement, Engaged
 
-LEEWAY = dt.timedelta(minutes=1)  # between the database's clock and ours: what was planned "now" is due now
 AGAIN = dt.timedelta(hours=3)  # until what could not be done is tried again
 ANSWER_AGAIN = dt.timedelta(hours=1)  # until an answer that is late is looked for again, by the visit after that
 ANSWER_LATE = dt.timedelta(hours=18)  # after its time it will hardly be sent: retries end with the window
 LET_GO = dt.timedelta(days=2)  # after its retention a message that cannot be deleted is let be
 
-Key = tuple[dt.date, int]
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Treated:
-    """What a visit has done, and what it leaves to be done."""
-
-    engaged: int = 0  # messages on which something was due
-    follow_up: dt.datetime | None = None  # when a message must be opened because it is to be answered
-
-    def plus(self, later: "Treated") -> "Treated":
-        """Both together; what is left is as the later one saw it."""
-        return Treated(engaged=self.engaged + later.engaged, follow_up=later.follow_up or self.follow_up)
-
-
-async def treat(
-    db: Database,
-    visit: Visit,
-    mailbox_id: int,
-    found: Mapping[Key, Found],
-    *,
-    epoch: int,
-    trusted: Callable[[], bool],
-    clock: Clock,
-    events: Events,
-) -> Treated:
-    """Do what is due on the messages of this mailbox.
-
-    `found` is what this visit has just seen, by job: there may be a message that is not any more where it was. What
-    was done is written down after each message, so that a visit that breaks off does nothing twice. Raises LeaseLost,
-    before it touches another message, when the mailbox is not surely this worker's by `epoch` any more.
-    """
-    now = clock.now()
-    known = await due_engagements(db, mailbox_id, at=now + LEEWAY)
-    due = [one for one in known if one.next_at <= now + LEEWAY]
-    for one in due:
-        if not trusted():
-            raise LeaseLost(f"the lease of mailbox {mailbox_id} is in doubt")
-        place = await _place(visit, one, found.get((one.job_day, one.job_id)))
-        treatment = _Treatment(visit, one, place, events)
-        try:
-            await treatment.carry_out(clock.now() + LEEWAY)
-        except ImapError:
-            # Put off, so that a message by which the server is troubled every time does not hold up the others.
-            await note_engaged(db, mailbox_id, [treatment.put_off(clock.now())], epoch=epoch, at=clock.now())
-            raise
-        await note_engaged(db, mailbox_id, [treatment.told(clock.now() + LEEWAY)], epoch=epoch, at=clock.now())
-    return Treated(engaged=len(due), follow_up=known[len(due)].next_at if len(known) > len(due) else None)
-
-
-class _Treatment:
+class Treatment:
     """Of one message. `here` is where it lies; None once its owner has moved or deleted it: then it is let be."""
 
     def __init__(self, visit: Visit, due: DueEngagement, place: Found, events: Events) -> None:
@@ -82,6 +31,13 @@ class _Treatment:
         self.opened, self.starred, self.rescued, self.answered = due.opened, due.starred, due.rescued, due.answered
         self.filed = due.filed or place.role is FolderRole.WARMUP
         self.deleted = False
+        if self._was_rescued(place):
+            self.rescued = self._done("rescue", done=True)
+
+    @classmethod
+    async def begin(cls, visit: Visit, due: DueEngagement, seen: Found | None, events: Events) -> Self:
+        """Of a message, and where it was `seen` by this visit, if it was."""
+        return cls(visit, due, await _place(visit, due, seen), events)
 
     async def carry_out(self, now: dt.datetime) -> None:
         """Everything that is due by `now`, in the order in which a reader would do it.
@@ -105,13 +61,55 @@ class _Treatment:
         if due.delete_at <= now and self.here:
             self.deleted = await self._delete(self.here)
 
+    def wish(self, now: dt.datetime) -> Wish:
+        """What `carry_out` will do, as far as it can be told before."""
+        due, unread = self._due, not self.opened
+        wished = {"\\Seen": unread, "\\Flagged": due.star and not self.starred}
+        wished["\\Answered"] = due.replied and not self.answered
+        return Wish(
+            found=self._last,
+            flags=frozenset(flag for flag, is_wished in wished.items() if is_wished),
+            rescue=due.rescue and not self.rescued and self._last.role is FolderRole.JUNK,
+            file=due.file_at <= now and not (unread or self.filed),
+            delete=due.delete_at <= now and self.filed and not unread,
+        )
+
     def told(self, now: dt.datetime) -> Engaged:
         """What was done, and when something is due again."""
         return self._engaged(None if self.here is None or self.deleted else self._next(now))
 
-    def put_off(self, now: dt.datetime) -> Engaged:
-        """What was done before the server made trouble; the rest is left for some hours."""
-        return self._engaged(now + AGAIN if now < self._due.delete_at + LET_GO else None)
+    def put_off(self, now: dt.datetime, *, alone: bool) -> Engaged:
+        """What was done before the server made trouble; the rest is left for some hours.
+
+        One that makes trouble `alone` is let be in the end.
+        """
+        let_be = self.deleted or (alone and now >= self._due.delete_at + LET_GO)
+        return self._engaged(None if let_be else now + AGAIN)
+
+    def broken_off(self) -> Engaged | None:
+        """What was done before the visit ended; the rest stays due. None: nothing was done."""
+        due = self._due
+        done = (self.opened, self.starred, self.rescued, self.answered, self.filed, self.deleted)
+        if done == (due.opened, due.starred, due.rescued, due.answered, due.filed, False):
+            return None
+        return self._engaged(None if self.deleted else due.next_at)
+
+    def recall(self, done: Done) -> None:
+        """Take up what was done ahead with several at once, for which nothing has been asked since."""
+        place: Found | None = self.here or self._last
+        while place is not None:
+            self._last, flags = place, done.flags.get(place_of(place), set())
+            self.opened = self.opened or self._done("open", "\\seen" in flags)
+            self.starred = self.starred or self._done("star", "\\flagged" in flags)
+            self.answered = self.answered or self._done("answer", "\\answered" in flags)
+            self.deleted = self.deleted or self._done("delete", place_of(place) in done.removed)
+            if place_of(place) not in done.moved:
+                return
+            if place.role is FolderRole.JUNK:
+                self.rescued = self._done("rescue", done=True)
+            else:
+                self.filed = self._done("file", done=True)
+            self.here = place = done.moved.pop(place_of(place))
 
     def _engaged(self, next_at: dt.datetime | None) -> Engaged:
         due, last = self._due, self.here or self._last
@@ -148,6 +146,12 @@ class _Treatment:
 
     def _owes_rescue(self) -> bool:
         return self._due.rescue and not self.rescued and self.here is not None and self.here.role is FolderRole.JUNK
+
+    def _was_rescued(self, place: Found) -> bool:
+        """By a visit that ended before that was written down: it has been opened, as is done before."""
+        due = self._due
+        owed = due.rescue and not due.rescued and due.placement is Placement.SPAM
+        return owed and place.role is FolderRole.INBOX and (due.opened or "\\seen" in place.flags)
 
     async def _open(self) -> bool:
         """Mark it as read, where it lies or where it is found again."""

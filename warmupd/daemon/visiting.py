@@ -1,7 +1,7 @@
 """How mailboxes are visited: by which rules, and how one is logged in to."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 
@@ -25,6 +25,7 @@ class Visiting:
     timeouts: ImapTimeouts | None = None
     source_address: str = ""
     warmup_folder: str = "Warmup"
+    entrance: Callable[[Account, Recognise], AbstractAsyncContextManager[Visit]] | None = None  # a model, for IMAP
 
 
 @asynccontextmanager
@@ -37,6 +38,8 @@ async def enter_mailbox(
     """
 
     def opened(account: Account) -> AbstractAsyncContextManager[Visit]:
+        if visiting.entrance is not None:
+            return visiting.entrance(account, recognise)
         return open_visit(
             replace(account, warmup_folder=sealed.warmup_folder or visiting.warmup_folder),
             policy=visiting.hosts,

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping
+from dataclasses import replace
 
 from warmupd.core.mailbox import Mailbox
 from warmupd.core.proof import OwnProof, own_proof
@@ -13,14 +14,12 @@ from warmupd.daemon.ground import Ground
 from warmupd.daemon.keyring import Keyring
 from warmupd.daemon.leases import Leases
 from warmupd.daemon.recorder import Recorder
-from warmupd.daemon.treatment import Key, Treated, treat
+from warmupd.daemon.treatments import Key, Treated, treat
 from warmupd.daemon.visiting import Visiting, enter_mailbox
 from warmupd.errors import LeaseLost, NotFound
 from warmupd.mail.imap import ImapError
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.visit import Found, Look, Visit
-from warmupd.store import visits
-from warmupd.store.accounts import load_accounts
 from warmupd.store.visits import DueVisit
 
 LOOK_BACK = dt.timedelta(days=14)  # how far a folder is read that has never been read
@@ -56,20 +55,21 @@ class Visitor:
         Raises LeaseLost when the mailbox is not surely this worker's, by `epoch`; NotFound when it was removed; else
         what `enter_mailbox` and the visit raise.
         """
-        sealed = (await load_accounts(self._db, [mailbox.id])).get(mailbox.id)
+        sealed, known = due.account, due.marks
         if sealed is None:
             raise NotFound("the mailbox was removed meanwhile")
-        known = await visits.folder_marks(self._db, mailbox.id)
         async with enter_mailbox(sealed, self._keyring, visiting, self._message_key.recognise) as visit:
             since = (began - LOOK_BACK).date()
             look = await visit.look_near(known, since=since)
             own = own_proof(sealed.address, sealed.imap_host, sealed.imap_username)
-            treated = await self._take_in(mailbox, visit, look, epoch, own)
+            treated = await self._take_in(mailbox, visit, look, epoch, own, due)
             if not look.trouble:
                 further = await visit.look_further(known, since=since, everywhere=due.everywhere)
                 if further.found or further.bounces:
-                    treated = treated.plus(await self._take_in(mailbox, visit, further, epoch, own))
+                    due_now = replace(due, treats=True)
+                    treated = treated.plus(await self._take_in(mailbox, visit, further, epoch, own, due_now))
                 look = look.plus(further)
+            look = replace(look, marks=visit.past_own(look.marks))
             if due.lost and may_keep_sent(provider_of(sealed.provider)):
                 await self._look_for_lost(mailbox, visit, look, since)
         seconds = (self._clock.now() - began).total_seconds()
@@ -77,18 +77,26 @@ class Visitor:
         self._events.visited(mailbox=mailbox.id, found=found, engaged=treated.engaged, seconds=seconds)
         return look, treated.follow_up
 
-    async def _take_in(self, mailbox: Mailbox, visit: Visit, look: Look, epoch: int | None, own: OwnProof) -> Treated:
+    async def _take_in(
+        self, mailbox: Mailbox, visit: Visit, look: Look, epoch: int | None, own: OwnProof, due: DueVisit
+    ) -> Treated:
         """Write down what a look has found, and treat what is due; after trouble the server is left alone.
 
-        A report that is not filed away then stays as it is found: what it says is written down.
+        Unless it `treats` there is nothing due but what was found now. A report that is not filed away then stays as it
+        is found: what it says is written down.
         """
         found = await self._recorder.record(mailbox, look.found, own)
         surely = ensure(self._leases, mailbox, epoch)
-        treated = Treated() if look.trouble else await self._treat(mailbox, visit, found, surely)
+        idle = look.trouble is not None or not (due.treats or found)
+        treated = (
+            Treated() if idle else await self._treat(mailbox, visit, found, surely, failed_before=due.failures > 0)
+        )
         await self._bounces.follow(mailbox, None if look.trouble else visit, look.bounces)
         return treated
 
-    async def _treat(self, mailbox: Mailbox, visit: Visit, found: Mapping[Key, Found], epoch: int) -> Treated:
+    async def _treat(
+        self, mailbox: Mailbox, visit: Visit, found: Mapping[Key, Found], epoch: int, *, failed_before: bool
+    ) -> Treated:
         """In its owner's waking hours; at night a visit only looks."""
         if not is_open(self._clock.now(), mailbox.zone, mailbox.hours):
             return Treated()
@@ -101,6 +109,7 @@ class Visitor:
             trusted=lambda: self._leases.trusts(mailbox, epoch),
             clock=self._clock,
             events=self._events,
+            failed_before=failed_before,
         )
 
     async def _look_for_lost(self, mailbox: Mailbox, visit: Visit, look: Look, since: dt.date) -> None:

@@ -11,7 +11,7 @@ class Security(StrEnum):
     STARTTLS = "STARTTLS"  # demanded, never opportunistic (port 587)
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: made for each send (core/job.py)
 class Endpoint:
     """One server and how to log in to it."""
 
@@ -23,7 +23,7 @@ class Endpoint:
     by_token: bool = False  # the password is an OAuth access token, and the way in is XOAUTH2
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: made for each send (core/job.py)
 class Account:
     """One mailbox as its mail servers know it."""
 

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from urllib.parse import quote, quote_plus
 
 HIDDEN = "[hidden]"
@@ -16,10 +16,12 @@ def conceal(text: str, secrets: Iterable[str]) -> str:
     """The first KEPT characters of `text` without the secrets, whole or in pieces, whatever their case."""
     text = text[:KEPT]
     folded = _fold(text)
+    sought = [_fold(secret) for secret in secrets if secret]
+    if not _may_hold(folded, sought):
+        return text  # as nearly every reply
     marks = bytearray(len(text))
-    for secret in secrets:
-        if secret:
-            _mark(marks, folded, _fold(secret))
+    for secret in sought:
+        _mark(marks, folded, secret)
     shown, end = [], 0
     for run in re.finditer(rb"\x01+", marks):
         shown += [text[end : run.start()], HIDDEN]
@@ -48,6 +50,14 @@ def _inner(octets: bytes, shift: int) -> str:
 _URL_SAFE = str.maketrans("+/", "-_")
 
 
+def _may_hold(text: str, secrets: Sequence[str]) -> bool:
+    """Whether `_mark` could mark anything: cheap, and never wrongly no."""
+    if any(secret[:BEGINNING] in text for secret in secrets):
+        return True
+    all_of_them = "\0".join(secrets)
+    return any(text[at : at + TELLING] in all_of_them for at in range(len(text) - TELLING + 1))
+
+
 def _mark(marks: bytearray, text: str, secret: str) -> None:
     """Set a 1 for each character of `text` that belongs to `secret`."""
     start, pieces = secret[:TELLING], {secret[at : at + TELLING] for at in range(len(secret) - TELLING + 1)}
@@ -73,4 +83,6 @@ def _stands_alone(text: str, start: int, end: int) -> bool:
 
 def _fold(text: str) -> str:
     """In lower case, and of the same length, which `str.lower` does not promise."""
+    if text.isascii():
+        return text.lower()
     return "".join(low if len(low := char.lower()) == 1 else char for char in text)

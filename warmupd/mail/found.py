@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from typing import TypeAlias
 
 from warmupd.core.fate import Fate
 from warmupd.core.placement import FolderMark, FolderRole
@@ -9,6 +10,8 @@ from warmupd.errors import UsageError
 from warmupd.mail.header_text import ascii_address
 from warmupd.mail.imap_errors import ImapError
 from warmupd.mail.message_id import MessageToken
+
+Place: TypeAlias = tuple[str, int, int]  # folder, UIDVALIDITY, UID
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,6 +68,11 @@ class Look:
             trouble=self.trouble or other.trouble,
             left=self.left | other.left,
         )
+
+
+def place_of(found: Found) -> Place:
+    """What names the message for ever, as long as its folder keeps its UIDVALIDITY."""
+    return found.folder, found.uidvalidity, found.uid
 
 
 def _written(address: str) -> str:

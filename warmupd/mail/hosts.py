@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 from warmupd.errors import WarmupdError
@@ -106,6 +107,7 @@ def _purpose(ports: frozenset[int]) -> str:
     return "mail" if ports == MAIL_PORTS else "web"
 
 
+@lru_cache(CACHE_HOSTS)
 def is_public(address: Address) -> bool:
     """Whether packets to `address` leave for the public Internet (IANA special-purpose registries, RFC 6890).
 
@@ -166,6 +168,7 @@ def _in_order(found: Iterable[str]) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(address for address in addresses if address is not None))
 
 
+@lru_cache(CACHE_HOSTS)
 def _address(text: str) -> Address | None:
     try:
         return ip_address(text)

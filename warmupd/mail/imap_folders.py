@@ -2,11 +2,16 @@
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from warmupd.core.placement import FolderRole
 from warmupd.core.provider import Provider
-from warmupd.mail.imap_syntax import Literal, Value, astring, from_modified_utf7, to_modified_utf7
+from warmupd.mail.imap_syntax import Literal, Reply, Value, astring, from_modified_utf7, kind, to_modified_utf7
+
+MOST_KEPT = 50  # folders of a mailbox whose list is kept, so that the next that has the same need not be made out
+MOST_OCTETS = 8192  # of such a list: what is kept is the server's word, and a line may be long
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +57,12 @@ class Folders:
         by_name = {folder.name: self._with_role(folder) for folder in (INBOX, *listed)}
         self._folders = sorted(by_name.values(), key=_by_role)
 
+    def copy(self) -> "Folders":
+        """For a visit that may add to them."""
+        other = copy(self)
+        other._folders = list(self._folders)
+        return other
+
     def __iter__(self) -> Iterator[Folder]:
         """INBOX first, then Junk: what matters most is looked at even when a visit is cut short."""
         return iter(self._folders)
@@ -73,8 +84,10 @@ class Folders:
         if self._junk_folder:
             sought.append((FolderRole.JUNK, self._junk_folder))
         for role, name in sought:
+            if any(folder.role is role for folder in self._folders):
+                continue
             ends = [folder for folder in self._folders if _plain(folder.name).endswith(_plain(_below(folder, name)))]
-            if ends and not any(folder.role is role for folder in self._folders):
+            if ends:
                 return True
         return False
 
@@ -128,6 +141,24 @@ class Folders:
             return -1
         names = self._names.get(folder.role, ())
         return names.index(_known_name(folder)) if _known_name(folder) in names else len(names)
+
+
+def listed_folders(reply: Reply, *, junk_folder: str, warmup_folder: str, provider: Provider) -> Folders:
+    """The folders in the answer to a LIST. Most mailboxes of a server have the same, which are made out once."""
+    answers = [parts for parts in reply.untagged if kind(parts) == "LIST"]
+    lines = tuple(bytes(parts[0]) for parts in answers)
+    kept = len(lines) <= MOST_KEPT and sum(map(len, lines)) <= MOST_OCTETS
+    if not kept or any(len(parts) > 1 for parts in answers):
+        listed = [folder for answer in reply.of("LIST") if (folder := listed_folder(answer)) is not None]
+        return Folders(listed, junk_folder=junk_folder, warmup_folder=warmup_folder, provider=provider)
+    return _made_out(lines, junk_folder, warmup_folder, provider).copy()
+
+
+@lru_cache(maxsize=256)
+def _made_out(lines: tuple[bytes, ...], junk_folder: str, warmup_folder: str, provider: Provider) -> Folders:
+    reply = Reply(status="OK", text="", codes={}, untagged=[[line] for line in lines])
+    listed = [folder for answer in reply.of("LIST") if (folder := listed_folder(answer)) is not None]
+    return Folders(listed, junk_folder=junk_folder, warmup_folder=warmup_folder, provider=provider)
 
 
 def listed_folder(answer: Sequence[Value]) -> Folder | None:

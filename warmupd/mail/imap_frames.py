@@ -43,7 +43,9 @@ class Framer:
             line = self._cut_line()
             if line is None:
                 return
-            size = _LITERAL.search(line) if self._parts or _may_hold_literals(line) else None
+            size = None
+            if line.endswith(b"}") and (self._parts or _may_hold_literals(line)):
+                size = _LITERAL.search(line)
             if size is not None:
                 self._begin_literal(line[: size.start()], int(size[1]))
                 continue

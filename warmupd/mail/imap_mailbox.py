@@ -4,14 +4,13 @@ import datetime as dt
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TypeGuard
 
 from warmupd.core.placement import LET_BE_AFTER, FolderMark
 from warmupd.core.provider_match import provider_of
 from warmupd.mail.account import Account
 from warmupd.mail.imap import ImapDenied, ImapSession
-from warmupd.mail.imap_folders import Folder, Folders, listed_folder
-from warmupd.mail.imap_messages import MOST_UIDS, Head, Opened, open_folder, read_heads, search
+from warmupd.mail.imap_folders import Folder, Folders, listed_folders
+from warmupd.mail.imap_messages import MOST_UIDS, Head, Opened, counters, open_folder, read_heads, search
 from warmupd.mail.imap_syntax import Reply, Value, from_modified_utf7
 
 MOST_MESSAGES = 2000  # headers read in one folder by one look
@@ -43,16 +42,14 @@ class Mailbox:
         """Listed once a visit, in one command: with flags (RFC 6154) and counters (RFC 5819) where the server can."""
         if self._folders is None:
             reply = await self._list()
-            listed = [folder for answer in reply.of("LIST") if (folder := listed_folder(answer)) is not None]
-            self._folders = Folders(
-                listed,
+            self._folders = listed_folders(
+                reply,
                 junk_folder=self._account.junk_folder,
                 warmup_folder=self._account.warmup_folder,
                 provider=provider_of(self._account.provider),
             )
             names = {folder.wire: folder.name for folder in self._folders}
-            for answer in reply.of("STATUS"):
-                self._count(answer, names)
+            self._counters |= {names[wire]: both for wire, both in counters(reply).items() if wire in names}
             if self._folders.may_have_prefix:
                 self._folders.set_prefix(await self._prefix() or "")
         return self._folders
@@ -141,15 +138,6 @@ class Mailbox:
                 return await self.session.command("LIST", '""', '"*"', f"RETURN ({' '.join(wishes)})")
         return await self.session.command("LIST", '""', '"*"')
 
-    def _count(self, answer: Sequence[Value], names: dict[bytes, str]) -> None:
-        """Take the counters from `STATUS name (UIDNEXT n UIDVALIDITY m)`."""
-        match answer:
-            case [_, bytes() as wire, [*items]] if wire in names:
-                told = dict(zip(items[::2], items[1::2], strict=False)) if _are_words(items) else {}
-                validity, uidnext = told.get(b"UIDVALIDITY", b""), told.get(b"UIDNEXT", b"")
-                if validity.isdigit() and uidnext.isdigit():
-                    self._counters[names[wire]] = int(validity), int(uidnext)
-
     def _has_nothing_new(self, mark: FolderMark) -> bool:
         uidvalidity, uidnext = self._counters.pop(mark.folder, (0, 0))  # true only of the moment of the listing
         return uidvalidity == mark.uidvalidity != 0 and uidnext <= mark.last_uid + 1
@@ -194,7 +182,3 @@ def _personal_prefix(answer: Sequence[Value]) -> str | None:
         case [_, [[bytes() as prefix, *_], *_], *_]:
             return from_modified_utf7(prefix)
     return None
-
-
-def _are_words(items: Sequence[Value]) -> TypeGuard[Sequence[bytes]]:
-    return all(isinstance(item, bytes) for item in items)

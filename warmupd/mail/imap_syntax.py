@@ -101,6 +101,20 @@ def uid_set(uids: Iterable[int]) -> str:
     return ",".join(str(first) if first == last else f"{first}:{last}" for first, last in runs)
 
 
+def uids_of(text: str, *, most: int) -> list[int]:
+    """1, 2, 3, 7 of `1:3,7`, in that order; none at all when they are more than `most`, or it is no such set."""
+    uids: list[int] = []
+    for part in text.split(","):
+        first, colon, last = part.partition(":")
+        if not first.isdigit() or (colon and not last.isdigit()):
+            return []
+        low, high = int(first), int(last or first)
+        if abs(high - low) >= most - len(uids):
+            return []
+        uids += range(low, high + 1) if low <= high else range(low, high - 1, -1)
+    return uids
+
+
 def kind(parts: Parts) -> str:
     """What an untagged response is about: `OK`, `FETCH` (its number left out), `LIST` ..."""
     words = bytes(parts[0][:80]).split(None, 2)
@@ -161,6 +175,8 @@ def codes(lines: Iterable[bytes]) -> dict[str, str]:
     """The response codes in status lines such as `OK [UIDNEXT 5] Predicted`: name (upper case) -> argument."""
     found: dict[str, str] = {}
     for line in lines:
+        if b"[" not in line or line[:1].isdigit():  # as what is told of messages
+            continue
         status, _, text = line.partition(b" ")
         match = _CODE.match(text) if status.decode("ascii", "replace").upper() in _STATUS else None
         if match is not None:

@@ -172,7 +172,11 @@ class Wire(lib.IMAP4ClientProtocol):  # type: ignore[misc]  # an untyped base cl
             raise WireLost("the server does not speak IMAP")
 
     def _take_untagged(self, parts: Parts) -> None:
-        pending, what = self._pending, kind(parts)
+        pending = self._pending
+        if pending is not self.greeting and pending is not None and b"BYE" not in parts[0][:16].upper():
+            pending.untagged.append(parts)  # as nearly all are
+            return
+        what = kind(parts)
         if pending is self.greeting and what in ("OK", "PREAUTH"):
             self._finish(pending, bytes(parts[0]))
         elif what == "BYE" and (pending is None or pending.name != "LOGOUT"):

@@ -11,7 +11,7 @@ from warmupd.mail import header_text
 from warmupd.mail.content import Library
 from warmupd.mail.language import Language, Names
 from warmupd.mail.message_id import MessageKey
-from warmupd.mail.persona import Correspondent, Persona, Quoting, persona_of
+from warmupd.mail.persona import Correspondent, Known, Persona, Quoting, known_as, persona_of
 from warmupd.mail.template import Draw
 
 __all__ = ["Correspondent", "Message", "compose"]
@@ -27,7 +27,7 @@ _TWO_DIGITS = tuple(f"{number:02}" for number in range(60))
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: made for each send (core/job.py)
 class Message:
     """What a delivery needs: the envelope's two addresses, ASCII, and the content with CRLF lines, 7-bit clean."""
 
@@ -56,7 +56,8 @@ def compose(
     from_address, domain = header_text.ascii_address(sender.address)
     to_address, _ = header_text.ascii_address(recipient.address)
     spoken = library.language_of(job.thread.topic, language)
-    writer, reader = persona_of(sender, spoken), persona_of(recipient, spoken)
+    writer = persona_of(sender, spoken)
+    reader = known_as(recipient, spoken) if job.thread.depth == 1 else persona_of(recipient, spoken)
     token = message_key.token(job.day, job.id)
     message_id = f"<{token}@{domain}>"
     thread = _with_topic(job.thread, spoken)
@@ -90,10 +91,10 @@ def _with_topic(thread: Thread, language: Language) -> Thread:
     return Thread(topic=language.choose(thread.seed), seed=thread.seed)
 
 
-def _text(thread: Thread, language: Language, writer: Persona, reader: Persona) -> str:
+def _text(thread: Thread, language: Language, writer: Persona, reader: Known) -> str:
     text = _said(thread, thread.depth, language, writer, reader)
-    if thread.depth == 1 or writer.quoting is Quoting.NOTHING or thread.topic not in language.topics:
-        return text
+    if writer.quoting is Quoting.NOTHING or thread.topic not in language.topics or not isinstance(reader, Persona):
+        return text  # whoever is answered is known as a whole
     parent = _said(thread, thread.depth - 1, language, reader, writer)  # as the reader once wrote it
     if writer.quoting is Quoting.BEGINNING:
         parent = "\n\n".join(parent.split("\n\n")[:2])
@@ -102,7 +103,7 @@ def _text(thread: Thread, language: Language, writer: Persona, reader: Persona) 
     return f"{text}\n\n{attribution}\n{quoted}"
 
 
-def _said(thread: Thread, depth: int, language: Language, writer: Persona, reader: Persona) -> str:
+def _said(thread: Thread, depth: int, language: Language, writer: Persona, reader: Known) -> str:
     """What the writer says at this depth, greeting to name, in lines of `_WIDTH` columns."""
     body = language.body(thread.topic, thread.seed, depth, Names(sender=writer.first_name, recipient=reader.first_name))
     parts = [body, writer.sign_off]
@@ -131,7 +132,7 @@ def _encode_body(text: str) -> tuple[str, bytes]:
     return ("7bit", raw) if raw.isascii() else ("quoted-printable", b2a_qp(raw))
 
 
-def _subject(thread: Thread, language: Language, writer: Persona, reader: Persona) -> str:
+def _subject(thread: Thread, language: Language, writer: Persona, reader: Known) -> str:
     names = Names(sender=writer.first_name, recipient=reader.first_name)
     if thread.depth == 1:
         return language.subject(thread.topic, thread.seed, names)

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import lru_cache
+from typing import NamedTuple
 
 from warmupd.mail.header_text import clean
 from warmupd.mail.language import Language
@@ -17,8 +18,7 @@ _NAMED_LOCAL_PART = re.compile(r"([a-z]{2,20})[._-]([a-z]{2,30})", re.IGNORECASE
 _OFFICES = re.compile(r"admin|contact|desk|hello|help|info|mail|no|noreply|office|reply|sales|service|support|team")
 
 
-@dataclass(frozen=True, slots=True)
-class Correspondent:
+class Correspondent(NamedTuple):  # made twice for each send: a frozen dataclass takes twice as long to make
     """One of the two of a thread. `display_name` is the owner's word for it; "" means that he gave none."""
 
     mailbox_id: int
@@ -35,11 +35,17 @@ class Quoting(IntEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Persona:
-    """The habits of one mailbox's writer."""
+class Known:
+    """What others know a mailbox's writer by."""
 
     display_name: str  # for the From and To headers
     first_name: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Persona(Known):
+    """The habits of one mailbox's writer."""
+
     greeting: Template
     habit: str  # what its words are drawn by where `greeting` leaves a choice: the same ones in every message
     greets_in_answers: bool
@@ -48,17 +54,18 @@ class Persona:
     attribution: Template
 
 
+def known_as(who: Correspondent, language: Language) -> Known:
+    """The names of this mailbox's persona: all that a first message needs of its reader."""
+    display_name, words = _named(who, language)
+    return Known(display_name=display_name, first_name=words[0])
+
+
 @lru_cache(maxsize=4096)  # of no use to the largest fleets, but then it is three megabytes
 def persona_of(who: Correspondent, language: Language) -> Persona:
     """The persona of this mailbox in this language. A name that neither the owner nor the address tells is made up
     from the mailbox id."""
     draw = Draw(f"persona {who.mailbox_id}")
-    display_name, words = _name_of(who)
-    if not words:
-        colleagues, surnames = language.words["colleague"], language.words["surname"]
-        name = Draw(f"name {who.mailbox_id}")  # apart, so that a name given later does not change the habits
-        words = [colleagues[name.below(len(colleagues))], surnames[name.below(len(surnames))]]
-        display_name = " ".join(words)
+    display_name, words = _named(who, language)
     sign_off = language.sign_offs[draw.below(len(language.sign_offs))].render(draw, {})
     signed = words[0] if draw.below(3) else " ".join(words[:4])
     return Persona(
@@ -71,6 +78,17 @@ def persona_of(who: Correspondent, language: Language) -> Persona:
         quoting=Quoting(draw.below(3)),
         attribution=language.attributions[draw.below(len(language.attributions))],
     )
+
+
+def _named(who: Correspondent, language: Language) -> tuple[str, list[str]]:
+    """The display name and its words, made up where nobody tells any."""
+    display_name, words = _name_of(who)
+    if not words:
+        colleagues, surnames = language.words["colleague"], language.words["surname"]
+        name = Draw(f"name {who.mailbox_id}")  # apart, so that a name given later does not change the habits
+        words = [colleagues[name.below(len(colleagues))], surnames[name.below(len(surnames))]]
+        display_name = " ".join(words)
+    return display_name, words
 
 
 def _name_of(who: Correspondent) -> tuple[str, list[str]]:

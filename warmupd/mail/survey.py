@@ -6,28 +6,33 @@ from dataclasses import replace
 
 from warmupd.core.placement import LET_BE_AFTER, FolderMark, FolderRole
 from warmupd.mail.delivery_report import DeliveryReport, read_reports
-from warmupd.mail.found import Bounce, Found, Look
+from warmupd.mail.found import Bounce, Found, Look, Place, place_of
 from warmupd.mail.imap import ImapBusy, ImapDenied, ImapError, ImapSession, ImapThrottled
 from warmupd.mail.imap_folders import Folder
-from warmupd.mail.imap_mailbox import Mailbox
+from warmupd.mail.imap_mailbox import Mailbox, News
 from warmupd.mail.imap_messages import Head, Opened
 from warmupd.mail.recognition import Recogniser
 from warmupd.mail.tabs import in_tabs
-
-Place = tuple[str, int, int]  # folder, UIDVALIDITY, UID
 
 
 class Survey:
     """What one visit sees. Its looks change nothing in the mailbox."""
 
     def __init__(
-        self, session: ImapSession, mailbox: Mailbox, known: Recogniser, grasped: MutableMapping[Place, Head]
+        self,
+        session: ImapSession,
+        mailbox: Mailbox,
+        known: Recogniser,
+        *,
+        grasped: MutableMapping[Place, Head],
+        looked: MutableMapping[Place, Head],
     ) -> None:
-        """`grasped` is told of delivery reports on messages of ours, which may be treated as ours."""
+        """`grasped` is told of delivery reports on messages of ours, which may be treated as ours; `looked` of ours."""
         self._session = session
         self._mailbox = mailbox
         self._known = known
         self._grasped = grasped
+        self._looked = looked
 
     async def near(self, marks: Sequence[FolderMark], since: dt.date) -> Look:
         """INBOX, Junk and the warmup folder, the latter two unless they gave trouble lately."""
@@ -86,7 +91,7 @@ class Survey:
             if isinstance(denied, ImapDenied) and is_gone(denied):
                 return Look(found=[], marks=[mark] if mark else [], complete=True, junk_folder=None)
             return _refused(folder, mark)
-        found = [ours for head in news.heads if news.opened and (ours := self._known.ours(news.opened, head))]
+        found = self._ours(news) if news.opened else []
         if folder.role is FolderRole.INBOX and found:
             tabbed = await in_tabs(self._session, [ours.uid for ours in found])
             found = [replace(one, role=_of_tab(one.role)) if one.uid in tabbed else one for one in found]
@@ -99,6 +104,15 @@ class Survey:
             left=frozenset() if news.whole else frozenset({folder.name}),
         )
         return await self._with_reports(look, news.opened, news.heads) if news.opened else look
+
+    def _ours(self, news: News) -> list[Found]:
+        """Who treats several of them in this visit need not read their headers again."""
+        found = []
+        for head in news.heads:
+            if news.opened is not None and (ours := self._known.ours(news.opened, head)) is not None:
+                self._looked[place_of(ours)] = head
+                found.append(ours)
+        return found
 
     async def _with_reports(self, look: Look, opened: Opened, heads: Sequence[Head]) -> Look:
         """Where too many lie, the next look goes on there; what it finds for a second time is known by then."""
@@ -118,11 +132,6 @@ class Survey:
         place = self._known.found(opened, report.head, report.token)
         self._grasped[place_of(place)] = report.head
         return Bounce(place=place, fates=report.fates)
-
-
-def place_of(found: Found) -> Place:
-    """What names the message for ever, as long as its folder keeps its UIDVALIDITY."""
-    return found.folder, found.uidvalidity, found.uid
 
 
 def is_gone(denied: ImapDenied) -> bool:

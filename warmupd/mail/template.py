@@ -36,18 +36,18 @@ class Draw:
     __slots__ = ("byte",)
 
     def __init__(self, of: str) -> None:
-        self.byte: Callable[[], int] = chain.from_iterable(_digests(of)).__next__  # even, from 0 to 255
+        first = blake2b(of.encode()).digest()  # most draws need no second one
+        self.byte: Callable[[], int] = chain(first, _bytes_after(first)).__next__  # even, from 0 to 255
 
     def below(self, count: int) -> int:
         """The next number, from 0 to `count` - 1; `count` is some hundreds at most."""
         return (self.byte() << 8 | self.byte()) % count
 
 
-def _digests(of: str) -> Iterator[bytes]:
-    digest = of.encode()
+def _bytes_after(digest: bytes) -> Iterator[int]:
     while True:
         digest = blake2b(digest).digest()
-        yield digest
+        yield from digest
 
 
 @dataclass(frozen=True, slots=True)

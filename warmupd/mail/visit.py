@@ -2,13 +2,14 @@
 
 import datetime as dt
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 from warmupd.core.placement import FolderMark, FolderRole
 from warmupd.mail.account import Account
-from warmupd.mail.found import Bounce, Found, Look
+from warmupd.mail.arrivals import Arrivals
+from warmupd.mail.found import Bounce, Found, Look, Place, place_of
 from warmupd.mail.hosts import HostPolicy
 from warmupd.mail.imap import ImapDenied, ImapSession, ImapTimeouts, Login
 from warmupd.mail.imap_folders import Folder
@@ -16,9 +17,10 @@ from warmupd.mail.imap_mailbox import MOST_MESSAGES, Mailbox
 from warmupd.mail.imap_messages import Head, Opened, change_flags, move, read_heads, remove, search
 from warmupd.mail.imap_syntax import astring
 from warmupd.mail.recognition import Recognise, Recogniser
-from warmupd.mail.survey import Place, Survey, is_gone, place_of
+from warmupd.mail.survey import Survey, is_gone
+from warmupd.mail.visit_ahead import Ahead, Done, Wish
 
-__all__ = ["MOST_MESSAGES", "Bounce", "FolderMark", "Found", "Look", "Recognise", "Visit", "open_visit"]
+__all__ = ["MOST_MESSAGES", "Bounce", "FolderMark", "Found", "Look", "Recognise", "Visit", "Wish", "open_visit"]
 
 MOST_MATCHES = 10  # copies of one Message-ID looked at by `find`
 
@@ -53,7 +55,10 @@ class Visit:
         self._mailbox = Mailbox(session, account)
         self._known = Recogniser(account.address, recognise)
         self._grasped: dict[Place, Head] = {}  # surely ours, in this visit
-        self._survey = Survey(session, self._mailbox, self._known, self._grasped)
+        self._arrivals = Arrivals()
+        looked: dict[Place, Head] = {}  # ours when the visit looked there
+        self._survey = Survey(session, self._mailbox, self._known, grasped=self._grasped, looked=looked)
+        self._ahead = Ahead(session, self._mailbox, self._known, grasped=self._grasped, looked=looked)
 
     async def look(self, marks: Sequence[FolderMark], *, since: dt.date, everywhere: bool = False) -> Look:
         """What is new in all folders that a visit looks into; see `look_near` and `look_further`."""
@@ -77,6 +82,10 @@ class Visit:
         """
         return await self._survey.further(marks, since, everywhere=everywhere)
 
+    def past_own(self, marks: Sequence[FolderMark]) -> list[FolderMark]:
+        """The marks moved on past what this visit has put there itself, as far as nothing else lies between."""
+        return [replace(mark, last_uid=self._arrivals.after(mark)) for mark in marks]
+
     async def look_into_sent(self, *, since: dt.date) -> list[Found]:
         """Messages of ours in the folder of sent mail, of those that came there on `since` or later; changes nothing.
 
@@ -85,6 +94,19 @@ class Visit:
         either, when there is no such folder or it cannot be read.
         """
         return await self._survey.sent(since)
+
+    async def ahead(self, wishes: Sequence[Wish], may_proceed: Callable[[], None]) -> None:
+        """Do what is wished with many messages by few commands; the verbs below then have nothing left to do for it.
+
+        Whatever could not be done is theirs, and each of them is to be called for what was done, too. `may_proceed` is
+        asked before each change, and may raise.
+        """
+        await self._ahead.carry_out(wishes, may_proceed)
+
+    @property
+    def done_ahead(self) -> Done:
+        """What `ahead` has done; of moves those for which no verb has been called since."""
+        return self._ahead.done
 
     async def find(self, message_id: str, folder: str, senders: Sequence[str] = ()) -> Found | None:
         """The newest message of ours with this Message-ID in `folder`, for one whose UID is not known any more.
@@ -121,6 +143,8 @@ class Visit:
 
     async def rescue(self, found: Found) -> Found | None:
         """Move it to INBOX and tell the server that it is not junk; its new place. None: it is not there any more."""
+        if place_of(found) in self._ahead.done.moved:
+            return await self._moved_ahead(found, "INBOX")
         opened, head = await self._grasp(found)
         if opened is None or head is None:
             return None
@@ -130,11 +154,13 @@ class Visit:
 
     async def file_away(self, found: Found) -> Found | None:
         """Move it into the warmup folder, made on demand; its new place. None: it is not there, or cannot be moved."""
+        target = (await self._mailbox.folders()).first(FolderRole.WARMUP)
+        if place_of(found) in self._ahead.done.moved and target is not None:
+            return await self._moved_ahead(found, target.name)
         _, head = await self._grasp(found)
         if head is None:
             return None
         try:
-            target = (await self._mailbox.folders()).first(FolderRole.WARMUP)
             return await self._move(found, target or await self._mailbox.create_warmup_folder())
         except ImapDenied:
             return None
@@ -144,6 +170,8 @@ class Visit:
 
         At Gmail an expunged message stays in All Mail, so there it goes to Trash, which empties itself.
         """
+        if place_of(found) in self._ahead.done.removed:
+            return True
         _, head = await self._grasp(found)
         if head is None:
             return False
@@ -180,6 +208,8 @@ class Visit:
         return opened, head
 
     async def _flag(self, found: Found, flag: str) -> bool:
+        if flag.lower() in self._ahead.done.flags.get(place_of(found), ()):
+            return True
         _, head = await self._grasp(found)
         if head is None:
             return False
@@ -207,8 +237,20 @@ class Visit:
             return None
         self._grasped.pop(place_of(found), None)
         if place is None:  # no UIDPLUS, or it was gone already
-            with suppress(ImapDenied):  # then it is there, but nobody can say where
-                return await self.find(found.message_id, target.name)
-            return None
+            return await self._find_moved(found, target.name)
         role = FolderRole.SENT if found.role is FolderRole.SENT else target.role
-        return replace(found, folder=target.name, role=role, uidvalidity=place[0], uid=place[1])
+        moved = replace(found, folder=target.name, role=role, uidvalidity=place[0], uid=place[1])
+        self._arrivals.add(moved)
+        return moved
+
+    async def _moved_ahead(self, found: Found, folder: str) -> Found | None:
+        place = self._ahead.done.moved.pop(place_of(found))
+        if place is None:
+            return await self._find_moved(found, folder)
+        self._arrivals.add(place)
+        return place
+
+    async def _find_moved(self, found: Found, folder: str) -> Found | None:
+        with suppress(ImapDenied):  # then it is there, but nobody can say where
+            return await self.find(found.message_id, folder)
+        return None

@@ -1,8 +1,10 @@
 """Why a mailbox fell short of its quota, in words and in numbers, as far as the rows account for it."""
 
 import datetime as dt
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from warmupd.core.job import JobStatus
 from warmupd.sandbox.attempts import DayKey
@@ -45,6 +47,8 @@ def explain_shortfalls(
     in_vain: Mapping[DayKey, int],
     rests: Iterable[Rest] = (),
     for_all: Sequence[Holdup] = (),
+    for_some: Mapping[int, Sequence[Holdup]] = MappingProxyType({}),
+    room: int | None = None,
 ) -> list[Shortfall]:
     """Each short day with its reasons. A reason accounts for the places that it can have cost, and no more.
 
@@ -52,9 +56,12 @@ def explain_shortfalls(
     as the mail server's record shows that they were `in_vain` (for a day that is not named, none was); so is what was
     tried last, or was to be tried again, in the window's tail, when there is no time to make up for it; and, while a
     mailbox was held up, what was due then, less what could be made up for afterwards. `for_all` are holdups that every
-    mailbox shared; they keep nobody's day from being opened.
+    mailbox shared, `for_some` those that some did, by mailbox; they keep nobody's day from being opened. `room` is how
+    many sends of a mailbox fit into a window, if that is known.
     """
-    rested = list(rests)
+    rested: defaultdict[int, list[Rest]] = defaultdict(list)
+    for rest in rests:
+        rested[rest.mailbox_id].append(rest)
     return [
         Shortfall(
             mailbox=day.address,
@@ -65,8 +72,9 @@ def explain_shortfalls(
                 _reasons(
                     day,
                     in_vain.get((day.mailbox_id, day.opens_at), 0),
-                    _own(day, [rest for rest in rested if rest.mailbox_id == day.mailbox_id]),
-                    for_all if day.opened else (),
+                    _own(day, rested.get(day.mailbox_id, ())),
+                    [*for_all, *for_some.get(day.mailbox_id, ())] if day.opened else (),
+                    room,
                 )
             ),
             opened=day.opened,
@@ -75,10 +83,17 @@ def explain_shortfalls(
     ]
 
 
-def _reasons(day: ShortDay, in_vain: int, own: Sequence[Holdup], for_all: Sequence[Holdup]) -> Iterator[Reason]:
+def _reasons(
+    day: ShortDay, in_vain: int, own: Sequence[Holdup], shared: Sequence[Holdup], room: int | None
+) -> Iterator[Reason]:
     """Those that apply, each for what those before it leave to account for."""
     left = day.quota - day.sent
-    for most, words in _possible(day, in_vain, [*own, *for_all]):
+    if room is not None and day.opened and room < day.quota and left:
+        yield Reason(
+            places=(places := min(day.quota - room, left)), words=f"{places} beyond what its spacing has room for"
+        )
+        left -= places
+    for most, words in _possible(day, in_vain, [*own, *shared]):
         if places := min(most, left):
             yield Reason(places=places, words=f"{places} {words}")
             left -= places

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +11,7 @@ from warmupd.errors import NotFound
 from warmupd.store.database import Database
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(slots=True)  # not frozen, though nobody changes it: two a send are made, of 22 fields, by their order
 class SealedAccount:
     """A mailbox's servers and identity, its secrets still sealed."""
 
@@ -62,24 +62,13 @@ class NewMailbox:
     login_trouble: tuple[str, str] | None = None  # why it cannot log in, and what to do: it is enrolled AUTH_FAILED
 
 
-_COLUMNS = (
-    "id AS mailbox_id, user_id, address, display_name, language, junk_folder, mailboxes.provider, smtp_host, smtp_port,"
-    " smtp_security, smtp_username, smtp_secret, imap_host, imap_port, imap_security, imap_username, imap_secret,"
-    " g.provider AS oauth_provider, g.access_secret, g.renew_at, g.expires_at,"
-    " coalesce(mailboxes.warmup_folder, s.warmup_folder) AS warmup_folder"
-)
+_FIELDS = ", ".join(one.name for one in fields(SealedAccount))
 
 
 async def load_accounts(db: Database, ids: Sequence[int], *, removed: bool = False) -> dict[int, SealedAccount]:
     """The accounts of these mailboxes, by id; removed ones are not there, or with `removed` only they."""
-    rows = await db.fetch(
-        f"SELECT {_COLUMNS} FROM mailboxes LEFT JOIN oauth_grants g ON g.mailbox_id = id"  # noqa: S608  constant columns
-        " LEFT JOIN user_settings s USING (user_id)"
-        " WHERE id = ANY ($1) AND (state = 'REMOVED') = $2",
-        ids,
-        removed,
-    )
-    return {row["mailbox_id"]: SealedAccount(**dict(row)) for row in rows}
+    rows = await db.fetch(f"SELECT {_FIELDS} FROM accounts_of($1, $2)", ids, removed)  # noqa: S608  constant names
+    return {row["mailbox_id"]: SealedAccount(*row) for row in rows}
 
 
 async def find_mailboxes(db: Database, *, address: str) -> list[int]:

@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from typing import Any, Self, TypeAlias, cast
+from typing import Any, Literal, Self, TypeAlias, cast
 
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
@@ -81,6 +81,10 @@ class Database:
         except DRIVER_ERRORS:
             self._pool.terminate()
 
+    def terminate(self) -> None:
+        """Cut all connections at once, in the middle of whatever they do; none is had any more."""
+        self._pool.terminate()
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -124,10 +128,15 @@ class Database:
             await self._pool.expire_connections()
 
     @asynccontextmanager
-    async def transaction(self, *, within: float | None = None) -> AsyncIterator[Connection]:
-        """A connection in a READ COMMITTED transaction. DatabaseUnavailable out of it means: outcome unknown."""
+    async def transaction(
+        self, *, within: float | None = None, isolation: Literal["read_committed", "repeatable_read"] = "read_committed"
+    ) -> AsyncIterator[Connection]:
+        """A connection in a transaction. DatabaseUnavailable out of it means: outcome unknown.
+
+        A REPEATABLE READ one sees the rows of one moment; it is for reading alone.
+        """
         async with self.acquire(within=within) as connection:
-            transaction = connection.transaction(isolation="read_committed")
+            transaction = connection.transaction(isolation=isolation)
             await transaction.start()
             try:
                 yield connection

@@ -30,6 +30,11 @@ _STALE = """
     ORDER BY d.day DESC LIMIT $3
 """
 
+_STANDING = """
+    SELECT (SELECT count(*) FROM (SELECT FROM mailboxes LIMIT $1 + 1) AS m) <= $1,
+           EXISTS (SELECT FROM day_totals_made) OR EXISTS (SELECT FROM day_totals_regrouped),
+           EXISTS (SELECT FROM day_totals_made WHERE day < $2) OR EXISTS (SELECT FROM day_totals WHERE day < $2)
+"""
 _OF_OWNERS = """
     SELECT k.dimension, k.key, m.user_id, d.day, sum(d.quota) AS quota, sum(d.sent) AS sent, sum(d.failed) AS failed,
            sum(d.bounced) AS bounced, sum(d.inbox) AS inbox, sum(d.spam) AS spam, sum(d.other) AS other
@@ -89,10 +94,14 @@ async def refresh_totals(db: Database, *, at: dt.datetime) -> int:
 
     Nothing is done while another worker is at it; a small fleet keeps none.
     """
-    if await db.fetchval("SELECT count(*) FROM (SELECT FROM mailboxes LIMIT $1) AS m", SMALL + 1) <= SMALL:
-        await _forget(db)
+    before = at.date() - dt.timedelta(days=MOST_DAYS + 1)
+    is_small, has_some, has_old = await db.fetchrow(_STANDING, SMALL, before) or (True, True, False)
+    if is_small:
+        if has_some:
+            await _forget(db)
         return 0
-    await _drop(db, before=at.date() - dt.timedelta(days=MOST_DAYS + 1))
+    if has_old:
+        await _drop(db, before=before)
     stale = await db.fetch(_STALE, at, MOST_DAYS, DAYS_A_ROUND)
     for row in stale:
         if not await _make(db, row["day"], row["made_at"], at=at):

@@ -2,7 +2,8 @@
 
 import datetime as dt
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import asyncpg
 
@@ -12,16 +13,32 @@ from warmupd.core.ramp import Budget
 from warmupd.core.window import Window
 from warmupd.store.database import Database
 
-_COLUMNS = "d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts"
-_LAST = f"""
-    SELECT {_COLUMNS} FROM unnest($1::bigint[]) AS a(mailbox_id),
-    LATERAL (SELECT * FROM mailbox_days d WHERE d.mailbox_id = a.mailbox_id ORDER BY d.day DESC LIMIT 1) AS d
-"""  # noqa: S608  the names are ours
+AT_ONCE = 1000  # mailboxes whose days are read until others have their turn
+
+_LAST = "SELECT * FROM last_days($1)"
+_OPEN = "SELECT * FROM open_mailbox_days($1, $2, $3, $4, $5, $6, $7, $8, $9)"
 
 
 async def load_days(db: Database, ids: Sequence[int]) -> dict[int, DayRow]:
     """The last day that was opened of each of these mailboxes, by mailbox."""
     return {row["mailbox_id"]: _day(row) for row in await db.fetch(_LAST, ids)}
+
+
+async def reload_days(db: Database, ids: Sequence[int], known: Mapping[int, DayRow]) -> dict[int, DayRow]:
+    """The same, read in parts; a day that is as `known` stays the same object, and windows are shared."""
+    found: dict[int, DayRow] = {}
+    shared: dict[object, Any] = {}
+    for start in range(0, len(ids), AT_ONCE):
+        part = await load_days(db, ids[start : start + AT_ONCE])
+        for mailbox_id, day in part.items():
+            if day == (before := known.get(mailbox_id)):
+                found[mailbox_id] = before
+                continue
+            day.day = shared.setdefault(day.day, day.day)
+            day.opens_at = shared.setdefault(day.opens_at, day.opens_at)
+            day.closes_at = shared.setdefault(day.closes_at, day.closes_at)
+            found[mailbox_id] = day
+    return found
 
 
 async def load_ramp_days(db: Database, ids: Sequence[int]) -> dict[int, int]:
@@ -37,36 +54,18 @@ async def open_days(db: Database, wanted: Sequence[tuple[Mailbox, dt.date, Windo
     before a night has passed since that ended, is not opened at all.
     """
     ids = [mailbox.id for mailbox, *_ in wanted]
-    async with db.transaction() as connection:
-        # Who opens another day of the same mailbox at this moment is waited for, and seen by the next statement.
-        await connection.execute("SELECT FROM mailboxes WHERE id = ANY ($1) ORDER BY id FOR NO KEY UPDATE", ids)
-        await connection.execute(
-            """
-            WITH asked AS (
-                SELECT * FROM unnest($1::bigint[], $2::date[], $3::timestamptz[], $4::timestamptz[], $5::integer[],
-                                     $6::integer[], $7::integer[], $8::text[], $9::interval[])
-                    AS a(mailbox_id, day, opens_at, closes_at, quota, floor, ramp_day, factors, night)
-            )
-            INSERT INTO mailbox_days (mailbox_id, day, user_id, opens_at, closes_at, quota, floor, ramp_day,
-                                      factors)
-            SELECT a.mailbox_id, a.day, m.user_id, a.opens_at, a.closes_at, a.quota, a.floor, a.ramp_day,
-                   a.factors::jsonb
-            FROM asked a JOIN mailboxes m ON m.id = a.mailbox_id
-            WHERE NOT EXISTS (SELECT FROM mailbox_days o WHERE o.mailbox_id = a.mailbox_id
-                              AND (o.day >= a.day OR o.closes_at + a.night > a.opens_at))
-            ORDER BY a.mailbox_id
-            """,
-            ids,
-            [day for _, day, *_ in wanted],
-            [window.opens_at for *_, window, _ in wanted],
-            [window.closes_at for *_, window, _ in wanted],
-            [budget.quota for *_, budget in wanted],
-            [budget.floor for *_, budget in wanted],
-            [budget.ramp_day for *_, budget in wanted],
-            [json.dumps(budget.factors) for *_, budget in wanted],
-            [night(mailbox.hours) for mailbox, *_ in wanted],
-        )
-        rows = await connection.fetch(_LAST, ids)
+    rows = await db.fetch(
+        _OPEN,
+        ids,
+        [day for _, day, *_ in wanted],
+        [window.opens_at for *_, window, _ in wanted],
+        [window.closes_at for *_, window, _ in wanted],
+        [budget.quota for *_, budget in wanted],
+        [budget.floor for *_, budget in wanted],
+        [budget.ramp_day for *_, budget in wanted],
+        [json.dumps(budget.factors) for *_, budget in wanted],
+        [night(mailbox.hours) for mailbox, *_ in wanted],
+    )
     return {row["mailbox_id"]: _day(row) for row in rows}
 
 

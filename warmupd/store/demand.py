@@ -44,7 +44,7 @@ async def alike(
                             date_trunc('minute', m.learnt_at), m.health)::text END AS likeness) AS w
         WHERE m.state = 'ACTIVE' {mine}
         GROUP BY CASE WHEN $1::uuid[] IS NULL OR m.user_id = ANY ($1) THEN m.user_id END,
-                 d.day, floor(extract(epoch FROM d.opens_at) / 3600), d.closes_at, w.each, w.likeness
+                 d.day, date_bin('1 hour', d.opens_at, 'epoch'), d.closes_at, w.each, w.likeness
     """
     users = None if apart is None else list(apart)
     rows = await db.fetch(*owned(query, owner, users, at, column="m.user_id"))

@@ -1,7 +1,9 @@
 """The pools' directories: who takes part on a day and with which weight, the same for every worker."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+
+import asyncpg
 
 from warmupd.core.directory import Directory, in_ring_order
 from warmupd.store.database import Database
@@ -19,10 +21,21 @@ async def agree_directories(db: Database, day: dt.date, pools: Mapping[int, Memb
     if missed := {pool: members for pool, members in pools.items() if members and pool not in agreed}:
         # Another worker wrote them in this very moment; a new statement sees them.
         agreed |= await _agree(db, day, missed)
-    return {pool: Directory(pool, day, agreed.get(pool, ())) for pool in pools}
+    return {pool: agreed.get(pool) or Directory(pool, day, ()) for pool in pools}
 
 
-async def _agree(db: Database, day: dt.date, pools: Mapping[int, Members]) -> dict[int, Members]:
+async def read_directories(db: Database, day: dt.date, pool_ids: Sequence[int]) -> dict[int, Directory]:
+    """The newest directories of these pools for `day`, as far as anybody has written one."""
+    rows = await db.fetch(
+        "SELECT DISTINCT ON (pool_id) pool_id, members, weights FROM pool_directories"
+        " WHERE day = $1 AND pool_id = ANY ($2) ORDER BY pool_id, version DESC",
+        day,
+        pool_ids,
+    )
+    return _directories(day, rows)
+
+
+async def _agree(db: Database, day: dt.date, pools: Mapping[int, Members]) -> dict[int, Directory]:
     rows = await db.fetch(
         """
         WITH asked AS (
@@ -56,7 +69,11 @@ async def _agree(db: Database, day: dt.date, pools: Mapping[int, Members]) -> di
             for pool, members in ((pool, in_ring_order(members)) for pool, members in pools.items())
         ],
     )
-    return {row["pool_id"]: list(zip(row["members"], row["weights"], strict=True)) for row in rows}
+    return _directories(day, rows)
+
+
+def _directories(day: dt.date, rows: Iterable[asyncpg.Record]) -> dict[int, Directory]:
+    return {pool: Directory(pool, day, zip(members, weights, strict=True)) for pool, members, weights in rows}
 
 
 async def drop_directories(db: Database, before: dt.date) -> None:

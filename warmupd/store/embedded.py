@@ -19,11 +19,13 @@ from warmupd.store.orphan import stop_orphan
 from warmupd.store.owner_lock import OwnerLock
 from warmupd.store.pid_file import PidFile
 from warmupd.store.postmaster import POLL, Postmaster
+from warmupd.store.program import failure
 from warmupd.store.run_as import RunAs
 from warmupd.store.socket_directory import PORT, SocketDirectory
 
 _DATABASE = "warmupd"
 _LEAST_ROOM = 32 << 20  # bytes without which no server starts: two segments of its log
+_LEAST_LEFT = 4 << 20  # bytes: a server that has no more can write neither its log nor a row
 
 _clock = SystemClock()  # a server starts and stops in real time, also under a scaled or virtual clock
 _log = structlog.get_logger()
@@ -123,6 +125,19 @@ class EmbeddedPostgres:
                     await self._start_owned()
             except DatabaseUnavailable as error:
                 _log.error("embedded_postgres.start_failed", why=str(error))
+
+    def check(self) -> None:
+        """Raise DatabaseUnavailable when the server that was started has died, with what it said, or its disk is full.
+
+        For those who do not `keep_up`: workers would wait for it for ever.
+        """
+        if (code := self._postmaster.death()) is not None:
+            raise failure(f"in {self.data_dir} ended by itself ({code})", self._postmaster.said())
+        if (left := _room_in(self.data_dir)) < _LEAST_LEFT:
+            raise DatabaseUnavailable(
+                f"the disk of the embedded Postgres in {self.data_dir} is full ({left:,} bytes left)",
+                remedy="free some space there, or use another disk",
+            )
 
     async def stop(self) -> None:
         """Stop what this process owns: fast (sessions are ended), after 20 s at once. A joined server is left alone."""

@@ -7,7 +7,7 @@ from uuid import UUID
 from warmupd.core.job import JobStatus
 from warmupd.store.database import Database
 
-_TABLES = """
+_RESERVATIONS = """
     CREATE TABLE reservations_seen (
         number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         attempt_token uuid NOT NULL UNIQUE,
@@ -16,10 +16,6 @@ _TABLES = """
         job_day date NOT NULL, job_id bigint NOT NULL, mailbox_id bigint NOT NULL, user_id uuid NOT NULL,
         local_day date NOT NULL, picked_at timestamptz NOT NULL, start_at timestamptz NOT NULL,
         send_by timestamptz NOT NULL
-    );
-    CREATE TABLE rests_seen (
-        mailbox_id bigint NOT NULL, began_at timestamptz NOT NULL, until timestamptz NOT NULL, reason text NOT NULL,
-        message text NOT NULL
     );
     CREATE FUNCTION see_reservation() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -36,13 +32,6 @@ _TABLES = """
             WHERE attempt_token = OLD.attempt_token;
         RETURN NULL;
     END $$;
-    CREATE FUNCTION see_rest() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        INSERT INTO rests_seen  -- the error that brings a rest is written by the same statement, and seen behind it
-            SELECT m.id, m.last_error_at, NEW.resting_until, NEW.resting_reason, m.last_error
-            FROM mailboxes m WHERE m.id = NEW.mailbox_id AND m.last_error_at < NEW.resting_until;
-        RETURN NULL;
-    END $$;
     CREATE TRIGGER reservations_begun AFTER INSERT ON warmup_jobs FOR EACH ROW
         WHEN (NEW.attempt_token IS NOT NULL) EXECUTE FUNCTION see_reservation();
     CREATE TRIGGER reservations_repeated AFTER UPDATE OF attempt_token ON warmup_jobs FOR EACH ROW
@@ -50,6 +39,19 @@ _TABLES = """
         EXECUTE FUNCTION see_reservation();
     CREATE TRIGGER reservations_ended AFTER UPDATE OF status ON warmup_jobs FOR EACH ROW
         WHEN (OLD.status = 'PROCESSING' AND NEW.status <> 'PROCESSING') EXECUTE FUNCTION see_end();
+"""
+_RESTS = """
+    CREATE TABLE rests_seen (
+        mailbox_id bigint NOT NULL, began_at timestamptz NOT NULL, until timestamptz NOT NULL, reason text NOT NULL,
+        message text NOT NULL
+    );
+    CREATE FUNCTION see_rest() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO rests_seen  -- the error that brings a rest is written by the same statement, and seen behind it
+            SELECT m.id, m.last_error_at, NEW.resting_until, NEW.resting_reason, m.last_error
+            FROM mailboxes m WHERE m.id = NEW.mailbox_id AND m.last_error_at < NEW.resting_until;
+        RETURN NULL;
+    END $$;
     CREATE TRIGGER rests_begun AFTER UPDATE OF resting_until ON mailbox_pace FOR EACH ROW
         EXECUTE FUNCTION see_rest();
 """
@@ -85,7 +87,13 @@ class Rest:
 
 async def keep_evidence(db: Database) -> None:
     """Have this database write down, from now on, each reservation and each rest. For demos and tests."""
-    await db.execute(_TABLES)
+    await db.execute(_RESERVATIONS)
+    await keep_rests(db)
+
+
+async def keep_rests(db: Database) -> None:
+    """Only the rests: they are few."""
+    await db.execute(_RESTS)
 
 
 async def load_reservations(db: Database) -> list[Reservation]:

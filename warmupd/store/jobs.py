@@ -17,7 +17,7 @@ NOT_REGISTERED = "WU001"  # an SQLSTATE of reserve_sends
 TRIES = 4  # a deadlock ends one of the two; by batch id and attempt token it is safe to say it again
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: made for each send (core/job.py)
 class Request:
     """One wish of a batch: from this mailbox to that recipient, charged to `day`."""
 
@@ -48,7 +48,7 @@ class Batch:
     asked_at: float  # the worker's boottime at the first asking: deadlines count from here
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(kw_only=True, slots=True)  # not frozen: made for each send (core/job.py)
 class Settlement:
     """How a reserved job ended."""
 

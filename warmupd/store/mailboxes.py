@@ -1,8 +1,9 @@
 """Mailbox rows as the scheduler loads them, and which of them changed."""
 
 import datetime as dt
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+from uuid import UUID
 
 import asyncpg
 
@@ -13,15 +14,21 @@ from warmupd.core.provider_match import lane, provider_of
 from warmupd.core.window import is_zone, local_day
 from warmupd.store.database import Connection, Database
 
+AT_ONCE = 1000  # rows that are read until others have their turn
+MOST_SETTINGS = 10_000  # that are remembered while mailboxes are made: as many users' and servers' may differ
+
 T = TypeVar("T")
 
+_STATES = {state.value: state for state in MailboxState}
+_BANDS = {band.value: band for band in Band}
+_OWN_COLUMNS = 10  # of a mailbox's row come first; the others are those of many
 _LOAD = """
-    SELECT m.id, m.user_id, m.pool_id, m.pool_id IN (SELECT id FROM pools WHERE owner_id IS NULL) AS shared_pool,
-           lower(split_part(m.address, '@', 2)) AS domain, m.state, p.priority, p.sends_per_day,
-           coalesce(m.timezone, u.timezone) AS zone, {own_or_users}, m.ramp_days, m.already_warm, m.own_mail,
-           m.provider_limit, m.learnt_limit, m.learnt_at, m.health, m.smtp_host, smtp_server(m) AS smtp_server,
-           m.language, m.provider, m.auth_doubts,
-           c.quota AS user_quota
+    SELECT m.id, m.slot_hash, m.user_id, m.pool_id,
+           m.pool_id IN (SELECT id FROM pools WHERE owner_id IS NULL) AS shared_pool,
+           lower(split_part(m.address, '@', 2)) AS domain, m.state, m.ramp_days, m.health, m.auth_doubts,
+           p.priority, p.sends_per_day, coalesce(m.timezone, u.timezone) AS zone, {own_or_users}, m.already_warm,
+           m.own_mail, m.provider_limit, m.learnt_limit, m.learnt_at, m.smtp_host, smtp_server(m) AS smtp_server,
+           m.language, m.provider, c.quota AS user_quota
     FROM mailboxes m
     JOIN users u ON u.id = m.user_id
     JOIN plans p ON p.id = u.plan_id
@@ -42,6 +49,10 @@ _LOAD_SOME = _LOAD.format(
     of_users="AND b.user_id IN (SELECT user_id FROM mailboxes WHERE id = ANY ($2))",
     of_mailboxes="AND m.id = ANY ($2)",
 )
+_NEXT_IDS = """
+    SELECT array_agg(id ORDER BY id)
+    FROM (SELECT id FROM mailboxes WHERE state <> 'REMOVED' AND id > $1 ORDER BY id LIMIT $2) AS m
+"""
 _LOAD_ALONE = _LOAD.format(own_or_users=_OWN_OR_USERS, of_users="AND false", of_mailboxes="AND m.id = ANY ($2)")
 
 
@@ -56,12 +67,27 @@ async def load_mailboxes(
         rows = await db.fetch(_LOAD_ALL, defaults.ramp.target)
     else:
         rows = await db.fetch(_LOAD_ALONE if alone else _LOAD_SOME, defaults.ramp.target, ids)
-    words: dict[str, str] = {}  # domains, zones and hosts recur: one string each
-    ramps: dict[Ramp, Ramp] = {}
-    hours: dict[Hours, Hours] = {}
-    limits: dict[tuple[DayLimit, ...], tuple[DayLimit, ...]] = {}
-    habits: dict[Habits, Habits] = {}
-    return [_mailbox(row, defaults, words, ramps, hours, limits, habits) for row in rows]
+    make = _Maker(defaults)
+    return [make(row) for row in rows]
+
+
+async def reload_mailboxes(db: Database, defaults: Defaults, known: Mapping[int, Mailbox]) -> dict[int, Mailbox]:
+    """All mailboxes that are not removed, by id; whoever is as `known` stays the same object.
+
+    They are read in parts, all of one moment: neither their rows nor a second fleet are in memory at any time, and
+    between two parts others have their turn.
+    """
+    make = _Maker(defaults)
+    found: dict[int, Mailbox] = {}
+    async with db.transaction(isolation="repeatable_read") as connection:  # by key: behind a pooler no cursor may be
+        last = 0
+        while ids := await connection.fetchval(_NEXT_IDS, last, AT_ONCE):
+            for row in await connection.fetch(_LOAD_SOME, defaults.ramp.target, ids):
+                mailbox = make(row)
+                before = known.get(mailbox.id)
+                found[mailbox.id] = before if before == mailbox else mailbox
+            last = ids[-1]
+    return found
 
 
 async def zones_of_mailboxes(db: Database) -> dict[str, str]:
@@ -102,50 +128,61 @@ async def changed_since(db: Database, since: dt.datetime) -> dict[int, dt.dateti
     return {row["id"]: row["changed_at"] for row in rows}
 
 
-def _mailbox(
-    row: asyncpg.Record,
-    defaults: Defaults,
-    words: dict[str, str],
-    ramps: dict[Ramp, Ramp],
-    hours: dict[Hours, Hours],
-    limits: dict[tuple[DayLimit, ...], tuple[DayLimit, ...]],
-    habits: dict[Habits, Habits],
-) -> Mailbox:
-    ramp = _ramp(row, defaults.ramp)
-    span = Hours(
-        start=_first(row["start_hour"], defaults.hours.start),
-        end=_first(row["end_hour"], defaults.hours.end),
-        weekdays_only=_first(row["weekdays_only"], defaults.hours.weekdays_only),
-    )
-    if span.start >= span.end:  # its own hour and the default's do not go together: one row must not stop the fleet
-        span = defaults.hours
-    zone = row["zone"] if row["zone"] and is_zone(row["zone"]) else defaults.zone
-    domain, host, server, provider = row["domain"], row["smtp_host"], row["smtp_server"], row["provider"]
-    day_limits = _day_limits(row, defaults, zone)
-    own_habits = Habits(**{name: row[name] for name in Habits.__slots__})
-    return Mailbox(
-        id=row["id"],
-        user_id=row["user_id"],
-        pool_id=row["pool_id"],
-        domain=words.setdefault(domain, domain),
-        state=MailboxState(row["state"]),
-        priority=row["priority"],
-        zone=words.setdefault(zone, zone),
-        hours=hours.setdefault(span, span),
-        ramp=ramps.setdefault(ramp, ramp),
-        ramp_days=row["ramp_days"],
-        day_limits=limits.setdefault(day_limits, day_limits),
-        health=Band(row["health"]),
-        user_gap=(span.end - span.start) * 3600 / max(1, int(row["user_quota"] or 1)) / 2,
-        language=words.setdefault(row["language"], row["language"]),
-        smtp_host=words.setdefault(host, host),
-        lane=lane(host),
-        smtp_server=words.setdefault(server, server),
-        provider=words.setdefault(provider, provider),
-        auth_doubts=row["auth_doubts"],
-        shared_pool=row["shared_pool"],
-        habits=habits.setdefault(own_habits, own_habits),
-    )
+class _Maker:
+    """Makes mailboxes of rows. Hosts, zones, ramps, users and the like recur: one object each."""
+
+    def __init__(self, defaults: Defaults) -> None:
+        self._defaults = defaults
+        self._shared: dict[object, Any] = {}
+        self._settings: dict[tuple[object, ...], dict[str, Any]] = {}  # by the columns that they come from
+
+    def __call__(self, row: asyncpg.Record) -> Mailbox:
+        columns: tuple[object, ...] = row[_OWN_COLUMNS:]
+        if (settings := self._settings.get(columns)) is None:
+            if len(self._settings) >= MOST_SETTINGS:
+                self._settings.clear()
+            settings = self._settings[columns] = self._settings_of(row)
+        domain: str = row["domain"]
+        user_id: UUID = row["user_id"]
+        return Mailbox(
+            id=row["id"],
+            slot_hash=row["slot_hash"],
+            user_id=self._shared.setdefault(user_id, user_id),
+            pool_id=row["pool_id"],
+            domain=self._shared.setdefault(domain, domain),
+            state=_STATES[row["state"]],
+            ramp_days=row["ramp_days"],
+            health=_BANDS[row["health"]],
+            auth_doubts=row["auth_doubts"],
+            shared_pool=row["shared_pool"],
+            **settings,
+        )
+
+    def _settings_of(self, row: asyncpg.Record) -> dict[str, Any]:
+        defaults, host = self._defaults, row["smtp_host"]
+        hours = Hours(
+            start=_first(row["start_hour"], defaults.hours.start),
+            end=_first(row["end_hour"], defaults.hours.end),
+            weekdays_only=_first(row["weekdays_only"], defaults.hours.weekdays_only),
+        )
+        if hours.start >= hours.end:  # its own and the default do not go together: one row must not stop the fleet
+            hours = defaults.hours
+        zone = row["zone"] if row["zone"] and is_zone(row["zone"]) else defaults.zone
+        found = {
+            "zone": zone,
+            "hours": hours,
+            "ramp": _ramp(row, defaults.ramp),
+            "day_limits": _day_limits(row, defaults, zone),
+            "user_gap": (hours.end - hours.start) * 3600 / max(1, int(row["user_quota"] or 1)) / 2,
+            "language": row["language"],
+            "smtp_host": host,
+            "lane": lane(host),
+            "smtp_server": row["smtp_server"],
+            "provider": row["provider"],
+            "habits": Habits(**{name: row[name] for name in Habits.__slots__}),
+        }
+        shared = {name: self._shared.setdefault(value, value) for name, value in found.items()}
+        return {"priority": row["priority"], **shared}
 
 
 def _ramp(row: asyncpg.Record, default: Ramp) -> Ramp:

@@ -58,6 +58,12 @@ class Postmaster:
         """The return code of a process that ended without `stop`; None while it runs, or none was started."""
         return None if self._process is None else self._process.poll()
 
+    def said(self) -> str:
+        """What it has logged since it was started."""
+        with self._log_path.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
     async def stop(self) -> None:
         """Fast (sessions are ended), after 20 s at once; whatever happens, the lifeline is let go."""
         try:
@@ -103,8 +109,5 @@ class Postmaster:
         deadline = self._clock.boottime() + _LONGEST_RECOVERY
         while self._pid_file.pid != process.pid or self._pid_file.status != "ready":
             if process.poll() is not None or self._clock.boottime() > deadline:
-                with self._log_path.open("rb") as log:
-                    log.seek(self._log_start)
-                    said = log.read().decode(errors="replace")
-                raise program.failure(f"in {self._cluster.parent} did not start", said)
+                raise program.failure(f"in {self._cluster.parent} did not start", self.said())
             await self._clock.sleep(POLL)

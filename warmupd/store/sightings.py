@@ -37,6 +37,7 @@ class Parent:
     thread_depth: int
     sent_at: dt.datetime | None  # as far as it is known
     before_restore: bool  # what became of it in the gap is not known: it may have been answered
+    sighted: bool  # it was found before
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,17 +57,18 @@ class Sighting:
 
 
 async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.date, int]]) -> list[Parent]:
-    """The jobs with these (day, id) that were written to `recipient_id` and have not been sighted yet."""
+    """The jobs with these (day, id) that were written to `recipient_id`."""
     rows = await db.fetch(
         """
         SELECT j.day, j.id, j.mailbox_id, j.thread_depth, coalesce(j.picked_at, j.completed_at) AS sent_at,
                m.address, m.smtp_username, EXISTS (
                    SELECT FROM state_changes c WHERE c.subject = 'fleet' AND c.subject_id = 'database'
-                   AND c.became = 'RESTORED' AND c.at >= coalesce(j.picked_at, j.created_at)) AS before_restore
+                   AND c.became = 'RESTORED' AND c.at >= coalesce(j.picked_at, j.created_at)) AS before_restore,
+               EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id AND s.placement <> 'MISSING')
+                   AS sighted
         FROM unnest($2::date[], $3::bigint[]) AS a(day, id) JOIN warmup_jobs j USING (day, id)
         LEFT JOIN mailboxes m ON m.id = j.mailbox_id
-        WHERE j.recipient_id = $1 AND NOT EXISTS (
-            SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id AND s.placement <> 'MISSING')
+        WHERE j.recipient_id = $1
         """,
         recipient_id,
         [day for day, _ in keys],
@@ -81,6 +83,7 @@ async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.
             thread_depth=r["thread_depth"],
             sent_at=r["sent_at"],
             before_restore=r["before_restore"],
+            sighted=r["sighted"],
         )
         for r in rows
     ]

@@ -2,12 +2,13 @@
 
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from warmupd.core.placement import FolderMark
 from warmupd.core.providers import PROVIDERS
 from warmupd.errors import LeaseLost
+from warmupd.store.accounts import SealedAccount, load_accounts
 from warmupd.store.database import Database
 
 EVERYWHERE_EVERY = dt.timedelta(hours=8)  # tabs and filters file mail into other folders than INBOX and Junk
@@ -33,6 +34,9 @@ class DueVisit:
     round_began: dt.datetime | None  # of a look into all folders that has not ended yet
     failures: int  # visits in a row that have failed
     lost: bool  # the outcome of a send of its own is not known: look into its folder of sent mail
+    treats: bool = True  # there is something to be done with messages that were found before, or will be soon
+    account: SealedAccount | None = None  # None: it was removed this moment
+    marks: list[FolderMark] = field(default_factory=list)  # how far each of its folders has been read
 
 
 async def due_visits(
@@ -46,6 +50,8 @@ async def due_visits(
 ) -> list[DueVisit]:
     """Visits that are due in these slots, the longest due first, without those in `skip` and at `skip_hosts`.
 
+    With them comes what they need to begin, for all of them at once.
+
     A mailbox is not due before as long after its last visit as its provider wants, unless a message waits to prove
     whose the address is; nor, whatever is asked for, before its server wants to see us again.
     """
@@ -53,7 +59,9 @@ async def due_visits(
         """
         SELECT v.mailbox_id, v.last_visit_at, m.imap_host, v.round_began, v.failures,
                v.everywhere OR coalesce(v.everywhere_at, '-infinity') <= $1::timestamptz - $5::interval AS everywhere,
-               EXISTS (SELECT FROM warmup_jobs j WHERE j.mailbox_id = v.mailbox_id AND j.status = 'UNKNOWN') AS lost
+               EXISTS (SELECT FROM warmup_jobs j WHERE j.mailbox_id = v.mailbox_id AND j.status = 'UNKNOWN') AS lost,
+               EXISTS (SELECT FROM sightings_to_treat s WHERE s.recipient_id = v.mailbox_id
+                       AND s.next_at <= $1::timestamptz + interval '12 hours 2 minutes') AS treats
         FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c
         WHERE v.next_visit_at <= $1 AND coalesce(v.not_before, '-infinity') <= $1
           AND m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')
@@ -75,7 +83,12 @@ async def due_visits(
         list(POLL_GAPS.values()),
         skip_hosts,
     )
-    return [DueVisit(**dict(row)) for row in rows]
+    ids = [row["mailbox_id"] for row in rows]
+    accounts, marks = (await load_accounts(db, ids), await _marks_of(db, ids)) if ids else ({}, {})
+    return [
+        DueVisit(**dict(row), account=accounts.get(row["mailbox_id"]), marks=marks.get(row["mailbox_id"], []))
+        for row in rows
+    ]
 
 
 async def unplanned_visits(db: Database, slots: Sequence[int]) -> list[int]:
@@ -143,15 +156,19 @@ def _ours(failures: int | None, mailbox_id: int, epoch: int) -> int:
     return failures
 
 
-async def folder_marks(db: Database, mailbox_id: int) -> list[FolderMark]:
-    """How far each folder of the mailbox has been read."""
+async def _marks_of(db: Database, ids: Sequence[int]) -> dict[int, list[FolderMark]]:
     rows = await db.fetch(
-        "SELECT f.folder, f.uidvalidity, f.last_uid, f.refusals,"
+        "SELECT f.mailbox_id, f.folder, f.uidvalidity, f.last_uid, f.refusals,"
         " coalesce(f.looked_at >= v.round_began, false) AS looked"
-        " FROM folder_marks f JOIN mailbox_visits v USING (mailbox_id) WHERE f.mailbox_id = $1",
-        mailbox_id,
+        " FROM unnest($1::bigint[]) AS a(id)"  # few: no plan then reads the visits of all
+        " JOIN mailbox_visits v ON v.mailbox_id = a.id JOIN folder_marks f ON f.mailbox_id = a.id",
+        ids,
     )
-    return [FolderMark(**dict(row)) for row in rows]
+    marks: dict[int, list[FolderMark]] = {}
+    for mailbox_id, folder, uidvalidity, last_uid, refusals, looked in rows:
+        mark = FolderMark(folder=folder, uidvalidity=uidvalidity, last_uid=last_uid, refusals=refusals, looked=looked)
+        marks.setdefault(mailbox_id, []).append(mark)
+    return marks
 
 
 async def put_off_visits(db: Database, mailbox_id: int, *, until: dt.datetime) -> None:

@@ -1,0 +1,88 @@
+"""CPU time and memory of processes, as Linux tells them in /proc (proc(5)): the one place where they are counted."""
+
+import os
+import resource
+import sys
+from collections import defaultdict
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from warmupd.errors import UsageError
+
+PROC = Path("/proc")
+_TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def has_proc() -> bool:
+    """Whether CPU time of other processes can be read here."""
+    return (PROC / "self/stat").exists()
+
+
+def require_proc() -> None:
+    """Raises UsageError where it cannot."""
+    if not has_proc():
+        raise UsageError("warmupd bench reads CPU time from /proc, which this system does not have")
+
+
+def cpu_seconds(roots: Collection[int]) -> float:
+    """Of these processes and all that they have started, whether it has ended or not; 0.0 without /proc.
+
+    Exact to a tick (10 ms) a process. What has ended counts once its parent has waited for it.
+    """
+    spent: dict[int, int] = {}
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for pid in _pids():
+        if fields := _stat(pid):
+            spent[pid] = sum(map(int, fields[11:15]))  # utime, stime, and those of children that have ended
+            children[int(fields[1])].append(pid)
+    total, left = 0, list(roots)
+    while left:
+        pid = left.pop()
+        total += spent.get(pid, 0)
+        left += children[pid]
+    return total / _TICKS
+
+
+def children_of(pid: int) -> list[int]:
+    """Those that live."""
+    return [one for one in _pids() if (fields := _stat(one)) and int(fields[1]) == pid]
+
+
+def fine_seconds(pid: int) -> float:
+    """Of one process without its children, to the nanosecond (schedstat); 0.0 when it has ended."""
+    with suppress(OSError):
+        return int((PROC / str(pid) / "schedstat").read_text().split()[0]) / 1e9
+    return 0.0
+
+
+def machine_seconds() -> float:
+    """Of everybody on this machine: all but idle and waiting for disks; the time of guests is in user already."""
+    counters = (PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
+    user, nice, system, _idle, _waiting, irq, softirq = map(int, counters[:7])
+    return (user + nice + system + irq + softirq) / _TICKS
+
+
+def reset_peak_memory() -> None:
+    """From here on `peak_memory` counts anew; where that cannot be it counts from the start of the process."""
+    with suppress(OSError):
+        (PROC / "self/clear_refs").write_text("5")  # proc_pid_clear_refs(5)
+
+
+def peak_memory() -> int:
+    """Bytes that this process had resident at most. A child's ru_maxrss begins with its parent's, VmHWM does not."""
+    with suppress(OSError, StopIteration):
+        lines = (PROC / "self/status").read_text(encoding="ascii", errors="replace").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _pids() -> list[int]:
+    return [int(name) for name in (os.listdir(PROC) if PROC.is_dir() else ()) if name.isdigit()]
+
+
+def _stat(pid: int) -> list[str]:
+    """What stands behind the program's name, the state first; [] when it has ended by now."""
+    with suppress(OSError), open(f"{PROC}/{pid}/stat") as file:
+        return file.read().rpartition(")")[2].split()
+    return []
