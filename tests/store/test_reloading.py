@@ -41,6 +41,19 @@ async def test_all_parts_are_read_as_if_they_were_one(ground: Ground) -> None:
     assert [one.slot_hash for one in whole.values()] == [slot_hash(one) for one in whole]
 
 
+async def test_twice_as_many_parts_read_twice_as_many_rows(ground: Ground) -> None:
+    """Every part holds mailboxes of the same user: were that user's quota added up for each, it would be a square."""
+    read = []
+    for _ in range(2):
+        await ground.mailboxes(20)
+        await ground.db.execute("ANALYZE mailboxes")
+        await mailboxes.reload_mailboxes(ground.db, DEFAULTS, {})
+        read.append(await _rows_read(ground.db))
+        await mailboxes.reload_mailboxes(ground.db, DEFAULTS, {})
+        read.append(await _rows_read(ground.db))
+    assert read[3] - read[2] < 3 * (read[1] - read[0])
+
+
 @pytest.mark.ha
 @needs_pgbouncer
 async def test_each_process_reads_them_behind_a_pooler(data_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,3 +131,11 @@ async def test_directory_that_is_written_is_read_and_others_join_behind(ground: 
     joined = (await directories.agree_directories(ground.db, TODAY, {1: [(3, 7)]}))[1]
     assert list(joined.members) == [*known.members, 3]
     assert [joined.index_of(one) for one in (*known.members, 3, 4)] == [0, 1, 2, None]
+
+
+async def _rows_read(db: Database) -> int:
+    await db.execute("SELECT pg_stat_force_next_flush()")
+    read: int = await db.fetchval(
+        "SELECT (seq_tup_read + idx_tup_fetch)::int FROM pg_stat_user_tables WHERE relname = 'mailboxes'"
+    )
+    return read

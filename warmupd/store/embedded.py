@@ -24,6 +24,7 @@ from warmupd.store.run_as import RunAs
 from warmupd.store.socket_directory import PORT, SocketDirectory
 
 _DATABASE = "warmupd"
+MEMORY = 128  # MiB of shared_buffers; PostgreSQL's own default, enough for tens of thousands of mailboxes
 _LEAST_ROOM = 32 << 20  # bytes without which no server starts: two segments of its log
 _LEAST_LEFT = 4 << 20  # bytes: a server that has no more can write neither its log nor a row
 
@@ -51,9 +52,14 @@ async def embedded_database(data_dir: Path, *, fsync: bool = True, keep_up: bool
 
 
 class EmbeddedPostgres:
-    """The server of one `data_dir`. `fsync=False` trades safety in a power cut for speed (tests, demo)."""
+    """The server of one `data_dir`. `fsync=False` trades safety in a power cut for speed (tests, demo).
 
-    def __init__(self, data_dir: Path, *, fsync: bool = True, start_timeout: float = 60.0) -> None:
+    `memory` is that of its shared_buffers, in MiB.
+    """
+
+    def __init__(
+        self, data_dir: Path, *, fsync: bool = True, memory: int = MEMORY, start_timeout: float = 60.0
+    ) -> None:
         self.data_dir = data_dir.expanduser().resolve()
         self._fsync = fsync
         self._start_timeout = start_timeout
@@ -61,7 +67,7 @@ class EmbeddedPostgres:
         self._cluster = Cluster(self.data_dir)
         self._pid_file = PidFile(cluster=self._cluster.path)
         self._socket = SocketDirectory(self.data_dir)
-        self._postmaster = Postmaster(self._cluster.path, fsync=fsync, clock=_clock)
+        self._postmaster = Postmaster(self._cluster.path, fsync=fsync, memory=memory, clock=_clock)
 
     @property
     def url(self) -> str:

@@ -22,6 +22,11 @@ T = TypeVar("T")
 _STATES = {state.value: state for state in MailboxState}
 _BANDS = {band.value: band for band in Band}
 _OWN_COLUMNS = 10  # of a mailbox's row come first; the others are those of many
+_QUOTAS = """
+    SELECT b.user_id, sum(coalesce(b.target_daily, t.target_daily, $1)) AS quota
+    FROM mailboxes b LEFT JOIN user_settings t USING (user_id)
+    WHERE b.state IN ('ACTIVE', 'RECEIVE_ONLY') {of_users} GROUP BY 1
+"""
 _LOAD = """
     SELECT m.id, m.slot_hash, m.user_id, m.pool_id,
            m.pool_id IN (SELECT id FROM pools WHERE owner_id IS NULL) AS shared_pool,
@@ -33,9 +38,7 @@ _LOAD = """
     JOIN users u ON u.id = m.user_id
     JOIN plans p ON p.id = u.plan_id
     LEFT JOIN user_settings s ON s.user_id = m.user_id
-    LEFT JOIN (SELECT b.user_id, sum(coalesce(b.target_daily, t.target_daily, $1)) AS quota
-               FROM mailboxes b LEFT JOIN user_settings t USING (user_id)
-               WHERE b.state IN ('ACTIVE', 'RECEIVE_ONLY') {of_users} GROUP BY 1) AS c ON c.user_id = m.user_id
+    LEFT JOIN ({quotas}) AS c ON c.user_id = m.user_id
     WHERE m.state <> 'REMOVED' {of_mailboxes}
 """
 _USERS_WORD = (
@@ -43,17 +46,20 @@ _USERS_WORD = (
     *Habits.__slots__,
 )
 _OWN_OR_USERS = ", ".join(f"coalesce(m.{column}, s.{column}) AS {column}" for column in _USERS_WORD)
-_LOAD_ALL = _LOAD.format(own_or_users=_OWN_OR_USERS, of_users="", of_mailboxes="")
+_ALL_QUOTAS = _QUOTAS.format(of_users="")
+_LOAD_ALL = _LOAD.format(own_or_users=_OWN_OR_USERS, quotas=_ALL_QUOTAS, of_mailboxes="")
 _LOAD_SOME = _LOAD.format(
     own_or_users=_OWN_OR_USERS,
-    of_users="AND b.user_id IN (SELECT user_id FROM mailboxes WHERE id = ANY ($2))",
+    quotas=_QUOTAS.format(of_users="AND b.user_id IN (SELECT user_id FROM mailboxes WHERE id = ANY ($2))"),
     of_mailboxes="AND m.id = ANY ($2)",
+)
+_LOAD_ALONE = _LOAD.format(
+    own_or_users=_OWN_OR_USERS, quotas=_QUOTAS.format(of_users="AND false"), of_mailboxes="AND m.id = ANY ($2)"
 )
 _NEXT_IDS = """
     SELECT array_agg(id ORDER BY id)
     FROM (SELECT id FROM mailboxes WHERE state <> 'REMOVED' AND id > $1 ORDER BY id LIMIT $2) AS m
 """
-_LOAD_ALONE = _LOAD.format(own_or_users=_OWN_OR_USERS, of_users="AND false", of_mailboxes="AND m.id = ANY ($2)")
 
 
 async def load_mailboxes(
@@ -131,19 +137,22 @@ async def changed_since(db: Database, since: dt.datetime) -> dict[int, dt.dateti
 class _Maker:
     """Makes mailboxes of rows. Hosts, zones, ramps, users and the like recur: one object each."""
 
-    def __init__(self, defaults: Defaults) -> None:
+    def __init__(self, defaults: Defaults, quotas: Mapping[UUID, int] | None = None) -> None:
+        """`quotas` are those of all users; without them each row tells its user's."""
         self._defaults = defaults
+        self._quotas = quotas
         self._shared: dict[object, Any] = {}
         self._settings: dict[tuple[object, ...], dict[str, Any]] = {}  # by the columns that they come from
 
     def __call__(self, row: asyncpg.Record) -> Mailbox:
-        columns: tuple[object, ...] = row[_OWN_COLUMNS:]
+        user_id: UUID = row["user_id"]
+        quota = row["user_quota"] if self._quotas is None else self._quotas.get(user_id)
+        columns: tuple[object, ...] = (quota, *row[_OWN_COLUMNS:])
         if (settings := self._settings.get(columns)) is None:
             if len(self._settings) >= MOST_SETTINGS:
                 self._settings.clear()
-            settings = self._settings[columns] = self._settings_of(row)
+            settings = self._settings[columns] = self._settings_of(row, quota)
         domain: str = row["domain"]
-        user_id: UUID = row["user_id"]
         return Mailbox(
             id=row["id"],
             slot_hash=row["slot_hash"],
@@ -158,7 +167,7 @@ class _Maker:
             **settings,
         )
 
-    def _settings_of(self, row: asyncpg.Record) -> dict[str, Any]:
+    def _settings_of(self, row: asyncpg.Record, quota: int | None) -> dict[str, Any]:
         defaults, host = self._defaults, row["smtp_host"]
         hours = Hours(
             start=_first(row["start_hour"], defaults.hours.start),
@@ -173,7 +182,7 @@ class _Maker:
             "hours": hours,
             "ramp": _ramp(row, defaults.ramp),
             "day_limits": _day_limits(row, defaults, zone),
-            "user_gap": (hours.end - hours.start) * 3600 / max(1, int(row["user_quota"] or 1)) / 2,
+            "user_gap": (hours.end - hours.start) * 3600 / max(1, int(quota or 1)) / 2,
             "language": row["language"],
             "smtp_host": host,
             "lane": lane(host),

@@ -24,7 +24,6 @@ _SETTINGS = {
     "port": str(PORT),
     "unix_socket_permissions": "0700",
     "max_connections": "200",
-    "shared_buffers": "128MB",
     "wal_level": "minimal",  # no replica ever reads from it
     "max_wal_senders": "0",
     "jit": "off",
@@ -40,9 +39,10 @@ _UNSAFE_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writ
 class Postmaster:
     """The process on `cluster`, not started yet; it logs to `postgres.log` next to it."""
 
-    def __init__(self, cluster: Path, *, fsync: bool, clock: Clock) -> None:
+    def __init__(self, cluster: Path, *, fsync: bool, memory: int, clock: Clock) -> None:
+        """`memory` is that of `shared_buffers`, in MiB."""
         self._cluster = cluster
-        self._settings = _SETTINGS if fsync else _SETTINGS | _UNSAFE_SETTINGS
+        self._settings = _SETTINGS | {"shared_buffers": f"{memory}MB"} | ({} if fsync else _UNSAFE_SETTINGS)
         self._clock = clock
         self._pid_file = PidFile(cluster=cluster)
         self._log_path = cluster.with_name("postgres.log")
