@@ -81,14 +81,17 @@ async def reload_mailboxes(db: Database, defaults: Defaults, known: Mapping[int,
     """All mailboxes that are not removed, by id; whoever is as `known` stays the same object.
 
     They are read in parts, all of one moment: neither their rows nor a second fleet are in memory at any time, and
-    between two parts others have their turn.
+    between two parts others have their turn. Users' quotas are added up once: each part may hold some of every user.
     """
-    make = _Maker(defaults)
     found: dict[int, Mailbox] = {}
     async with db.transaction(isolation="repeatable_read") as connection:  # by key: behind a pooler no cursor may be
+        make = _Maker(
+            defaults,
+            {row["user_id"]: row["quota"] for row in await connection.fetch(_ALL_QUOTAS, defaults.ramp.target)},
+        )
         last = 0
         while ids := await connection.fetchval(_NEXT_IDS, last, AT_ONCE):
-            for row in await connection.fetch(_LOAD_SOME, defaults.ramp.target, ids):
+            for row in await connection.fetch(_LOAD_ALONE, defaults.ramp.target, ids):
                 mailbox = make(row)
                 before = known.get(mailbox.id)
                 found[mailbox.id] = before if before == mailbox else mailbox
