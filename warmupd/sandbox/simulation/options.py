@@ -32,6 +32,8 @@ LARGE = 2000  # mailboxes: from here on visits are asked for by name
 MOST_GRAIN = 1.0  # seconds: conversations are prolonged by it twice
 HOURS = Hours(start=6, end=22)  # as the configuration has them unless it is changed
 RAMP_START = 5  # sends on the first day of a ramp
+MEMORY = (128, 2048)  # MiB of Postgres' shared_buffers, least and most
+MAILBOXES_A_MIB = 100  # what a day touches fits into it: docs/scaling.md
 PER_USER = 100  # mailboxes, unless users are named
 
 
@@ -89,6 +91,12 @@ class SimulationOptions:
     @property
     def visits_a_day(self) -> int:
         return self.visits if self.visits is not None else 6 if self.mailboxes <= LARGE else 0
+
+    @property
+    def memory(self) -> int:
+        """MiB that Postgres has as shared_buffers."""
+        least, most = MEMORY
+        return min(max(self.mailboxes // MAILBOXES_A_MIB, least), most)
 
     @property
     def dates(self) -> tuple[dt.date, ...]:

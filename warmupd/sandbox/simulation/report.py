@@ -216,6 +216,7 @@ def conditions_of(options: SimulationOptions, config: Config) -> dict[str, bool 
         "per_host_concurrent": config.sending.per_host_concurrent,
         "connections": POOL,
         "fsync": FSYNC,
+        "shared_buffers_mib": options.memory,
         "gauges_seconds": EVERY_STANDING,  # where a clock that runs has them filled each minute
     }
 

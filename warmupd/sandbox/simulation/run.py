@@ -52,7 +52,8 @@ async def simulate(options: SimulationOptions, *, on_progress: OnProgress) -> Si
     async with AsyncExitStack() as stack:
         folder = stack.enter_context(scratch("simulation"))
         check_room(folder, options)
-        postgres = await stack.enter_async_context(EmbeddedPostgres(folder / "postgres", fsync=FSYNC))
+        server = EmbeddedPostgres(folder / "postgres", fsync=FSYNC, memory=options.memory)
+        postgres = await stack.enter_async_context(server)
         db = await stack.enter_async_context(
             await Database.open(postgres.url, pool_size=2, application_name="simulation", command_timeout=600.0)
         )
