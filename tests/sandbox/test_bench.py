@@ -36,7 +36,8 @@ from warmupd.sandbox.bench_sink_process import SinkCounts, SinkProcess
 from warmupd.sandbox.certificates import Certificates, issue_certificates
 from warmupd.sandbox.visit_bench import VisitBenchOptions
 from warmupd.sandbox.visit_bench_report import Cost, VisitBenchReport
-from warmupd.store.crowd_result import Ledger, Tempo
+from warmupd.store.crowd_ledger import Ledger
+from warmupd.store.crowd_tempo import Tempo
 
 SMALL = ("--seconds", "1", "--rounds", "2", "--mailboxes", "200", "--concurrent", "10", "--json")
 WELL = "from warmupd.cli.main import main; main()"

@@ -22,9 +22,11 @@ from warmupd.sandbox.bench_options import BenchOptions
 from warmupd.sandbox.bench_report import BenchReport, Round
 from warmupd.sandbox.bench_sink_process import SinkProcess
 from warmupd.sandbox.certificates import issue_certificates
-from warmupd.sandbox.cpu_time import peak_memory, require_proc, reset_peak_memory
+from warmupd.sandbox.cpu_time import require_proc
+from warmupd.sandbox.peak_memory import peak_memory, reset_peak_memory
 from warmupd.sandbox.scratch import scratch
-from warmupd.store import crowd_result
+from warmupd.store.crowd_ledger import read_ledger
+from warmupd.store.crowd_tempo import read_tempo
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.migrate import migrate
@@ -62,8 +64,8 @@ async def run_bench(options: BenchOptions, *, tell: Callable[[str], None] = lamb
             rounds=measuring.rounds,
             floor=floor,
             floors=measuring.floors,
-            tempo=await crowd_result.tempo(db, measuring.spans),
-            ledger=await crowd_result.ledger(db),
+            tempo=await read_tempo(db, measuring.spans),
+            ledger=await read_ledger(db),
             sink=await sink.counts(),
             peak_rss_bytes=peak_memory(),
             loaded_seconds=people.loaded_seconds,

@@ -10,7 +10,8 @@ from warmupd.sandbox.bench_floor import Floor, FloorRound
 from warmupd.sandbox.bench_machine import CROWDED, IN_MEMORY, crowded
 from warmupd.sandbox.bench_options import BenchOptions
 from warmupd.sandbox.bench_sink_process import SinkCounts
-from warmupd.store.crowd_result import Ledger, Tempo
+from warmupd.store.crowd_ledger import Ledger
+from warmupd.store.crowd_tempo import Tempo
 
 BUSY = 0.85  # of a core: a sink that uses more may be what holds the others up
 

@@ -1,8 +1,6 @@
-"""CPU time and memory of processes, as Linux tells them in /proc (proc(5)): the one place where they are counted."""
+"""CPU time of processes, as Linux tells it in /proc (proc(5)): the one place where it is counted."""
 
 import os
-import resource
-import sys
 import time
 from collections import defaultdict
 from collections.abc import Collection
@@ -64,20 +62,6 @@ def machine_seconds() -> float:
     counters = (PROC / "stat").read_text().split("\n", 1)[0].split()[1:]
     user, nice, system, _idle, _waiting, irq, softirq = map(int, counters[:7])
     return (user + nice + system + irq + softirq) / _TICKS
-
-
-def reset_peak_memory() -> None:
-    """From here on `peak_memory` counts anew; where that cannot be it counts from the start of the process."""
-    with suppress(OSError):
-        (PROC / "self/clear_refs").write_text("5")  # proc_pid_clear_refs(5)
-
-
-def peak_memory() -> int:
-    """Bytes that this process had resident at most. A child's ru_maxrss begins with its parent's, VmHWM does not."""
-    with suppress(OSError, StopIteration):
-        lines = (PROC / "self/status").read_text(encoding="ascii", errors="replace").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _pids() -> list[int]:

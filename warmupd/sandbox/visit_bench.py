@@ -17,8 +17,9 @@ from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
 from warmupd.sandbox.bench_machine import machine
 from warmupd.sandbox.bench_newcomers import MailHome, enrol_newcomers
-from warmupd.sandbox.cpu_time import cpu_seconds, machine_seconds, peak_memory, require_proc, reset_peak_memory
+from warmupd.sandbox.cpu_time import cpu_seconds, machine_seconds, require_proc
 from warmupd.sandbox.imap_sink_process import SinkProcess
+from warmupd.sandbox.peak_memory import peak_memory, reset_peak_memory
 from warmupd.sandbox.scratch import scratch
 from warmupd.sandbox.visit_bench_report import Round, Spent, VisitBenchReport, costs_of, details_of, others_of
 from warmupd.sandbox.visit_counting import CountingDatabase

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from warmupd.daemon.app import Worker
-from warmupd.sandbox.cpu_time import cpu_seconds, has_proc, peak_memory
+from warmupd.sandbox.cpu_time import cpu_seconds, has_proc
+from warmupd.sandbox.peak_memory import peak_memory
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""How the jobs of a crowd went, and what became of them."""
+"""How fast the jobs of a crowd went."""
 
 import datetime as dt
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ class Tempo:
     settled_at_once: float
 
 
-async def tempo(db: Database, spans: Sequence[tuple[dt.datetime, dt.datetime]]) -> Tempo:
+async def read_tempo(db: Database, spans: Sequence[tuple[dt.datetime, dt.datetime]]) -> Tempo:
     """Of the jobs that were reserved in one of these. Zeros when there are none."""
     row = await db.fetchrow(
         """
@@ -43,27 +43,3 @@ async def tempo(db: Database, spans: Sequence[tuple[dt.datetime, dt.datetime]]) 
         raise AssertionError("an aggregate has a row")
     p50, p99 = row["took"] or (0.0, 0.0)
     return Tempo(p50=p50, p99=p99, reserved_at_once=row["reserved"] or 0.0, settled_at_once=row["settled"] or 0.0)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Ledger:
-    """What became of all jobs."""
-
-    sent: int
-    returned: int  # a place that was given back since time was up, before anything was said of a message
-    failed: int  # all others
-
-
-async def ledger(db: Database) -> Ledger:
-    """Of a crowd whose worker has ended."""
-    row = await db.fetchrow(
-        """
-        SELECT count(*) FILTER (WHERE status = 'SENT') AS sent,
-               count(*) FILTER (WHERE status = 'PENDING' AND retry_count = 0) AS returned, count(*) AS jobs
-        FROM warmup_jobs
-        """,
-        within=120.0,
-    )
-    if row is None:
-        raise AssertionError("an aggregate has a row")
-    return Ledger(sent=row["sent"], returned=row["returned"], failed=row["jobs"] - row["sent"] - row["returned"])
