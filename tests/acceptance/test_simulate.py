@@ -13,6 +13,7 @@ from warmupd.cli.main import app
 from warmupd.cli.simulation_result import show_simulation, sparkline
 from warmupd.daemon import departures, gauges, housekeeping, keeping, notifying
 from warmupd.errors import UsageError
+from warmupd.sandbox.simulation import options as options_of_runs
 from warmupd.sandbox.simulation import run
 from warmupd.sandbox.simulation.cost import OnProgress
 from warmupd.sandbox.simulation.options import SimulationOptions
@@ -55,6 +56,7 @@ def test_a_small_day_ends_0_with_the_promised_names(
         return await live(replace(options, lease_seconds=900), on_progress=on_progress)
 
     monkeypatch.setattr(run, "simulate", briefly)
+    monkeypatch.setattr(options_of_runs, "MEMORY", 64)
     for part in (gauges, housekeeping, departures, notifying, keeping):
         monkeypatch.setattr(part, "EVERY", 3600.0)
     options = ["--mailboxes", "4", "--per-day", "2", "--visits", "0", "--zones", "Europe/London", "--grain", "1"]
@@ -68,7 +70,7 @@ def test_a_small_day_ends_0_with_the_promised_names(
     assert all(report[part] >= 0 for part in (*parts, "postgres_cpu_ms_per_send"))
     assert (report["net_cpu_ms_per_send"] or 0.0) < report["cpu_ms_per_send"]
     assert "misplaced" not in report["violations"]  # nobody looked
-    told = {"fsync": False, "shared_buffers_mib": 128, "variance": 0.0, "pools": "shared", "seed": 1}
+    told = {"fsync": False, "shared_buffers_mib": 64, "variance": 0.0, "pools": "shared", "seed": 1}
     assert report["conditions"].items() >= told.items()
     monkeypatch.setenv("COLUMNS", "60")
     show_simulation(SimulationReport(**report))

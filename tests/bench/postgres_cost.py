@@ -22,7 +22,7 @@ from tests.bench.full_day import NOON, TODAY, Size, lay
 from warmupd.core.job import Job, Thread
 from warmupd.core.outcome import OutcomeKind
 from warmupd.sandbox.cpu_time import cpu_seconds, fine_seconds
-from warmupd.store import accounts, postmaster, slots
+from warmupd.store import accounts, slots
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.jobs import Batch, Request, Settlement, reserve, settle
@@ -234,7 +234,7 @@ def _line(cost: Cost) -> str:
 async def _measure(asked: argparse.Namespace, folder: Path, *, fsync: bool) -> None:
     seeded = (folder / "pgdata").exists()
     async with (
-        EmbeddedPostgres(folder, fsync=fsync) as server,
+        EmbeddedPostgres(folder, fsync=fsync, memory=asked.shared_buffers) as server,
         await Database.open(server.url, pool_size=2, application_name="bench") as db,
     ):
         await migrate(db)
@@ -263,9 +263,8 @@ def main() -> None:
     parser.add_argument("--fsync", choices=("on", "off"), nargs="+", default=["off", "on"])
     parser.add_argument("--accounts", action="store_true", help="with the accounts of both ends, as for a whole send")
     parser.add_argument("--keep", type=Path, help="this directory's database, made where there is none")
-    parser.add_argument("--shared-buffers", default="512MB", help="Postgres' own cache; an embedded one has 128MB")
+    parser.add_argument("--shared-buffers", type=int, default=512, help="MiB of it; an embedded one has 128")
     asked = parser.parse_args()
-    postmaster._SETTINGS["shared_buffers"] = asked.shared_buffers
     folder: Path = asked.keep or Path(tempfile.mkdtemp(prefix="warmupd-bench-"))
     try:
         print(HEAD, flush=True)

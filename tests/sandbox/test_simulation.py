@@ -43,6 +43,11 @@ def test_a_day_meets_every_quota_breaks_no_promise_and_the_same_seed_is_the_same
     assert {name: first[name] for name in COUNTED} == {name: second[name] for name in COUNTED}
 
 
+def test_large_worlds_have_a_postgres_with_more_memory_up_to_an_end() -> None:
+    sizes = (2, 20_000, 100_000, 2_000_000)
+    assert [SimulationOptions(mailboxes=size).memory for size in sizes] == [128, 200, 1000, 2048]
+
+
 def test_killed_workers_cost_no_more_than_what_was_under_way() -> None:
     kills = (Kill(after=10 * HOUR), Kill(after=15 * HOUR))
     report = a_day(workers=2, kills=kills, restart_after=HOUR, climate="calm", mailboxes=12)

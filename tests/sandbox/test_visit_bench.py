@@ -1,13 +1,16 @@
 """The bench of visits: its server talks as one does, and its report counts what was done."""
 
 import asyncio
+import os
 import ssl
+import subprocess
+import time
 from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 
-from warmupd.sandbox.cpu_time import cpu_seconds
+from warmupd.sandbox.cpu_time import cpu_seconds, fine_seconds
 from warmupd.sandbox.imap_sink_box import SinkBox, chosen_fields
 from warmupd.sandbox.imap_sink_process import SinkProcess
 from warmupd.sandbox.visit_bench import VisitBenchOptions, run_visit_bench
@@ -56,6 +59,15 @@ async def test_sink_serves_flags_moves_and_expunges_what_was_planted(sink: SinkP
     assert said.endswith("* SEARCH\r\n8 OK done\r\n* BYE bye\r\n9 OK done\r\n")
     assert (await sink.told())["asked"]["UID STORE"] == 2
     assert cpu_seconds(sink.processes) > 0
+
+
+def test_cpu_of_the_living_is_exact_and_who_is_gone_has_none() -> None:
+    before = time.process_time()
+    counted = fine_seconds(os.getpid())
+    assert before <= counted <= time.process_time()
+    child = subprocess.Popen(["true"])
+    child.wait()
+    assert fine_seconds(child.pid) == 0.0
 
 
 def test_uid_sets_name_the_messages_that_are_there() -> None:

@@ -104,6 +104,11 @@ async def test_the_server_is_gone_when_its_owner_is_done(used_dir: Path) -> None
     assert server.pid is None
 
 
+async def test_the_server_has_the_memory_that_it_was_given(used_dir: Path) -> None:
+    async with EmbeddedPostgres(used_dir, fsync=False, memory=48) as server:
+        assert tuple(await _fetchrow(server.url, "SHOW shared_buffers")) == ("48MB",)
+
+
 async def test_another_process_joins_and_leaves_the_server_running(used_dir: Path, spawn: Spawn) -> None:
     async with EmbeddedPostgres(used_dir, fsync=False) as server:
         joined = await (await spawn(used_dir)).ready()

@@ -41,18 +41,32 @@ async def test_all_parts_are_read_as_if_they_were_one(ground: Ground) -> None:
     assert [one.slot_hash for one in whole.values()] == [slot_hash(one) for one in whole]
 
 
+async def test_each_user_has_the_gap_of_the_mailboxes_that_send(ground: Ground) -> None:
+    for number, state in ((1, "ACTIVE"), (3, "ACTIVE"), (1, "PAUSED"), (1, "RECEIVE_ONLY")):
+        await ground.mailboxes(number, state=state)
+    await ground.mailboxes(2, user_id := await ground.user())
+    await ground.db.execute("INSERT INTO user_settings (user_id, target_daily) VALUES ($1, 80)", user_id)
+    await ground.db.execute("UPDATE mailboxes SET state = 'REMOVED' WHERE id = 4")
+    found = await mailboxes.reload_mailboxes(ground.db, DEFAULTS, {})
+    for ids in (None, list(found)):
+        assert found == {one.id: one for one in await mailboxes.load_mailboxes(ground.db, DEFAULTS, ids)}
+    half = 16 * 3600 / 2
+    quotas = {1: 40, 2: 80, 3: 80, 5: 1, 6: 40, 7: 160, 8: 160}
+    assert {one: half / mailbox.user_gap for one, mailbox in found.items()} == pytest.approx(quotas)
+
+
 async def test_twice_as_many_parts_read_twice_as_many_rows(ground: Ground, database_url: str) -> None:
     """Every part holds mailboxes of the same user: were that user's quota added up for each, it would be a square."""
     name = await ground.db.fetchval("SELECT quote_ident(current_database())")
     await ground.db.execute(f"ALTER DATABASE {name} SET enable_seqscan = off")  # as if the table were large
     async with await Database.open(database_url, pool_size=1, application_name="tests") as db:
-        read = []
+        read, user_id = [], await ground.user()
         for _ in range(2):
-            await ground.mailboxes(20)
+            await ground.mailboxes(20, user_id)
             before = await _rows_read(db)
             await mailboxes.reload_mailboxes(db, DEFAULTS, {})
             read.append(await _rows_read(db) - before)
-    assert read[1] < 3 * read[0]
+    assert read[1] < 2.5 * read[0]
 
 
 @pytest.mark.ha
@@ -83,16 +97,18 @@ async def test_parts_are_of_one_moment(ground: Ground, monkeypatch: pytest.Monke
         return made(maker, row)
 
     told: list[str] = []
+    before = await mailboxes.reload_mailboxes(ground.db, DEFAULTS, {})
     monkeypatch.setattr(mailboxes._Maker, "__call__", meddle)
     fetch = asyncpg.Connection.fetchval
 
     async def changed(connection: Any, query: str, *arguments: Any, **more: Any) -> Any:
         ids = await fetch(connection, query, *arguments, **more)
-        await ground.db.execute("UPDATE mailboxes SET language = 'fr'")
+        await ground.db.execute("UPDATE mailboxes SET language = 'fr', target_daily = 99")
         return ids
 
     monkeypatch.setattr(asyncpg.Connection, "fetchval", changed)
-    await mailboxes.reload_mailboxes(ground.db, DEFAULTS, {})
+    del told[:]
+    assert await mailboxes.reload_mailboxes(ground.db, DEFAULTS, {}) == before
     assert len(told) == 5
     assert "fr" not in told
 

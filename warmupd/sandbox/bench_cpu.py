@@ -39,7 +39,7 @@ class Meter:
     sink: int
 
     def look(self, metrics: Metrics) -> Look:
-        """The counters now; CPU time of others is exact to a tick (10 ms) a process."""
+        """The counters now; CPU time of others is as exact as `cpu_seconds`."""
 
         def value(name: str, **labels: str) -> float:
             return metrics.registry.get_sample_value(name, labels) or 0.0

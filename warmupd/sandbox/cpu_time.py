@@ -28,7 +28,8 @@ def require_proc() -> None:
 def cpu_seconds(roots: Collection[int]) -> float:
     """Of these processes and all that they have started, whether it has ended or not; 0.0 without /proc.
 
-    To the nanosecond for what lives; what has ended counts by ticks (10 ms), once its parent has waited for it.
+    To the nanosecond for what lives; what has ended counts by ticks (10 ms), once its parent has waited for it:
+    then a sum may fall by as much.
     """
     spent: dict[int, float] = {}
     children: defaultdict[int, list[int]] = defaultdict(list)

@@ -24,7 +24,7 @@ from warmupd.store.run_as import RunAs
 from warmupd.store.socket_directory import PORT, SocketDirectory
 
 _DATABASE = "warmupd"
-MEMORY = 128  # MiB of shared_buffers; PostgreSQL's own default, enough for tens of thousands of mailboxes
+MEMORY = 128  # MiB of shared_buffers; PostgreSQL's own default, enough for some ten thousand mailboxes
 _LEAST_ROOM = 32 << 20  # bytes without which no server starts: two segments of its log
 _LEAST_LEFT = 4 << 20  # bytes: a server that has no more can write neither its log nor a row
 

@@ -22,40 +22,33 @@ T = TypeVar("T")
 _STATES = {state.value: state for state in MailboxState}
 _BANDS = {band.value: band for band in Band}
 _OWN_COLUMNS = 10  # of a mailbox's row come first; the others are those of many
-_QUOTAS = """
-    SELECT b.user_id, sum(coalesce(b.target_daily, t.target_daily, $1)) AS quota
-    FROM mailboxes b LEFT JOIN user_settings t USING (user_id)
-    WHERE b.state IN ('ACTIVE', 'RECEIVE_ONLY') {of_users} GROUP BY 1
-"""
 _LOAD = """
     SELECT m.id, m.slot_hash, m.user_id, m.pool_id,
            m.pool_id IN (SELECT id FROM pools WHERE owner_id IS NULL) AS shared_pool,
            lower(split_part(m.address, '@', 2)) AS domain, m.state, m.ramp_days, m.health, m.auth_doubts,
            p.priority, p.sends_per_day, coalesce(m.timezone, u.timezone) AS zone, {own_or_users}, m.already_warm,
            m.own_mail, m.provider_limit, m.learnt_limit, m.learnt_at, m.smtp_host, smtp_server(m) AS smtp_server,
-           m.language, m.provider, c.quota AS user_quota
+           m.language, m.provider
     FROM mailboxes m
     JOIN users u ON u.id = m.user_id
     JOIN plans p ON p.id = u.plan_id
     LEFT JOIN user_settings s ON s.user_id = m.user_id
-    LEFT JOIN ({quotas}) AS c ON c.user_id = m.user_id
     WHERE m.state <> 'REMOVED' {of_mailboxes}
+"""
+_QUOTAS = """
+    SELECT b.user_id, sum(coalesce(b.target_daily, t.target_daily, $1)) AS quota
+    FROM mailboxes b LEFT JOIN user_settings t USING (user_id)
+    WHERE b.state IN ('ACTIVE', 'RECEIVE_ONLY') {of_users} GROUP BY 1
 """
 _USERS_WORD = (
     *("start_hour", "end_hour", "weekdays_only", "ramp_start", "ramp_step", "target_daily", "min_daily"),
     *Habits.__slots__,
 )
 _OWN_OR_USERS = ", ".join(f"coalesce(m.{column}, s.{column}) AS {column}" for column in _USERS_WORD)
+_LOAD_ALL = _LOAD.format(own_or_users=_OWN_OR_USERS, of_mailboxes="")
+_LOAD_SOME = _LOAD.format(own_or_users=_OWN_OR_USERS, of_mailboxes="AND m.id = ANY ($1)")
 _ALL_QUOTAS = _QUOTAS.format(of_users="")
-_LOAD_ALL = _LOAD.format(own_or_users=_OWN_OR_USERS, quotas=_ALL_QUOTAS, of_mailboxes="")
-_LOAD_SOME = _LOAD.format(
-    own_or_users=_OWN_OR_USERS,
-    quotas=_QUOTAS.format(of_users="AND b.user_id IN (SELECT user_id FROM mailboxes WHERE id = ANY ($2))"),
-    of_mailboxes="AND m.id = ANY ($2)",
-)
-_LOAD_ALONE = _LOAD.format(
-    own_or_users=_OWN_OR_USERS, quotas=_QUOTAS.format(of_users="AND false"), of_mailboxes="AND m.id = ANY ($2)"
-)
+_SOME_QUOTAS = _QUOTAS.format(of_users="AND b.user_id IN (SELECT user_id FROM mailboxes WHERE id = ANY ($2))")
 _NEXT_IDS = """
     SELECT array_agg(id ORDER BY id)
     FROM (SELECT id FROM mailboxes WHERE state <> 'REMOVED' AND id > $1 ORDER BY id LIMIT $2) AS m
@@ -69,34 +62,37 @@ async def load_mailboxes(
 
     `alone`: without a look at their users' other mailboxes, which only the gap between a user's sends needs.
     """
-    if ids is None:
-        rows = await db.fetch(_LOAD_ALL, defaults.ramp.target)
-    else:
-        rows = await db.fetch(_LOAD_ALONE if alone else _LOAD_SOME, defaults.ramp.target, ids)
-    make = _Maker(defaults)
-    return [make(row) for row in rows]
+    make = _Maker(defaults, {} if alone else await _quotas_of_users(db, defaults, ids))
+    return [make(row) for row in await (db.fetch(_LOAD_ALL) if ids is None else db.fetch(_LOAD_SOME, ids))]
 
 
 async def reload_mailboxes(db: Database, defaults: Defaults, known: Mapping[int, Mailbox]) -> dict[int, Mailbox]:
     """All mailboxes that are not removed, by id; whoever is as `known` stays the same object.
 
-    They are read in parts, all of one moment: neither their rows nor a second fleet are in memory at any time, and
-    between two parts others have their turn. Users' quotas are added up once: each part may hold some of every user.
+    They are read in parts, all of one moment: neither their rows nor a second fleet are in memory at any time, but for
+    a number a user, and between two parts others have their turn. Users' quotas are added up once, since each part may
+    hold some mailboxes of every user.
     """
     found: dict[int, Mailbox] = {}
     async with db.transaction(isolation="repeatable_read") as connection:  # by key: behind a pooler no cursor may be
-        make = _Maker(
-            defaults,
-            {row["user_id"]: row["quota"] for row in await connection.fetch(_ALL_QUOTAS, defaults.ramp.target)},
-        )
+        make = _Maker(defaults, await _quotas_of_users(connection, defaults))
         last = 0
         while ids := await connection.fetchval(_NEXT_IDS, last, AT_ONCE):
-            for row in await connection.fetch(_LOAD_ALONE, defaults.ramp.target, ids):
+            for row in await connection.fetch(_LOAD_SOME, ids):
                 mailbox = make(row)
                 before = known.get(mailbox.id)
                 found[mailbox.id] = before if before == mailbox else mailbox
             last = ids[-1]
     return found
+
+
+async def _quotas_of_users(
+    db: "Database | Connection", defaults: Defaults, ids: Sequence[int] | None = None
+) -> dict[UUID, int]:
+    """What all mailboxes of a user that send may owe a day, by user: of all users, or of those of `ids`."""
+    target = defaults.ramp.target
+    rows = await (db.fetch(_ALL_QUOTAS, target) if ids is None else db.fetch(_SOME_QUOTAS, target, ids))
+    return {row["user_id"]: row["quota"] for row in rows}
 
 
 async def zones_of_mailboxes(db: Database) -> dict[str, str]:
@@ -140,16 +136,15 @@ async def changed_since(db: Database, since: dt.datetime) -> dict[int, dt.dateti
 class _Maker:
     """Makes mailboxes of rows. Hosts, zones, ramps, users and the like recur: one object each."""
 
-    def __init__(self, defaults: Defaults, quotas: Mapping[UUID, int] | None = None) -> None:
-        """`quotas` are those of all users; without them each row tells its user's."""
+    def __init__(self, defaults: Defaults, quotas: Mapping[UUID, int]) -> None:
         self._defaults = defaults
-        self._quotas = quotas
+        self._quotas = quotas  # of users
         self._shared: dict[object, Any] = {}
         self._settings: dict[tuple[object, ...], dict[str, Any]] = {}  # by the columns that they come from
 
     def __call__(self, row: asyncpg.Record) -> Mailbox:
         user_id: UUID = row["user_id"]
-        quota = row["user_quota"] if self._quotas is None else self._quotas.get(user_id)
+        quota = self._quotas.get(user_id, 1)
         columns: tuple[object, ...] = (quota, *row[_OWN_COLUMNS:])
         if (settings := self._settings.get(columns)) is None:
             if len(self._settings) >= MOST_SETTINGS:
@@ -170,7 +165,7 @@ class _Maker:
             **settings,
         )
 
-    def _settings_of(self, row: asyncpg.Record, quota: int | None) -> dict[str, Any]:
+    def _settings_of(self, row: asyncpg.Record, quota: int) -> dict[str, Any]:
         defaults, host = self._defaults, row["smtp_host"]
         hours = Hours(
             start=_first(row["start_hour"], defaults.hours.start),
@@ -185,7 +180,7 @@ class _Maker:
             "hours": hours,
             "ramp": _ramp(row, defaults.ramp),
             "day_limits": _day_limits(row, defaults, zone),
-            "user_gap": (hours.end - hours.start) * 3600 / max(1, int(quota or 1)) / 2,
+            "user_gap": (hours.end - hours.start) * 3600 / max(1, quota) / 2,
             "language": row["language"],
             "smtp_host": host,
             "lane": lane(host),

@@ -70,6 +70,12 @@ async def sent_so_far(db: Database) -> int:
     return count
 
 
+async def shared_buffers(db: Database) -> int:
+    """MiB that the server has."""
+    size: int = await db.fetchval("SELECT (pg_size_bytes(current_setting('shared_buffers')) >> 20)::int")
+    return size
+
+
 async def stored_bytes(db: Database) -> int:
     """All tables with their indexes."""
     size: int = await db.fetchval("SELECT pg_database_size(current_database())")

@@ -26,7 +26,7 @@ class Spent:
             wall=self.wall - before.wall,
             process=self.process - before.process,
             peak_rss=self.peak_rss,
-            postgres=None if unknown else (self.postgres or 0.0) - (before.postgres or 0.0),
+            postgres=None if unknown else max(0.0, (self.postgres or 0.0) - (before.postgres or 0.0)),
         )
 
 

@@ -10,6 +10,7 @@ from warmupd.core.mailbox import Hours
 from warmupd.core.window import window_of
 from warmupd.errors import UsageError
 from warmupd.sandbox.simulation.climate import CLIMATES
+from warmupd.store.embedded import MEMORY
 
 FIRST_DAY = dt.date(2027, 3, 1)  # a Monday; a simulation's days are its own, so that the same seed is the same run
 ATLANTIC = ("Europe/London", "America/New_York", "Europe/Berlin", "America/Sao_Paulo", "Europe/Athens")
@@ -32,8 +33,8 @@ LARGE = 2000  # mailboxes: from here on visits are asked for by name
 MOST_GRAIN = 1.0  # seconds: conversations are prolonged by it twice
 HOURS = Hours(start=6, end=22)  # as the configuration has them unless it is changed
 RAMP_START = 5  # sends on the first day of a ramp
-MEMORY = (128, 2048)  # MiB of Postgres' shared_buffers, least and most
-MAILBOXES_A_MIB = 100  # what a day touches fits into it: docs/scaling.md
+MOST_MEMORY = 2048  # MiB of Postgres' shared_buffers
+MAILBOXES_A_MIB = 100  # beyond the least: most of what a day writes, some 14 KB a mailbox at 30 sends, fits into it
 PER_USER = 100  # mailboxes, unless users are named
 
 
@@ -95,8 +96,7 @@ class SimulationOptions:
     @property
     def memory(self) -> int:
         """MiB that Postgres has as shared_buffers."""
-        least, most = MEMORY
-        return min(max(self.mailboxes // MAILBOXES_A_MIB, least), most)
+        return min(max(self.mailboxes // MAILBOXES_A_MIB, MEMORY), MOST_MEMORY)
 
     @property
     def dates(self) -> tuple[dt.date, ...]:

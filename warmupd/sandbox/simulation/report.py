@@ -90,6 +90,7 @@ class Run:
 
     options: SimulationOptions
     config: Config
+    shared_buffers: int  # MiB, as its Postgres says
     outcome: Outcome
     lowered: int
     unmet: int
@@ -118,7 +119,7 @@ def report_of(run: Run) -> SimulationReport:
         visits_per_day=options.visits_a_day,
         climate=options.climate,
         caps=caps_of(run.config),
-        conditions=conditions_of(options, run.config),
+        conditions=conditions_of(run),
         quota=outcome.quota,
         quota_lowered=run.lowered,
         sent=outcome.sent,
@@ -201,8 +202,9 @@ def caps_of(config: Config) -> dict[str, int]:
     return {name: getattr(config.limits, name) for name in names}
 
 
-def conditions_of(options: SimulationOptions, config: Config) -> dict[str, bool | float | str]:
+def conditions_of(run: Run) -> dict[str, bool | float | str]:
     """What else the figures depend on."""
+    options, config = run.options, run.config
     return {
         "seed": options.seed,
         "per_day": options.per_day,
@@ -216,7 +218,7 @@ def conditions_of(options: SimulationOptions, config: Config) -> dict[str, bool 
         "per_host_concurrent": config.sending.per_host_concurrent,
         "connections": POOL,
         "fsync": FSYNC,
-        "shared_buffers_mib": options.memory,
+        "shared_buffers_mib": run.shared_buffers,
         "gauges_seconds": EVERY_STANDING,  # where a clock that runs has them filled each minute
     }
 

@@ -34,7 +34,7 @@ from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.migrate import migrate
 from warmupd.store.trial import begin_trial, count_broken, take_evidence
 from warmupd.store.trial_days import count_lowered, count_wrong_days, lay_out_days
-from warmupd.store.trial_result import count_misplaced, count_outcome, stored_bytes
+from warmupd.store.trial_result import count_misplaced, count_outcome, shared_buffers, stored_bytes
 
 SAMPLES = 288  # of the queue's depth
 GIB = 1 << 30
@@ -77,6 +77,7 @@ async def simulate(options: SimulationOptions, *, on_progress: OnProgress) -> Si
             Run(
                 options=options,
                 config=simulation.config,
+                shared_buffers=await shared_buffers(db),
                 outcome=await count_outcome(db, options.dates),
                 lowered=await count_lowered(db, options.dates),
                 unmet=unmet,
