@@ -1,10 +1,11 @@
 """A plan that was made while the tables were empty is not one that reads them whole once they are full."""
 
 import datetime as dt
+from collections.abc import Sequence
 
 import pytest
 
-from tests.store.rows import CLOSES, OPENS, TODAY, Ground
+from tests.store.rows import CLOSES, OPENS, TODAY, Ground, after, ask, retry
 from tests.store.test_days import DEFAULTS
 from warmupd.core.ramp import Budget
 from warmupd.core.window import Window
@@ -12,8 +13,9 @@ from warmupd.store import accounts, days, mailboxes
 from warmupd.store.database import Database
 
 BUDGET = Budget(quota=8, floor=5, ramp_day=2, factors=(("ramp", 8),))
-_SCANS = "SELECT sum(seq_scan)::int FROM pg_stat_user_tables WHERE relname = ANY ($1)"
-READ = ["mailbox_days", "mailboxes"]
+_SCANS = "SELECT sum(seq_scan)::int FROM pg_stat_user_tables WHERE relname ~ $1"
+READ = ("mailbox_days", "mailboxes")
+JOBS = ("warmup_jobs_.*",)
 
 
 async def test_days_and_accounts_are_had_by_their_keys_by_a_plan_from_when_there_were_none(database_url: str) -> None:
@@ -23,6 +25,33 @@ async def test_days_and_accounts_are_had_by_their_keys_by_a_plan_from_when_there
 @pytest.mark.parametrize("function", ["last_days", "open_mailbox_days", "accounts_of"])
 async def test_without_its_setting_each_would_scan(database_url: str, function: str) -> None:
     assert await _scans_of_grown_tables(database_url, f"ALTER FUNCTION {function} RESET enable_seqscan") > 0
+
+
+async def test_a_retry_is_had_by_its_key_by_a_plan_from_when_it_was_the_first(database_url: str) -> None:
+    assert await _scans_of_grown_jobs(database_url) == 0
+
+
+async def test_without_its_setting_a_reserve_would_scan_all_jobs_for_a_retry(database_url: str) -> None:
+    assert await _scans_of_grown_jobs(database_url, "ALTER FUNCTION reserve_sends RESET enable_seqscan") > 0
+
+
+async def _scans_of_grown_jobs(url: str, *before: str) -> int:
+    """How often the jobs are scanned when a retry is reserved, by a plan from when there was but one."""
+    async with (
+        await Database.open(url, pool_size=1, application_name="tests") as others,
+        await Database.open(url, pool_size=1, application_name="tests") as db,  # one connection, and its plans
+    ):
+        for statement in (*before, "VACUUM ANALYZE warmup_jobs"):
+            await others.execute(statement)
+        ground, planned = Ground(others), Ground(db)
+        await ground.lay()
+        worker, (recipient, first, second, *senders) = await ground.worker(), await ground.mailboxes(20)
+        jobs = [await ground.grant(worker, ask(sender, recipient)) for sender in (first, second)]
+        for waiting in [await ground.deferred(job, after(300)) for job in jobs]:
+            scans = await _told(others, db, of=JOBS)
+            await planned.grant(worker, retry(waiting), after(300))
+            await ground.reserve(worker, *(ask(one, recipient) for one in senders), at=after(300))
+        return await _told(others, db, of=JOBS) - scans
 
 
 async def _scans_of_grown_tables(url: str, *before: str) -> int:
@@ -49,10 +78,10 @@ async def _scans_of_grown_tables(url: str, *before: str) -> int:
         return await _told(db) - scans
 
 
-async def _told(*told_by: Database) -> int:
+async def _told(*told_by: Database, of: Sequence[str] = READ) -> int:
     for db in told_by:
         await db.execute("SELECT pg_stat_force_next_flush()")
-    scans: int = await told_by[-1].fetchval(_SCANS, READ)
+    scans: int = await told_by[-1].fetchval(_SCANS, f"^({'|'.join(of)})$")
     return scans
 
 

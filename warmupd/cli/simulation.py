@@ -84,6 +84,14 @@ _RestartAfter = Annotated[
     str | None, typer.Option(help="How long after each kill another worker starts: 30s, 10m, 2h.")
 ]
 _Grain = Annotated[float, typer.Option(min=0.01, max=1.0, help="Seconds: all who wake within it wake together.")]
+_Overlap = Annotated[
+    bool | None,
+    typer.Option(
+        help="Let time go on, by a grain, while Postgres works; so beyond 2,000 mailboxes unless you say. Without it"
+        " the same seed is the same run.",
+        show_default=False,
+    ),
+]
 _AsJson = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
 _Verbose = Annotated[bool, typer.Option("--verbose", help="Show the workers' log on stderr.")]
 
@@ -104,6 +112,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - typer calls it by name
     kill_at: _KillAt = None,
     restart_after: _RestartAfter = None,
     grain: _Grain = 0.5,
+    overlap: _Overlap = None,
     as_json: _AsJson = False,
     verbose: _Verbose = False,
 ) -> None:
@@ -131,6 +140,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - typer calls it by name
         kills=tuple(Kill(after=moment) for word in kill_at or () for moment in moments_of(word)),
         restart_after=length_of(restart_after) if restart_after else None,
         grain=grain,
+        overlap=overlap,
     )
     report = _run(options, tell=not as_json, verbose=verbose)
     if as_json:

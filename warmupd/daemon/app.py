@@ -3,7 +3,7 @@
 import asyncio
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AsyncExitStack
 from random import Random
 
@@ -54,6 +54,7 @@ STOP_PATIENCE = 10.0  # real seconds
 FLEET_EVERY = 1.0  # real seconds between looks at workers, slots and orders
 # Parts that do nothing but sleep on the clock between rounds.
 TIMEKEEPERS = frozenset({"housekeeping", "departures", "gauges", "keeping", "notices", "totals"})
+ONLOOKERS = frozenset({"gauges"})  # of them, those that change nothing: their looks may last while time goes on
 
 
 class Worker:
@@ -159,8 +160,18 @@ class Worker:
 
     def is_calm(self, clock: VirtualClock) -> bool:
         """Whether that is so now."""
-        at_rest = all(part.is_calm(clock) for part in (self.shard, self.engager, self.leases))
-        return at_rest and all(map(clock.asleep, self._timekeepers))
+        return self.shard.is_calm(clock) and self._rest_is_calm(clock)
+
+    def keeps_up(self, clock: VirtualClock) -> bool:
+        """Whether only what was asked of Postgres at this very moment, sends and outcomes, is under way now.
+
+        The clock may then move on a little, as clocks do while Postgres works, and wait for that at its next step.
+        """
+        return self.shard.keeps_up(clock) and self._rest_is_calm(clock, but=ONLOOKERS)
+
+    def _rest_is_calm(self, clock: VirtualClock, *, but: Collection[str] = ()) -> bool:
+        at_rest = self.engager.is_calm(clock) and self.leases.is_calm(clock)
+        return at_rest and all(clock.asleep(task) for task in self._timekeepers if task.get_name() not in but)
 
     async def _until_stopped(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> BaseException | None:
         """Return when `stop` is set, or a part has ended: its error."""

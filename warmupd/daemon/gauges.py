@@ -17,7 +17,7 @@ from warmupd.store import fleet, partitions, unknowns, vacuum
 
 EVERY = 60.0  # seconds of the clock
 EVERY_LEAST = 0.5  # real seconds, however fast the clock runs
-EVERY_STANDING = 600.0  # seconds of a clock that stands still meanwhile: its day is over before somebody could scrape
+EVERY_STANDING = 3600.0  # seconds of a clock that stands still meanwhile: its day is over before somebody could scrape
 LOOKED_AT = 20_000  # mailboxes a minute, each some 2 us of CPU: where there are more, all are looked at less often
 SELDOM = 10 * EVERY  # but not less often than this
 AT_ONCE = 1000  # mailboxes that are looked at until somebody else has a turn

@@ -14,6 +14,7 @@ class Nap:
         self._knocked = asyncio.Event()
         self._sleeping: asyncio.Task[None] | None = None
         self._until = float("-inf")  # boottime
+        self._began_at = float("-inf")  # likewise: when it last began to look round
 
     def knock(self) -> None:
         """Wake the sleeper, or have it not fall asleep."""
@@ -22,6 +23,8 @@ class Nap:
     def begin(self) -> None:
         """It looks round now: who has knocked by now is heard."""
         self._knocked.clear()
+        self._began_at = self._clock.boottime()
+        self._clock.nudge()
 
     async def sleep(self, seconds: float) -> None:
         """Return after so many seconds of the clock, or when somebody knocks."""
@@ -41,6 +44,10 @@ class Nap:
     def is_sound(self, clock: VirtualClock) -> bool:
         """Whether only time can end the present sleep."""
         return clock.asleep(self._sleeping) and not self._knocked.is_set()
+
+    def is_fresh(self, clock: VirtualClock) -> bool:
+        """Whether the sleeper got up at this very moment, if it is up."""
+        return self.is_sound(clock) or (self._until < 0 and self._began_at == clock.boottime())
 
     def _hear_time(self, sleeping: asyncio.Task[None]) -> None:
         if not sleeping.cancelled():  # else somebody has knocked, and was heard

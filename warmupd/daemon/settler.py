@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from warmupd.clock import VirtualClock
 from warmupd.core.job import JobStatus
 from warmupd.core.outcome import OutcomeKind
 from warmupd.daemon.ground import Ground
@@ -28,6 +29,7 @@ class Settler:
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
+        self._asked_at = float("-inf")  # boottime, of the batch that is being written
 
     def add(self, settlement: Settlement) -> None:
         """Have this outcome written soon."""
@@ -54,6 +56,10 @@ class Settler:
         """Whether all outcomes so far are written."""
         return self._idle.is_set()
 
+    def is_fresh(self, clock: VirtualClock) -> bool:
+        """Whether what is being written was handed to Postgres at this very moment, if anything is."""
+        return self.idle or self._asked_at == clock.boottime()
+
     async def drained(self, patience: float) -> None:
         """Return once all outcomes so far are written, or after so many real seconds without.
 
@@ -75,7 +81,8 @@ class Settler:
     async def _write_open(self) -> None:
         while self._open:
             self._ground.progress.turn("settle", rest=0.0)
-            batch = self._open[:MOST]
+            batch, self._asked_at = self._open[:MOST], self._ground.clock.boottime()
+            self._ground.clock.nudge()
             became = await patiently(self._ground, "settle", partial(self._write, batch))
             del self._open[: len(batch)]
             await self._on_settled(list(zip(batch, became, strict=True)))

@@ -147,6 +147,10 @@ class Shard:
         """Whether nothing is under way and only time can bring on more."""
         return self._nap.is_sound(clock) and self._settler.idle and self._sends.asleep(clock)
 
+    def keeps_up(self, clock: VirtualClock) -> bool:
+        """Whether nothing is under way but what Postgres was asked for at this very moment."""
+        return self._nap.is_fresh(clock) and self._settler.is_fresh(clock) and self._sends.asleep(clock)
+
     async def _read(self, action: Callable[[], Awaitable[T]]) -> T:
         """Do what reads rows, as soon as Postgres answers."""
         self._reading = True

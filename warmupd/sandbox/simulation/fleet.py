@@ -96,21 +96,25 @@ class Fleet:
 
     async def calm(self) -> None:
         """Return when all of them wait for the clock alone."""
-        clock, workers = self._clock, self.workers
-        while not all(worker.is_calm(clock) for worker in workers):
-            await clock.lull()
+        while not self._is_calm():
+            await self._clock.lull()
             self._check()
         self._check()
 
-    async def pass_time(self, until: dt.datetime, grain: float) -> None:
-        """Let them live on until then: time jumps to when somebody wakes, rounded up to the grain in seconds."""
+    async def pass_time(self, until: dt.datetime, grain: float, *, overlap: bool) -> None:
+        """Let them live on until then: time jumps to when somebody wakes, rounded up to the grain in seconds.
+
+        With `overlap` it also goes on, by one grain, while Postgres does what it was asked for just now.
+        """
         clock, start = self._clock, self._clock.now()
         await self.calm()
         while (now := clock.now()) < until:
-            wakeup = clock.next_wakeup or until
+            is_calm = not overlap or self._is_calm()
+            wakeup = clock.next_wakeup or until if is_calm else now
             steps = (max(wakeup, now) - start).total_seconds() // grain + 1
             clock.advance_to(min(until, start + dt.timedelta(seconds=steps * grain)))
-            await self.calm()
+            await (self._keep_up() if overlap else self.calm())
+        await self.calm()
 
     async def end(self) -> None:
         """Stop them in order; who waits for the clock meanwhile is not kept waiting."""
@@ -133,6 +137,16 @@ class Fleet:
         for one in self._running:
             await one.db.close()
         self._running.clear()
+
+    def _is_calm(self) -> bool:
+        return all(one.worker.is_calm(self._clock) for one in self._running)
+
+    async def _keep_up(self) -> None:
+        """Return when all of them wait for the clock, or for what they asked of Postgres since its last step."""
+        while not all(one.worker.keeps_up(self._clock) for one in self._running):
+            await self._clock.lull()
+            self._check()
+        self._check()
 
     def _check(self) -> None:
         """A worker that has ended by itself has failed; without their database they wait for ever."""

@@ -29,7 +29,7 @@ IDLE = BEFORE - dt.timedelta(minutes=1)  # so much of it is counted as idling: t
 AFTER = dt.timedelta(minutes=10)  # and goes on this long after the last one closes
 AFTER_VISITS = dt.timedelta(minutes=75)  # to be found, what was sent last needs a visit
 HEADROOM = 2.0  # of automatic caps: times what the quotas ask for in an even hour
-LARGE = 2000  # mailboxes: from here on visits are asked for by name
+LARGE = 2000  # mailboxes: beyond it visits are asked for by name, and time goes on while Postgres works
 MOST_GRAIN = 1.0  # seconds: conversations are prolonged by it twice
 HOURS = Hours(start=6, end=22)  # as the configuration has them unless it is changed
 RAMP_START = 5  # sends on the first day of a ramp
@@ -64,6 +64,7 @@ class SimulationOptions:
     kills: tuple[Kill, ...] = ()
     restart_after: dt.timedelta | None = None  # None: who was killed does not come back
     grain: float = 0.5  # seconds: all who wake within it wake together
+    overlap: bool | None = None  # whether time goes on, by a grain, while Postgres works; None: in large worlds
     lease_seconds: int = 30
 
     def __post_init__(self) -> None:
@@ -92,6 +93,15 @@ class SimulationOptions:
     @property
     def visits_a_day(self) -> int:
         return self.visits if self.visits is not None else 6 if self.mailboxes <= LARGE else 0
+
+    @property
+    def overlaps(self) -> bool:
+        return self.overlap if self.overlap is not None else self.mailboxes > LARGE
+
+    @property
+    def delay(self) -> float:
+        """Seconds that somebody may wake late."""
+        return self.grain * (2 if self.overlaps else 1)
 
     @property
     def memory(self) -> int:

@@ -213,6 +213,7 @@ def conditions_of(run: Run) -> dict[str, bool | float | str]:
         "pools": options.pools,
         "zones": ",".join(options.zones),
         "grain": options.grain,
+        "overlap": options.overlaps,
         "lease_seconds": options.lease_seconds,
         "max_concurrent": config.sending.max_concurrent,
         "per_host_concurrent": config.sending.per_host_concurrent,

@@ -171,7 +171,7 @@ class Simulation:
             await fleet.calm()
             await look()
             for moment, deed in [(self._begin + IDLE, look), *self._plan(fleet)]:
-                await fleet.pass_time(moment, self._options.grain)
+                await fleet.pass_time(moment, self._options.grain, overlap=self._options.overlaps)
                 await deed()
             self.killed = fleet.killed
             self.course = _course(looks, meter.spent(), clock.now())

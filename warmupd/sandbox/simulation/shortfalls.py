@@ -54,7 +54,7 @@ async def count_unmet(db: Database, options: SimulationOptions, promised: Promis
             mailbox: [*of_users.get(owner, ()), *(death for death, held in deaths if held.covers(mailbox))]
             for mailbox, owner in owners.items()
         },
-        room=int((HOURS.end - HOURS.start) * 3600 // (promised.mailbox_gap + promised.slack + options.grain)),
+        room=int((HOURS.end - HOURS.start) * 3600 // (promised.mailbox_gap + promised.slack + options.delay)),
     )
     unexplained = sum(one.unexplained > 0 for one in explained)
     return Unmet(days=len(short) + glossed_over, unexplained=unexplained + glossed_over)
