@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.sandbox.small_day import a_day, spare_minutes
-from warmupd.daemon import settler, shard
+from warmupd.daemon import patience, settler, shard
 from warmupd.daemon.ground import Ground
 from warmupd.sandbox.simulation.options import SimulationOptions
 
@@ -22,7 +22,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def watch_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds of the clock that passed while reserves and settles were under way."""
     passed: list[float] = []
-    patiently = shard.patiently
+    patiently = patience.patiently
 
     async def timed(ground: Ground, part: str, action: Callable[[], Awaitable[Any]]) -> Any:
         began = ground.clock.boottime()
