@@ -48,7 +48,7 @@ def log() -> Iterator[Log]:
 @pytest.fixture
 async def flaky(database_url: str) -> AsyncIterator[FlakyDatabase]:
     """The same rows, by way of a database with faults."""
-    async with await FlakyDatabase.open(database_url, pool_size=6, application_name="tests") as database:
+    async with await FlakyDatabase.open(database_url, pool_size=2, application_name="tests") as database:
         yield database
 
 

@@ -64,7 +64,7 @@ class Life:
         )
         await keep_evidence(self.db)
         self.flaky = await self._stack.enter_async_context(
-            await FlakyDatabase.open(self._url, pool_size=4, application_name="worker")
+            await FlakyDatabase.open(self._url, pool_size=2, application_name="worker")
         )
         self.clock = SwiftClock(moment)
         self.rig = Rig(self.db, self.clock)

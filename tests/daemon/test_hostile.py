@@ -106,7 +106,7 @@ async def build(more_databases: Callable[[], str], authority: Authority) -> Asyn
     async with AsyncExitStack() as stack:
 
         async def build() -> House:
-            opened = await Database.open(more_databases(), pool_size=4, application_name="tests")
+            opened = await Database.open(more_databases(), pool_size=2, application_name="tests")
             db = await stack.enter_async_context(opened)
             await keep_evidence(db)
             return House(db, authority)

@@ -143,10 +143,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - typer calls it by name
         overlap=overlap,
     )
     report = _run(options, tell=not as_json, verbose=verbose)
-    if as_json:
-        sys.stdout.write(json.dumps(report.as_dict()) + "\n")
-    else:
-        show_simulation(report)
+    _tell(report, as_json=as_json)
     raise typer.Exit(1 if report.broken else 0)
 
 
@@ -232,3 +229,10 @@ def _progress(*, shown: bool) -> Iterator[Any]:
             bar.update(task, completed=standing.share, clock=standing.clock, sent=standing.sent, quota=standing.quota)
 
         yield update
+
+
+def _tell(report: "SimulationReport", *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(report.as_dict()) + "\n")
+    else:
+        show_simulation(report)

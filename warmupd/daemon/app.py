@@ -163,10 +163,7 @@ class Worker:
         return self.shard.is_calm(clock) and self._rest_is_calm(clock)
 
     def keeps_up(self, clock: VirtualClock) -> bool:
-        """Whether only what was asked of Postgres at this very moment, sends and outcomes, is under way now.
-
-        The clock may then move on a little, as clocks do while Postgres works, and wait for that at its next step.
-        """
+        """Whether only what Postgres was asked for at this very moment is under way: the clock may go on a little."""
         return self.shard.keeps_up(clock) and self._rest_is_calm(clock, but=ONLOOKERS)
 
     def _rest_is_calm(self, clock: VirtualClock, *, but: Collection[str] = ()) -> bool:
@@ -256,7 +253,7 @@ class Worker:
                 self._ground,
                 self.leases,
                 options.engagement_of(self.config),
-                on_answers=self._hear_answers,
+                on_answers=lambda mailbox_id: self.shard.knock(answered=[mailbox_id]),
                 on_found=self.shard.hear_proof,
             ),
             aftermath=aftermath,
@@ -279,8 +276,3 @@ class Worker:
         return Departures(
             self._ground, keyring=self._keyring, message_key=self._message_key, visiting=lambda: self.engager.visiting
         )
-
-    # -- what the parts tell each other -------------------------------------------------------------------------------
-
-    def _hear_answers(self, mailbox_id: int) -> None:
-        self.shard.knock(answered=[mailbox_id])
