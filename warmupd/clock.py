@@ -18,7 +18,7 @@ class Clock(Protocol):
 
     @property
     def stands_still(self) -> bool:
-        """Whether no time passes while work is done, so that nothing can happen meanwhile."""
+        """Whether time passes only when somebody moves it on: it says nothing of how long work took."""
         ...
 
     def nudge(self) -> None:

@@ -43,6 +43,11 @@ def test_time_goes_on_by_a_grain_while_postgres_works_and_no_promise_is_broken(p
     assert GRAIN / 2 < max(passed) <= GRAIN + 1e-6
 
 
+def test_time_goes_on_at_grains_that_are_no_binary_fractions(passed: list[float]) -> None:
+    assert a_day(overlap=True, grain=0.1, mailboxes=4, per_day=2).sent == 8
+    assert 0.05 < max(passed) < 0.11
+
+
 def test_in_small_worlds_time_stands_still_while_postgres_works(passed: list[float]) -> None:
     a_day(grain=GRAIN)
     assert len(passed) > 48

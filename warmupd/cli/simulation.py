@@ -49,7 +49,7 @@ _Workers = Annotated[int, typer.Option(min=1, max=64, help="How many workers sha
 _Seed = Annotated[
     int,
     typer.Option(
-        help="Same seed: same world, same chances. With visits, workers or kills, counts may still differ a little."
+        help="Same seed: same world, same chances. With visits, workers, kills or overlap, counts may differ a little."
     ),
 ]
 _PerDay = Annotated[int, typer.Option(min=1, max=2000, help="Sends a mailbox owes on a day, once ramped.")]
@@ -87,8 +87,8 @@ _Grain = Annotated[float, typer.Option(min=0.01, max=1.0, help="Seconds: all who
 _Overlap = Annotated[
     bool | None,
     typer.Option(
-        help="Let time go on, by a grain, while Postgres works; so beyond 2,000 mailboxes unless you say. Without it"
-        " the same seed is the same run.",
+        help="Let time go on, by a grain, while Postgres works, so that both work at the same time; unless you say,"
+        " so beyond 2,000 mailboxes.",
         show_default=False,
     ),
 ]

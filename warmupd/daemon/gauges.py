@@ -126,7 +126,8 @@ class Gauges:
             return
         try:
             condition, _, _ = await fleet_condition(self._db, self._config(), at=self._clock.now())
-            self._judged_at, self._judging_took = self._clock.boottime(), self._clock.boottime() - began
+            self._judged_at = self._clock.boottime()
+            self._judging_took = 0.0 if self._clock.stands_still else self._judged_at - began
         finally:
             for one, word in HEALTH_WORDS.items():
                 self._metrics.health.labels(word).set(one is condition)

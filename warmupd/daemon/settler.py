@@ -49,6 +49,7 @@ class Settler:
                 await self._write_open()
             finally:
                 self._ground.progress.end("settle")
+            self._asked_at = float("-inf")
             self._idle.set()
 
     @property

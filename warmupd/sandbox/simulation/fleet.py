@@ -96,24 +96,19 @@ class Fleet:
 
     async def calm(self) -> None:
         """Return when all of them wait for the clock alone."""
-        while not self._is_calm():
-            await self._clock.lull()
-            self._check()
-        self._check()
+        await self._until(Worker.is_calm)
 
     async def pass_time(self, until: dt.datetime, grain: float, *, overlap: bool) -> None:
         """Let them live on until then: time jumps to when somebody wakes, rounded up to the grain in seconds.
 
         With `overlap` it also goes on, by one grain, while Postgres does what it was asked for just now.
         """
-        clock, start = self._clock, self._clock.now()
+        clock, start, step = self._clock, self._clock.now(), dt.timedelta(seconds=grain)
         await self.calm()
         while (now := clock.now()) < until:
-            is_calm = not overlap or self._is_calm()
-            wakeup = clock.next_wakeup or until if is_calm else now
-            steps = (max(wakeup, now) - start).total_seconds() // grain + 1
-            clock.advance_to(min(until, start + dt.timedelta(seconds=steps * grain)))
-            await (self._keep_up() if overlap else self.calm())
+            wakeup = clock.next_wakeup or until if self._are(Worker.is_calm) else now
+            clock.advance_to(min(until, start + ((max(wakeup, now) - start) // step + 1) * step))
+            await self._until(Worker.keeps_up if overlap else Worker.is_calm)
         await self.calm()
 
     async def end(self) -> None:
@@ -138,15 +133,15 @@ class Fleet:
             await one.db.close()
         self._running.clear()
 
-    def _is_calm(self) -> bool:
-        return all(one.worker.is_calm(self._clock) for one in self._running)
-
-    async def _keep_up(self) -> None:
-        """Return when all of them wait for the clock, or for what they asked of Postgres since its last step."""
-        while not all(one.worker.keeps_up(self._clock) for one in self._running):
+    async def _until(self, state: Callable[[Worker, VirtualClock], bool]) -> None:
+        """Return when all of them are in this state."""
+        while not self._are(state):
             await self._clock.lull()
             self._check()
         self._check()
+
+    def _are(self, state: Callable[[Worker, VirtualClock], bool]) -> bool:
+        return all(state(one.worker, self._clock) for one in self._running)
 
     def _check(self) -> None:
         """A worker that has ended by itself has failed; without their database they wait for ever."""

@@ -70,6 +70,7 @@ class MailServers:
             self._record.rebuff(self._clock.boottime(), sender)
             return self._climate.replies[hitch.name]
         if trouble := may_proceed(Phase.MAIL):
+            self._record.rebuff(self._clock.boottime(), sender)  # a client that logs in and leaves
             return SmtpReply(phase=Phase.MAIL, code=None, trouble=trouble)
         mail_at = self._clock.boottime()
         if refusal := self._limits.refuses(sender, self._clock):

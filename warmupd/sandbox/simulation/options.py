@@ -30,7 +30,7 @@ AFTER = dt.timedelta(minutes=10)  # and goes on this long after the last one clo
 AFTER_VISITS = dt.timedelta(minutes=75)  # to be found, what was sent last needs a visit
 HEADROOM = 2.0  # of automatic caps: times what the quotas ask for in an even hour
 LARGE = 2000  # mailboxes: beyond it visits are asked for by name, and time goes on while Postgres works
-MOST_GRAIN = 1.0  # seconds: conversations are prolonged by it twice
+MOST_GRAIN = 1.0  # seconds: conversations are prolonged by it twice, and once more where time goes on meanwhile
 HOURS = Hours(start=6, end=22)  # as the configuration has them unless it is changed
 RAMP_START = 5  # sends on the first day of a ramp
 MOST_MEMORY = 2048  # MiB of Postgres' shared_buffers
