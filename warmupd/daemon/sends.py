@@ -20,9 +20,6 @@ from warmupd.daemon.sender import SLOW_SERVER, Sender
 from warmupd.daemon.settler import Settler
 from warmupd.errors import DatabaseUnavailable
 from warmupd.store.accounts import SealedAccount, load_accounts
-from warmupd.store.jobs import Request
-
-Accounts = Mapping[int, SealedAccount]  # by mailbox id
 
 
 class Sends:
@@ -61,19 +58,21 @@ class Sends:
         """Seconds of the clock until there may be more room although no send ends; None: there will not."""
         return self._permits.next_room()
 
-    async def accounts(self, sends: Sequence[Job | Request]) -> Accounts | None:
-        """The accounts of both ends of these; None when they cannot be had now."""
-        if not sends:
+    async def accounts(self, jobs: Sequence[Job]) -> Mapping[int, SealedAccount] | None:
+        """The accounts of both ends of these jobs; None when they cannot be had now."""
+        if not jobs:
             return {}
         try:
             return await load_accounts(
-                self._db, list({end for one in sends for end in (one.mailbox_id, one.recipient_id)})
+                self._db, list({end for job in jobs for end in (job.mailbox_id, job.recipient_id)})
             )
         except DatabaseUnavailable as error:
             self._events.database_unavailable("accounts", str(error))
             return None
 
-    def start(self, job: Job, mailbox: Mailbox, accounts: Accounts, *, on_end: Callable[[], None]) -> None:
+    def start(
+        self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount], *, on_end: Callable[[], None]
+    ) -> None:
         """Send the job; `on_end` is called when that has ended, whichever way."""
         login = self.head_starts.take(mailbox.id)
         self._permits.enter(mailbox.id, mailbox.lane)
@@ -115,7 +114,9 @@ class Sends:
         self._restless = {task for task in self._under_way if not clock.asleep(task)}
         return not self._restless and self.head_starts.asleep(clock)
 
-    async def _send(self, job: Job, mailbox: Mailbox, accounts: Accounts, login: Login | None) -> bool:
+    async def _send(
+        self, job: Job, mailbox: Mailbox, accounts: Mapping[int, SealedAccount], login: Login | None
+    ) -> bool:
         """Whether it was in vain: nothing was accepted, and not for want of our own time."""
         structlog.contextvars.bind_contextvars(job=job.id)  # of this task: each line about it says so
         epoch = self._leases.epoch_of(mailbox)
@@ -137,7 +138,7 @@ class Sends:
             return True
 
 
-def _ends(job: Job, accounts: Accounts) -> Ends:
+def _ends(job: Job, accounts: Mapping[int, SealedAccount]) -> Ends:
     """Who must not read of whom in what is said of this job."""
     sender, recipient = accounts.get(job.mailbox_id), accounts.get(job.recipient_id)
     return Ends(

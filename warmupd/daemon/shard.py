@@ -30,14 +30,13 @@ from warmupd.daemon.nap import Nap
 from warmupd.daemon.options import SLACK
 from warmupd.daemon.patience import patiently, within
 from warmupd.daemon.schedule import Schedule
-from warmupd.daemon.sends import Accounts, Sends
+from warmupd.daemon.sends import Sends
 from warmupd.daemon.settler import Settler
 from warmupd.daemon.unread import Unread
 from warmupd.errors import WorkerForgotten
 from warmupd.store.jobs import Batch, Denied, Request, Settlement, reserve
 
 LONGEST_WAIT = 60.0  # seconds of the clock: a hint that was lost costs at most this
-CURRENT = 2.0  # real seconds for which accounts that were read are taken for what they are
 UNTRUSTED_WAIT = 1.0  # seconds of the clock between looks at a lease that is in doubt
 
 T = TypeVar("T")
@@ -121,7 +120,7 @@ class Shard:
                 if requests := [] if self._gathering.wait() else await self._read(self._take):
                     self._gathering.note_asked()
                     self._leases.begin("reserve", (self.schedule.book.mailboxes[one.mailbox_id] for one in requests))
-                    await self._send_granted(requests, *await self._ask(requests))
+                    await self._send_granted(requests, await self._reserve(requests))
                     self._leases.end("reserve")
                 else:
                     await self._wait()
@@ -180,17 +179,6 @@ class Shard:
         permits = min(pace.batch_size, self._sends.room(pace.max_concurrent))
         return await self.schedule.take(permits) if permits > 0 and self._leases.trusted else []
 
-    async def _ask(self, requests: Sequence[Request]) -> tuple[list[Job | Denied], Accounts | None]:
-        """What Postgres grants, and the accounts of both ends, read meanwhile: nearly all that is asked for is granted.
-
-        Accounts from long before the answer may have been changed since, and are read again; None: they cannot be had.
-        """
-        asked_at = self._clock.boottime()
-        answers, accounts = await asyncio.gather(self._reserve(requests), self._sends.accounts(requests))
-        if accounts is None or self._clock.boottime() - asked_at > CURRENT * self._clock.speed:
-            accounts = await self._sends.accounts([one for one in answers if isinstance(one, Job)])
-        return answers, accounts
-
     async def _reserve(self, requests: Sequence[Request]) -> list[Job | Denied]:
         """Ask Postgres, and go on asking the same batch until it is answered: a lost answer may hold reserved jobs."""
         batch = Batch(id=uuid4(), requests=requests, asked_at=self._clock.boottime())
@@ -219,14 +207,14 @@ class Shard:
 
     # -- reserved job -> composed message -> SMTP reply -> outcome ------------------------------------------------
 
-    async def _send_granted(
-        self, requests: Sequence[Request], answers: Sequence[Job | Denied], accounts: Accounts | None
-    ) -> None:
+    async def _send_granted(self, requests: Sequence[Request], answers: Sequence[Job | Denied]) -> None:
         granted = [
             (answer, self._count(request, answer))
             for request, answer in zip(requests, answers, strict=True)
             if isinstance(answer, Job)
         ]
+        # Not read while Postgres reserves: the answer shows, too, that the server which granted these still answers.
+        accounts = await self._sends.accounts([job for job, _ in granted])
         granter_gone = self._ground.db.era != self._asked_in  # the server that answers now may not know of these jobs
         for job, mailbox in granted:
             self._leases.begin(job.attempt_token, [mailbox])
