@@ -60,6 +60,7 @@ def test_a_small_day_ends_0_with_the_promised_names(
     for part in (gauges, housekeeping, departures, notifying, keeping):
         monkeypatch.setattr(part, "EVERY", 3600.0)
     options = ["--mailboxes", "4", "--per-day", "2", "--visits", "0", "--zones", "Europe/London", "--grain", "1"]
+    options += ["--overlap"]
     told: Any = CliRunner().invoke(app, ["simulate", *options, "--json"])
     assert told.exit_code == 0
     report = json.loads(told.stdout)
@@ -70,7 +71,7 @@ def test_a_small_day_ends_0_with_the_promised_names(
     assert all(report[part] >= 0 for part in (*parts, "postgres_cpu_ms_per_send"))
     assert (report["net_cpu_ms_per_send"] or 0.0) < report["cpu_ms_per_send"]
     assert "misplaced" not in report["violations"]  # nobody looked
-    told = {"fsync": False, "shared_buffers_mib": 64, "variance": 0.0, "pools": "shared", "seed": 1}
+    told = {"fsync": False, "shared_buffers_mib": 64, "variance": 0.0, "pools": "shared", "seed": 1, "overlap": True}
     assert report["conditions"].items() >= told.items()
     monkeypatch.setenv("COLUMNS", "60")
     show_simulation(SimulationReport(**report))

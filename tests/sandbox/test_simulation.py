@@ -14,12 +14,15 @@ from tests.sandbox.small_day import a_day, spare_minutes
 from warmupd.clock import VirtualClock
 from warmupd.core import opening, ramp
 from warmupd.core.opening import NextDay
+from warmupd.core.reply import Phase, Trouble
 from warmupd.core.window import Window
 from warmupd.daemon import book
 from warmupd.errors import DatabaseUnavailable, UsageError
+from warmupd.mail.account import Account, Endpoint, Security
+from warmupd.mail.message import Message
 from warmupd.sandbox.simulation import run
 from warmupd.sandbox.simulation.climate import CLIMATES
-from warmupd.sandbox.simulation.mailserver import Limits
+from warmupd.sandbox.simulation.mailserver import Limits, MailServers, ModelLogin
 from warmupd.sandbox.simulation.options import Kill, SimulationOptions, check_zones
 from warmupd.sandbox.simulation.record import Offer, Record
 from warmupd.sandbox.simulation.report import promised_by
@@ -174,6 +177,17 @@ def test_a_disk_without_room_is_named_before_anything_starts(tmp_path: Path) -> 
     assert "TMPDIR" in str(refused.value.remedy)
 
 
+async def test_who_logs_in_and_leaves_is_in_the_servers_record(tmp_path: Path) -> None:
+    clock, account = VirtualClock(SimulationOptions().midnight), _account(3)
+    with Record(tmp_path / "record.csv") as record:
+        servers = MailServers(clock, CLIMATES["calm"], record, lambda _: None, seed=1, mailboxes=3, per_day=6)
+        clock.advance(2.0)
+        reply = await servers.deliver(account, _letter(), may_proceed=lambda _: Trouble.LATE, login=ModelLogin())
+        record.flush()
+        assert (reply.phase, reply.trouble) == (Phase.MAIL, Trouble.LATE)
+        assert record.rebuffs.read_text() == "2000000,3\n"
+
+
 def test_daily_limits_lie_a_little_below_any_quota() -> None:
     storm, clock = replace(CLIMATES["storm"], limited=1000), VirtualClock(dt.datetime(2027, 3, 1, tzinfo=dt.UTC))
     for per_day, least in ((3, 2), (30, 20), (300, 200)):
@@ -191,3 +205,12 @@ def test_zones_are_known_by_name() -> None:
     for wrong in ("", "Mars/Base", "../etc"):
         with pytest.raises(UsageError):
             check_zones(wrong)
+
+
+def _account(mailbox_id: int) -> Account:
+    here = Endpoint(host="smtp.test", port=587, security=Security.STARTTLS, username="u", password="p")
+    return Account(mailbox_id=mailbox_id, address="m3@a.test", display_name="", smtp=here, imap=here)
+
+
+def _letter() -> Message:
+    return Message(sender="m3@a.test", recipient="m2@a.test", message_id="<1@a.test>", content=b"")
