@@ -230,7 +230,7 @@ def more_databases(made_from: MadeFrom, template_database: str) -> Iterator[Call
 @pytest.fixture
 async def db(database_url: str) -> AsyncIterator[Database]:
     """Open on `database_url`."""
-    async with await Database.open(database_url, pool_size=2, application_name="tests") as database:
+    async with await Database.open(database_url, pool_size=4, application_name="tests") as database:
         yield database
 
 

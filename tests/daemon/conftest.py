@@ -46,6 +46,13 @@ def log() -> Iterator[Log]:
 
 
 @pytest.fixture
+async def db(database_url: str) -> AsyncIterator[Database]:
+    """Open on `database_url`; few connections, since each plans all that a worker says anew."""
+    async with await Database.open(database_url, pool_size=2, application_name="tests") as database:
+        yield database
+
+
+@pytest.fixture
 async def flaky(database_url: str) -> AsyncIterator[FlakyDatabase]:
     """The same rows, by way of a database with faults."""
     async with await FlakyDatabase.open(database_url, pool_size=2, application_name="tests") as database:
