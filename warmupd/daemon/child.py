@@ -47,6 +47,7 @@ class Child:
             return cls(number, process, started_at=started_at)
         except OSError:  # it has no lifeline
             process.kill()
+            await process.wait()  # else it is a zombie until somebody looks
             raise
 
     @property
