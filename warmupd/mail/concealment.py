@@ -34,10 +34,14 @@ def forms_of(secret: str) -> tuple[str, ...]:
     if not secret:
         return ()
     octets = secret.encode("utf-8", "surrogateescape")
-    quoted = secret.replace("\\", "\\\\").replace('"', '\\"')
-    written = (secret, quoted, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(octets, safe=""), quote_plus(octets))
+    written = (secret,) if _PLAIN.fullmatch(secret) else _written(secret, octets)  # each send asks: the rest is dear
     coded = [_inner(octets, shift) for shift in range(3)]
     return tuple(dict.fromkeys((*written, secret[::-1], *coded, *(text.translate(_URL_SAFE) for text in coded))))
+
+
+def _written(secret: str, octets: bytes) -> tuple[str, ...]:
+    quoted = secret.replace("\\", "\\\\").replace('"', '\\"')
+    return (secret, quoted, repr(secret)[1:-1], json.dumps(secret)[1:-1], quote(octets, safe=""), quote_plus(octets))
 
 
 def _inner(octets: bytes, shift: int) -> str:
@@ -47,6 +51,7 @@ def _inner(octets: bytes, shift: int) -> str:
     return text[-(-shift * 4 // 3) : whole]
 
 
+_PLAIN = re.compile(r"[A-Za-z0-9_.~-]+")  # the same however it is quoted; in a URL, too: RFC 3986, section 2.3
 _URL_SAFE = str.maketrans("+/", "-_")
 
 

@@ -16,7 +16,7 @@ from warmupd.core.reply import Phase, SmtpReply
 from warmupd.mail.account import Account
 from warmupd.mail.hosts import ForbiddenHost, HostPolicy, UnresolvedHost
 from warmupd.mail.smtp_conversation import LOCAL_HOSTNAME, Conversation, Manner, MayProceed, Message, Timeouts
-from warmupd.mail.smtp_line import Stopped, reply_from_error, reply_from_response
+from warmupd.mail.smtp_line import Line, Stopped, reply_from_error, reply_from_response
 
 __all__ = ["MayProceed", "Message", "SmtpLogin", "SmtpSender", "Timeouts"]
 
@@ -77,7 +77,7 @@ class SmtpSender:
             local_hostname=local_hostname,
             observe=observe,
         )
-        self._farewells: set[asyncio.Task[None]] = set()
+        self._leaving: set[Line] = set()
 
     async def log_in(self, account: Account) -> SmtpLogin:
         """Connect and log in, for a message that `deliver` is given later. Every ending is a login."""
@@ -93,6 +93,7 @@ class SmtpSender:
             return SmtpLogin(talk, self._part, reply)
         except BaseException:
             talk.line.hang_up()
+            talk.end()
             raise
         talk.rest()
         return SmtpLogin(talk, self._part)
@@ -121,10 +122,8 @@ class SmtpSender:
 
     async def close(self) -> None:
         """Cut short the farewells that still go on."""
-        farewells = tuple(self._farewells)
-        for farewell in farewells:
-            farewell.cancel()
-        await asyncio.gather(*farewells, return_exceptions=True)
+        for line in tuple(self._leaving):
+            line.hang_up()
 
     async def _converse(
         self, talk: Conversation, message: Message | None, may_proceed: MayProceed, *, is_in: bool = False
@@ -151,17 +150,11 @@ class SmtpSender:
 
     def _part(self, talk: Conversation) -> None:
         """Leave without waiting: the reply stays what it was, however the server takes the QUIT."""
-        if not (talk.may_quit and talk.line.is_connected):
+        if talk.may_quit and talk.line.is_connected:
+            self._leaving.add(talk.line)
+            talk.line.leave(self._leaving.discard)
+        else:
             talk.line.hang_up()
-            return
-
-        def over(farewell: asyncio.Task[None]) -> None:
-            self._farewells.discard(farewell)
-            talk.line.hang_up()  # here, because a task that is cancelled before it began runs no `finally` of its own
-
-        farewell = asyncio.create_task(talk.line.say_goodbye(), name="smtp-quit")
-        self._farewells.add(farewell)
-        farewell.add_done_callback(over)
 
 
 _ENDINGS = (OSError, SMTPException, ForbiddenHost, UnresolvedHost, Stopped)

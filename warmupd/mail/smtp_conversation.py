@@ -71,6 +71,8 @@ class Conversation:
         self.may_quit = False  # whether the server waits for a command
         self.refusal: SMTPResponse | None = None  # of the body, for good; a silence after it takes nothing from it
         self.limit: asyncio.Timeout
+        self._overdue_at = 0.0  # loop time: until then the present phase may last
+        self._alarm: asyncio.TimerHandle | None = None
         self.extensions: dict[str, str] = {}
         self.mechanisms: list[str] = []
         self._loop = asyncio.get_running_loop()
@@ -114,6 +116,7 @@ class Conversation:
 
     def rest(self) -> None:
         """Nothing is said for a while."""
+        self._disarm()
         self._resting_since = self._loop.time()
 
     def resume(self) -> None:
@@ -162,9 +165,9 @@ class Conversation:
         return response
 
     def end(self) -> None:
-        """The present phase is over: tell how long it took."""
-        if self.manner.observe is not None:
-            self.manner.observe(self.phase, self._loop.time() - self._phase_began)
+        """The last phase is over."""
+        self._disarm()
+        self._tell_phase()
 
     async def _hello(self) -> None:
         self._enter(Phase.EHLO, self.manner.timeouts.ehlo)
@@ -196,10 +199,30 @@ class Conversation:
             raise TimeoutError
         now = self._loop.time()
         if phase is not self.phase:
-            self.end()
+            self._tell_phase()
             self.phase, self._phase_began = phase, now
         self.allowed = seconds
-        self.limit.reschedule(min(now + seconds, self._began + self.manner.timeouts.total))
+        self._overdue_at = min(now + seconds, self._began + self.manner.timeouts.total)
+        if self._alarm is None or self._alarm.when() > self._overdue_at:
+            self._disarm()
+            self._alarm = self._loop.call_at(self._overdue_at, self._ring)
+
+    def _tell_phase(self) -> None:
+        if self.manner.observe is not None:
+            self.manner.observe(self.phase, self._loop.time() - self._phase_began)
+
+    def _ring(self) -> None:
+        """A phase that began since may last longer: one timer follows them all, since setting it for each is dear."""
+        if self._loop.time() < self._overdue_at:
+            self._alarm = self._loop.call_at(self._overdue_at, self._ring)
+        else:
+            self._alarm = None
+            self.limit.reschedule(self._overdue_at)  # which is past
+
+    def _disarm(self) -> None:
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
 
 
 def _heed(may_proceed: MayProceed, before: Phase) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import os
 import re
 import ssl
+from collections.abc import Callable
 
 from aiosmtplib import SMTPResponse, SMTPResponseException, SMTPServerDisconnected
 from aiosmtplib.protocol import SMTPProtocol, normalize_message_line_endings
@@ -37,11 +38,23 @@ class Line(SMTPProtocol):
     """One connection: a command and its reply at a time. aiosmtplib bounds the length of lines and replies."""
 
     _missed = False  # whether something came that nobody had asked for, which aiosmtplib drops
+    _moment: asyncio.TimerHandle | None = None  # until then the server may answer our QUIT
+    _gone: Callable[["Line"], None] | None = None  # hears that the connection is no more
 
     def data_received(self, data: bytes) -> None:
+        if self._moment is not None:
+            self.hang_up()
+            return
         waiter = self._response_waiter
         self._missed |= not self._response_pending or waiter is None or waiter.done()
         super().data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        if self._moment is not None:
+            self._moment.cancel()
+        if self._gone is not None:
+            self._gone(self)
 
     @property
     def is_quiet(self) -> bool:
@@ -75,11 +88,15 @@ class Line(SMTPProtocol):
         if self.transport is not None:
             hang_up(self.transport)
 
-    async def say_goodbye(self) -> None:
-        """QUIT, and give the server a moment to answer: what was to be known is known, so any answer will do."""
-        with contextlib.suppress(OSError, SMTPResponseException):
-            async with asyncio.timeout(QUIT_SECONDS):
-                await self.execute_command(b"QUIT")
+    def leave(self, gone: Callable[["Line"], None]) -> None:
+        """QUIT, and give the server a moment to answer: what was to be known is known, so anything will do.
+
+        Without a task, since there is one for each send. `gone` is called when the connection is no more.
+        """
+        self._gone = gone
+        self._moment = self._loop.call_later(QUIT_SECONDS, self.hang_up)
+        self._quit_sent = True
+        self.write(b"QUIT\r\n")
 
 
 def stuff_dots(content: bytes) -> bytes:
