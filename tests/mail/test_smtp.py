@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -305,6 +306,14 @@ async def test_all_phases_together_are_bounded(
     async with asyncio.timeout(20):
         reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
     assert (reply.phase, reply.trouble) == (Phase.RCPT, Trouble.TIMEOUT)
+
+
+async def test_a_phase_lasts_its_own_time_whatever_the_one_before_was_given(
+    start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt
+) -> None:
+    server = await start_smtp(pondering={"auth": lambda: time.sleep(1.1), "mail": lambda: time.sleep(0.6)})
+    sender = SmtpSender(context=trusting, policy=LOOPBACK, timeouts=Timeouts(connect=1.0, auth=1.5))
+    assert (await sender.deliver(account_at(server), Mail(), may_proceed=always)).accepted
 
 
 async def test_time_that_is_over_is_over_when_the_wait_for_tls_hides_it(
