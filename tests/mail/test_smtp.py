@@ -153,6 +153,16 @@ async def test_hanging_farewell_is_cut_short(
         await server.ended.wait()
 
 
+async def test_farewell_that_nobody_answers_ends(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtp_line, "QUIT_SECONDS", 0.1)
+    server = await start_smtp(faults={"quit": Fault("hang")})
+    async with asyncio.timeout(20):
+        await sender.deliver(account_at(server), Mail(), may_proceed=always)
+        await server.ended.wait()
+
+
 async def test_farewell_that_just_began_is_cut_short(
     start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
 ) -> None:

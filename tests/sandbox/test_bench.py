@@ -134,8 +134,8 @@ def test_ended_from_outside_it_takes_its_files_away(
 
 
 async def test_too_few_open_files_are_told_before_anything_is_begun(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (200, 200))
-    with pytest.raises(UsageError, match="200 files may be open, which is too few for 50 sends at once"):
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (300, 300))
+    with pytest.raises(UsageError, match="300 files may be open, which is too few for 100 sends at once"):
         await run_bench(BenchOptions(seconds=0.5, rounds=1, mailboxes=2))
 
 

@@ -38,7 +38,10 @@ def bench(  # noqa: PLR0913, PLR0917 - typer calls it by name
             min=2, max=1_000_000, help="All are due at once, and send once. (default: 100000; of --visits, 500)"
         ),
     ] = None,
-    concurrent: Annotated[int, typer.Option(min=1, max=4096, help="Sends, or visits, at once.")] = 50,
+    concurrent: Annotated[
+        int | None,
+        typer.Option(min=1, max=4096, help="Sends, or visits, at once. (default: 100; of --visits, 50)"),
+    ] = None,
     floor: Annotated[
         bool, typer.Option("--floor/--no-floor", help="Measure the same conversation in C beside it (needs cc).")
     ] = True,
@@ -57,16 +60,14 @@ def bench(  # noqa: PLR0913, PLR0917 - typer calls it by name
         from warmupd.cli.bench_visits_result import show_visits
 
         _refuse_with_visits(context)
-        seen = _run(_visits(rounds=rounds, mailboxes=mailboxes, concurrent=concurrent))
+        seen = _run(_visits({"visited": mailboxes, "rounds": rounds, "concurrent": concurrent}))
         _tell(seen, show_visits, as_json=as_json)
         raise typer.Exit(1 if seen.failed else 0)
     from warmupd.cli.bench_result import show_sends
 
     security = "none" if not tls else "TLS" if implicit else "STARTTLS"
-    given = {"seconds": seconds, "rounds": rounds, "concurrent": concurrent, "floor": floor, "security": security}
-    if mailboxes is not None:
-        given["mailboxes"] = mailboxes
-    sent = _run(_sends(given, tells=not as_json))
+    given = {"seconds": seconds, "rounds": rounds, "floor": floor, "security": security}
+    sent = _run(_sends({**given, "mailboxes": mailboxes, "concurrent": concurrent}, tells=not as_json))
     _tell(sent, show_sends, as_json=as_json)
     raise typer.Exit(0 if sent.went_well else 1)
 
@@ -114,14 +115,18 @@ async def _sends(given: dict[str, Any], *, tells: bool) -> "BenchReport":
         if tells:
             sys.stderr.write(f"{what}\n")
 
-    return await run_bench(BenchOptions(**given), tell=tell)
+    return await run_bench(BenchOptions(**_said(given)), tell=tell)
 
 
-async def _visits(*, rounds: int, mailboxes: int | None, concurrent: int) -> "VisitBenchReport":
+async def _visits(given: dict[str, Any]) -> "VisitBenchReport":
     from warmupd.sandbox.visit_bench import VisitBenchOptions, run_visit_bench
 
-    visited = VisitBenchOptions().visited if mailboxes is None else mailboxes
-    return await run_visit_bench(VisitBenchOptions(visited=visited, rounds=rounds, concurrent=concurrent))
+    return await run_visit_bench(VisitBenchOptions(**_said(given)))
+
+
+def _said(given: dict[str, Any]) -> dict[str, Any]:
+    """Without what was left to the default."""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _tell(report: Report, show: Callable[[Report], None], *, as_json: bool) -> None:
