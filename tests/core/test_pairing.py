@@ -71,7 +71,7 @@ def test_who_is_spared_for_hours_gets_its_share_afterwards(size: int, seed: int)
     assert spared_life(size, seed).amiss() <= 0.04
 
 
-@pytest.mark.parametrize(("size", "seed"), [(125, 104), (138, 667)])
+@pytest.mark.parametrize(("size", "seed"), [(125, 104), pytest.param(138, 667, marks=pytest.mark.long)])
 def test_who_is_spared_gets_its_share_where_days_are_kept_apart(size: int, seed: int) -> None:
     life = spared_life(size, seed)
     assert life.amiss() <= 0.05
@@ -184,6 +184,7 @@ def varied(size: int) -> Quotas:
     return daily(lambda day: {member: 30 + int(4 * draw_lot(member, day)) for member in members})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("size", [160])
 def test_quotas_that_vary_move_little(size: int) -> None:
     life = PoolLife(quotas=varied(size), days=6, replies=0.3)
@@ -191,6 +192,7 @@ def test_quotas_that_vary_move_little(size: int) -> None:
     assert life.amiss() <= 0.1
 
 
+@pytest.mark.long
 def test_no_pair_meets_again_where_a_third_begins_in_a_pool_of_hundreds() -> None:
     assert PoolLife(quotas=thirds(600, 1), days=4).again_within(72) <= 0.0005
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from random import Random
 from typing import Any
 
+import pytest
+
 from tests.daemon.flaky import MEETINGS, FlakyDatabase
 from tests.daemon.model import OK, says
 from tests.daemon.rig import Rig, after
@@ -58,6 +60,7 @@ async def enrol_users(rig: Rig, *sizes: int, **columns: Any) -> list[int]:
     return [box for size in sizes for box in await rig.world.enrol(size, **{"quota": 20, **columns})]
 
 
+@pytest.mark.long
 async def test_a_week_is_fair_among_ten_whatever_happens_to_them(rig: Rig) -> None:
     """Three that begin, three that are ramped, one that only receives; answers, a rate limit, a joiner, a leaver."""
     new = await enrol_users(rig, 2, 1, quota=14, ramp_start=5, ramp_step=3, target_daily=14)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -36,6 +37,7 @@ SMTP_FAULTS: Sequence[Sequence[Action]] = (  # so many at once as a busy machine
 )
 WAITS = (ImapFault.HANG, ImapFault.DRIP, ImapFault.VAST_LITERAL, ImapFault.LYING_LITERAL, ImapFault.HUGE_LITERAL)
 ENDS = tuple(fault for fault in ImapFault if fault not in WAITS)
+long = partial(pytest.param, marks=pytest.mark.long)
 
 
 @pytest.fixture(scope="session")
@@ -114,7 +116,7 @@ async def build(more_databases: Callable[[], str], authority: Authority) -> Asyn
         yield build
 
 
-@pytest.mark.parametrize("actions", SMTP_FAULTS, ids="-".join)
+@pytest.mark.parametrize("actions", [SMTP_FAULTS[0], *map(long, SMTP_FAULTS[1:])], ids="-".join)
 async def test_sends_elsewhere_are_on_time(build: Build, actions: Sequence[Action]) -> None:
     """A house for each fault, some at once: it is waiting."""
     on_time = await asyncio.gather(*(sends_beside(build, action) for action in actions))
@@ -139,7 +141,7 @@ async def sends_beside(build: Build, action: Action) -> bool:
             return await house.until(MET, boxes, hour=7.1)
 
 
-@pytest.mark.parametrize("faults", [WAITS, ENDS], ids=["waits", "ends"])
+@pytest.mark.parametrize("faults", [WAITS, long(ENDS)], ids=["waits", "ends"])
 async def test_visits_elsewhere_are_on_time(build: Build, faults: Sequence[ImapFault]) -> None:
     """A house for each fault, a few at once: it is waiting."""
     room = asyncio.Semaphore(3)

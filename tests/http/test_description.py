@@ -41,6 +41,7 @@ async def served(house: House, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator
         yield server.url
 
 
+@pytest.mark.long
 async def test_admin_finds_no_answer_that_is_not_described_and_nothing_odd_taken(
     house: House, served: str, tmp_path: Path
 ) -> None:

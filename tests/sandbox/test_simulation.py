@@ -81,6 +81,7 @@ def test_what_servers_take_twice_or_never_is_counted_and_so_are_caps_and_spacing
     assert (broken["window"], broken["quota"]) == (0, 1)  # one of them by what was taken twice
 
 
+@pytest.mark.long
 def test_visits_find_prove_rescue_and_answer_and_say_where_the_servers_put_it() -> None:
     report = a_day(visits=6, climate="calm")
     assert (report.broken, report.sent) == (0, 48)
@@ -90,6 +91,7 @@ def test_visits_find_prove_rescue_and_answer_and_say_where_the_servers_put_it() 
     assert report.placement["MISSING"] == report.logins_shut_out == 0  # it is calm
 
 
+@pytest.mark.long
 def test_days_that_workers_open_in_other_hours_or_with_another_quota_are_counted(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -29,6 +29,7 @@ def uneven(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(CLIMATES, "calm", replace(CLIMATES["calm"], login_median=1.2, sigma=0.7))
 
 
+@pytest.mark.long
 def test_under_tight_caps_servers_see_them_kept_and_the_caps_explain_what_was_not_sent(uneven: None) -> None:
     tight = a_day(mailboxes=6, per_day=100, caps="60,10", climate="calm")
     assert (tight.broken, tight.caps["user_per_hour"]) == (0, 10)
@@ -36,6 +37,7 @@ def test_under_tight_caps_servers_see_them_kept_and_the_caps_explain_what_was_no
     assert tight.unmet_days == 6
 
 
+@pytest.mark.long
 def test_spacing_and_caps_without_the_slack_are_counted(monkeypatch: pytest.MonkeyPatch, uneven: None) -> None:
     monkeypatch.setattr(options, "SLACK", 0.0)
     monkeypatch.setattr(shard, "SLACK", 0.0)
@@ -56,6 +58,7 @@ def test_a_mailbox_that_is_forgotten_is_short_without_a_reason(monkeypatch: pyte
     assert (report.unmet_days, report.violations["unexplained"], report.broken) == (1, 1, 1)
 
 
+@pytest.mark.long
 def test_what_vanishes_is_missing_logins_fail_now_and_then_and_what_only_seems_to_be_missing_is_misplaced(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -106,7 +106,7 @@ def most(moments: Sequence[dt.datetime]) -> int:
     return max(bisect_left(moments, moment + span) - n for n, moment in enumerate(moments))
 
 
-@pytest.mark.parametrize("number", [1, 2, 7, 50])
+@pytest.mark.parametrize("number", [1, 2, 7, pytest.param(50, marks=pytest.mark.long)])
 async def test_cap_holds_is_used_and_is_shared_by_demand(ground: Ground, number: int) -> None:
     cap, windows = 36 * number, 8
     await ground.limit(global_per_minute=cap)
