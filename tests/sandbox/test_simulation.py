@@ -173,12 +173,6 @@ def test_a_run_whose_postgres_dies_says_so_and_ends(monkeypatch: pytest.MonkeyPa
         a_day(mailboxes=4)
 
 
-def test_a_disk_without_room_is_named_before_anything_starts(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="GiB left") as refused:
-        run.check_room(tmp_path, SimulationOptions(mailboxes=2_000_000, per_day=2000, days=366))
-    assert "TMPDIR" in str(refused.value.remedy)
-
-
 async def test_who_logs_in_and_leaves_is_in_the_servers_record(tmp_path: Path) -> None:
     clock, account = VirtualClock(SimulationOptions().midnight), _account(3)
     with Record(tmp_path / "record.csv") as record:

@@ -3,17 +3,14 @@
 import base64
 import datetime as dt
 import hashlib
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
-from pathlib import Path
 
 from warmupd.clock import VirtualClock
 from warmupd.config import Config
 from warmupd.daemon.app import Worker
-from warmupd.errors import UsageError
 from warmupd.mail.message_id import MessageKey
 from warmupd.mail.vault import Vault
 from warmupd.sandbox.scratch import scratch
@@ -27,6 +24,7 @@ from warmupd.sandbox.simulation.options import IDLE, SimulationOptions
 from warmupd.sandbox.simulation.owed import days_owed, provider_limits
 from warmupd.sandbox.simulation.record import Record
 from warmupd.sandbox.simulation.report import FSYNC, Run, SimulationReport, promised_by, report_of
+from warmupd.sandbox.simulation.room import check_room
 from warmupd.sandbox.simulation.shortfalls import count_unmet
 from warmupd.sandbox.simulation.world import populate
 from warmupd.store.database import Database
@@ -37,12 +35,6 @@ from warmupd.store.trial_days import count_lowered, count_wrong_days, lay_out_da
 from warmupd.store.trial_result import count_misplaced, count_outcome, shared_buffers, stored_bytes
 
 SAMPLES = 288  # of the queue's depth
-GIB = 1 << 30
-EMPTY_BYTES = 160_000_000  # a new cluster, its first log, and some air
-WAL_BYTES = 1_200_000_000  # Postgres' log at most, at its own settings
-MAILBOX_BYTES = 8_000
-SEND_BYTES = 2_500  # its job with all indexes, and its line in the servers' record
-VISITED_BYTES = 5_000  # with the sighting, and its header in the spool
 Step = tuple[dt.datetime, Callable[[], Awaitable[None]]]
 
 
@@ -220,18 +212,6 @@ def _course(looks: Sequence[tuple[Spent, dt.datetime]], end: Spent, ended: dt.da
         sending=end.since(idled),
         sending_minutes=(ended - idled_at).total_seconds() / 60,
     )
-
-
-def check_room(folder: Path, options: SimulationOptions) -> None:
-    """Raise UsageError when the disk has less room than the run may need."""
-    sends = options.mailboxes * options.per_day * options.days
-    rows = options.mailboxes * MAILBOX_BYTES + sends * (VISITED_BYTES if options.visits_a_day else SEND_BYTES)
-    needed = EMPTY_BYTES + rows + min(rows, WAL_BYTES)
-    if (free := shutil.disk_usage(folder).free) < needed:
-        raise UsageError(
-            f"{folder.parent} has {free / GIB:.2f} GiB left; this run may need {needed / GIB:.2f}",
-            remedy="point TMPDIR at a disk with more room, or simulate fewer mailboxes or days",
-        )
 
 
 def _key_of(seed: int) -> str:
