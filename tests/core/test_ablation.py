@@ -81,8 +81,8 @@ RESTS: list[Rule] = [
     ),
     (
         outcome._retry_after,
-        "or verdict.kind is not OutcomeKind.DEFERRED or verdict.action not in _HEEDS_NAMED_TIME",
-        "",
+        "verdict.kind is not OutcomeKind.DEFERRED or verdict.action not in _HEEDS_NAMED_TIME",
+        "False",
         partial(NAMED, line="550 5.4.5 daily limit: wait 10 minutes", seconds=None),
     ),
 ]

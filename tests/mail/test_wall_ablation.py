@@ -58,7 +58,7 @@ async def test_wall_of_names_is_missed(
 async def test_wall_of_addresses_is_missed(
     monkeypatch: pytest.MonkeyPatch, start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt, host: str
 ) -> None:
-    take_out(monkeypatch, hosts.resolve_public, "(port in MAIL_PORTS and is_public(one))", "True")
+    take_out(monkeypatch, hosts.resolve_public, "(port in ports and is_public(one))", "True")
     with pytest.raises((AssertionError, WarmupdError)):
         await of_walls.test_no_form_of_an_inside_address_is_connected_to(start_smtp, trusting, account_at, host)
 
