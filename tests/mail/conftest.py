@@ -45,25 +45,33 @@ async def start_smtp(authority: Authority) -> AsyncIterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-async def sender(trusting: ssl.SSLContext) -> AsyncIterator[SmtpSender]:
-    """With patience: a busy machine is no fault of the server's."""
-    sender = SmtpSender(context=trusting, policy=LOOPBACK)
-    yield sender
-    await sender.close()
-
-
-@pytest.fixture
-async def hasty(trusting: ssl.SSLContext) -> AsyncIterator[Callable[[Stage], SmtpSender]]:
-    """A sender with little patience at one stage, which is to be over for want of time, and at no other."""
+async def sender_with(trusting: ssl.SSLContext) -> AsyncIterator[Callable[..., SmtpSender]]:
+    """Senders that differ from the usual one, and are closed; keywords are those of SmtpSender."""
     async with AsyncExitStack() as stack:
 
-        def make(stage: Stage) -> SmtpSender:
-            phase = {"connect": "ehlo", "starttls": "tls", "dot": "body"}.get(stage, stage)
-            sender = SmtpSender(context=trusting, policy=LOOPBACK, timeouts=Timeouts(**{phase: 0.4}))
+        def make(**settings: Any) -> SmtpSender:
+            sender = SmtpSender(**{"context": trusting, "policy": LOOPBACK, **settings})
             stack.push_async_callback(sender.close)
             return sender
 
         yield make
+
+
+@pytest.fixture
+def sender(sender_with: Callable[..., SmtpSender]) -> SmtpSender:
+    """With patience: a busy machine is no fault of the server's."""
+    return sender_with()
+
+
+@pytest.fixture
+def hasty(sender_with: Callable[..., SmtpSender]) -> Callable[[Stage], SmtpSender]:
+    """A sender with little patience at one stage, which is to be over for want of time, and at no other."""
+
+    def make(stage: Stage) -> SmtpSender:
+        phase = {"connect": "ehlo", "starttls": "tls", "dot": "body"}.get(stage, stage)
+        return sender_with(timeouts=Timeouts(**{phase: 0.4}))
+
+    return make
 
 
 @pytest.fixture

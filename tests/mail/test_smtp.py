@@ -2,11 +2,8 @@
 
 import asyncio
 import ssl
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import uvloop
@@ -18,12 +15,13 @@ from warmupd.core.outcome import OutcomeKind, Phase, SmtpReply, Trouble, classif
 from warmupd.mail import smtp_line
 from warmupd.mail.account import Account
 from warmupd.mail.hosts import HostPolicy
-from warmupd.mail.smtp import SmtpSender, Timeouts
+from warmupd.mail.smtp import SmtpSender
 from warmupd.mail.smtp_line import Line
 
 StartSmtp = Callable[..., Awaitable[FaultServer]]
 AccountAt = Callable[..., Account]
 Hasty = Callable[[Stage], SmtpSender]
+SenderWith = Callable[..., SmtpSender]
 
 LOOPBACK = HostPolicy(allow_hosts=("127.0.0.0/8",))
 
@@ -105,6 +103,7 @@ def test_fault_reads_the_same_on_uvloop(
         sender = SmtpSender(context=trusting, policy=LOOPBACK)
         async with server.running():
             reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
+            await sender.close()
         return reply.phase, reply.trouble
 
     for stage, phase in STAGES.items():
@@ -153,6 +152,16 @@ async def test_hanging_farewell_is_cut_short(
         await server.ended.wait()
 
 
+async def test_farewell_ends_with_the_first_of_an_answer(
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtp_line, "QUIT_SECONDS", 60)
+    server = await start_smtp(faults={"quit": Fault("drip")})  # and never closes
+    async with asyncio.timeout(20):
+        await sender.deliver(account_at(server), Mail(), may_proceed=always)
+        await server.ended.wait()
+
+
 async def test_farewell_that_nobody_answers_ends(
     start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -164,9 +173,10 @@ async def test_farewell_that_nobody_answers_ends(
 
 
 async def test_farewell_that_just_began_is_cut_short(
-    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt
+    start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    server = await start_smtp()
+    monkeypatch.setattr(smtp_line, "QUIT_SECONDS", 60)
+    server = await start_smtp(faults={"quit": Fault("hang")})
     async with asyncio.timeout(20):
         await sender.deliver(account_at(server), Mail(), may_proceed=always)
         await sender.close()
@@ -240,10 +250,11 @@ async def test_untrusted_certificate_shows_no_credential(
     assert server.auth_attempts == 0
 
 
-async def test_certificate_of_an_unknown_authority_is_refused(start_smtp: StartSmtp, account_at: AccountAt) -> None:
+async def test_certificate_of_an_unknown_authority_is_refused(
+    start_smtp: StartSmtp, sender_with: SenderWith, account_at: AccountAt
+) -> None:
     server = await start_smtp()
-    sender = SmtpSender(context=ssl.create_default_context(), policy=LOOPBACK)
-    reply = await sender.check_login(account_at(server))
+    reply = await sender_with(context=ssl.create_default_context()).check_login(account_at(server))
     assert reply.trouble is Trouble.CERTIFICATE
 
 
@@ -274,10 +285,10 @@ async def test_closed_port_is_unreachable(
 
 
 async def test_forbidden_and_unknown_hosts_are_troubles(
-    start_smtp: StartSmtp, trusting: ssl.SSLContext, sender: SmtpSender, account_at: AccountAt
+    start_smtp: StartSmtp, sender_with: SenderWith, sender: SmtpSender, account_at: AccountAt
 ) -> None:
     server = await start_smtp()
-    strict = SmtpSender(context=trusting, policy=HostPolicy())
+    strict = sender_with(policy=HostPolicy())
     forbidden = await strict.check_login(account_at(server))
     unresolved = await sender.check_login(account_at(server, host="a..b"))
     assert (forbidden.trouble, unresolved.trouble) == (Trouble.FORBIDDEN, Trouble.UNRESOLVED)
@@ -308,48 +319,8 @@ async def test_stop_before_the_body_leaves_nothing_behind(
     assert (server.commands[-1], bytes(server.body), server.taken) == ("DATA", b"", [])
 
 
-async def test_all_phases_together_are_bounded(
-    start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt
-) -> None:
-    server = await start_smtp(faults={"rcpt": Fault("hang")})
-    sender = SmtpSender(context=trusting, policy=LOOPBACK, timeouts=Timeouts(total=0.3))
-    async with asyncio.timeout(20):
-        reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
-    assert (reply.phase, reply.trouble) == (Phase.RCPT, Trouble.TIMEOUT)
-
-
-async def test_a_phase_lasts_its_own_time_whatever_the_one_before_was_given(
-    start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt
-) -> None:
-    server = await start_smtp(pondering={"auth": lambda: time.sleep(1.1), "mail": lambda: time.sleep(0.6)})
-    sender = SmtpSender(context=trusting, policy=LOOPBACK, timeouts=Timeouts(connect=1.0, auth=1.5))
-    assert (await sender.deliver(account_at(server), Mail(), may_proceed=always)).accepted
-
-
-async def test_time_that_is_over_is_over_when_the_wait_for_tls_hides_it(
-    start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start_tls = Line.start_tls
-
-    async def deaf(line: Line, *args: Any, **options: Any) -> Any:
-        response = await start_tls(line, *args, **options)
-        with suppress(asyncio.CancelledError):  # as Python 3.11's wait_for, when both come at once
-            await asyncio.Event().wait()
-        return response
-
-    monkeypatch.setattr(Line, "start_tls", deaf)
-    server = await start_smtp()
-    sender = SmtpSender(context=trusting, policy=LOOPBACK, timeouts=Timeouts(tls=0.2))
-    async with asyncio.timeout(5):
-        reply = await sender.deliver(account_at(server), Mail(), may_proceed=always)
-    assert (reply.phase, reply.trouble) == (Phase.STARTTLS, Trouble.TIMEOUT)
-
-
-async def test_cancelled_delivery_hangs_up(
-    start_smtp: StartSmtp, trusting: ssl.SSLContext, account_at: AccountAt
-) -> None:
+async def test_cancelled_delivery_hangs_up(start_smtp: StartSmtp, sender: SmtpSender, account_at: AccountAt) -> None:
     server = await start_smtp(faults={"dot": Fault("hang")})
-    sender = SmtpSender(context=trusting, policy=LOOPBACK)
     delivery = asyncio.create_task(sender.deliver(account_at(server), Mail(), may_proceed=always))
     await server.struck.wait()
     delivery.cancel()

@@ -43,7 +43,7 @@ def set_up_logs(*, level: str, form: str, stream: TextIO | None = None, clock: C
     structlog.configure(
         processors=[structlog.contextvars.merge_contextvars, structlog.processors.add_log_level, *_COMMON, last],
         wrapper_class=structlog.make_filtering_bound_logger(least),
-        logger_factory=structlog.WriteLoggerFactory(sturdy),  # a line in one piece, however it is buffered
+        logger_factory=structlog.WriteLoggerFactory(sturdy),  # a line in one write, however it is buffered
         cache_logger_on_first_use=False,
     )
     _hear_libraries(sturdy, last, least)

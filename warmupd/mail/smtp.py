@@ -51,12 +51,13 @@ class SmtpLogin:
         """Leave, unless it was taken: no message follows."""
         if not self._is_over:
             self._is_over = True
+            self._talk.resume()
             self._part(self._talk)
             self._talk.end()
 
 
 class SmtpSender:
-    """Delivers messages, each over a fresh connection. `close` it when no more will follow."""
+    """Delivers messages, each over a fresh connection. `close` it when no more will follow, for its farewells."""
 
     def __init__(
         self,

@@ -19,6 +19,8 @@ from warmupd.mail.smtp_line import Line, Stopped, stuff_dots
 # An address literal is what a client without a public name says (RFC 5321 section 4.1.4); this one gives nothing away.
 LOCAL_HOSTNAME = "[127.0.0.1]"
 
+TICK = 0.001  # seconds that a loop may ring early: uvloop rounds to these
+
 MayProceed = Callable[[Phase], Trouble | None]  # asked before MAIL, and before the first byte of the BODY
 
 
@@ -71,8 +73,8 @@ class Conversation:
         self.may_quit = False  # whether the server waits for a command
         self.refusal: SMTPResponse | None = None  # of the body, for good; a silence after it takes nothing from it
         self.limit: asyncio.Timeout
-        self._overdue_at = 0.0  # loop time: until then the present phase may last
-        self._alarm: asyncio.TimerHandle | None = None
+        self._overdue_at = self._alarm_at = 0.0  # loop time: until then the present phase may last; when it is looked
+        self._alarm: asyncio.Handle | None = None
         self.extensions: dict[str, str] = {}
         self.mechanisms: list[str] = []
         self._loop = asyncio.get_running_loop()
@@ -195,7 +197,7 @@ class Conversation:
         return response
 
     def _enter(self, phase: Phase, seconds: float) -> None:
-        if self.limit.expired():  # and Python 3.11's wait_for kept it from us: what it waited for came with it
+        if self.limit.when() is not None:  # it is over, or about to be: the reply came with it, and is too late
             raise TimeoutError
         now = self._loop.time()
         if phase is not self.phase:
@@ -203,21 +205,25 @@ class Conversation:
             self.phase, self._phase_began = phase, now
         self.allowed = seconds
         self._overdue_at = min(now + seconds, self._began + self.manner.timeouts.total)
-        if self._alarm is None or self._alarm.when() > self._overdue_at:
-            self._disarm()
-            self._alarm = self._loop.call_at(self._overdue_at, self._ring)
+        if self._alarm is None or self._alarm_at > self._overdue_at:
+            self._arm()
 
     def _tell_phase(self) -> None:
         if self.manner.observe is not None:
             self.manner.observe(self.phase, self._loop.time() - self._phase_began)
 
+    def _arm(self) -> None:
+        self._disarm()
+        self._alarm_at = self._overdue_at
+        self._alarm = self._loop.call_at(self._alarm_at, self._ring)
+
     def _ring(self) -> None:
         """A phase that began since may last longer: one timer follows them all, since setting it for each is dear."""
-        if self._loop.time() < self._overdue_at:
-            self._alarm = self._loop.call_at(self._overdue_at, self._ring)
+        if self._overdue_at - self._loop.time() > TICK:
+            self._arm()
         else:
-            self._alarm = None
-            self.limit.reschedule(self._overdue_at)  # which is past
+            self._disarm()
+            self.limit.reschedule(self._loop.time())
 
     def _disarm(self) -> None:
         if self._alarm is not None:

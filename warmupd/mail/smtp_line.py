@@ -95,7 +95,6 @@ class Line(SMTPProtocol):
         """
         self._gone = gone
         self._moment = self._loop.call_later(QUIT_SECONDS, self.hang_up)
-        self._quit_sent = True
         self.write(b"QUIT\r\n")
 
 
