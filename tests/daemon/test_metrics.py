@@ -88,7 +88,7 @@ async def test_conversations_visits_placements_and_deeds_are_counted(rig: Rig, m
     boxes = await rig.world.enrol(3, quota=4, end_hour=10, provider="gmail")
     shares = {"engagement.reply_rate": 1.0, "engagement.star_rate": 1.0, "engagement.file_after_hours": 1}
     async with (
-        served(rig, boxes, seed=3, spam_share=0.4) as post,
+        served(rig, boxes, seed=3, spam_share=0.5) as post,
         rig.running({**post.config, **shares}, visits=True, real=True) as worker,
     ):
         await rig.until(after(12))

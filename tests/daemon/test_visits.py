@@ -53,11 +53,8 @@ async def test_placements_are_recorded_and_spam_is_rescued_and_read(rig: Rig) ->
         assert await post.count("Junk") == 0
         unread = [states["INBOX"] for states in (await post.server.snapshot()).values()]
     rows = await rig.db.fetch("SELECT placement, count(*) AS n, count(rescued_at) AS rescued FROM sightings GROUP BY 1")
-    assert {row["placement"]: row["n"] for row in rows} == {
-        "INBOX": landed["INBOX"],
-        "SPAM": landed["Junk"],
-        "OTHER": landed["Promotions"],
-    }
+    words = {"INBOX": "INBOX", "Junk": "SPAM", "Promotions": "OTHER"}  # of eighteen, none may have come to one of them
+    assert {row["placement"]: row["n"] for row in rows} == {words[folder]: n for folder, n in landed.items()}
     assert {row["placement"]: row["rescued"] for row in rows}["SPAM"] == landed["Junk"] > 0
     assert all(inbox.seen == inbox.messages for inbox in unread)
 
