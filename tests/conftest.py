@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import gc
 import os
 import shutil
 import socket
@@ -87,6 +88,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         first, room = long[worker::workers], (len(items) - len(ordered)) // (workers - worker)
         ordered += [*first, *islice(others, max(0, room - len(first)))]
     items[:] = [*ordered, *others]
+
+
+def pytest_collection_finish() -> None:
+    """What is there by now stays: each collection of garbage need not go through all modules and tests again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
