@@ -54,7 +54,7 @@ screenshots: $(READY) ## every page, wide and narrow, light and dark, into scree
 	@$(VENV)/bin/python -m tests.browser.screenshots $(ARGS)
 
 ablation: $(READY) ## each safeguard is taken out once, and a test must miss it
-	@$(VENV)/bin/pytest -n 2 -p no:cacheprovider -m ablation $(ARGS)
+	@$(VENV)/bin/pytest -n 4 --dist worksteal -p no:cacheprovider -m ablation $(ARGS)
 
 described: $(READY) ## the API is asked at length whether it answers as its description says (EXAMPLES=20 of each operation)
 	@SCHEMATHESIS_EXAMPLES=$(or $(EXAMPLES),20) $(VENV)/bin/pytest -n 2 -p no:cacheprovider -m "" tests/http/test_description.py $(ARGS)

@@ -50,6 +50,7 @@ def test_every_mailbox_gets_its_quota_and_no_promise_is_broken_whatever_is_confi
     assert report["placement"]["INBOX"] > 60
 
 
+@pytest.mark.long
 def test_a_storm_of_every_kind_doubles_and_loses_nothing_and_every_shortfall_is_explained(tmp_path: Path) -> None:
     done = run_demo("--mailboxes", "16", "--speed", "1200", "--weather", "storm", "--json", cwd=tmp_path)
     report = json.loads(done.stdout)
