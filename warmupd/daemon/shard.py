@@ -119,8 +119,9 @@ class Shard:
                 await self._read(self._read_changes)
                 if requests := [] if self._gathering.wait() else await self._read(self._take):
                     self._gathering.note_asked()
-                    self._leases.begin("reserve", (self.schedule.book.mailboxes[one.mailbox_id] for one in requests))
-                    await self._send_granted(requests, await self._reserve(requests))
+                    senders = [self.schedule.book.mailboxes[one.mailbox_id] for one in requests]
+                    self._leases.begin("reserve", senders)
+                    await self._send_granted(requests, await self._reserve(requests, senders))
                     self._leases.end("reserve")
                 else:
                     await self._wait()
@@ -179,7 +180,7 @@ class Shard:
         permits = min(pace.batch_size, self._sends.room(pace.max_concurrent))
         return await self.schedule.take(permits) if permits > 0 and self._leases.trusted else []
 
-    async def _reserve(self, requests: Sequence[Request]) -> list[Job | Denied]:
+    async def _reserve(self, requests: Sequence[Request], senders: Sequence[Mailbox]) -> list[Job | Denied]:
         """Ask Postgres, and go on asking the same batch until it is answered: a lost answer may hold reserved jobs."""
         batch = Batch(id=uuid4(), requests=requests, asked_at=self._clock.boottime())
 
@@ -191,7 +192,7 @@ class Shard:
                     batch,
                     worker_id=self._leases.worker_id,
                     worker_name=self._leases.name,
-                    leases=self._leases.held,
+                    leases=self._leases.held_of(senders),
                     demand=len(requests) + self.schedule.depth(),
                     boottime=self._clock.boottime,
                     at=self._clock.stamp(),

@@ -1,0 +1,445 @@
+-- A settlement reads the days of its own senders, and no others: each batch read all that there are, up to some 70,000,
+-- and only in larger tables the planner did as here. Reserve looks at the slots once, not at each with each. No table
+-- changes; workers of the version before call the same functions.
+
+-- Settle: how reserved jobs end. Matched by attempt token, so a result can come late, twice, or from a worker that lost
+-- its slot, and changes nothing newer. Locks, always in this order: day rows, jobs, mailboxes whose ramp climbs, visits,
+-- proofs, counts (sql/0008_counts.sql), each by id; safe to repeat after a deadlock.
+--
+-- Outcomes: SENT, FAILED (before acceptance: the place in the day is given back), DEFERRED (PENDING again, place given
+-- back, until the window closes), RETURNED (as DEFERRED, but nothing reached the server: the attempt is given back too),
+-- UNKNOWN (the place stays taken). A job that is PROCESSING or UNKNOWN takes any real reply; UNKNOWN only PROCESSING.
+--
+-- Returns, in the order given, what each job is now (the same when it is told twice, or when it was seen in the
+-- meantime), or NULL where its token no longer matches.
+CREATE OR REPLACE FUNCTION settle_sends(
+    p_days date[], p_ids bigint[], p_tokens uuid[], p_outcomes text[], p_reasons text[], p_messages text[],
+    p_retry_at timestamptz[], p_now timestamptz DEFAULT NULL
+) RETURNS text[]
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan  -- planning costs more than running
+    SET enable_seqscan = off  -- a plan from when a day's partition was empty must not scan it when it is full: hence, too,
+AS $$                         -- the keys are named twice below, so that whatever the order of a join, an index finds them
+DECLARE
+    first CONSTANT date := (SELECT min(d) FROM unnest(p_days) AS d);  -- by these two a plan leaves partitions alone:
+    last CONSTANT date := (SELECT max(d) FROM unnest(p_days) AS d);   -- by an array it would look into each of them
+    v_now timestamptz;
+    result text[];
+    changed text[];  -- as `result`, but only what changed now
+    recipients bigint[];  -- as `result`, and so are
+    senders bigint[];
+    users uuid[];  -- of the senders, and
+    charged_days date[];  -- of the senders, too
+    doubted bigint[];  -- whose message has an unknown fate now
+    parent_days date[];
+    parent_ids bigint[];
+    sent_users uuid[];  -- whose sends were accepted, and
+    sent_at timestamptz[];  -- when they were reserved
+    unseen bigint[];
+    unproven bigint[];
+BEGIN
+    PERFORM 1 FROM (
+            SELECT DISTINCT j.mailbox_id, j.local_day FROM warmup_jobs j
+            WHERE j.day BETWEEN first AND last AND j.day = ANY (p_days) AND j.id = ANY (p_ids) ORDER BY 1, 2) AS a,
+        LATERAL (SELECT FROM mailbox_days d WHERE d.mailbox_id = a.mailbox_id AND d.day = a.local_day FOR UPDATE) AS locked;
+    PERFORM 1 FROM warmup_jobs j WHERE j.day BETWEEN first AND last AND j.day = ANY (p_days) AND j.id = ANY (p_ids) ORDER BY j.day, j.id FOR UPDATE;
+    v_now := coalesce(p_now, clock_timestamp());
+
+    WITH told AS (
+        -- The series is there for the planner, who takes it for a thousand rows and so hashes the jobs: it takes arrays
+        -- for ten, and compared each row of the batch with each job.
+        SELECT * FROM ROWS FROM (unnest(p_days), unnest(p_ids), unnest(p_tokens), unnest(p_outcomes), unnest(p_reasons),
+                                 unnest(p_messages), unnest(p_retry_at), generate_series(1, cardinality(p_ids)))
+            AS a(day, id, token, outcome, reason, message, retry_at, ord)
+    ), known AS MATERIALIZED (
+        -- Of several reports of one attempt the first counts, and a reply counts more than the lack of one.
+        SELECT t.*, j.mailbox_id, j.user_id, j.local_day, j.picked_at, j.recipient_id, j.parent_day, j.parent_id,
+               j.id IS NOT NULL AND row_number() OVER attempt = 1
+               AND (j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) AS open,
+               first_value(CASE
+                   WHEN j.id IS NULL THEN NULL
+                   WHEN NOT (j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) THEN j.status
+                   WHEN t.outcome NOT IN ('DEFERRED', 'RETURNED') THEN t.outcome::job_status
+                   WHEN greatest(t.retry_at, v_now) >= (
+                       SELECT d.closes_at FROM mailbox_days d WHERE d.mailbox_id = j.mailbox_id AND d.day = j.local_day) THEN 'FAILED'  -- retries end with the window
+                   ELSE 'PENDING'
+               END) OVER attempt AS becomes
+        FROM told t
+        LEFT JOIN warmup_jobs j ON j.day = t.day AND j.id = t.id AND j.attempt_token = t.token
+                               AND j.day BETWEEN first AND last AND j.day = ANY (p_days) AND j.id = ANY (p_ids)
+        WINDOW attempt AS (PARTITION BY j.day, j.id ORDER BY t.outcome = 'UNKNOWN', t.ord)
+    ), settled AS (
+        UPDATE warmup_jobs j
+        SET status = m.becomes,
+            completed_at = CASE WHEN m.becomes IN ('SENT', 'FAILED') THEN v_now END,
+            scheduled_for = CASE WHEN m.becomes = 'PENDING' THEN greatest(m.retry_at, v_now) ELSE j.scheduled_for END,
+            retry_count = j.retry_count + (m.outcome = 'DEFERRED')::integer,
+            outcome = m.reason, error_message = nullif(m.message, '')
+        FROM known m WHERE m.open AND j.day = m.day AND j.id = m.id AND j.day BETWEEN first AND last AND j.day = ANY (p_days) AND j.id = ANY (p_ids)
+    )
+    SELECT array_agg(k.becomes::text ORDER BY k.ord), array_agg(k.recipient_id ORDER BY k.ord),
+           array_agg(k.user_id ORDER BY k.ord),
+           array_agg(DISTINCT k.mailbox_id) FILTER (WHERE k.open AND k.becomes = 'UNKNOWN'),
+           array_agg(k.mailbox_id ORDER BY k.ord), array_agg(k.local_day ORDER BY k.ord),
+           array_agg(CASE WHEN k.open THEN k.becomes::text END ORDER BY k.ord),
+           array_agg(k.parent_day) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL),
+           array_agg(k.parent_id) FILTER (WHERE k.open AND k.becomes = 'SENT' AND k.parent_id IS NOT NULL),
+           array_agg(k.user_id) FILTER (WHERE k.open AND k.becomes = 'SENT'),
+           array_agg(k.picked_at) FILTER (WHERE k.open AND k.becomes = 'SENT')
+    INTO result, recipients, users, doubted, senders, charged_days, changed, parent_days, parent_ids, sent_users, sent_at
+    FROM known k;
+    PERFORM charge_days(senders, charged_days, changed, p_outcomes, p_reasons);
+
+    IF parent_ids IS NOT NULL THEN
+        UPDATE warmup_jobs j SET status = 'REPLIED'
+        FROM unnest(parent_days, parent_ids) AS a(day, id)
+        WHERE j.day = a.day AND j.id = a.id AND j.status = 'SENT';
+    END IF;
+
+    -- Who has yet to prove the address is visited within minutes of the first messages, and so is, in all folders, whose
+    -- message has an unknown fate; its sender too, whose server may have kept a copy.
+    SELECT array_agg(DISTINCT a.id) FILTER (WHERE a.became = 'UNKNOWN'),
+           array_agg(DISTINCT a.id) FILTER (WHERE a.became = 'SENT' AND (f.proven_at IS NULL
+               OR (f.own_only AND a.user_id <> (SELECT m.user_id FROM mailboxes m WHERE m.id = a.id))))
+    INTO unseen, unproven
+    FROM unnest(recipients, users, changed) AS a(id, user_id, became)
+    JOIN proofs f ON f.mailbox_id = a.id
+    WHERE a.became IN ('SENT', 'UNKNOWN');
+    IF unseen IS NOT NULL OR unproven IS NOT NULL THEN
+        PERFORM hasten_visits(unseen || unproven || doubted, coalesce(unseen, '{}'), v_now + interval '3 minutes');
+    END IF;
+
+    -- Messages that never arrived do not count against a recipient who has yet to prove the address. Those that its owner's
+    -- own mailboxes send once it is proven to them were not counted.
+    IF changed && ARRAY['FAILED', 'PENDING'] THEN
+        PERFORM 1 FROM proofs f WHERE (f.proven_at IS NULL OR f.own_only) AND f.mailbox_id = ANY (recipients)
+            ORDER BY f.mailbox_id FOR UPDATE;
+        UPDATE proofs f SET unproven_sends = greatest(f.unproven_sends - CASE WHEN f.own_only THEN g.of_others ELSE g.n END, 0)
+        FROM (SELECT a.id, count(*) AS n, count(*) FILTER (WHERE a.user_id <> m.user_id) AS of_others
+              FROM unnest(recipients, users, changed) AS a(id, user_id, became) JOIN mailboxes m ON m.id = a.id
+              WHERE a.became IN ('FAILED', 'PENDING') GROUP BY 1) AS g
+        WHERE f.mailbox_id = g.id AND (f.proven_at IS NULL OR f.own_only);
+    END IF;
+    IF sent_users IS NOT NULL THEN
+        PERFORM count_sends(sent_users, sent_at);
+    END IF;
+    RETURN result;
+END $$;
+
+-- What became of these attempts, charged to the days of their senders; NULL: nothing new.
+CREATE FUNCTION charge_days(p_mailboxes bigint[], p_days date[], p_became text[], p_outcomes text[], p_reasons text[])
+    RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+AS $$
+BEGIN
+    UPDATE mailbox_days d
+    SET taken = d.taken - m.given_back, attempts = d.attempts - m.unspent, sent = d.sent + m.sent, failed = d.failed + m.failed,
+        bounced = d.bounced + m.bounced, unwanted = d.unwanted + m.unwanted
+    FROM (SELECT a.mailbox_id, a.day,
+                 count(*) FILTER (WHERE a.became IN ('FAILED', 'PENDING')) AS given_back,
+                 count(*) FILTER (WHERE a.outcome = 'RETURNED') AS unspent,
+                 count(*) FILTER (WHERE a.became = 'SENT') AS sent,
+                 count(*) FILTER (WHERE a.became = 'FAILED') AS failed,
+                 -- Not what we gave up, let lapse, had nobody for any more or could not write: no server refused that.
+                 count(*) FILTER (WHERE a.outcome = 'FAILED' AND a.reason NOT LIKE '%\_gave\_up'
+                                  AND a.reason NOT IN ('removed', 'not_composed', 'bad_address')) AS bounced,
+                 count(*) FILTER (WHERE a.outcome = 'FAILED' AND a.reason IN ('content', 'sender_blocked')) AS unwanted
+          FROM unnest(p_mailboxes, p_days, p_became, p_outcomes, p_reasons) AS a(mailbox_id, day, became, outcome, reason)
+          WHERE a.became IS NOT NULL GROUP BY 1, 2) AS m
+    WHERE d.mailbox_id = m.mailbox_id AND d.day = m.day;
+END $$;
+
+-- Most messages of a day come before its half: of those no function has to be told.
+DROP TRIGGER mailbox_days_climb ON mailbox_days;
+CREATE TRIGGER mailbox_days_climb AFTER UPDATE OF sent ON mailbox_days FOR EACH ROW
+    WHEN (NEW.sent > OLD.sent AND 2 * NEW.sent >= NEW.quota) EXECUTE FUNCTION climb_ramp();
+
+-- Returns, for each request in the order of the batch, either
+--   {"day", "id", "token", "start", "by", "end", "retries", "now"}  the job, reserved; instants as seconds of the epoch, or
+--   {"why", "at"}                                            the reason, and when to ask again (null: not of itself).
+CREATE OR REPLACE FUNCTION reserve_sends(
+    p_worker uuid, p_worker_name text, p_batch uuid, p_demand integer, p_slots integer[], p_epochs bigint[],
+    p_mailboxes bigint[], p_days date[], p_recipients bigint[], p_job_days date[], p_job_ids bigint[],
+    p_gaps double precision[], p_user_gaps double precision[], p_topics text[], p_seeds bigint[],
+    p_now timestamptz DEFAULT NULL
+) RETURNS jsonb
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+    SET enable_seqscan = off  -- see 0020
+    SET plan_cache_mode = force_generic_plan  -- planning the large statement costs more than running it
+AS $$
+DECLARE
+    nobody constant uuid := '00000000-0000-0000-0000-000000000000';
+    no_seconds constant integer[] := array_fill(0, ARRAY[121]);  -- a ring without its last bucket
+    no_halves constant integer[] := array_fill(0, ARRAY[123]);
+    worker workers%ROWTYPE;
+    waiting warmup_jobs[];  -- the PENDING rows asked for, as they are behind their locks
+    cfg settings%ROWTYPE;
+    ring cap_rings%ROWTYPE;
+    plans_capped bigint[];  -- the plans that have caps of their own, and these
+    plan_minutes integer[];
+    plan_hours integer[];
+    fleet integer;  -- number of slots, as it was when they were locked
+    mine integer[];  -- of these, those that this worker holds
+    v_now timestamptz;
+    soon timestamptz;  -- when to ask again where nothing but a share of somebody else's, or an order, is in the way
+    slack interval;
+    now_s bigint;  -- the present second of the epoch
+    now_h bigint;  -- the present half minute of the epoch
+    span_s integer;
+    span_h integer;
+    all_s integer;
+    all_h integer;
+    room_s bigint;
+    room_h bigint;
+    answer jsonb;
+    got integer;  -- requests that were granted
+BEGIN
+    IF current_setting('transaction_isolation') <> 'read committed' THEN
+        RAISE EXCEPTION 'reserve_sends needs READ COMMITTED: a snapshot older than its locks would count too little';
+    END IF;
+
+    SELECT * INTO worker FROM workers WHERE id = p_worker FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'worker % is not registered', p_worker USING ERRCODE = 'WU001';
+    END IF;
+    IF worker.batch_id = p_batch THEN
+        RETURN worker.batch_answer;  -- asked again after a lost COMMIT
+    END IF;
+
+    SELECT worker_count INTO fleet FROM settings;
+    PERFORM 1 FROM slots s
+        WHERE s.worker_count = fleet AND s.slot = ANY (p_slots)
+          AND s.slot IN (SELECT mailbox_hash(a.id) % fleet FROM unnest(p_mailboxes) AS a(id))
+        ORDER BY s.slot FOR KEY SHARE;
+    PERFORM 1 FROM mailbox_days d JOIN unnest(p_mailboxes, p_days) AS a(mailbox_id, day) USING (mailbox_id, day)
+        ORDER BY d.mailbox_id, d.day FOR UPDATE OF d;
+    PERFORM 1 FROM mailbox_pace p WHERE p.mailbox_id = ANY (p_mailboxes) ORDER BY p.mailbox_id FOR UPDATE;
+    IF array_remove(p_job_ids, NULL) <> '{}' THEN
+        waiting := ARRAY(
+            SELECT j FROM warmup_jobs j JOIN unnest(p_job_days, p_job_ids) AS a(day, id) ON j.day = a.day AND j.id = a.id
+            ORDER BY j.day, j.id FOR UPDATE OF j);
+    END IF;
+    PERFORM pg_advisory_xact_lock(1463898733, 1);
+    PERFORM 1 FROM proofs f WHERE f.mailbox_id = ANY (p_recipients) AND (f.proven_at IS NULL OR f.own_only)
+        ORDER BY f.mailbox_id FOR UPDATE;
+
+    SELECT * INTO ring FROM cap_rings WHERE scope = 'GLOBAL' AND ref = nobody;
+    v_now := greatest(coalesce(p_now, clock_timestamp()), ring.head);
+    SELECT array_agg(n.id), array_agg(n.per_minute), array_agg(n.per_hour) INTO plans_capped, plan_minutes, plan_hours
+        FROM plans n WHERE n.per_minute IS NOT NULL OR n.per_hour IS NOT NULL;
+    SELECT * INTO cfg FROM settings;  -- limits and the stop switch as they are behind the lock
+    cfg.global_per_minute := lowered(cfg.global_per_minute, cfg.throttle);
+    cfg.global_per_hour := lowered(cfg.global_per_hour, cfg.throttle);
+    soon := v_now + interval '1 second';
+    slack := make_interval(secs => cfg.slack_seconds);
+    span_s := 61 + ceil(cfg.slack_seconds);
+    span_h := 1 + ceil((3600 + cfg.slack_seconds) / 30);
+    now_s := floor(extract(epoch FROM v_now));
+    now_h := now_s / 30;
+    all_s := ring_used(ring.seconds, now_s - ring.head_s, span_s);
+    all_h := ring_used(ring.halves, now_h - ring.head_s / 30, span_h);
+    room_s := worker_room(p_worker, p_demand, v_now, now_s, cfg.global_per_minute, all_s, false, span_s);
+    room_h := worker_room(p_worker, p_demand, v_now, now_s, cfg.global_per_hour, all_h, true, span_h);
+    INSERT INTO cap_rings (scope, ref, head, head_s, seconds, halves)
+        SELECT 'WORKER', p_worker, v_now, now_s, no_seconds || 0, no_halves || 0
+        WHERE NOT EXISTS (SELECT FROM cap_rings c WHERE c.scope = 'WORKER' AND c.ref = p_worker);
+    SELECT array_agg(s.slot) INTO mine FROM slots s
+        WHERE s.worker_count = fleet AND s.slot = ANY (p_slots) AND s.epoch = p_epochs[array_position(p_slots, s.slot)]
+          AND s.owner = p_worker AND s.lease_until > instant(p_now)  -- leases are judged as they are given
+          AND cfg.worker_count = fleet;  -- else the fleet was resized in this moment
+
+    WITH ask AS MATERIALIZED (
+        SELECT * FROM unnest(p_mailboxes, p_days, p_recipients, p_job_days, p_job_ids, p_gaps, p_user_gaps, p_topics, p_seeds)
+            WITH ORDINALITY AS a(mailbox_id, day, recipient_id, job_day, job_id, gap, user_gap, topic, seed, ord)
+    ), judged AS MATERIALIZED (
+        -- Each request on its own: the first reason against it.
+        SELECT a.ord, a.mailbox_id, a.day, a.job_day, a.job_id, a.gap, a.user_gap, a.topic, a.seed,
+               m.user_id, m.slot_hash % fleet AS slot, a.recipient_id, d.ctid AS day_at, d.opens_at, d.closes_at,
+               p.ctid AS pace_at, p.next_ok_at,
+               p.resting_until, f.spared_until, j.scheduled_for, coalesce(j.retry_count, 0) AS retries,
+               r.user_id AS owner_id, r.user_id <> m.user_id AS of_others, f.others_at,
+               CASE WHEN f.proven_at IS NULL OR (f.own_only AND r.user_id <> m.user_id)
+                   THEN coalesce(f.unproven_sends, 3) END AS unproven_sends,  -- NULL: proven, to this sender
+               CASE
+                   WHEN m.id IS NULL OR m.state = 'REMOVED' THEN 'mailbox_gone'
+                   WHEN (m.slot_hash % fleet = ANY (mine)) IS NOT true THEN 'not_owner'
+                   WHEN cfg.sending_stopped THEN 'fleet_stopped'
+                   WHEN a.job_id IS NOT NULL AND (j.id IS NULL OR j.status <> 'PENDING' OR j.mailbox_id <> a.mailbox_id
+                                                  OR j.recipient_id <> a.recipient_id) THEN 'job_gone'
+                   WHEN j.scheduled_for > v_now THEN 'scheduled'
+                   WHEN NOT (m.state = 'ACTIVE' OR (m.state = 'RECEIVE_ONLY' AND coalesce(j.kind = 'REPLY', false))) THEN 'mailbox_state'
+                   WHEN d.mailbox_id IS NULL THEN 'no_day'
+                   WHEN v_now < d.opens_at OR v_now >= d.closes_at THEN 'window'
+                   WHEN d.taken >= d.quota THEN 'quota'
+                   WHEN d.attempts >= d.quota + greatest(3, ceil(d.quota * 0.2)) THEN 'attempts'
+                   WHEN p.resting_until > v_now THEN 'resting'
+                   WHEN p.next_ok_at > v_now THEN 'spacing'
+                   WHEN array_position(p_mailboxes, a.mailbox_id) < a.ord THEN 'spacing'  -- asked for twice
+                   WHEN r.id IS NULL OR r.id = m.id OR r.pool_id <> m.pool_id OR r.state NOT IN ('ACTIVE', 'RECEIVE_ONLY')
+                       THEN 'recipient'
+                   WHEN f.spared_until > v_now THEN 'spared'
+               END AS why
+        FROM ask a
+        LEFT JOIN mailboxes m ON m.id = a.mailbox_id
+        LEFT JOIN mailbox_days d ON d.mailbox_id = a.mailbox_id AND d.day = a.day
+        LEFT JOIN mailbox_pace p ON p.mailbox_id = a.mailbox_id
+        LEFT JOIN unnest(waiting) AS j ON j.day = a.job_day AND j.id = a.job_id
+        LEFT JOIN mailboxes r ON r.id = a.recipient_id
+        LEFT JOIN proofs f ON f.mailbox_id = a.recipient_id
+    ), met AS (
+        SELECT *, unproven_sends = 0 OR (unproven_sends > 0 AND of_others AND others_at IS NULL) AS beginning  -- with the address
+        FROM judged WHERE why IS NULL
+    ), rooms AS MATERIALIZED (
+        SELECT r.owner AS owner_id, r.of_others, r.room
+        FROM (SELECT array_agg(owner_id) AS owners, array_agg(of_others) AS others
+              FROM (SELECT DISTINCT owner_id, of_others FROM met WHERE beginning) AS n HAVING count(*) > 0) AS a,
+        unproven_rooms(a.owners, a.others, cardinality(p_mailboxes), v_now) AS r
+    ), sound AS (
+        SELECT ord, mailbox_id, day, day_at, pace_at, job_day, job_id, gap, user_gap, topic, seed, user_id, slot, recipient_id,
+               closes_at, retries, of_others, unproven_sends
+        FROM met WHERE unproven_sends IS NULL
+        UNION ALL
+        SELECT ord, mailbox_id, day, day_at, pace_at, job_day, job_id, gap, user_gap, topic, seed, user_id, slot, recipient_id,
+               closes_at, retries, of_others, unproven_sends
+        FROM (SELECT *, row_number() OVER (PARTITION BY recipient_id ORDER BY ord) AS nth,
+                     dense_rank() OVER (PARTITION BY owner_id, of_others, beginning ORDER BY recipient_id) AS begun
+              FROM met LEFT JOIN rooms USING (owner_id, of_others) WHERE unproven_sends IS NOT NULL) AS u
+        WHERE unproven_sends + nth <= 3 AND (beginning AND begun > room) IS NOT true
+    ), users_now AS MATERIALIZED (
+        -- A user's caps and ring beside each of their requests: as a rule a user has one or two in a batch.
+        SELECT s.*, c.ctid AS ring_at, greatest(c.next_ok_at, v_now) AS free_at,
+               coalesce(plan_minutes[array_position(plans_capped, u.plan_id)], cfg.user_per_minute) AS per_minute,
+               coalesce(plan_hours[array_position(plans_capped, u.plan_id)], cfg.user_per_hour) AS per_hour,
+               coalesce(ring_used(c.seconds, now_s - c.head_s, span_s), 0) AS used_s,
+               coalesce(ring_used(c.halves, now_h - c.head_s / 30, span_h), 0) AS used_h
+        FROM sound s JOIN users u ON u.id = s.user_id
+        LEFT JOIN LATERAL (SELECT o.ctid, o.* FROM cap_rings o WHERE o.scope = 'USER' AND o.ref = s.user_id OFFSET 0) AS c ON true
+    ), by_user AS (
+        SELECT u.*, row_number() OVER w AS rank,
+               u.free_at + make_interval(secs => sum(u.user_gap) OVER w - u.user_gap) AS start_at
+        FROM users_now u
+        WINDOW w AS (PARTITION BY u.user_id ORDER BY u.ord ROWS UNBOUNDED PRECEDING)
+    ), user_judged AS (
+        -- Sends of one user in a batch start one after the other, within two fifths of the time they have.
+        SELECT *, CASE
+            WHEN used_s + rank > per_minute THEN 'user_minute'
+            WHEN used_h + rank > per_hour THEN 'user_hour'
+            WHEN start_at > v_now + make_interval(secs => cfg.send_within_seconds * 0.4) OR start_at >= closes_at
+                THEN 'user_spacing'
+        END AS user_why
+        FROM by_user
+    ), everybody AS (
+        SELECT *, count(*) OVER (ORDER BY ord) AS turn FROM user_judged WHERE user_why IS NULL
+    ), granted AS MATERIALIZED (
+        SELECT u.*, gen_random_uuid() AS token,
+               least(v_now + make_interval(secs => cfg.send_within_seconds), u.closes_at) AS send_by,
+               coalesce(u.job_day, (v_now AT TIME ZONE 'UTC')::date) AS final_day,
+               coalesce(u.job_id, nextval('warmup_job_id')) AS final_id,
+               -- The server may see MAIL FROM as late as `slack` after the reservation: the gap is counted from there.
+               u.start_at + make_interval(secs => greatest(u.gap, cfg.mailbox_gap_seconds)) + slack AS then_ok_at
+        FROM everybody u WHERE u.turn <= least(room_s, room_h)
+    ), inserted AS (
+        INSERT INTO warmup_jobs (day, id, kind, status, mailbox_id, user_id, recipient_id, local_day, scheduled_for,
+                                 attempt_token, picked_at, start_at, send_by, worker_id, epoch, topic, thread_seed, created_at)
+        SELECT g.final_day, g.final_id, 'WARMUP', 'PROCESSING', g.mailbox_id, g.user_id, g.recipient_id, g.day, v_now,
+               g.token, v_now, g.start_at, g.send_by, p_worker_name,
+               p_epochs[array_position(p_slots, g.slot::integer)], g.topic, g.seed, v_now
+        FROM granted g WHERE g.job_id IS NULL
+    ), days AS (
+        UPDATE mailbox_days d SET taken = d.taken + 1, attempts = d.attempts + 1
+        FROM granted g WHERE d.ctid = g.day_at
+    ), pace AS (
+        UPDATE mailbox_pace p SET next_ok_at = g.then_ok_at FROM granted g WHERE p.ctid = g.pace_at
+    ), unproven AS (
+        UPDATE proofs f SET unproven_sends = f.unproven_sends + g.n,
+               first_at = CASE WHEN f.unproven_sends > 0 THEN coalesce(f.first_at, v_now) ELSE v_now END,
+               others_at = coalesce(CASE WHEN f.unproven_sends > 0 THEN f.others_at END, CASE WHEN g.of_others THEN v_now END)
+        FROM (SELECT recipient_id, count(*) AS n, bool_or(of_others) AS of_others
+              FROM granted WHERE unproven_sends IS NOT NULL GROUP BY 1) AS g
+        WHERE f.mailbox_id = g.recipient_id
+    ), spent AS MATERIALIZED (
+        SELECT user_id, ring_at, count(*)::integer AS n, max(start_at + make_interval(secs => user_gap)) AS free_at
+        FROM granted GROUP BY 1, 2
+    ), users_then AS MATERIALIZED (
+        -- When the next send of a user who was denied one may start, and when a cap that is spent by now has room again.
+        SELECT u.user_id, coalesce(g.free_at, u.free_at) AS free_at,
+               CASE WHEN u.used_s + k.n >= u.per_minute
+                   THEN to_timestamp(now_s + ring_wait(c.seconds, now_s - c.head_s, span_s, k.n, u.per_minute)) END AS minute_at,
+               CASE WHEN u.used_h + k.n >= u.per_hour
+                   THEN to_timestamp(30 * (now_h + ring_wait(c.halves, now_h - c.head_s / 30, span_h, k.n, u.per_hour))) END AS hour_at
+        FROM (SELECT DISTINCT user_id, free_at, used_s, used_h, per_minute, per_hour
+              FROM user_judged WHERE user_why IS NOT NULL) AS u
+        LEFT JOIN spent g USING (user_id)
+        LEFT JOIN LATERAL (SELECT * FROM cap_rings o WHERE o.scope = 'USER' AND o.ref = u.user_id OFFSET 0) AS c ON true,
+        LATERAL (SELECT coalesce(g.n, 0) AS n) AS k
+    ), user_rings AS (
+        UPDATE cap_rings c
+        SET head = v_now, head_s = now_s, next_ok_at = g.free_at, seconds = ring_after(c.seconds, now_s - c.head_s, g.n),
+            halves = ring_after(c.halves, now_h - c.head_s / 30, g.n)
+        FROM spent g WHERE c.ctid = g.ring_at
+    ), new_rings AS (
+        -- A ring's last bucket is all that was granted to it: of one that begins, what is granted now.
+        INSERT INTO cap_rings (scope, ref, head, head_s, next_ok_at, seconds, halves)
+        SELECT 'USER', g.user_id, v_now, now_s, g.free_at, no_seconds || g.n, no_halves || g.n FROM spent g WHERE g.ring_at IS NULL
+    ), everything AS MATERIALIZED (
+        SELECT g.n,
+               CASE WHEN all_s + g.n >= cfg.global_per_minute THEN to_timestamp(now_s + ring_wait(
+                   ring.seconds, now_s - ring.head_s, span_s, g.n, cfg.global_per_minute)) END AS minute_at,
+               CASE WHEN all_h + g.n >= cfg.global_per_hour THEN to_timestamp(30 * (now_h + ring_wait(
+                   ring.halves, now_h - ring.head_s / 30, span_h, g.n, cfg.global_per_hour))) END AS hour_at
+        FROM (SELECT count(*)::integer AS n FROM granted) AS g
+    ), wide_rings AS (
+        UPDATE cap_rings c
+        SET head = v_now, head_s = now_s, seconds = ring_after(c.seconds, now_s - c.head_s, g.n),
+            halves = ring_after(c.halves, now_h - c.head_s / 30, g.n)
+        FROM everything g
+        WHERE g.n > 0 AND (c.scope, c.ref) IN (('GLOBAL', nobody), ('WORKER', p_worker))
+    )
+    SELECT coalesce(jsonb_agg(
+        CASE WHEN g.ord IS NOT NULL THEN jsonb_build_object(
+            'day', g.final_day, 'id', g.final_id, 'token', g.token, 'start', extract(epoch FROM g.start_at),
+            'by', extract(epoch FROM g.send_by), 'end', extract(epoch FROM g.closes_at), 'retries', g.retries, 'now', extract(epoch FROM v_now))
+        ELSE jsonb_build_object('why', why.word, 'at', extract(epoch FROM CASE why.word
+            WHEN 'window' THEN CASE WHEN v_now < q.opens_at THEN q.opens_at END
+            WHEN 'resting' THEN q.resting_until
+            WHEN 'spared' THEN q.spared_until
+            WHEN 'scheduled' THEN q.scheduled_for
+            WHEN 'spacing' THEN CASE WHEN q.next_ok_at > v_now THEN q.next_ok_at
+                ELSE coalesce((SELECT o.then_ok_at FROM granted o WHERE o.mailbox_id = q.mailbox_id), soon) END
+            WHEN 'fleet_stopped' THEN v_now + interval '30 seconds'
+            WHEN 'user_spacing' THEN n.free_at  -- the same for all of the user: who goes first, their gate says
+            WHEN 'user_minute' THEN coalesce(n.minute_at, soon)
+            WHEN 'user_hour' THEN coalesce(n.hour_at, soon)
+            WHEN 'global_minute' THEN coalesce(e.minute_at, soon)
+            WHEN 'global_hour' THEN coalesce(e.hour_at, soon)
+        END)) END ORDER BY q.ord), '[]'), max(e.n)
+    INTO answer, got
+    FROM judged q
+    LEFT JOIN granted g USING (ord)
+    LEFT JOIN user_judged u USING (ord)
+    LEFT JOIN users_then n ON n.user_id = q.user_id
+    CROSS JOIN everything e,
+    LATERAL (SELECT coalesce(q.why, u.user_why, CASE
+        WHEN u.ord IS NULL THEN 'unproven'
+        WHEN room_s <= room_h THEN 'global_minute' ELSE 'global_hour' END) AS word) AS why;
+
+    IF cardinality(waiting) > 0 THEN
+        UPDATE warmup_jobs j
+        SET status = 'PROCESSING', attempt_token = (g.job ->> 'token')::uuid, picked_at = v_now, local_day = a.local_day,
+            start_at = to_timestamp((g.job -> 'start')::double precision),
+            send_by = to_timestamp((g.job -> 'by')::double precision), worker_id = p_worker_name, epoch = e.epoch
+        FROM unnest(p_job_days, p_job_ids, p_days, p_mailboxes) WITH ORDINALITY AS a(day, id, local_day, mailbox_id, ord)
+        JOIN jsonb_array_elements(answer) WITH ORDINALITY AS g(job, ord) USING (ord)
+        JOIN unnest(p_slots, p_epochs) AS e(slot, epoch) ON e.slot = mailbox_hash(a.mailbox_id) % fleet
+        WHERE j.day = a.day AND j.id = a.id AND g.job ? 'token';
+    END IF;
+    UPDATE workers SET batch_id = p_batch, batch_answer = answer, demand = greatest(p_demand - got, 0), seen_at = greatest(seen_at, v_now)
+        WHERE id = p_worker;
+    RETURN answer;
+END $$;
