@@ -3,6 +3,7 @@
 import asyncio
 import datetime as dt
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -14,11 +15,16 @@ from tests.daemon.test_shares import LEASE, fleet_of
 from tests.store.rows import Ground, after, laid_ground  # noqa: F401  laid_ground is a fixture
 from tests.store.test_sightings import _record, _sent, found_of
 from warmupd.clock import VirtualClock
+from warmupd.core.job import Job
+from warmupd.daemon import shard
 from warmupd.daemon.app import Worker
 from warmupd.daemon.events import Events
 from warmupd.daemon.metrics import Metrics
 from warmupd.daemon.treatments import treat
 from warmupd.errors import LeaseLost
+from warmupd.store import jobs
+from warmupd.store.database import Database
+from warmupd.store.jobs import Batch, Denied
 
 
 @pytest.fixture
@@ -58,6 +64,26 @@ async def stopped_in_its_middle(fleet: Fleet, step: str) -> None:
         assert rig.server.taken == []
         assert set(await rig.world.statuses()) == {"PENDING"}
         wake(worker)
+
+
+async def test_batch_names_the_slots_of_its_own_senders_and_no_others(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker alone in its fleet holds all of them: up to 4,096."""
+    named: list[tuple[set[int], dict[int, int]]] = []
+
+    async def noted(db: Database, batch: Batch, *, leases: dict[int, int], **others: Any) -> list[Job | Denied]:
+        named.append(({one.mailbox_id for one in batch.requests}, leases))
+        return await jobs.reserve(db, batch, leases=leases, **others)
+
+    monkeypatch.setattr(shard, "reserve", noted)
+    await rig.world.enrol(6, quota=4, end_hour=14)
+    async with rig.running() as worker:
+        await rig.until(after(3600))
+        boxes, held = worker.shard.schedule.book.mailboxes, worker.leases.held
+    assert len(held) == 64 and named
+    for senders, leases in named:
+        assert leases == {slot: held[slot] for slot in {boxes[one].slot_hash % 64 for one in senders}}
 
 
 async def test_frozen_worker_reserves_nothing_and_loses_its_slots_to_others(fleet: Fleet) -> None:

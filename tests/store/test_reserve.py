@@ -18,6 +18,7 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     laid_ground,
     reasons,
     retry,
+    somebody_waits,
 )
 from warmupd.core.job import Job
 from warmupd.core.mailbox import slot_hash
@@ -364,3 +365,22 @@ async def test_answers_come_in_the_order_of_the_batch(ground: Ground) -> None:
     wishes = [ask(m, boxes[m == boxes[0]]) for m in reversed(boxes)]
     answers = await ground.reserve(worker, *wishes)
     assert [answer.mailbox_id for answer in answers if isinstance(answer, Job)] == boxes[::-1]
+
+
+async def test_what_cannot_be_charged_is_not_granted(ground: Ground) -> None:
+    """A day that is opened while the batch waits is not locked by it, and can be changed before it is charged."""
+    (sender, recipient), worker = await ground.pair(), await ground.worker()
+    await ground.db.execute("UPDATE mailbox_days SET day = day - 1 WHERE mailbox_id = $1", sender)
+    async with ground.db.acquire() as other:
+        async with ground.db.acquire() as caps, caps.transaction():
+            await caps.execute("SELECT pg_advisory_xact_lock(1463898733, 1)")
+            reserving = asyncio.create_task(ground.reserve(worker, ask(sender, recipient)))
+            await somebody_waits(caps)
+            await ground.db.execute("UPDATE mailbox_days SET day = day + 1 WHERE mailbox_id = $1", sender)
+            change = other.transaction()
+            await change.start()
+            await other.execute("UPDATE mailbox_days SET quota = quota - 1 WHERE mailbox_id = $1", sender)
+        await somebody_waits(other)
+        await change.commit()
+    assert reasons(await reserving) == ["granted"]
+    assert await ground.day(sender) == (1, 1, 0, 0)

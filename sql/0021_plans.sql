@@ -1,6 +1,8 @@
--- A settlement reads the days of its own senders, and no others: each batch read all that there are, up to some 70,000,
--- and only in larger tables the planner did as here. Reserve looks at the slots once, not at each with each. No table
--- changes; workers of the version before call the same functions.
+-- What a send costs, whatever the size of the fleet: for each batch a settlement read all the days there are, until these
+-- were some 70,000 and the planner thought better of it. Now it has those of its own senders by their keys. Reserve changes
+-- the rows that it read where they lie, which no plan from when the tables were empty can do otherwise; it looks at its
+-- slots once, and at plans only for caps of their own. No table changes; workers of the version before call the same
+-- functions.
 
 -- Settle: how reserved jobs end. Matched by attempt token, so a result can come late, twice, or from a worker that lost
 -- its slot, and changes nothing newer. Locks, always in this order: day rows, jobs, mailboxes whose ramp climbs, visits,
@@ -199,6 +201,7 @@ DECLARE
     room_h bigint;
     answer jsonb;
     got integer;  -- requests that were granted
+    uncharged bigint;  -- rows that should have counted one of these, and do not
 BEGIN
     IF current_setting('transaction_isolation') <> 'read committed' THEN
         RAISE EXCEPTION 'reserve_sends needs READ COMMITTED: a snapshot older than its locks would count too little';
@@ -217,8 +220,8 @@ BEGIN
         WHERE s.worker_count = fleet AND s.slot = ANY (p_slots)
           AND s.slot IN (SELECT mailbox_hash(a.id) % fleet FROM unnest(p_mailboxes) AS a(id))
         ORDER BY s.slot FOR KEY SHARE;
-    PERFORM 1 FROM mailbox_days d JOIN unnest(p_mailboxes, p_days) AS a(mailbox_id, day) USING (mailbox_id, day)
-        ORDER BY d.mailbox_id, d.day FOR UPDATE OF d;
+    PERFORM 1 FROM (SELECT DISTINCT * FROM unnest(p_mailboxes, p_days) AS n(mailbox_id, day) ORDER BY 1, 2) AS a,
+        LATERAL (SELECT FROM mailbox_days d WHERE d.mailbox_id = a.mailbox_id AND d.day = a.day FOR UPDATE) AS locked;
     PERFORM 1 FROM mailbox_pace p WHERE p.mailbox_id = ANY (p_mailboxes) ORDER BY p.mailbox_id FOR UPDATE;
     IF array_remove(p_job_ids, NULL) <> '{}' THEN
         waiting := ARRAY(
@@ -286,12 +289,13 @@ BEGIN
                    WHEN f.spared_until > v_now THEN 'spared'
                END AS why
         FROM ask a
-        LEFT JOIN mailboxes m ON m.id = a.mailbox_id
-        LEFT JOIN mailbox_days d ON d.mailbox_id = a.mailbox_id AND d.day = a.day
-        LEFT JOIN mailbox_pace p ON p.mailbox_id = a.mailbox_id
+        LEFT JOIN LATERAL (SELECT * FROM mailboxes o WHERE o.id = a.mailbox_id OFFSET 0) AS m ON true
+        LEFT JOIN LATERAL (SELECT o.ctid, o.* FROM mailbox_days o
+                           WHERE o.mailbox_id = a.mailbox_id AND o.day = a.day OFFSET 0) AS d ON true
+        LEFT JOIN LATERAL (SELECT o.ctid, o.* FROM mailbox_pace o WHERE o.mailbox_id = a.mailbox_id OFFSET 0) AS p ON true
+        LEFT JOIN LATERAL (SELECT * FROM mailboxes o WHERE o.id = a.recipient_id OFFSET 0) AS r ON true
+        LEFT JOIN LATERAL (SELECT * FROM proofs o WHERE o.mailbox_id = a.recipient_id OFFSET 0) AS f ON true
         LEFT JOIN unnest(waiting) AS j ON j.day = a.job_day AND j.id = a.job_id
-        LEFT JOIN mailboxes r ON r.id = a.recipient_id
-        LEFT JOIN proofs f ON f.mailbox_id = a.recipient_id
     ), met AS (
         SELECT *, unproven_sends = 0 OR (unproven_sends > 0 AND of_others AND others_at IS NULL) AS beginning  -- with the address
         FROM judged WHERE why IS NULL
@@ -318,7 +322,7 @@ BEGIN
                coalesce(plan_hours[array_position(plans_capped, u.plan_id)], cfg.user_per_hour) AS per_hour,
                coalesce(ring_used(c.seconds, now_s - c.head_s, span_s), 0) AS used_s,
                coalesce(ring_used(c.halves, now_h - c.head_s / 30, span_h), 0) AS used_h
-        FROM sound s JOIN users u ON u.id = s.user_id
+        FROM sound s CROSS JOIN LATERAL (SELECT * FROM users o WHERE o.id = s.user_id OFFSET 0) AS u
         LEFT JOIN LATERAL (SELECT o.ctid, o.* FROM cap_rings o WHERE o.scope = 'USER' AND o.ref = s.user_id OFFSET 0) AS c ON true
     ), by_user AS (
         SELECT u.*, row_number() OVER w AS rank,
@@ -351,11 +355,11 @@ BEGIN
                g.token, v_now, g.start_at, g.send_by, p_worker_name,
                p_epochs[array_position(p_slots, g.slot::integer)], g.topic, g.seed, v_now
         FROM granted g WHERE g.job_id IS NULL
-    ), days AS (
+    ), days AS (  -- by where it lies: it is locked
         UPDATE mailbox_days d SET taken = d.taken + 1, attempts = d.attempts + 1
-        FROM granted g WHERE d.ctid = g.day_at
+        FROM granted g WHERE d.ctid = g.day_at RETURNING 1
     ), pace AS (
-        UPDATE mailbox_pace p SET next_ok_at = g.then_ok_at FROM granted g WHERE p.ctid = g.pace_at
+        UPDATE mailbox_pace p SET next_ok_at = g.then_ok_at FROM granted g WHERE p.ctid = g.pace_at RETURNING 1
     ), unproven AS (
         UPDATE proofs f SET unproven_sends = f.unproven_sends + g.n,
                first_at = CASE WHEN f.unproven_sends > 0 THEN coalesce(f.first_at, v_now) ELSE v_now END,
@@ -382,7 +386,7 @@ BEGIN
         UPDATE cap_rings c
         SET head = v_now, head_s = now_s, next_ok_at = g.free_at, seconds = ring_after(c.seconds, now_s - c.head_s, g.n),
             halves = ring_after(c.halves, now_h - c.head_s / 30, g.n)
-        FROM spent g WHERE c.ctid = g.ring_at
+        FROM spent g WHERE c.ctid = g.ring_at RETURNING 1
     ), new_rings AS (
         -- A ring's last bucket is all that was granted to it: of one that begins, what is granted now.
         INSERT INTO cap_rings (scope, ref, head, head_s, next_ok_at, seconds, halves)
@@ -418,8 +422,10 @@ BEGIN
             WHEN 'user_hour' THEN coalesce(n.hour_at, soon)
             WHEN 'global_minute' THEN coalesce(e.minute_at, soon)
             WHEN 'global_hour' THEN coalesce(e.hour_at, soon)
-        END)) END ORDER BY q.ord), '[]'), max(e.n)
-    INTO answer, got
+        END)) END ORDER BY q.ord), '[]'), max(e.n),
+        2 * max(e.n) + (SELECT count(g.ring_at) FROM spent g)
+        - (SELECT count(*) FROM days) - (SELECT count(*) FROM pace) - (SELECT count(*) FROM user_rings)
+    INTO answer, got, uncharged
     FROM judged q
     LEFT JOIN granted g USING (ord)
     LEFT JOIN user_judged u USING (ord)
@@ -428,6 +434,10 @@ BEGIN
     LATERAL (SELECT coalesce(q.why, u.user_why, CASE
         WHEN u.ord IS NULL THEN 'unproven'
         WHEN room_s <= room_h THEN 'global_minute' ELSE 'global_hour' END) AS word) AS why;
+    IF uncharged <> 0 THEN
+        -- A row that came after the locks was changed by somebody else in this moment, and is not where it was.
+        RAISE EXCEPTION 'the batch changed while it was reserved' USING ERRCODE = 'serialization_failure';  -- ask again
+    END IF;
 
     IF cardinality(waiting) > 0 THEN
         UPDATE warmup_jobs j
