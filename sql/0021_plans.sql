@@ -4,6 +4,34 @@
 -- slots once, and at plans only for caps of their own. No table changes; workers of the version before call the same
 -- functions.
 
+-- The last day that was opened of each of these mailboxes. By the pair only one index can find it: by the mailbox alone,
+-- a plan from when there were no days went backwards through the index on days, past all the other mailboxes.
+CREATE OR REPLACE FUNCTION last_days(p_mailboxes bigint[])
+    RETURNS TABLE (mailbox_id bigint, day date, quota integer, floor integer, opens_at timestamptz, closes_at timestamptz,
+                   taken integer, attempts integer)
+    LANGUAGE plpgsql STABLE
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+AS $$
+#variable_conflict use_column
+BEGIN
+    RETURN QUERY
+    SELECT d.mailbox_id, d.day, d.quota, d.floor, d.opens_at, d.closes_at, d.taken, d.attempts
+    FROM unnest(p_mailboxes) AS a(id),
+    LATERAL (SELECT * FROM mailbox_days o WHERE (o.mailbox_id, o.day) <= (a.id, date 'infinity')
+             ORDER BY o.mailbox_id DESC, o.day DESC LIMIT 1) AS d
+    WHERE d.mailbox_id = a.id;
+END $$;
+
+-- What looks for open jobs each minute is planned each time: a plan from when the day's partition was empty read the whole of
+-- it. And it scans the index of the open ones plainly: in that each settled job leaves an entry until the next VACUUM, which
+-- such a scan marks, so that the next one passes over it; a bitmap scan goes to all of them anew.
+ALTER FUNCTION reap_jobs SET plan_cache_mode = force_custom_plan SET enable_bitmapscan = off;
+ALTER FUNCTION expire_pending SET plan_cache_mode = force_custom_plan SET enable_bitmapscan = off;
+ALTER FUNCTION give_up_unknown SET plan_cache_mode = force_custom_plan SET enable_bitmapscan = off;
+
 -- Settle: how reserved jobs end. Matched by attempt token, so a result can come late, twice, or from a worker that lost
 -- its slot, and changes nothing newer. Locks, always in this order: day rows, jobs, mailboxes whose ramp climbs, visits,
 -- proofs, counts (sql/0008_counts.sql), each by id; safe to repeat after a deadlock.

@@ -1,16 +1,18 @@
 """A plan that was made while the tables were empty is not one that reads them whole once they are full."""
 
 import datetime as dt
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
-from tests.store.rows import CLOSES, OPENS, TODAY, Ground, after, ask, retry
+from tests.store.rows import CLOSES, NOON, OPENS, TODAY, Ground, after, ask, retry
 from tests.store.test_days import DEFAULTS
 from warmupd.core.job import JobStatus
 from warmupd.core.outcome import OutcomeKind
 from warmupd.core.ramp import Budget
 from warmupd.core.window import Window
-from warmupd.store import accounts, days, mailboxes
+from warmupd.store import accounts, days, jobs, mailboxes
 from warmupd.store.database import Database
 
 BUDGET = Budget(quota=8, floor=5, ramp_day=2, factors=(("ramp", 8),))
@@ -19,10 +21,23 @@ _ROWS = (  # read from partitions of the jobs, one way or the other
     "SELECT (SELECT sum(seq_tup_read) FROM pg_stat_user_tables WHERE relname ~ '^warmup_jobs_')::int"
     " + (SELECT sum(idx_tup_read) FROM pg_stat_user_indexes WHERE relname ~ '^warmup_jobs_')::int"
 )
-_OF = "SELECT (seq_tup_read + idx_tup_fetch)::int FROM pg_stat_user_tables WHERE relname = '{}'"
-_DAYS, _RINGS = _OF.format("mailbox_days"), _OF.format("cap_rings")
+_READ_OF = "SELECT (seq_tup_read + idx_tup_fetch)::int FROM pg_stat_user_tables WHERE relname = '{}'"
+_DAYS, _RINGS = _READ_OF.format("mailbox_days"), _READ_OF.format("cap_rings")
 READ = ["mailbox_days", "mailboxes"]
+DAY = 3000  # jobs, of which none is open any more
+_A_DAY = """
+INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, local_day, scheduled_for, attempt_token, picked_at,
+                         start_at, send_by, thread_seed, created_at)
+SELECT $1, 'WARMUP', 'PROCESSING', n, gen_random_uuid(), n + 1, $1, $2, gen_random_uuid(), $2, $2, $2, n, $2
+FROM generate_series(1, $3::int) AS n
+"""
 CROWD = 60  # jobs of the day that nobody asks for
+Look = Callable[[Database], Awaitable[int]]
+LOOKS: list[Look] = [
+    partial(jobs.reap, grace=60.0, look_within=60.0, at=NOON),
+    partial(jobs.expire, at=NOON),
+    partial(jobs.give_up_unknown, at=NOON),
+]
 
 
 async def test_days_and_accounts_are_had_by_their_keys_by_a_plan_from_when_there_were_none(database_url: str) -> None:
@@ -61,8 +76,71 @@ async def test_a_reservation_reads_the_rings_of_its_own_users_by_a_plan_from_whe
 
 async def test_had_by_their_keys_all_rings_would_be_read(database_url: str) -> None:
     by_keys = "g.ring_at IS NOT NULL AND c.scope = ''USER'' AND c.ref = g.user_id"
-    taken_out = f"replace(pg_get_functiondef('reserve_sends'::regproc), 'c.ctid = g.ring_at', '{by_keys}')"
-    assert await _rings_read_for_a_reservation(database_url, f"DO $$ BEGIN EXECUTE {taken_out}; END $$") > CROWD
+    taken_out = _without("reserve_sends", "c.ctid = g.ring_at", by_keys)
+    assert await _rings_read_for_a_reservation(database_url, taken_out) > CROWD
+
+
+async def test_last_days_are_had_by_a_plan_from_when_there_were_none(database_url: str) -> None:
+    assert await _days_read_for_one_mailbox(database_url) < CROWD / 3
+
+
+async def test_by_the_mailbox_alone_the_days_of_others_would_be_passed(database_url: str) -> None:
+    pair, alone = "(o.mailbox_id, o.day) <= (a.id, date ''infinity'')", "o.mailbox_id = a.id"
+    assert await _days_read_for_one_mailbox(database_url, _without("last_days", pair, alone)) >= CROWD
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_open_jobs_are_had_by_their_index_by_a_plan_from_when_there_was_no_job(
+    database_url: str, look: Look
+) -> None:
+    assert await _jobs_read_for_a_look(database_url, look) < DAY / 3
+
+
+@pytest.mark.parametrize("setting", ["plan_cache_mode", "enable_bitmapscan"])
+async def test_without_its_settings_a_look_would_read_all_jobs(database_url: str, setting: str) -> None:
+    assert await _jobs_read_for_a_look(database_url, LOOKS[0], f"ALTER FUNCTION reap_jobs RESET {setting}") >= DAY
+
+
+async def _days_read_for_one_mailbox(url: str, *before: str) -> int:
+    """How many days are read for the last one of a mailbox, by a plan from when there were none."""
+    async with (
+        await Database.open(url, pool_size=1, application_name="tests") as others,
+        await Database.open(url, pool_size=1, application_name="tests") as db,  # one connection, and its plans
+    ):
+        ground = Ground(others)
+        await ground.lay()
+        for statement in (*before, "VACUUM ANALYZE mailbox_days"):
+            await others.execute(statement)
+        assert await days.load_days(db, [1]) == {}
+        first, *_ = await ground.mailboxes(CROWD)
+        read = await _told(others, db, told=_DAYS)
+        assert len(await days.load_days(db, [first])) == 1
+        return await _told(db, told=_DAYS) - read
+
+
+async def _jobs_read_for_a_look(url: str, look: Look, *before: str) -> int:
+    """How many jobs are read when the settled ones have been passed once, by a plan from when there was none."""
+    async with (
+        await Database.open(url, pool_size=1, application_name="tests") as others,
+        await Database.open(url, pool_size=1, application_name="tests") as db,  # one connection, and its plans
+    ):
+        ground = Ground(others)
+        await ground.lay()
+        for statement in (*before, "VACUUM ANALYZE warmup_jobs"):
+            await others.execute(statement)
+        for _ in range(7):  # from the sixth time on a plan may be kept
+            await look(db)
+        await others.execute(_A_DAY, TODAY, NOON, DAY)
+        await others.execute("UPDATE warmup_jobs SET status = 'SENT', completed_at = picked_at")
+        await look(db)
+        read = await _told(others, db, told=_ROWS)
+        await look(db)
+        return await _told(db, told=_ROWS) - read
+
+
+def _without(function: str, safeguard: str, nothing: str) -> str:
+    text = f"replace(pg_get_functiondef('{function}'::regproc), '{safeguard}', '{nothing}')"
+    return f"DO $$ BEGIN EXECUTE {text}; END $$"
 
 
 async def _rings_read_for_a_reservation(url: str, *before: str) -> int:
@@ -109,8 +187,8 @@ async def _rows_read_for_a_retry(url: str, *before: str, analysed: bool = True) 
         for statement in (*before, *(["VACUUM ANALYZE warmup_jobs"] if analysed else ())):
             await others.execute(statement)
         worker, (recipient, first, second, *senders) = await ground.worker(), await ground.mailboxes(CROWD + 3)
-        jobs = [await ground.grant(worker, ask(sender, recipient)) for sender in (first, second)]
-        for waiting in [await ground.deferred(job, after(300)) for job in jobs]:
+        granted = [await ground.grant(worker, ask(sender, recipient)) for sender in (first, second)]
+        for waiting in [await ground.deferred(job, after(300)) for job in granted]:
             read = await _told(others, db, told=_ROWS)
             await planned.grant(worker, retry(waiting), after(300))
             rows = await _told(db, told=_ROWS) - read
