@@ -81,7 +81,8 @@ async def test_batch_names_the_slots_of_its_own_senders_and_no_others(
     async with rig.running() as worker:
         await rig.until(after(3600))
         boxes, held = worker.shard.schedule.book.mailboxes, worker.leases.held
-    assert len(held) == 64 and named
+    assert named
+    assert len(held) == 64
     for senders, leases in named:
         assert leases == {slot: held[slot] for slot in {boxes[one].slot_hash % 64 for one in senders}}
 

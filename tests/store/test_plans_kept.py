@@ -26,8 +26,8 @@ _DAYS, _RINGS = _READ_OF.format("mailbox_days"), _READ_OF.format("cap_rings")
 READ = ["mailbox_days", "mailboxes"]
 DAY = 3000  # jobs, of which none is open any more
 _A_DAY = """
-INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, local_day, scheduled_for, attempt_token, picked_at,
-                         start_at, send_by, thread_seed, created_at)
+INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, local_day, scheduled_for, attempt_token,
+                         picked_at, start_at, send_by, thread_seed, created_at)
 SELECT $1, 'WARMUP', 'PROCESSING', n, gen_random_uuid(), n + 1, $1, $2, gen_random_uuid(), $2, $2, $2, n, $2
 FROM generate_series(1, $3::int) AS n
 """

@@ -73,10 +73,11 @@ async def reserve(  # noqa: PLR0913  the parameters of an SQL function
 ) -> list[Job | Denied]:
     """Ask Postgres for a batch; one answer a request, in order.
 
-    `leases` maps the slots held of these senders to their epochs; `demand` is how many entries are due in all. `at` is None in
-    production: the database reads its own clock behind its locks. Raises DatabaseUnavailable (WorkerForgotten until the
-    worker has registered anew); then the same `batch` must be asked again until it is answered, since its jobs may be
-    reserved already. `on_lock` hears for how many seconds the caps were locked, where that can be known.
+    `leases` maps the slots that are held of these senders to their epochs; `demand` is how many entries are due in all.
+    `at` is None in production: the database reads its own clock behind its locks. Raises DatabaseUnavailable
+    (WorkerForgotten until the worker has registered anew); then the same `batch` must be asked again until it is
+    answered, since its jobs may be reserved already. `on_lock` hears for how many seconds the caps were locked, where
+    that can be known.
     """
     requests = batch.requests
     (answers, began, ended) = await _said_again(
