@@ -419,6 +419,7 @@ BEGIN
         -- A ring's last bucket is all that was granted to it: of one that begins, what is granted now.
         INSERT INTO cap_rings (scope, ref, head, head_s, next_ok_at, seconds, halves)
         SELECT 'USER', g.user_id, v_now, now_s, g.free_at, no_seconds || g.n, no_halves || g.n FROM spent g WHERE g.ring_at IS NULL
+        ON CONFLICT DO NOTHING RETURNING 1
     ), everything AS MATERIALIZED (
         SELECT g.n,
                CASE WHEN all_s + g.n >= cfg.global_per_minute THEN to_timestamp(now_s + ring_wait(
@@ -451,8 +452,8 @@ BEGIN
             WHEN 'global_minute' THEN coalesce(e.minute_at, soon)
             WHEN 'global_hour' THEN coalesce(e.hour_at, soon)
         END)) END ORDER BY q.ord), '[]'), max(e.n),
-        2 * max(e.n) + (SELECT count(g.ring_at) FROM spent g)
-        - (SELECT count(*) FROM days) - (SELECT count(*) FROM pace) - (SELECT count(*) FROM user_rings)
+        2 * max(e.n) - (SELECT count(*) FROM days) - (SELECT count(*) FROM pace)
+        + (SELECT count(*) FROM spent) - (SELECT count(*) FROM user_rings) - (SELECT count(*) FROM new_rings)
     INTO answer, got, uncharged
     FROM judged q
     LEFT JOIN granted g USING (ord)

@@ -24,7 +24,7 @@ SAFEGUARDS: dict[str, tuple[Removal, ...]] = {
     "epoch": (
         Removal(
             function="reserve_sends",
-            safeguard="AND s.epoch = h.epoch\n                    AND s.owner = p_worker"
+            safeguard="AND s.epoch = p_epochs[array_position(p_slots, s.slot)]\n          AND s.owner = p_worker"
             " AND s.lease_until > instant(p_now)",
         ),
         Removal(function="hold_slot", safeguard="s.epoch = p_epoch", nothing="true"),

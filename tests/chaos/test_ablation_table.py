@@ -44,7 +44,10 @@ class Row:
 TABLE = {
     "epoch": Row(
         safeguard="only the newest epoch of a slot reserves, and records what a visit found",
-        directed=(("reserve_sends", "AND s.epoch = h.epoch"), ("hold_slot", "s.epoch = p_epoch")),
+        directed=(
+            ("reserve_sends", "AND s.epoch = p_epochs[array_position(p_slots, s.slot)]"),
+            ("hold_slot", "s.epoch = p_epoch"),
+        ),
     ),
     "attempt-token": Row(
         safeguard="an outcome counts for the attempt that it is of",

@@ -71,13 +71,16 @@ RESERVE: list[tuple[str, str, Test]] = [
     ("coalesce(p_now, clock_timestamp())", "coalesce(p_now, now())", of_caps.test_time_is_read_behind_the_locks),
 ]
 SETTLE: list[tuple[str, str, Test]] = [
-    ("becomes IN ('FAILED', 'PENDING')) AS given_back", "becomes <> 'SENT') AS given_back", KEPT),
     ("OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')", "", of_settle.test_reaped_job_takes_a_late_reply),
+]
+CHARGE: list[tuple[str, str, Test]] = [
+    ("a.became IN ('FAILED', 'PENDING')) AS given_back", "a.became <> 'SENT') AS given_back", KEPT),
 ]
 CASES = [
     *(Ablation(*case) for case in SHARES),
     *(Ablation("reserve_sends", *case) for case in RESERVE),
     *(Ablation("settle_sends", *case) for case in SETTLE),
+    *(Ablation("charge_days", *case) for case in CHARGE),
 ]
 
 

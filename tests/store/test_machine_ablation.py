@@ -15,7 +15,7 @@ from tests.store.test_coordination_machine import laid, named, play  # noqa: F40
 pytestmark = pytest.mark.ablation
 
 GAMES = 120
-OWNER = "AND s.epoch = h.epoch\n                    AND s.owner = p_worker"
+OWNER = "AND s.epoch = p_epochs[array_position(p_slots, s.slot)]\n          AND s.owner = p_worker"
 SAFEGUARDS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "epoch check in reserve": ("reserve_sends", [(OWNER, "")]),
     "lease in reserve": ("reserve_sends", [("AND s.lease_until > instant(p_now)", "")]),

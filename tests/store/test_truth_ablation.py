@@ -73,7 +73,7 @@ CASES = [
     *(Ablation("record_missing", *case) for case in MISSING),
     *(Ablation("record_sightings", *case) for case in SEEN),
     Ablation(sightings.find_parents, "AND s.placement <> 'MISSING'", "", COMES),
-    Ablation("settle_sends", "|| senders", "", of_settle.test_unknown_message_is_looked_for_within_minutes),
+    Ablation("settle_sends", "|| doubted", "", of_settle.test_unknown_message_is_looked_for_within_minutes),
     Ablation("reap_jobs", "|| senders", "", of_settle.test_lost_job_becomes_unknown_after_its_grace_and_is_looked_for),
     Ablation(
         "give_up_unknown",

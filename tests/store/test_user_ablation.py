@@ -52,8 +52,12 @@ PLANS: list[tuple[Callable[..., Any], str, str, Callable[[Ground], Awaitable[Non
     (user_removals.restore_user, 'row["erase_at"] is not None', "False", of_plans.test_erasure_cannot_be_undone),
 ]
 CAPS = [
-    (f"coalesce(n.{cap}, cfg.user_{cap})", f"cfg.user_{cap}", partial(test, cap=cap))
-    for cap in ("per_hour", "per_minute")
+    (
+        f"coalesce({own}[array_position(plans_capped, u.plan_id)], cfg.user_{cap})",
+        f"cfg.user_{cap}",
+        partial(test, cap=cap),
+    )
+    for cap, own in (("per_hour", "plan_hours"), ("per_minute", "plan_minutes"))
     for test in (
         of_plans.test_cap_of_another_plan_holds_with_the_next_send,
         of_plans.test_cap_that_is_changed_holds_with_the_next_send,

@@ -96,10 +96,6 @@ class Leases:
         slot = self.slot_of(mailbox)
         return self.held.get(slot, self.giving.get(slot))
 
-    def held_of(self, mailboxes: Iterable[Mailbox]) -> dict[int, int]:
-        """Of `held`, the slots that these mailboxes are in."""
-        return {slot: self.held[slot] for slot in {self.slot_of(one) for one in mailboxes} if slot in self.held}
-
     def trusts(self, mailbox: Mailbox, epoch: int | None) -> bool:
         """Whether the mailbox's slot is surely still this worker's, by the same epoch as then."""
         return self._is_sure() and epoch is not None and self.epoch_of(mailbox) == epoch

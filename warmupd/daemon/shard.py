@@ -186,13 +186,14 @@ class Shard:
 
         async def ask() -> list[Job | Denied]:
             self._asked_in = self._ground.db.era
+            slots = {self._leases.slot_of(one) for one in senders}
             try:
                 return await reserve(
                     self._ground.db,
                     batch,
                     worker_id=self._leases.worker_id,
                     worker_name=self._leases.name,
-                    leases=self._leases.held_of(senders),
+                    leases={slot: epoch for slot, epoch in self._leases.held.items() if slot in slots},
                     demand=len(requests) + self.schedule.depth(),
                     boottime=self._clock.boottime,
                     at=self._clock.stamp(),
