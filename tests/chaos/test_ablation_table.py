@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from tests.ablation import take_out
+from tests.ablation import source_of, take_out, without
 from tests.chaos.campaign import campaign
-from tests.chaos.safeguards import SAFEGUARDS
+from tests.chaos.safeguards import SAFEGUARDS, take_out_of_database
 from tests.chaos.scenario import draw
 from tests.daemon.test_ablation import LEASES
 from tests.store import test_caps as of_caps
@@ -77,7 +77,7 @@ TABLE = {
     ),
     "proof": Row(
         safeguard="who has not proven the address gets three messages",
-        directed=(("reserve_sends", "> 3, false) AS too_unproven"),),
+        directed=(("reserve_sends", "unproven_sends + nth <= 3"),),
         seeds=(2, 1),
         expected=("I9 more than three messages",),
     ),
@@ -86,6 +86,14 @@ TABLE = {
 
 def test_every_safeguard_has_its_row() -> None:
     assert set(TABLE) == set(SAFEGUARDS)
+
+
+@pytest.mark.parametrize("name", SAFEGUARDS)
+async def test_what_a_campaign_takes_out_is_there_to_be_taken(ground: Ground, name: str) -> None:
+    await take_out_of_database(ground.db, name)
+    for removal in SAFEGUARDS[name]:
+        if not isinstance(removal.function, str):
+            without(source_of(removal.function), removal.safeguard, removal.nothing)
 
 
 def test_every_row_has_its_directed_test() -> None:

@@ -79,7 +79,7 @@ async def test_batch_names_the_slots_of_its_own_senders_and_no_others(
     monkeypatch.setattr(shard, "reserve", noted)
     await rig.world.enrol(6, quota=4, end_hour=14)
     async with rig.running() as worker:
-        await rig.until(after(7200))
+        await rig.until(rig.clock.now() + dt.timedelta(hours=2))
         boxes, held = worker.shard.schedule.book.mailboxes, worker.leases.held
     assert named
     assert len(held) == 64
