@@ -267,25 +267,19 @@ OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     ),
     (
         "climb_ramp",
-        "2 * NEW.sent >= NEW.quota",
-        "2 * NEW.sent >= NEW.quota AND 2 * OLD.sent < OLD.quota",
-        of_settle.test_day_whose_half_was_reached_in_a_pause_counts_with_the_next_message,
-    ),
-    (
-        "climb_ramp",
-        "AND c.at >= NEW.opens_at",
-        "AND false",
+        "< NEW.opens_at",
+        "IS NOT NULL",
         of_settle.test_stop_in_the_middle_of_a_day_is_not_undone_by_its_later_messages,
     ),
     (
         "climb_ramp",
-        "AND c.at >= NEW.opens_at",
-        "",
+        "< NEW.opens_at",
+        "IS NULL",
         of_settle.test_ramp_that_was_reset_climbs_anew_on_the_next_day,
     ),
     (
         "climb_ramp",
-        " AND m.state = 'ACTIVE'",
+        " AND m.state::text = 'ACTIVE'",
         "",
         partial(of_settle.test_ramp_that_was_changed_or_only_receives_is_left_alone, ramp_days=0, state="RECEIVE_ONLY"),
     ),
@@ -465,6 +459,26 @@ def _all() -> Iterator[Ablation]:
 @pytest.mark.parametrize("ablation", list(_all()), ids=str)
 async def test_safeguard_is_missed(ground: Ground, monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -> None:
     await miss(ground, monkeypatch, ablation)
+
+
+@pytest.mark.parametrize(
+    ("half", "test"),
+    [
+        ("true", of_settle.test_ramp_climbs_once_half_of_the_day_was_sent),
+        (
+            "2 * NEW.sent >= NEW.quota AND 2 * OLD.sent < OLD.quota",
+            of_settle.test_day_whose_half_was_reached_in_a_pause_counts_with_the_next_message,
+        ),
+    ],
+)
+async def test_half_of_a_day_is_missed(ground: Ground, half: str, test: Test) -> None:
+    (trigger,) = await ground.db.fetch(
+        "SELECT pg_get_triggerdef(oid) AS text FROM pg_trigger WHERE tgname = 'mailbox_days_climb'"
+    )
+    ablated = without(trigger["text"], "((2 * new.sent) >= new.quota)", f"({half})")
+    await ground.db.execute(ablated.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER"))
+    with pytest.raises(FOUND):
+        await test(ground)
 
 
 async def miss(ground: Ground, monkeypatch: pytest.MonkeyPatch, ablation: Ablation) -> None:

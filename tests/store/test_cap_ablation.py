@@ -41,6 +41,12 @@ CAPS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     ("worker_room", "(free + sum(l.taken) OVER ())", "cap", of_caps.test_what_a_dead_worker_took_is_nobodys_share),
     ("reserve_sends", "s.user_id OFFSET 0)", "s.user_id)", of_caps.test_rings_of_others_are_not_read),
     ("reserve_sends", "IF uncharged <> 0", "IF false", of_reserve.test_what_cannot_be_charged_is_not_granted),
+    (
+        "reserve_sends",
+        " OR p.mailbox_id IS NULL",
+        "",
+        of_reserve.test_mailbox_that_lost_its_pace_is_denied_and_the_others_are_not,
+    ),
     ("reserve_sends", "p_demand - got", "p_demand", of_caps.test_workers_share_a_binding_cap_by_demand),
     (
         "reserve_sends",

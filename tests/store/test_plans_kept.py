@@ -31,6 +31,11 @@ INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, l
 SELECT $1, 'WARMUP', 'PROCESSING', n, gen_random_uuid(), n + 1, $1, $2, gen_random_uuid(), $2, $2, $2, n, $2
 FROM generate_series(1, $3::int) AS n
 """
+_CHANGES = """
+INSERT INTO state_changes (at, subject, subject_id, actor, became, reason)
+SELECT $1, 'mailbox', (1000000 + n)::text, 'cli', 'PAUSED', 'of another' FROM generate_series(1, $2::int) AS n
+"""
+_CLIMB = "SELECT sum(idx_tup_read)::int FROM pg_stat_user_indexes WHERE relname IN ('state_changes', 'mailboxes')"
 CROWD = 60  # jobs of the day that nobody asks for
 Look = Callable[[Database], Awaitable[int]]
 LOOKS: list[Look] = [
@@ -89,6 +94,20 @@ async def test_by_the_mailbox_alone_the_days_of_others_would_be_passed(database_
     assert await _days_read_for_one_mailbox(database_url, _without("last_days", pair, alone)) >= CROWD
 
 
+async def test_a_climb_reads_its_own_mailbox_and_changes_by_a_plan_from_when_there_were_few(database_url: str) -> None:
+    assert await _read_for_a_climb(database_url) < CROWD / 3
+
+
+@pytest.mark.parametrize(
+    ("safeguard", "nothing"),
+    [("ORDER BY c.at DESC LIMIT 1", "LIMIT 1"), ("m.state::text = ''ACTIVE''", "m.state = ''ACTIVE''")],
+)
+async def test_by_another_index_a_climb_would_read_those_of_all(
+    database_url: str, safeguard: str, nothing: str
+) -> None:
+    assert await _read_for_a_climb(database_url, _without("climb_ramp", safeguard, nothing)) >= CROWD
+
+
 @pytest.mark.parametrize("look", LOOKS)
 async def test_open_jobs_are_had_by_their_index_by_a_plan_from_when_there_was_no_job(
     database_url: str, look: Look
@@ -96,9 +115,16 @@ async def test_open_jobs_are_had_by_their_index_by_a_plan_from_when_there_was_no
     assert await _jobs_read_for_a_look(database_url, look) < DAY / 3
 
 
-@pytest.mark.parametrize("setting", ["plan_cache_mode", "enable_bitmapscan"])
-async def test_without_its_settings_a_look_would_read_all_jobs(database_url: str, setting: str) -> None:
-    assert await _jobs_read_for_a_look(database_url, LOOKS[0], f"ALTER FUNCTION reap_jobs RESET {setting}") >= DAY
+@pytest.mark.parametrize(
+    ("function", "look"), list(zip(("reap_jobs", "expire_pending", "give_up_unknown"), LOOKS, strict=True))
+)
+async def test_planned_but_once_a_look_would_read_all_jobs(database_url: str, function: str, look: Look) -> None:
+    assert await _jobs_read_for_a_look(database_url, look, f"ALTER FUNCTION {function} RESET plan_cache_mode") >= DAY
+
+
+async def test_by_bitmaps_a_look_would_go_to_settled_jobs_each_time(database_url: str) -> None:
+    by_bitmaps = "ALTER FUNCTION reap_jobs RESET enable_bitmapscan"
+    assert await _jobs_read_for_a_look(database_url, LOOKS[0], by_bitmaps) >= DAY
 
 
 async def _days_read_for_one_mailbox(url: str, *before: str) -> int:
@@ -116,6 +142,27 @@ async def _days_read_for_one_mailbox(url: str, *before: str) -> int:
         read = await _told(others, db, told=_DAYS)
         assert len(await days.load_days(db, [first])) == 1
         return await _told(db, told=_DAYS) - read
+
+
+async def _read_for_a_climb(url: str, *before: str) -> int:
+    """How many entries are read when a ramp climbs, by a plan from when there were few mailboxes, and no changes."""
+    async with (
+        await Database.open(url, pool_size=1, application_name="tests") as others,
+        await Database.open(url, pool_size=1, application_name="tests") as db,  # one connection, and its plans
+    ):
+        ground, planned = Ground(others), Ground(db)
+        await ground.lay()
+        for statement in (*before, "TRUNCATE state_changes"):
+            await others.execute(statement)
+        worker, pairs = await ground.worker(), [await ground.pair(quota=1) for _ in range(2)]
+        first, second = [await ground.grant(worker, ask(*pair)) for pair in pairs]
+        assert await planned.settle(first, OutcomeKind.SENT) is JobStatus.SENT
+        await others.execute(_CHANGES, NOON, CROWD)
+        await ground.mailboxes(CROWD)
+        read = await _told(others, db, told=_CLIMB)
+        assert await planned.settle(second, OutcomeKind.SENT) is JobStatus.SENT
+        assert await others.fetchval("SELECT sum(ramp_days) FROM mailboxes") == len(pairs)
+        return await _told(others, db, told=_CLIMB) - read
 
 
 async def _jobs_read_for_a_look(url: str, look: Look, *before: str) -> int:

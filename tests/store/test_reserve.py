@@ -384,3 +384,10 @@ async def test_what_cannot_be_charged_is_not_granted(ground: Ground) -> None:
         await change.commit()
     assert reasons(await reserving) == ["granted"]
     assert await ground.day(sender) == (1, 1, 0, 0)
+
+
+async def test_mailbox_that_lost_its_pace_is_denied_and_the_others_are_not(ground: Ground) -> None:
+    (lost, sender, recipient), worker = await ground.mailboxes(3), await ground.worker()
+    await ground.db.execute("DELETE FROM mailbox_pace WHERE mailbox_id = $1", lost)
+    answers = await ground.reserve(worker, ask(lost, recipient), ask(sender, recipient))
+    assert reasons(answers) == ["mailbox_gone", "granted"]
