@@ -56,24 +56,7 @@ async def due_visits(
     whose the address is; nor, whatever is asked for, before its server wants to see us again.
     """
     rows = await db.fetch(
-        """
-        SELECT v.mailbox_id, v.last_visit_at, m.imap_host, v.round_began, v.failures,
-               v.everywhere OR coalesce(v.everywhere_at, '-infinity') <= $1::timestamptz - $5::interval AS everywhere,
-               EXISTS (SELECT FROM warmup_jobs j WHERE j.mailbox_id = v.mailbox_id AND j.status = 'UNKNOWN') AS lost,
-               EXISTS (SELECT FROM sightings_to_treat s WHERE s.recipient_id = v.mailbox_id
-                       AND s.next_at <= $1::timestamptz + interval '12 hours 2 minutes') AS treats
-        FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c
-        WHERE v.next_visit_at <= $1 AND coalesce(v.not_before, '-infinity') <= $1
-          AND m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')
-          AND m.slot_hash % c.worker_count = ANY ($2::integer[]) AND v.mailbox_id <> ALL ($3::bigint[])
-          AND m.imap_host <> ALL ($8::text[])
-          AND (NOT EXISTS (SELECT FROM unnest($6::text[], $7::interval[]) AS p(word, gap)
-                           WHERE p.word = m.provider AND v.last_visit_at > $1::timestamptz - p.gap)
-               OR (v.asked_by IS NOT NULL
-                   AND EXISTS (SELECT FROM proofs f WHERE f.mailbox_id = m.id
-                               AND (f.proven_at IS NULL OR (f.own_only AND f.unproven_sends > 0)))))
-        ORDER BY v.next_visit_at LIMIT $4
-        """,
+        "SELECT * FROM due_visits($1, $2, $3, $4, $5, $6, $7, $8)",
         at,
         slots,
         skip,
@@ -93,12 +76,7 @@ async def due_visits(
 
 async def unplanned_visits(db: Database, slots: Sequence[int]) -> list[int]:
     """Mailboxes in these slots that have no next visit yet."""
-    rows = await db.fetch(
-        "SELECT v.mailbox_id FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id, settings c"
-        " WHERE v.next_visit_at IS NULL AND m.state <> 'REMOVED' "
-        " AND m.slot_hash % c.worker_count = ANY ($1::integer[])",
-        slots,
-    )
+    rows = await db.fetch("SELECT * FROM unplanned_visits($1::integer[]) AS mailbox_id", slots)
     return [row["mailbox_id"] for row in rows]
 
 
