@@ -216,7 +216,8 @@ BEGIN
     ), lost AS MATERIALIZED (
         SELECT j.* FROM late l,
         LATERAL (SELECT o.ctid AS place, o.day, o.id FROM warmup_jobs o
-                 WHERE o.day = l.day AND o.id = l.id AND o.status::text = 'PROCESSING' AND o.send_by + grace < v_now
+                 WHERE o.day = l.day AND o.id = l.id AND o.status::text = 'PROCESSING'  -- by none but the primary key
+                   AND send_by + grace < v_now
                  FOR UPDATE SKIP LOCKED) AS j
     ), gone AS (
         UPDATE warmup_jobs j SET status = 'UNKNOWN', outcome = 'reaped', error_message = 'the worker was lost while sending'

@@ -29,7 +29,7 @@ SAFEGUARDS: dict[str, tuple[Removal, ...]] = {
         ),
         Removal(function="hold_slot", safeguard="s.epoch = p_epoch", nothing="true"),
     ),
-    "attempt-token": (Removal(function="settle_sends", safeguard=" AND j.attempt_token = t.token"),),
+    "attempt-token": (Removal(function="settle_sends", safeguard=" AND o.attempt_token = t.token"),),
     "stored-answer": (Removal(function="reserve_sends", safeguard="worker.batch_id = p_batch", nothing="false"),),
     "spacing": (Removal(function="reserve_sends", safeguard="p.next_ok_at > v_now", nothing="false"),),
     "trust": (Removal(function=Sends._send, safeguard="self._leases.trusts(mailbox, epoch)", nothing="True"),),

@@ -51,7 +51,7 @@ TABLE = {
     ),
     "attempt-token": Row(
         safeguard="an outcome counts for the attempt that it is of",
-        directed=(("settle_sends", " AND j.attempt_token = t.token"),),
+        directed=(("settle_sends", " AND o.attempt_token = t.token"),),
     ),
     "stored-answer": Row(
         safeguard="a batch asked again after a lost COMMIT gets its answer",

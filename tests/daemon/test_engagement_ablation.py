@@ -23,7 +23,7 @@ from warmupd.daemon.recorder import Recorder
 from warmupd.daemon.revisits import Revisits
 from warmupd.daemon.visitor import Visitor
 from warmupd.mail.imap import ImapBusy
-from warmupd.store import engagements, sightings, visits
+from warmupd.store import engagements, sightings
 
 pytestmark = pytest.mark.ablation
 
@@ -31,7 +31,6 @@ _Treatment, _Batch = treatment.Treatment, treatments._Batch
 FULL = of_treatment.test_what_a_full_mailbox_refuses_is_done_once_there_is_room
 NUMBERS = of_treatment.test_message_whose_numbers_changed_after_it_was_opened_is_filed_and_deleted
 STRANGER = of_treatment.test_strangers_message_by_its_name_is_never_taken_for_it
-PROVES = of_sightings.test_the_visit_that_proves_the_address_does_not_wait_for_its_provider
 
 OF_ROWS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[None]]]] = {
     "put off": (
@@ -133,14 +132,6 @@ OF_ROWS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[N
         "",
         of_treatment.test_message_that_was_thrown_away_before_it_was_seen_is_only_written_down,
     ),
-    "patience": (
-        visits.due_visits,
-        "coalesce(v.not_before, '-infinity') <= $1",
-        "true",
-        of_sightings.test_server_that_asked_for_patience_is_not_visited_sooner_whoever_asks,
-    ),
-    "only what waits": (visits.due_visits, "v.asked_by IS NOT NULL", "true", PROVES),
-    "only the proof": (visits.due_visits, "f.proven_at IS NULL OR", "true OR", PROVES),
 }
 OF_DAYS: dict[str, tuple[Callable[..., Any], str, str, Callable[..., Awaitable[None]]]] = {
     "by day": (

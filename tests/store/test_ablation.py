@@ -178,19 +178,19 @@ RESERVE: list[tuple[str, str, Test]] = [
     ),
 ]
 SETTLE: list[tuple[str, str, Test]] = [
-    (" AND j.attempt_token = t.token", "", of_settle.test_stale_token_changes_nothing),
+    (" AND o.attempt_token = t.token", "", of_settle.test_stale_token_changes_nothing),
     (
-        "(j.status = 'PROCESSING' OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')) AS open",
+        "(h.status = 'PROCESSING' OR (h.status = 'UNKNOWN' AND h.outcome <> 'UNKNOWN')) AS open",
         "true AS open",
         of_settle.test_failed_twice_gives_back_once,
     ),
     ("AND row_number() OVER attempt = 1", "", of_settle.test_sent_twice_counts_once),
     (
-        "ORDER BY t.outcome = 'UNKNOWN', t.ord",
-        "ORDER BY t.ord",
+        "ORDER BY h.outcome = 'UNKNOWN', h.ord",
+        "ORDER BY h.ord",
         of_settle.test_reply_counts_more_than_the_lack_of_one_in_the_same_batch,
     ),
-    ("WHEN greatest(t.retry_at, v_now) >= (", "WHEN false AND v_now >= (", of_settle.test_retries_end_with_the_window),
+    ("WHEN greatest(h.retry_at, v_now) >= (", "WHEN false AND v_now >= (", of_settle.test_retries_end_with_the_window),
     ("a.became = 'UNKNOWN')", "false)", of_settle.test_unknown_message_is_looked_for_within_minutes),
     (
         "a.became = 'SENT' AND (f.proven_at IS NULL",
@@ -202,7 +202,6 @@ SETTLE: list[tuple[str, str, Test]] = [
         "f.unproven_sends",
         of_reserve.test_message_that_never_arrived_does_not_count_against_proof,
     ),
-    ("SET status = 'REPLIED'", "SET topic = j.topic", of_settle.test_answer_settles_its_parent_as_replied),
 ]
 CHARGE: list[tuple[str, str, Test]] = [
     (
@@ -235,6 +234,7 @@ SIGHT: list[tuple[str, str, Test]] = [
 ]
 OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     ("ring_after", "> 1000000000", "> 2147483647", of_caps.test_counts_of_years_do_not_overflow),
+    ("write_replied", "SET status = 'REPLIED'", "SET topic = j.topic", of_settle.test_answer_settles_its_parent_as_replied),
     (
         "reap_jobs",
         "AND send_by + grace < v_now",

@@ -71,7 +71,7 @@ RESERVE: list[tuple[str, str, Test]] = [
     ("coalesce(p_now, clock_timestamp())", "coalesce(p_now, now())", of_caps.test_time_is_read_behind_the_locks),
 ]
 SETTLE: list[tuple[str, str, Test]] = [
-    ("OR (j.status = 'UNKNOWN' AND t.outcome <> 'UNKNOWN')", "", of_settle.test_reaped_job_takes_a_late_reply),
+    ("OR (h.status = 'UNKNOWN' AND h.outcome <> 'UNKNOWN')", "", of_settle.test_reaped_job_takes_a_late_reply),
 ]
 CHARGE: list[tuple[str, str, Test]] = [
     ("a.became IN ('FAILED', 'PENDING')) AS given_back", "a.became <> 'SENT') AS given_back", KEPT),

@@ -20,7 +20,7 @@ SAFEGUARDS: dict[str, tuple[str, list[tuple[str, str]]]] = {
     "epoch check in reserve": ("reserve_sends", [(OWNER, "")]),
     "lease in reserve": ("reserve_sends", [("AND s.lease_until > instant(p_now)", "")]),
     "epoch check of sightings": ("hold_slot", [("s.epoch = p_epoch", "true")]),
-    "attempt token": ("settle_sends", [(" AND j.attempt_token = t.token", "")]),
+    "attempt token": ("settle_sends", [(" AND o.attempt_token = t.token", "")]),
     "stored batch answer": ("reserve_sends", [("worker.batch_id = p_batch", "false")]),
     "spacing in reserve": ("reserve_sends", [("WHEN p.next_ok_at > v_now", "WHEN false")]),
     "what is under way is left to its worker": ("reap_jobs", [("AND send_by + grace < v_now", "")]),

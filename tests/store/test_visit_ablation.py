@@ -11,6 +11,7 @@ from tests.store import test_removals as of_removals
 from tests.store import test_sealed as of_sealed
 from tests.store import test_sightings as of_sightings
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
+from tests.store.test_ablation import Ablation, miss
 from warmupd.errors import WarmupdError
 from warmupd.store import clearings, enrolment, sealed, visits
 
@@ -41,6 +42,26 @@ END: list[tuple[str, str, Test]] = [
         "AND s.epoch = $9",
         "AND $9::bigint IS NOT NULL",
         of_sightings.test_visit_of_a_worker_whose_epoch_is_over_ends_and_plans_nothing,
+    ),
+]
+PROVES = of_sightings.test_the_visit_that_proves_the_address_does_not_wait_for_its_provider
+IN_PLACE = of_sightings.test_visits_are_due_in_their_slots_and_states
+DUE: list[tuple[str, str, Test]] = [
+    (
+        "coalesce(v.not_before, '-infinity') <= p_at",
+        "true",
+        of_sightings.test_server_that_asked_for_patience_is_not_visited_sooner_whoever_asks,
+    ),
+    ("v.asked_by IS NOT NULL", "true", PROVES),
+    ("f.proven_at IS NULL OR", "true OR", PROVES),
+    ("v.next_visit_at <= p_at", "true", IN_PLACE),
+    ("m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')", "true", IN_PLACE),
+    ("m.slot_hash % fleet = ANY (p_slots)", "true", IN_PLACE),
+    ("v.mailbox_id <> ALL (p_skip)", "true", IN_PLACE),
+    (
+        "v.last_visit_at > p_at - p.gap",
+        "false",
+        of_sightings.test_a_mailbox_is_not_due_sooner_than_its_provider_wants,
     ),
 ]
 OTHERS: list[tuple[Callable[..., object], str, str, Test]] = [
@@ -96,6 +117,13 @@ async def test_safeguard_of_a_visits_end_is_missed(
     monkeypatch.setattr(visits, "_END_VISIT", without(visits._END_VISIT, safeguard, nothing))
     with pytest.raises((AssertionError, WarmupdError, pytest.fail.Exception)):
         await test(ground)
+
+
+@pytest.mark.parametrize(("safeguard", "nothing", "test"), DUE, ids=[one[0] for one in DUE])
+async def test_safeguard_of_what_is_due_is_missed(
+    ground: Ground, monkeypatch: pytest.MonkeyPatch, safeguard: str, nothing: str, test: Test
+) -> None:
+    await miss(ground, monkeypatch, Ablation("due_visits", safeguard, nothing, test))
 
 
 @pytest.mark.parametrize(("function", "safeguard", "nothing", "test"), OTHERS, ids=[one[1] for one in OTHERS])
