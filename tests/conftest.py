@@ -21,10 +21,13 @@ import structlog
 from hypothesis import settings
 
 from tests.known_types import known_types
+from warmupd.store.binaries import find_binaries
+from warmupd.store.cluster import Cluster
 from warmupd.store.database import Database
 from warmupd.store.embedded import EmbeddedPostgres
 from warmupd.store.migrate import migrate
 from warmupd.store.partitions import make_partitions
+from warmupd.store.run_as import RunAs
 
 T = TypeVar("T")
 MadeFrom = Callable[[str], AbstractContextManager[str]]  # a template's name: the URL of a database that is like it
@@ -59,6 +62,9 @@ _numbers = count(1)
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--require-real", action="store_true", help=f"skipped tests marked {', '.join(NEED_PROGRAMS)} have failed"
+    )
+    parser.addoption(
+        "--postgres", type=int, metavar="MAJOR", help="the version of the tests' database (default: the embedded one's)"
     )
 
 
@@ -142,10 +148,12 @@ def data_dir() -> Iterator[Path]:
 
 
 @pytest.fixture(scope="session")
-def postgres(clean_environment: None) -> Iterator[str]:
+def postgres(pytestconfig: pytest.Config, clean_environment: None) -> Iterator[str]:
     """The URL of a running server, to which every test may add databases."""
     directory = Path(tempfile.mkdtemp(prefix="warmupd-test-"))
     server = EmbeddedPostgres(directory, fsync=False)
+    if major := pytestconfig.getoption("--postgres"):
+        _run(_create_cluster(directory, major))
     _run(server.start())
     with known_types(server.socket_dir):
         yield server.url
@@ -251,6 +259,12 @@ def _in_memory() -> bool:
 
 def _named(server: str, database: str) -> str:
     return server.replace("postgresql:///warmupd?", f"postgresql:///{database}?")
+
+
+async def _create_cluster(directory: Path, major: int) -> None:
+    """Who is to serve a cluster goes by the version that made it."""
+    cluster = Cluster(directory)
+    await cluster.create(find_binaries(major), run_as=RunAs.for_cluster(cluster.path), fsync=False)
 
 
 async def _command(url: str, command: str) -> None:
