@@ -171,6 +171,17 @@ class Ground:
         assert await self.settle(job, OutcomeKind.DEFERRED, retry_at=retry_at, at=at) is JobStatus.PENDING
         return await self.waiting(job.mailbox_id)
 
+    async def answer(self, parent: Job) -> WaitingJob:
+        """An answer to this message, which waits to be sent."""
+        await self.db.execute(
+            "INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, scheduled_for, thread_seed,"
+            " parent_day, parent_id, created_at) SELECT day, 'REPLY', 'PENDING', recipient_id, user_id, mailbox_id, $2,"
+            " 1, day, id, $2 FROM warmup_jobs WHERE id = $1",
+            parent.id,
+            NOON,
+        )
+        return await self.waiting(parent.recipient_id)
+
     async def waiting(self, mailbox_id: int) -> WaitingJob:
         """The one job of the mailbox that waits."""
         (waiting,) = await jobs.load_waiting(self.db, [mailbox_id])

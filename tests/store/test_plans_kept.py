@@ -6,9 +6,9 @@ from functools import partial
 
 import pytest
 
-from tests.store.rows import CLOSES, NOON, OPENS, TODAY, Ground, after, ask, retry
+from tests.store.rows import CLOSES, NOON, OPENS, TODAY, Ground, Worker, after, ask, retry
 from tests.store.test_days import DEFAULTS
-from warmupd.core.job import JobStatus
+from warmupd.core.job import Job, JobStatus
 from warmupd.core.outcome import OutcomeKind
 from warmupd.core.ramp import Budget
 from warmupd.core.window import Window
@@ -36,8 +36,22 @@ INSERT INTO state_changes (at, subject, subject_id, actor, became, reason)
 SELECT $1, 'mailbox', (1000000 + n)::text, 'cli', 'PAUSED', 'of another' FROM generate_series(1, $2::int) AS n
 """
 _CLIMB = "SELECT sum(idx_tup_read)::int FROM pg_stat_user_indexes WHERE relname IN ('state_changes', 'mailboxes')"
+_WAIT = (
+    "UPDATE warmup_jobs SET status = 'PENDING', completed_at = NULL, scheduled_for = scheduled_for + interval '1 hour'"
+    " WHERE mailbox_id <= $1"
+)
+_LATE = (
+    "UPDATE warmup_jobs SET status = '{}', completed_at = NULL, send_by = send_by - interval '9 days',"
+    " picked_at = picked_at - interval '9 days', scheduled_for = scheduled_for - interval '9 days' WHERE mailbox_id <= {}"
+)
+LATE = 5  # jobs
 CROWD = 60  # jobs of the day that nobody asks for
 Look = Callable[[Database], Awaitable[int]]
+WAITING = 900  # of a day's jobs that are not due yet
+_ONE_INDEX = (  # for all that is open
+    "DROP INDEX warmup_jobs_open; CREATE INDEX warmup_jobs_open ON warmup_jobs (mailbox_id)"
+    " WHERE status IN ('PENDING', 'PROCESSING', 'UNKNOWN')"
+)
 LOOKS: list[Look] = [
     partial(jobs.reap, grace=60.0, look_within=60.0, at=NOON),
     partial(jobs.expire, at=NOON),
@@ -71,6 +85,24 @@ async def test_a_settlement_reads_the_days_of_its_own_senders(database_url: str)
 
 async def test_without_its_settings_a_settlement_would_read_all_days(database_url: str) -> None:
     assert await _days_read_for_a_settlement(database_url, "ALTER FUNCTION charge_days RESET ALL") > CROWD
+
+
+@pytest.mark.parametrize("analysed", [False, True])
+@pytest.mark.parametrize("kind", [OutcomeKind.SENT, OutcomeKind.FAILED, OutcomeKind.UNKNOWN])
+async def test_a_settlement_reads_its_own_jobs_by_a_plan_from_when_there_were_few(
+    database_url: str, kind: OutcomeKind, *, analysed: bool
+) -> None:
+    assert await _jobs_read_for_a_settlement(database_url, kind, analysed=analysed) < CROWD
+
+
+@pytest.mark.parametrize(
+    ("function", "settings"), [("settle_sends", "enable_seqscan"), ("write_outcomes", "ALL"), ("write_replied", "ALL")]
+)
+async def test_without_its_settings_a_settlement_would_read_all_jobs(
+    database_url: str, function: str, settings: str
+) -> None:
+    without = f"ALTER FUNCTION {function} RESET {settings}"
+    assert await _jobs_read_for_a_settlement(database_url, OutcomeKind.SENT, without) >= DAY
 
 
 async def test_a_reservation_reads_the_rings_of_its_own_users_by_a_plan_from_when_there_were_few(
@@ -113,6 +145,18 @@ async def test_open_jobs_are_had_by_their_index_by_a_plan_from_when_there_was_no
     database_url: str, look: Look
 ) -> None:
     assert await _jobs_read_for_a_look(database_url, look) < DAY / 3
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_looks_for_open_jobs_pass_over_those_that_wait(database_url: str, look: Look) -> None:
+    assert await _jobs_read_for_a_look(database_url, look, waiting=WAITING) < CROWD
+
+
+@pytest.mark.parametrize(
+    ("look", "worse"), list(zip(LOOKS, (_ONE_INDEX, "DROP INDEX warmup_jobs_due", _ONE_INDEX), strict=True))
+)
+async def test_without_its_index_a_look_would_read_all_that_wait(database_url: str, look: Look, worse: str) -> None:
+    assert await _jobs_read_for_a_look(database_url, look, worse, waiting=WAITING) >= WAITING
 
 
 @pytest.mark.parametrize(
@@ -165,7 +209,15 @@ async def _read_for_a_climb(url: str, *before: str) -> int:
         return await _told(others, db, told=_CLIMB) - read
 
 
-async def _jobs_read_for_a_look(url: str, look: Look, *before: str) -> int:
+@pytest.mark.parametrize(("look", "status"), list(zip(LOOKS, ("PROCESSING", "PENDING", "UNKNOWN"), strict=True)))
+async def test_what_a_look_ends_is_had_by_its_keys(database_url: str, look: Look, status: str) -> None:
+    late = _LATE.format(status, LATE)
+    assert await _jobs_read_for_a_look(database_url, look, then=late, ended=LATE) < LATE * 20
+
+
+async def _jobs_read_for_a_look(
+    url: str, look: Look, *before: str, waiting: int = 0, then: str = "SELECT", ended: int = 0
+) -> int:
     """How many jobs are read when the settled ones have been passed once, by a plan from when there was none."""
     async with (
         await Database.open(url, pool_size=1, application_name="tests") as others,
@@ -179,9 +231,11 @@ async def _jobs_read_for_a_look(url: str, look: Look, *before: str) -> int:
             await look(db)
         await others.execute(_A_DAY, TODAY, NOON, DAY)
         await others.execute("UPDATE warmup_jobs SET status = 'SENT', completed_at = picked_at")
+        await others.execute(_WAIT, waiting)
         await look(db)
+        await others.execute(then)
         read = await _told(others, db, told=_ROWS)
-        await look(db)
+        assert await look(db) == ended
         return await _told(db, told=_ROWS) - read
 
 
@@ -221,6 +275,36 @@ async def _days_read_for_a_settlement(url: str, *before: str) -> int:
         read = await _told(db, told=_DAYS)
         assert await ground.settle(job, OutcomeKind.SENT) is JobStatus.SENT
         return await _told(db, told=_DAYS) - read
+
+
+async def _jobs_read_for_a_settlement(url: str, kind: OutcomeKind, *before: str, analysed: bool = True) -> int:
+    """How many jobs are read when a first message and an answer are settled, by plans from when there were but four."""
+    async with (
+        await Database.open(url, pool_size=1, application_name="tests") as others,
+        await Database.open(url, pool_size=1, application_name="tests") as db,  # one connection, and its plans
+    ):
+        ground, planned = Ground(others), Ground(db)
+        await ground.lay()
+        for statement in (*before, *(["VACUUM ANALYZE warmup_jobs"] if analysed else ())):
+            await others.execute(statement)
+        worker = await ground.worker()
+        first, second = [await _message_and_answer(ground, worker) for _ in range(2)]
+        for job in first:
+            assert await planned.settle(job, OutcomeKind.SENT) is JobStatus.SENT
+        await others.execute(_A_DAY, TODAY, NOON, DAY)
+        read = await _told(others, db, told=_ROWS)
+        for job in second:
+            assert await planned.settle(job, kind) is not None
+        return await _told(others, db, told=_ROWS) - read
+
+
+async def _message_and_answer(ground: Ground, worker: Worker) -> list[Job]:
+    """A first message, and the answer to another one, both reserved."""
+    sender, recipient, another = await ground.mailboxes(3)
+    parent = await ground.grant(worker, ask(sender, recipient))
+    await ground.settle(parent, OutcomeKind.SENT)
+    answer = await ground.grant(worker, retry(await ground.answer(parent)))
+    return [await ground.grant(worker, ask(another, recipient)), answer]
 
 
 async def _rows_read_for_a_retry(url: str, *before: str, analysed: bool = True) -> int:

@@ -146,14 +146,7 @@ async def test_proven_recipient_is_visited_as_planned(ground: Ground) -> None:
 async def test_answer_settles_its_parent_as_replied(ground: Ground) -> None:
     parent = await _reserved(ground)
     await ground.settle(parent, SENT)
-    await ground.db.execute(
-        "INSERT INTO warmup_jobs (day, kind, status, mailbox_id, user_id, recipient_id, scheduled_for, thread_seed,"
-        " parent_day, parent_id, created_at) SELECT day, 'REPLY', 'PENDING', recipient_id, user_id, mailbox_id, $2, 1,"
-        " day, id, $2 FROM warmup_jobs WHERE id = $1",
-        parent.id,
-        NOON,
-    )
-    answer = await ground.grant(await _holder(ground), retry(await ground.waiting(parent.recipient_id)))
+    answer = await ground.grant(await _holder(ground), retry(await ground.answer(parent)))
     await ground.settle(answer, SENT)
     assert (await ground.job(parent))["status"] == "REPLIED"
 
