@@ -8,6 +8,11 @@ DROP INDEX warmup_jobs_open;
 CREATE INDEX warmup_jobs_open ON warmup_jobs (status, mailbox_id) WHERE status IN ('PENDING', 'PROCESSING', 'UNKNOWN');
 CREATE INDEX warmup_jobs_due ON warmup_jobs (scheduled_for) WHERE status = 'PENDING';
 
+-- A mailbox's day is had by its key through either index: by the day alone, a plan from when there were few read all of the
+-- day's.
+DROP INDEX mailbox_days_day;
+CREATE INDEX mailbox_days_day ON mailbox_days (day, mailbox_id);
+
 ALTER FUNCTION unproven_rooms SET enable_hashjoin = off SET enable_mergejoin = off;
 ALTER FUNCTION give_up_unknown SET enable_seqscan = off;
 ALTER FUNCTION end_pending_of_removed SET enable_seqscan = off;
@@ -45,8 +50,6 @@ DECLARE
     doubted bigint[];  -- whose message has an unknown fate now
     parent_days date[];
     parent_ids bigint[];
-    oldest date;  -- of these parents, and
-    newest date;
     sent_users uuid[];  -- whose sends were accepted, and
     sent_at timestamptz[];  -- when they were reserved
     unseen bigint[];
@@ -106,15 +109,7 @@ BEGIN
     PERFORM write_outcomes(places, p_days, p_ids, changed, p_outcomes, p_reasons, p_messages, p_retry_at, v_now);
     PERFORM charge_days(senders, charged_days, changed, p_outcomes, p_reasons);
 
-    IF parent_ids IS NOT NULL THEN
-        SELECT min(d), max(d) INTO oldest, newest FROM unnest(parent_days) AS d;
-        SELECT array_agg(j.place), array_agg(j.day), array_agg(j.id) INTO places, parent_days, parent_ids
-        FROM (SELECT DISTINCT * FROM unnest(parent_days, parent_ids) AS a(day, id) ORDER BY 1, 2) AS a,
-        LATERAL (SELECT o.ctid AS place, o.day, o.id FROM warmup_jobs o
-                 WHERE o.day = a.day AND o.id = a.id AND o.status = 'SENT' AND o.day BETWEEN oldest AND newest
-                 FOR UPDATE) AS j;
-        PERFORM write_replied(places, parent_days, parent_ids);
-    END IF;
+    PERFORM answer_parents(parent_days, parent_ids);
 
     -- Who has yet to prove the address is visited within minutes of the first messages, and so is, in all folders, whose
     -- message has an unknown fate; its sender too, whose server may have kept a copy.
@@ -178,7 +173,33 @@ BEGIN
     WHERE m.became IS NOT NULL AND j.ctid = m.place AND j.day = m.day AND j.id = m.id AND j.day BETWEEN first AND last;
 END $$;
 
--- These messages, which are locked and SENT, have their answer.
+-- These messages, as far as they are SENT, have their answer. NULL: there are none.
+CREATE FUNCTION answer_parents(p_days date[], p_ids bigint[]) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+AS $$
+DECLARE
+    first CONSTANT date := (SELECT min(d) FROM unnest(p_days) AS d);
+    last CONSTANT date := (SELECT max(d) FROM unnest(p_days) AS d);
+    places tid[];
+    days date[];
+    ids bigint[];
+BEGIN
+    IF p_ids IS NULL THEN
+        RETURN;
+    END IF;
+    SELECT array_agg(j.place), array_agg(j.day), array_agg(j.id) INTO places, days, ids
+    FROM (SELECT DISTINCT * FROM unnest(p_days, p_ids) AS a(day, id) ORDER BY 1, 2) AS a,
+    LATERAL (SELECT o.ctid AS place, o.day, o.id FROM warmup_jobs o
+             WHERE o.day = a.day AND o.id = a.id AND o.status = 'SENT' AND o.day BETWEEN first AND last FOR UPDATE) AS j;
+    PERFORM write_replied(places, days, ids);
+END $$;
+
+-- The same, once they are locked.
 CREATE FUNCTION write_replied(p_places tid[], p_days date[], p_ids bigint[]) RETURNS void
     LANGUAGE plpgsql VOLATILE
     SET plan_cache_mode = force_generic_plan

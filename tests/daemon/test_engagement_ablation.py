@@ -13,7 +13,6 @@ from tests.daemon import test_engagement as of_engagement
 from tests.daemon import test_foreign_mail as of_foreign
 from tests.daemon import test_treatment as of_treatment
 from tests.daemon.rig import Rig
-from tests.store import test_sightings as of_sightings
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
 from warmupd.core.engagement import plan_engagement
 from warmupd.daemon import engager as engager_module

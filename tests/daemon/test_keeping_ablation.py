@@ -48,7 +48,7 @@ CASES = [
     Ablation("prove_by_earlier", "IF own_ids IS NOT NULL THEN", "IF false THEN", PROVEN),
     Ablation("put_sightings_aside", "WHERE may_treat(g.recipient_id)", "WHERE false", KEPT),
     Ablation(engagements.due_engagements, "FROM sightings_to_treat s", "FROM sightings s", KEPT),
-    Ablation(engagements.note_engaged, "UPDATE sightings_kept s {_SET}", "SELECT 1", KEPT),
+    Ablation("note_engaged", "AND s.recipient_id = p_recipient;", "AND false;", KEPT),
     Ablation(
         partitions.detach,
         '"FINALIZE" if partition.leaving else "CONCURRENTLY"',

@@ -212,7 +212,11 @@ CHARGE: list[tuple[str, str, Test]] = [
     ("d.attempts - m.unspent", "d.attempts", of_settle.test_returned_job_gives_back_its_attempt_too),
 ]
 SIGHT: list[tuple[str, str, Test]] = [
-    ("AND j.recipient_id = p_recipient", "", of_sightings.test_copy_in_another_mailbox_is_foreign_and_proves_nothing),
+    (
+        "ON j.recipient_id = p_recipient",
+        "ON true",
+        of_sightings.test_copy_in_another_mailbox_is_foreign_and_proves_nothing,
+    ),
     ("j.attempt_token IS NOT NULL", "true", of_sightings.test_answer_that_was_never_reserved_cannot_have_arrived),
     ("'UNKNOWN', 'PENDING') OR", "'PENDING') OR", of_sightings.test_unknown_that_was_found_was_sent),
     (

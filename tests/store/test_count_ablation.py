@@ -8,7 +8,6 @@ from tests.store import test_counts as of_counts
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
 from tests.store.test_ablation import Ablation, miss
 from warmupd.core.outcome import OutcomeKind
-from warmupd.store import engagements
 from warmupd.store.owned import owned
 
 pytestmark = pytest.mark.ablation
@@ -54,7 +53,7 @@ CASES = [
         "IF false THEN",
         of_counts.test_bounce_explains_why_a_message_is_missing,
     ),
-    Ablation(engagements.note_engaged, "AND o.rescued_at IS NULL", "", of_counts.test_rescue_counts_once),
+    Ablation("note_engaged", "a.rescued AND s.rescued_at IS NULL", "a.rescued", of_counts.test_rescue_counts_once),
     Ablation(
         owned, OWN, 'f"AND ${len(arguments) + 1}::uuid IS NOT NULL"', of_counts.test_owner_is_told_of_their_own_sends
     ),

@@ -14,7 +14,7 @@ from tests.store import test_slots as of_slots
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
 from tests.store.test_ablation import FOUND, Ablation, Test, miss
 from warmupd.core.outcome import OutcomeKind
-from warmupd.store import engagements, fleet, slots
+from warmupd.store import fleet, slots
 
 pytestmark = pytest.mark.ablation
 
@@ -61,9 +61,9 @@ SHARES: list[tuple[Callable[..., Any], str, str, Test]] = [
         of_slots.test_worker_that_still_holds_a_lease_is_not_dropped,
     ),
     (
-        engagements.note_engaged,
-        "AND s.epoch = $14",
-        "AND $14::bigint IS NOT NULL",
+        "note_engaged",
+        "AND s.epoch = p_epoch",
+        "",
         of_sightings.test_engagement_of_a_visitor_whose_epoch_is_over_is_not_noted,
     ),
 ]

@@ -11,7 +11,6 @@ from tests.store import test_unknowns as of_unknowns
 from tests.store.rows import Ground, laid_ground  # noqa: F401  laid_ground is a fixture
 from tests.store.test_ablation import Ablation, Test, miss
 from warmupd.core.outcome import OutcomeKind
-from warmupd.store import sightings
 
 pytestmark = pytest.mark.ablation
 
@@ -38,7 +37,11 @@ CONFIRM: list[tuple[str, str, Test]] = [
     ("AND j.outcome = 'unverified'", "", partial(SENT_ALREADY, kind=OutcomeKind.FAILED)),
     ("OR (j.status = 'FAILED' AND j.outcome = 'unverified')", "", GIVEN_UP),
     ("greatest(d.failed - c.unverified, 0)", "d.failed", GIVEN_UP),
-    ("t.kind = 'REPLY' AND", "false AND", of_unknowns.test_copy_of_an_answer_makes_its_parent_replied),
+    (
+        "PERFORM answer_parents(parent_days, parent_ids);",
+        "",
+        of_unknowns.test_copy_of_an_answer_makes_its_parent_replied,
+    ),
 ]
 MISSING: list[tuple[str, str, Test]] = [
     ("PERFORM hold_slot", "--", of_missing.test_stale_epoch_misses_nothing),
@@ -72,7 +75,7 @@ CASES = [
     *(Ablation("confirm_sent", *case) for case in CONFIRM),
     *(Ablation("record_missing", *case) for case in MISSING),
     *(Ablation("record_sightings", *case) for case in SEEN),
-    Ablation(sightings.find_parents, "AND s.placement <> 'MISSING'", "", COMES),
+    Ablation("find_parents", "AND o.placement <> 'MISSING'", "", COMES),
     Ablation("settle_sends", "|| doubted", "", of_settle.test_unknown_message_is_looked_for_within_minutes),
     Ablation("reap_jobs", "|| senders", "", of_settle.test_lost_job_becomes_unknown_after_its_grace_and_is_looked_for),
     Ablation(

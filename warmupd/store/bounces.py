@@ -13,14 +13,7 @@ Told = tuple[dt.date, int, str]  # a job's day and id, and what the report says
 async def reported_ends(db: Database, sender_id: int, jobs: Sequence[tuple[dt.date, int]]) -> list[Ends | None]:
     """Both ends of these jobs of the sender's; without a recipient where the row is gone, None for another's job."""
     rows = await db.fetch(
-        """
-        SELECT CASE WHEN j.id IS NULL THEN '' WHEN j.mailbox_id = $1 THEN r.address END AS recipient,
-               coalesce(s.address, '') AS sender, coalesce(r.user_id = s.user_id, false) AS same_user
-        FROM unnest($2::date[], $3::bigint[]) WITH ORDINALITY AS a(day, id, ord)
-        LEFT JOIN warmup_jobs j ON j.day = a.day AND j.id = a.id AND j.day = ANY ($2) AND j.id = ANY ($3)
-        LEFT JOIN mailboxes r ON r.id = j.recipient_id LEFT JOIN mailboxes s ON s.id = $1
-        ORDER BY a.ord
-        """,
+        "SELECT * FROM reported_ends($1, $2, $3)",
         sender_id,
         [day for day, _ in jobs],
         [job_id for _, job_id in jobs],

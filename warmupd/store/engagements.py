@@ -92,42 +92,17 @@ async def note_engaged(
     would take each other's doings for its owner's.
     """
     noted = await db.fetchval(
-        f"""
-        WITH ours AS MATERIALIZED (
-            SELECT s.slot FROM slots s JOIN settings c USING (worker_count)
-            WHERE s.slot = mailbox_hash($1) % c.worker_count AND s.epoch = $14 FOR KEY SHARE OF s
-        ), kept AS (
-            UPDATE sightings_kept s {_SET}
-        ), noted AS (
-            UPDATE sightings s {_SET}
-            RETURNING s.job_day AS day, s.job_id AS id, s.rescued_at IS NOT NULL AND EXISTS (
-                SELECT FROM sightings o
-                WHERE o.job_day = s.job_day AND o.job_id = s.job_id AND o.rescued_at IS NULL) AS now
-        )
-        SELECT EXISTS (SELECT FROM ours), (SELECT count_rescued($1, array_agg(day), array_agg(id)) FROM noted WHERE now)
-        """,  # noqa: S608  a constant of this module
+        "SELECT note_engaged($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
         recipient_id,
+        epoch,
         at,
         *([getattr(one, name) for one in done] for name in _NOTED),
-        epoch,
-        [one.answered for one in done],
     )
     if not noted:
         raise LeaseLost(f"epoch {epoch} is over for mailbox {recipient_id}")
 
 
-_ENGAGED = ("opened", "starred", "rescued", "filed", "deleted", "next_at")
-_NOTED = ("job_day", "job_id", "folder", "uidvalidity", "uid", *_ENGAGED)
-_SET = """
-    SET folder = a.folder, uidvalidity = a.uidvalidity, uid = a.uid, next_at = a.next_at,
-        opened_at = CASE WHEN a.opened THEN coalesce(s.opened_at, $2) ELSE s.opened_at END,
-        starred_at = CASE WHEN a.starred THEN coalesce(s.starred_at, $2) ELSE s.starred_at END,
-        rescued_at = CASE WHEN a.rescued THEN coalesce(s.rescued_at, $2) ELSE s.rescued_at END,
-        answered_at = CASE WHEN a.answered THEN coalesce(s.answered_at, $2) ELSE s.answered_at END,
-        filed_at = CASE WHEN a.filed THEN coalesce(s.filed_at, $2) ELSE s.filed_at END,
-        deleted_at = CASE WHEN a.deleted THEN coalesce(s.deleted_at, $2) ELSE s.deleted_at END
-    FROM unnest($3::date[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[], $8::boolean[], $9::boolean[],
-                $10::boolean[], $11::boolean[], $12::boolean[], $13::timestamptz[], $15::boolean[])
-        AS a(job_day, job_id, folder, uidvalidity, uid, opened, starred, rescued, filed, deleted, next_at, answered)
-    WHERE s.job_day = a.job_day AND s.job_id = a.job_id AND s.recipient_id = $1 AND EXISTS (SELECT FROM ours)
-"""
+_NOTED = (
+    *("job_day", "job_id", "folder", "uidvalidity", "uid"),
+    *("opened", "starred", "rescued", "filed", "deleted", "answered", "next_at"),
+)

@@ -59,26 +59,16 @@ class Sighting:
 async def find_parents(db: Database, recipient_id: int, keys: Sequence[tuple[dt.date, int]]) -> list[Parent]:
     """The jobs with these (day, id) that were written to `recipient_id`."""
     rows = await db.fetch(
-        """
-        SELECT j.day, j.id, j.mailbox_id, j.thread_depth, coalesce(j.picked_at, j.completed_at) AS sent_at,
-               m.address, m.smtp_username, EXISTS (
-                   SELECT FROM state_changes c WHERE c.subject = 'fleet' AND c.subject_id = 'database'
-                   AND c.became = 'RESTORED' AND c.at >= coalesce(j.picked_at, j.created_at)) AS before_restore,
-               EXISTS (SELECT FROM sightings s WHERE s.job_day = j.day AND s.job_id = j.id AND s.placement <> 'MISSING')
-                   AS sighted
-        FROM unnest($2::date[], $3::bigint[]) AS a(day, id) JOIN warmup_jobs j USING (day, id)
-        LEFT JOIN mailboxes m ON m.id = j.mailbox_id
-        WHERE j.recipient_id = $1
-        """,
+        "SELECT * FROM find_parents($1, $2, $3)",
         recipient_id,
         [day for day, _ in keys],
         [job_id for _, job_id in keys],
     )
     return [
         Parent(
-            job_day=r["day"],
-            job_id=r["id"],
-            sender_id=r["mailbox_id"],
+            job_day=r["job_day"],
+            job_id=r["job_id"],
+            sender_id=r["sender_id"],
             senders=tuple(name for name in (r["address"], r["smtp_username"]) if name),
             thread_depth=r["thread_depth"],
             sent_at=r["sent_at"],
