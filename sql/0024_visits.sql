@@ -461,9 +461,11 @@ BEGIN
            EXISTS (SELECT FROM warmup_jobs j WHERE j.mailbox_id = v.mailbox_id AND j.status = 'UNKNOWN'),
            EXISTS (SELECT FROM sightings_to_treat s WHERE s.recipient_id = v.mailbox_id
                    AND s.next_at <= p_at + interval '12 hours 2 minutes')
-    FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id
-    WHERE v.next_visit_at <= p_at AND coalesce(v.not_before, '-infinity') <= p_at
-      AND m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')
+    FROM (SELECT o.* FROM mailbox_visits o
+          WHERE o.next_visit_at <= p_at AND coalesce(o.not_before, '-infinity') <= p_at
+          ORDER BY o.next_visit_at OFFSET 0) AS v,
+    LATERAL (SELECT o.* FROM mailboxes o WHERE o.id = v.mailbox_id OFFSET 0) AS m
+    WHERE m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')
       AND m.slot_hash % fleet = ANY (p_slots) AND v.mailbox_id <> ALL (p_skip)
       AND m.imap_host <> ALL (p_skip_hosts)
       AND (NOT EXISTS (SELECT FROM unnest(p_providers, p_gaps) AS p(word, gap)
@@ -488,8 +490,9 @@ DECLARE
 BEGIN
     SELECT worker_count INTO fleet FROM settings;
     RETURN QUERY
-    SELECT v.mailbox_id FROM mailbox_visits v JOIN mailboxes m ON m.id = v.mailbox_id
-    WHERE v.next_visit_at IS NULL AND m.state <> 'REMOVED' AND m.slot_hash % fleet = ANY (p_slots);
+    SELECT v.mailbox_id FROM (SELECT o.mailbox_id FROM mailbox_visits o WHERE o.next_visit_at IS NULL OFFSET 0) AS v,
+    LATERAL (SELECT o.state, o.slot_hash FROM mailboxes o WHERE o.id = v.mailbox_id OFFSET 0) AS m
+    WHERE m.state <> 'REMOVED' AND m.slot_hash % fleet = ANY (p_slots);
 END $$;
 
 -- The jobs with these keys that were written to `p_recipient`, and what is known of them.

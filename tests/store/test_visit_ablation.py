@@ -48,13 +48,13 @@ PROVES = of_sightings.test_the_visit_that_proves_the_address_does_not_wait_for_i
 IN_PLACE = of_sightings.test_visits_are_due_in_their_slots_and_states
 DUE: list[tuple[str, str, Test]] = [
     (
-        "coalesce(v.not_before, '-infinity') <= p_at",
+        "coalesce(o.not_before, '-infinity') <= p_at",
         "true",
         of_sightings.test_server_that_asked_for_patience_is_not_visited_sooner_whoever_asks,
     ),
     ("v.asked_by IS NOT NULL", "true", PROVES),
     ("f.proven_at IS NULL OR", "true OR", PROVES),
-    ("v.next_visit_at <= p_at", "true", IN_PLACE),
+    ("o.next_visit_at <= p_at", "true", IN_PLACE),
     ("m.state IN ('ACTIVE', 'RECEIVE_ONLY', 'PAUSED')", "true", IN_PLACE),
     ("m.slot_hash % fleet = ANY (p_slots)", "true", IN_PLACE),
     ("v.mailbox_id <> ALL (p_skip)", "true", IN_PLACE),
