@@ -23,7 +23,7 @@ COUNT = "SELECT * INTO ring FROM cap_rings WHERE"
 COUNT_AND_LOCK = "SELECT r.* INTO ring FROM cap_rings r, (SELECT pg_advisory_xact_lock(1463898733, 1)) AS l WHERE"
 KEPT = partial(of_settle.test_unknown_keeps_its_place_until_a_late_reply, late=OutcomeKind.SENT, counts=(1, 1, 1, 0))
 
-SHARES: list[tuple[Callable[..., Any], str, str, Test]] = [
+SHARES: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     (
         slots.claim_slots,
         "s.slot <> ALL ($6::integer[])",
