@@ -239,12 +239,6 @@ SIGHT: list[tuple[str, str, Test]] = [
 OTHERS: list[tuple[str | Callable[..., Any], str, str, Test]] = [
     ("ring_after", "> 1000000000", "> 2147483647", of_caps.test_counts_of_years_do_not_overflow),
     (
-        "write_replied",
-        "SET status = 'REPLIED'",
-        "SET topic = j.topic",
-        of_settle.test_answer_settles_its_parent_as_replied,
-    ),
-    (
         "reap_jobs",
         "AND send_by + grace < v_now",
         "",

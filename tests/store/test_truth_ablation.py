@@ -77,6 +77,12 @@ CASES = [
     *(Ablation("record_sightings", *case) for case in SEEN),
     Ablation("find_parents", "AND o.placement <> 'MISSING'", "", COMES),
     Ablation("settle_sends", "|| doubted", "", of_settle.test_unknown_message_is_looked_for_within_minutes),
+    Ablation(
+        "write_replied",
+        "SET status = 'REPLIED'",
+        "SET topic = j.topic",
+        of_settle.test_answer_settles_its_parent_as_replied,
+    ),
     Ablation("reap_jobs", "|| senders", "", of_settle.test_lost_job_becomes_unknown_after_its_grace_and_is_looked_for),
     Ablation(
         "give_up_unknown",
