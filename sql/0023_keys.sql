@@ -17,6 +17,32 @@ ALTER FUNCTION unproven_rooms SET enable_hashjoin = off SET enable_mergejoin = o
 ALTER FUNCTION give_up_unknown SET enable_seqscan = off;
 ALTER FUNCTION end_pending_of_removed SET enable_seqscan = off;
 
+-- Lock the days that these jobs are charged to, then the jobs, each by id. They are read by a statement of its own: PostgreSQL
+-- 18 leaves a row out that was changed while the lock in a LATERAL was waited for.
+CREATE FUNCTION lock_jobs(p_days date[], p_ids bigint[]) RETURNS void
+    LANGUAGE plpgsql VOLATILE
+    SET jit = off
+    SET plan_cache_mode = force_generic_plan
+    SET enable_seqscan = off
+    SET enable_hashjoin = off
+    SET enable_mergejoin = off
+AS $$
+DECLARE
+    first CONSTANT date := (SELECT min(d) FROM unnest(p_days) AS d);  -- by these two a plan leaves partitions alone
+    last CONSTANT date := (SELECT max(d) FROM unnest(p_days) AS d);   -- before it opens them
+BEGIN
+    PERFORM 1 FROM (
+            SELECT DISTINCT j.mailbox_id, j.local_day
+            FROM unnest(p_days, p_ids) AS a(day, id),
+            LATERAL (SELECT o.mailbox_id, o.local_day FROM warmup_jobs o
+                     WHERE o.day = a.day AND o.id = a.id AND o.day BETWEEN first AND last OFFSET 0) AS j
+            ORDER BY 1, 2) AS n,
+        LATERAL (SELECT FROM mailbox_days d WHERE d.mailbox_id = n.mailbox_id AND d.day = n.local_day FOR UPDATE) AS locked;
+    PERFORM 1 FROM (SELECT DISTINCT * FROM unnest(p_days, p_ids) AS a(day, id) ORDER BY 1, 2) AS a,
+        LATERAL (SELECT FROM warmup_jobs o
+                 WHERE o.day = a.day AND o.id = a.id AND o.day BETWEEN first AND last FOR UPDATE) AS locked;
+END $$;
+
 -- Settle: how reserved jobs end. Matched by attempt token, so a result can come late, twice, or from a worker that lost
 -- its slot, and changes nothing newer. Locks, always in this order: day rows, jobs, mailboxes whose ramp climbs, visits,
 -- proofs, counts (sql/0008_counts.sql), each by id; safe to repeat after a deadlock.
@@ -37,8 +63,8 @@ CREATE OR REPLACE FUNCTION settle_sends(
     SET enable_seqscan = off  -- a plan from when a day's partition was empty must not scan it when it is full
 AS $$
 DECLARE
-    first CONSTANT date := (SELECT min(d) FROM unnest(p_days) AS d);  -- by these two a plan leaves partitions alone
-    last CONSTANT date := (SELECT max(d) FROM unnest(p_days) AS d);   -- before it opens them
+    first CONSTANT date := (SELECT min(d) FROM unnest(p_days) AS d);  -- see lock_jobs
+    last CONSTANT date := (SELECT max(d) FROM unnest(p_days) AS d);
     v_now timestamptz;
     result text[];
     changed text[];  -- as `result`, but only what changed now
@@ -55,21 +81,13 @@ DECLARE
     unseen bigint[];
     unproven bigint[];
 BEGIN
-    PERFORM 1 FROM (
-            SELECT DISTINCT j.mailbox_id, j.local_day
-            FROM unnest(p_days, p_ids) AS a(day, id),
-            LATERAL (SELECT o.mailbox_id, o.local_day FROM warmup_jobs o
-                     WHERE o.day = a.day AND o.id = a.id AND o.day BETWEEN first AND last OFFSET 0) AS j
-            ORDER BY 1, 2) AS n,
-        LATERAL (SELECT FROM mailbox_days d WHERE d.mailbox_id = n.mailbox_id AND d.day = n.local_day FOR UPDATE) AS locked;
+    PERFORM lock_jobs(p_days, p_ids);
     v_now := coalesce(p_now, clock_timestamp());
 
     WITH told AS (
         SELECT * FROM unnest(p_days, p_ids, p_tokens, p_outcomes, p_reasons, p_retry_at)
             WITH ORDINALITY AS a(day, id, token, outcome, reason, retry_at, ord)
-        ORDER BY day, id
     ), held AS MATERIALIZED (
-        -- Locked one after the other in this order, and as they are behind their locks.
         SELECT t.outcome, t.retry_at, t.ord, j.*
         FROM told t
         LEFT JOIN LATERAL (
@@ -77,7 +95,7 @@ BEGIN
                    o.parent_day, o.parent_id
             FROM warmup_jobs o
             WHERE o.day = t.day AND o.id = t.id AND o.attempt_token = t.token AND o.day BETWEEN first AND last
-            FOR UPDATE) AS j ON true
+            OFFSET 0) AS j ON true
     ), known AS (
         -- Of several reports of one attempt the first counts, and a reply counts more than the lack of one.
         SELECT h.*,
@@ -192,10 +210,13 @@ BEGIN
     IF p_ids IS NULL THEN
         RETURN;
     END IF;
+    PERFORM 1 FROM (SELECT DISTINCT * FROM unnest(p_days, p_ids) AS a(day, id) ORDER BY 1, 2) AS a,
+        LATERAL (SELECT FROM warmup_jobs o
+                 WHERE o.day = a.day AND o.id = a.id AND o.day BETWEEN first AND last FOR UPDATE) AS locked;
     SELECT array_agg(j.place), array_agg(j.day), array_agg(j.id) INTO places, days, ids
-    FROM (SELECT DISTINCT * FROM unnest(p_days, p_ids) AS a(day, id) ORDER BY 1, 2) AS a,
+    FROM (SELECT DISTINCT * FROM unnest(p_days, p_ids) AS a(day, id)) AS a,
     LATERAL (SELECT o.ctid AS place, o.day, o.id FROM warmup_jobs o
-             WHERE o.day = a.day AND o.id = a.id AND o.status = 'SENT' AND o.day BETWEEN first AND last FOR UPDATE) AS j;
+             WHERE o.day = a.day AND o.id = a.id AND o.status = 'SENT' AND o.day BETWEEN first AND last OFFSET 0) AS j;
     PERFORM write_replied(places, days, ids);
 END $$;
 

@@ -11,31 +11,6 @@ ALTER FUNCTION count_placements SET enable_hashjoin = off SET enable_mergejoin =
 ALTER FUNCTION end_jobs SET enable_hashjoin = off SET enable_mergejoin = off;
 ALTER FUNCTION hasten_visits SET enable_hashjoin = off SET enable_mergejoin = off;
 
--- Lock the days that these jobs are charged to, then the jobs, each by id.
-CREATE FUNCTION lock_jobs(p_days date[], p_ids bigint[]) RETURNS void
-    LANGUAGE plpgsql VOLATILE
-    SET jit = off
-    SET plan_cache_mode = force_generic_plan
-    SET enable_seqscan = off
-    SET enable_hashjoin = off
-    SET enable_mergejoin = off
-AS $$
-DECLARE
-    first CONSTANT date := (SELECT min(d) FROM unnest(p_days) AS d);  -- see settle_sends
-    last CONSTANT date := (SELECT max(d) FROM unnest(p_days) AS d);
-BEGIN
-    PERFORM 1 FROM (
-            SELECT DISTINCT j.mailbox_id, j.local_day
-            FROM unnest(p_days, p_ids) AS a(day, id),
-            LATERAL (SELECT o.mailbox_id, o.local_day FROM warmup_jobs o
-                     WHERE o.day = a.day AND o.id = a.id AND o.day BETWEEN first AND last OFFSET 0) AS j
-            ORDER BY 1, 2) AS n,
-        LATERAL (SELECT FROM mailbox_days d WHERE d.mailbox_id = n.mailbox_id AND d.day = n.local_day FOR UPDATE) AS locked;
-    PERFORM 1 FROM (SELECT DISTINCT * FROM unnest(p_days, p_ids) AS a(day, id) ORDER BY 1, 2) AS a,
-        LATERAL (SELECT FROM warmup_jobs o
-                 WHERE o.day = a.day AND o.id = a.id AND o.day BETWEEN first AND last FOR UPDATE) AS locked;
-END $$;
-
 -- What a visit made known of these jobs, which are locked, written where they lie. See write_outcomes. NULL: of none.
 CREATE FUNCTION write_known(
     p_places tid[], p_days date[], p_ids bigint[], p_status job_status, p_outcome text, p_messages text[],
@@ -580,16 +555,18 @@ BEGIN
     IF NOT FOUND THEN
         RETURN false;
     END IF;
+    PERFORM 1 FROM (SELECT DISTINCT * FROM unnest(p_job_days, p_job_ids) AS n(day, id) ORDER BY 1, 2) AS a,
+        LATERAL (SELECT FROM sightings o
+                 WHERE o.job_day = a.day AND o.job_id = a.id AND o.job_day BETWEEN first AND last FOR UPDATE) AS locked;
     SELECT array_agg(s.place ORDER BY a.ord),
            array_agg(a.day) FILTER (WHERE a.rescued AND s.rescued_at IS NULL AND s.place IS NOT NULL),
            array_agg(a.id) FILTER (WHERE a.rescued AND s.rescued_at IS NULL AND s.place IS NOT NULL)
     INTO places, rescued_days, rescued_ids
-    FROM (SELECT * FROM unnest(p_job_days, p_job_ids, p_rescued) WITH ORDINALITY AS n(day, id, rescued, ord)
-          ORDER BY day, id) AS a
+    FROM unnest(p_job_days, p_job_ids, p_rescued) WITH ORDINALITY AS a(day, id, rescued, ord)
     LEFT JOIN LATERAL (
         SELECT o.ctid AS place, o.rescued_at FROM sightings o
         WHERE o.job_day = a.day AND o.job_id = a.id AND o.recipient_id = p_recipient AND o.job_day BETWEEN first AND last
-        FOR UPDATE) AS s ON true;
+        OFFSET 0) AS s ON true;
     PERFORM write_engaged(places, p_at, p_job_days, p_job_ids, p_folders, p_uidvalidities, p_uids, p_opened, p_starred,
                           p_rescued, p_filed, p_deleted, p_answered, p_next_at);
     UPDATE sightings_kept s

@@ -16,6 +16,7 @@ from tests.store.rows import (  # noqa: F401  laid_ground is a fixture
     granted,
     laid_ground,
     retry,
+    somebody_waits,
 )
 from warmupd.core.job import Job, JobStatus
 from warmupd.core.mailbox import MailboxState
@@ -34,6 +35,27 @@ async def test_sent_counts(ground: Ground) -> None:
     row = await ground.job(job)
     assert (row["status"], row["completed_at"], row["outcome"]) == ("SENT", after(2), "sent")
     assert await ground.day(job.mailbox_id) == (1, 1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "became"),
+    [
+        ("SELECT reap_jobs('0', '1 minute', '2026-06-02')", JobStatus.SENT),
+        ("UPDATE warmup_jobs SET topic = 'moved'", JobStatus.SENT),
+        ("UPDATE warmup_jobs SET attempt_token = gen_random_uuid()", None),
+    ],
+)
+async def test_settlement_goes_by_the_job_as_it_is_behind_its_lock(
+    ground: Ground, meanwhile: str, became: JobStatus | None
+) -> None:
+    job = await _reserved(ground)
+    async with ground.db.transaction() as connection:
+        await connection.execute(meanwhile)
+        settling = asyncio.create_task(ground.settle(job, SENT))
+        await somebody_waits(connection)
+    assert await settling is became
+    assert (await ground.job(job))["status"] == (became or "PROCESSING")
+    assert await ground.day(job.mailbox_id) == (1, 1, int(became is not None), 0)
 
 
 async def test_sent_twice_counts_once(ground: Ground) -> None:
@@ -141,6 +163,18 @@ async def test_proven_recipient_is_visited_as_planned(ground: Ground) -> None:
     job = await _reserved(ground)
     await ground.settle(job, SENT)
     assert await _visit(ground, job.recipient_id) == (None, False)
+
+
+async def test_parent_that_is_written_in_this_moment_is_replied_to(ground: Ground) -> None:
+    parent = await _reserved(ground)
+    await ground.settle(parent, SENT)
+    answer = await ground.grant(await _holder(ground), retry(await ground.answer(parent)))
+    async with ground.db.transaction() as connection:
+        await connection.execute("UPDATE warmup_jobs SET topic = 'moved' WHERE id = $1", parent.id)
+        settling = asyncio.create_task(ground.settle(answer, SENT))
+        await somebody_waits(connection)
+    assert await settling is JobStatus.SENT
+    assert (await ground.job(parent))["status"] == "REPLIED"
 
 
 async def test_answer_settles_its_parent_as_replied(ground: Ground) -> None:
