@@ -58,6 +58,17 @@ async def test_settlement_goes_by_the_job_as_it_is_behind_its_lock(
     assert await ground.day(job.mailbox_id) == (1, 1, int(became is not None), 0)
 
 
+async def test_job_that_was_written_while_its_lock_was_waited_for_is_locked(ground: Ground) -> None:
+    job = await _reserved(ground)
+    async with ground.db.transaction() as holder:
+        async with ground.db.transaction() as connection:
+            await connection.execute("UPDATE warmup_jobs SET topic = 'moved'")
+            locking = asyncio.create_task(holder.execute("SELECT lock_jobs($1, $2)", [job.day], [job.id]))
+            await somebody_waits(connection)
+        await locking
+        assert await ground.db.fetch("SELECT FROM warmup_jobs FOR UPDATE SKIP LOCKED") == []
+
+
 async def test_sent_twice_counts_once(ground: Ground) -> None:
     job = await _reserved(ground)
     told = Settlement(job=job, kind=SENT, reason="sent")
