@@ -106,7 +106,8 @@ BEGIN
                    WHEN NOT (h.status = 'PROCESSING' OR (h.status = 'UNKNOWN' AND h.outcome <> 'UNKNOWN')) THEN h.status
                    WHEN h.outcome NOT IN ('DEFERRED', 'RETURNED') THEN h.outcome::job_status
                    WHEN greatest(h.retry_at, v_now) >= (
-                       SELECT d.closes_at FROM mailbox_days d WHERE d.mailbox_id = h.mailbox_id AND d.day = h.local_day) THEN 'FAILED'  -- retries end with the window
+                       SELECT d.closes_at FROM mailbox_days d WHERE d.mailbox_id = h.mailbox_id AND d.day = h.local_day)
+                       THEN 'FAILED'  -- retries end with the window
                    ELSE 'PENDING'
                END) OVER attempt AS becomes
         FROM held h

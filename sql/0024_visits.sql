@@ -392,7 +392,8 @@ BEGIN
            (SELECT array_agg(f.id ORDER BY f.day, f.id) FROM failed f),
            (SELECT array_agg(f.message ORDER BY f.day, f.id) FROM failed f),
            (SELECT array_agg(f.completed_at ORDER BY f.day, f.id) FROM failed f)
-    INTO result, users, picked, found_ids, found_days, found_user, missing_at, missing_days, missing_ids, places, days, ids, messages, completed
+    INTO result, users, picked, found_ids, found_days, found_user, missing_at, missing_days, missing_ids, places, days, ids,
+         messages, completed
     FROM told t LEFT JOIN ours o ON o.day = t.day AND o.id = t.id;
     PERFORM write_known(places, days, ids, 'FAILED', 'bounced', messages, completed);
     PERFORM forget_missing(missing_at, missing_days, missing_ids);
