@@ -352,6 +352,17 @@ async def test_retry_reserved_twice_at_once_is_granted_once(ground: Ground) -> N
     assert [len(granted(answer)) for answer in answers].count(1) == 1
 
 
+@pytest.mark.parametrize("moved", ["UPDATE warmup_jobs SET topic = 'moved'", "UPDATE warmup_jobs SET retry_count = 5"])
+async def test_retry_that_is_written_in_this_moment_is_granted_as_it_is_then(ground: Ground, moved: str) -> None:
+    (a, b), worker = await ground.pair(), await ground.worker()
+    waiting = await ground.deferred(await ground.grant(worker, ask(a, b)), retry_at=after(300))
+    async with ground.db.transaction() as connection:
+        await connection.execute(moved)
+        reserving = asyncio.create_task(ground.grant(worker, retry(waiting), at=after(300)))
+        await somebody_waits(connection)
+    assert (await reserving).retry_count == (5 if "retry_count" in moved else 1)
+
+
 async def test_hash_in_sql_is_the_hash_in_python(ground: Ground) -> None:
     rows = await ground.db.fetch(
         "SELECT id, mailbox_hash(id) AS hash FROM (SELECT (random() * 9e18)::bigint AS id FROM generate_series(1, 500)"
